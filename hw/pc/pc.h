@@ -1,0 +1,129 @@
+/*
+ * The classic PC board: i440FX host bridge, PIIX3 ISA bridge, PIIX IDE and
+ * PIIX4 power management, VGA, and the AT devices behind the ISA bridge.
+ *
+ * ui/main.c fills a struct pc_config from the command line and calls pc_new().
+ * Strings and byte streams are the caller's and outlive the board.
+ */
+#ifndef HW_PC_PC_H
+#define HW_PC_PC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct machine;
+struct chr;
+struct cpu;
+struct phys;
+struct fwcfg;
+struct vga;
+struct pc;
+
+enum pc_cache { PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CACHE_UNSAFE };
+
+struct pc_drive {
+	const char *file;	/* NULL: a CD-ROM drive without a disc */
+	const char *format;	/* "raw"; NULL: raw */
+	const char *id, *serial;	/* may be NULL */
+	int index;		/* IDE position 0..3 (bus * 2 + unit); -1: next free one */
+	bool cdrom;
+	bool readonly;
+	bool snapshot;		/* writes stay in memory */
+	enum pc_cache cache;
+};
+
+/* One -device option (or its QEMU-style equivalent): driver name and the text behind it. */
+struct pc_device {
+	const char *driver;	/* "isa-debug-exit", "pc-testdev", ... */
+	const char *options;	/* "iobase=0xf4,iosize=4", or NULL */
+};
+
+#define PC_MAX_DRIVES	4
+#define PC_MAX_DEVICES	32
+#define PC_MAX_SERIALS	4
+#define PC_MAX_CPUS	64
+#define PC_MAX_SMBIOS	16
+#define PC_MAX_FWCFG	16
+
+enum pc_vga { PC_VGA_STD, PC_VGA_NONE };
+
+struct pc_config {
+	uint64_t ram_size;		/* bytes, a multiple of 4 KiB, at least 1 MiB */
+	int ncpus;			/* 1 .. PC_MAX_CPUS */
+	int sockets, cores, threads;	/* topology; 0: one core and thread a socket */
+	struct cpu **cpus;		/* ncpus vCPUs; may be NULL and given later by pc_set_cpus() */
+
+	const char *kernel, *initrd, *append;	/* -kernel; NULL: boot from the firmware's devices */
+	const char *initrd_modules;	/* multiboot modules "file args,file args"; NULL: initrd */
+	const char *bios;		/* file name; NULL: bios-256k.bin */
+	const char *const *dirs;	/* -L, NULL-terminated, may be NULL */
+
+	const char *boot_order;		/* letters of "acdnp"; NULL: disk, then CD */
+	bool boot_menu, boot_strict;
+	int boot_splash_time;		/* milliseconds the menu waits; 0: default */
+	int reboot_timeout;		/* milliseconds before a failed boot is repeated; -1: never */
+
+	struct pc_drive drives[PC_MAX_DRIVES];
+	int ndrives;
+
+	struct chr *serials[PC_MAX_SERIALS];	/* NULL: port absent */
+	struct chr *parallel;		/* NULL: port absent */
+	struct chr *debugcon;		/* NULL: no device at debugcon_port */
+	uint16_t debugcon_port;		/* 0: 0x402 */
+
+	enum pc_vga vga;
+	bool has_uuid;
+	uint8_t uuid[16];		/* in the order it is printed */
+	const char *name;		/* -name; may be NULL */
+	int64_t rtc_base;		/* guest time at start, seconds since 1970 UTC; -1: host time */
+	bool rtc_localtime;
+
+	bool no_acpi, no_hpet;
+	bool no_reboot, no_shutdown;	/* what the machine does on reset/power-off requests */
+
+	struct pc_device devices[PC_MAX_DEVICES];
+	int ndevices;
+
+	/* -fw_cfg name=...,file= or string= */
+	struct { const char *name, *file, *string; } fwcfg[PC_MAX_FWCFG];
+	int nfwcfg;
+	/* -smbios type=N,field=value,... */
+	const char *smbios[PC_MAX_SMBIOS];
+	int nsmbios;
+};
+
+/*
+ * Build the board: RAM, firmware, devices. `m` is the machine the devices and
+ * the physical address space belong to. NULL with err filled on failure. The
+ * board is freed with pc_free() after the vCPUs stopped.
+ */
+struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e);
+void pc_free(struct pc *pc);
+
+/*
+ * Attach the vCPUs (once, before they run): after pc_new(), pc_board() tells
+ * what to put into cpu_config.board, so: pc_new, cpu_new * n, pc_set_cpus.
+ */
+struct cpu_board;
+struct cpu_board pc_cpu_board(struct pc *pc);
+void pc_set_cpus(struct pc *pc, struct cpu **cpus, int n);
+/* The guest-physical space for cpu_config.phys. */
+struct phys *pc_phys(struct pc *pc);
+
+/* Reset every device (machine lock, vCPUs stopped or being reset by the caller). */
+void pc_reset(struct pc *pc);
+/* The power button (system_powerdown) and the NMI button. Machine lock. */
+void pc_power_button(struct pc *pc);
+void pc_nmi(struct pc *pc);
+
+/* Write what the display shows as a PNG file. Machine lock. False: no display, or the file failed. */
+bool pc_screendump(struct pc *pc, const char *path, struct err *e);
+/* The display, or NULL. */
+struct vga *pc_vga(struct pc *pc);
+
+/* Put a disc into / take it out of an optical drive (IDE index). file NULL: eject. Machine lock. */
+bool pc_change_cd(struct pc *pc, int index, const char *file, struct err *e);
+
+#endif
