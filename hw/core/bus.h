@@ -1,0 +1,180 @@
+/*
+ * The machine: its lock, its address spaces, its devices, and the lines between
+ * them that every device may need.
+ *
+ * Port and MMIO callbacks run with the machine lock held, whoever causes the
+ * access. Functions below want the lock unless they say otherwise.
+ */
+#ifndef HW_CORE_BUS_H
+#define HW_CORE_BUS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "cpu/phys.h"
+#include "hw/core/clock.h"
+#include "hw/core/irq.h"
+
+struct cpu;
+struct dev;
+struct dev_type;
+struct loop;
+struct chr;
+struct pci_bus;
+
+/* What the guest (or a device) asks of whoever runs the machine. */
+enum machine_request {
+	MACHINE_RESET,			/* whole-machine reset */
+	MACHINE_POWEROFF,		/* the guest switched itself off */
+	MACHINE_SUSPEND,		/* ACPI S3 */
+	MACHINE_WAKEUP,			/* a wake event came in S3 */
+	MACHINE_EXIT,			/* leave the program with status `arg` */
+	MACHINE_PANIC,			/* the guest says that it has crashed */
+	MACHINE_POWERDOWN,		/* somebody pressed the power button (towards the guest) */
+};
+
+/* An ISA DMA channel as a device sees it; the DMA controller fills machine->dma[]. */
+struct dma_chan {
+	/*
+	 * Move up to n bytes between buf and the memory the guest programmed;
+	 * to_mem: the device writes memory. Returns bytes moved (0: channel masked);
+	 * *tc: terminal count was reached.
+	 */
+	int (*move)(void *opaque, int n_chan, void *buf, int n, bool to_mem, bool *tc);
+	void *opaque;
+};
+
+#define MACHINE_N_ISA_IRQS 16
+
+/* -global driver.property=value */
+struct global_prop {
+	char *driver, *prop, *value;
+	struct global_prop *next;
+};
+
+/* A named back end that a property can refer to (drives, network ends, sound). */
+struct backend {
+	const char *kind;		/* "drive", "netdev", "audiodev", ... */
+	char *id;
+	void *p;
+	struct backend *next;
+};
+
+struct machine {
+	pthread_mutex_t lock;
+	_Atomic pthread_t owner;	/* who holds it (0: nobody) */
+	struct phys *phys;
+	struct ports *ports;
+	struct clock clock;		/* guest time */
+	struct loop *loop;		/* may be NULL in tests */
+	struct cpu **cpus;
+	int n_cpus;
+	const struct dev_type *const *types;	/* all there are; NULL-terminated */
+	struct dev *devs;		/* in order of creation */
+	struct global_prop *globals;
+	struct backend *backends;
+	struct chr *chrs;
+	struct pci_bus *pci;		/* root bus, for -device */
+
+	/* Lines the board connects; setting an unconnected one is harmless. */
+	struct irq isa_irq[MACHINE_N_ISA_IRQS];
+	struct dma_chan dma[8];
+	struct irq nmi;
+	void (*msi)(void *opaque, uint64_t addr, uint32_t data);
+	void *msi_opaque;
+	/* Firmware of legacy devices asks the board; called with the lock held, any thread. */
+	void (*on_request)(void *opaque, enum machine_request what, int arg);
+	void *request_opaque;
+	/* Human input arrives here once a device has claimed it (hw/core/input.h). */
+	struct input_sink *inputs;
+	bool a20;
+};
+
+/* A machine without devices: phys, ports, a stopped clock. host NULL: real time. */
+struct machine *machine_new(const struct dev_type *const *types, const struct clock_host *host,
+			    struct err *e);
+/* Frees devices in reverse order, streams, the clock, phys. */
+void machine_free(struct machine *m);
+
+void machine_lock(struct machine *m);		/* not recursive */
+void machine_unlock(struct machine *m);
+bool machine_locked(const struct machine *m);	/* by this thread; for asserts and wrappers */
+
+/*
+ * The vCPU whose thread this is, or NULL. A thread-local variable: MMIO and port
+ * callbacks have no cpu argument, and only the local APIC needs to know.
+ */
+struct cpu *machine_current_cpu(const struct machine *m);
+void machine_set_current_cpu(struct cpu *c);	/* first thing on a vCPU's thread */
+
+/* Ask; does nothing if nobody listens. */
+void machine_request(struct machine *m, enum machine_request what, int arg);
+/* The A20 line; the last of keyboard controller, port 92h to speak decides. */
+void machine_set_a20(struct machine *m, bool on);
+/* Send a message-signalled interrupt. */
+void machine_msi(struct machine *m, uint64_t addr, uint32_t data);
+/* ISA line n, whatever it will be connected to. */
+struct irq machine_isa_irq(struct machine *m, int n);
+int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool *tc);
+
+void machine_add_backend(struct machine *m, const char *kind, const char *id, void *p);
+void *machine_find_backend(struct machine *m, const char *kind, const char *id);
+void machine_del_backend(struct machine *m, const char *kind, const char *id);
+/* "driver.prop=value" */
+bool machine_add_global(struct machine *m, const char *text, struct err *e);
+
+/* ---- I/O ports ---- */
+
+struct port_ops {
+	uint32_t (*read)(void *opaque, uint16_t off, int size);
+	void (*write)(void *opaque, uint16_t off, int size, uint32_t v);
+	int max_size;		/* 1, 2 or 4; wider accesses are split, low port first. 0: 1 */
+	int min_size;		/* narrower accesses do not reach the device. 0: 1 */
+};
+
+struct port_range;
+/* off counts from base. A later range hides an earlier one where they overlap. */
+struct port_range *port_map(struct machine *m, uint16_t base, unsigned n,
+			    const struct port_ops *ops, void *opaque, const char *name);
+/* Move or hide. */
+void port_set(struct machine *m, struct port_range *r, uint16_t base, bool enable);
+void port_unmap(struct machine *m, struct port_range *r);	/* NULL is fine */
+
+/* An access with the lock held. Nobody there: all ones. */
+uint32_t port_read(struct machine *m, uint16_t port, int size);
+void port_write(struct machine *m, uint16_t port, int size, uint32_t v);
+/* The same, taking the lock: struct cpu_board's port_in and port_out; opaque is the machine. */
+uint32_t machine_port_in(void *opaque, uint16_t port, int size);
+void machine_port_out(void *opaque, uint16_t port, int size, uint32_t v);
+/* struct cpu_board's now_ns. */
+uint64_t machine_now_ns(void *opaque);
+
+void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsigned n, const char *name),
+	       void *opaque);
+
+/* ---- MMIO ---- */
+
+struct mmio;
+/*
+ * Map device registers; ops are called with the machine lock held (it is taken
+ * if the access comes from a vCPU). prio as in struct phys_range.
+ */
+struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
+		      const struct mmio_ops *ops, void *opaque, const char *name, struct err *e);
+void mmio_set(struct machine *m, struct mmio *r, uint64_t pa, bool enable);
+void mmio_unmap(struct machine *m, struct mmio *r);	/* NULL is fine */
+
+/* ---- memory as a bus master sees it; lock held ---- */
+static inline void dma_read(struct machine *m, uint64_t pa, void *buf, uint64_t n)
+{
+	phys_read_buf(m->phys, pa, buf, n);
+}
+static inline void dma_write(struct machine *m, uint64_t pa, const void *buf, uint64_t n)
+{
+	phys_write_buf(m->phys, pa, buf, n);
+}
+
+#endif
