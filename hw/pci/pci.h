@@ -1,0 +1,142 @@
+/*
+ * PCI functions and the bus they sit on.
+ *
+ * A device embeds struct pci_dev first, names pci_props and pci_state in its
+ * dev_type, and in its init calls pci_attach() and one pci_bar_*() per base
+ * address register. Configuration space is bytes with a write mask; a function
+ * that has registers of its own there sets masks and a `config_written` hook.
+ *
+ *	reset   -> pci_reset(&d->pci)
+ *	loaded  -> pci_loaded(&d->pci)	(maps the BARs again)
+ *	fini    -> pci_detach(&d->pci)	(also after a failed init)
+ *
+ * Everything runs under the machine lock.
+ *
+ * Source: PCI Local Bus Specification 3.0, chapter 6; MSI 6.8.
+ */
+#ifndef HW_PCI_PCI_H
+#define HW_PCI_PCI_H
+
+#include "hw/core/dev.h"
+
+#define PCI_NBARS	6
+#define PCI_ROM_BAR	6
+
+enum {	/* configuration registers of a type 0 header */
+	PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06,
+	PCI_REVISION = 0x08, PCI_CLASS = 0x09, PCI_CACHE_LINE = 0x0c, PCI_LATENCY = 0x0d,
+	PCI_HEADER = 0x0e, PCI_BAR0 = 0x10, PCI_SUBVENDOR = 0x2c, PCI_SUBDEVICE = 0x2e,
+	PCI_ROM = 0x30, PCI_CAP_PTR = 0x34, PCI_INT_LINE = 0x3c, PCI_INT_PIN = 0x3d,
+};
+#define PCI_CMD_IO	0x0001u
+#define PCI_CMD_MEM	0x0002u
+#define PCI_CMD_MASTER	0x0004u
+#define PCI_CMD_NOINTX	0x0400u
+#define PCI_STATUS_INTX	0x0008u
+#define PCI_STATUS_CAPS	0x0010u
+#define PCI_MULTIFUNCTION 0x80u
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MMIO, PCI_BAR_MEM };
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	bool is64, prefetch;
+	uint64_t size;
+	union {
+		struct port_range *port;
+		struct mmio *mmio;
+		struct phys_map *mem;
+	};
+	uint64_t addr;		/* where it is mapped now; only if `on` */
+	bool on;
+};
+
+struct pci_dev;
+struct pci_bus;
+
+struct pci_dev {
+	struct dev dev;
+	struct pci_bus *bus;
+	int32_t devfn;		/* property addr; slot * 8 + function, -1: the next free slot */
+	uint8_t config[256];
+	uint8_t wmask[256];	/* bits software may write */
+	uint8_t w1c[256];	/* bits that writing 1 clears */
+	struct pci_bar bars[PCI_NBARS + 1];
+	bool intx;		/* the function asserts its INTx# */
+	uint8_t msi_cap;	/* offset of the MSI capability; 0: none */
+	uint8_t cap_end;	/* next free byte for capabilities */
+	uint8_t last_cap;
+	uint8_t reset_config[256];
+	/* Bytes off .. off+n-1 were written, values are in; may be NULL. */
+	void (*config_written)(struct pci_dev *p, unsigned off, int n);
+};
+
+extern const struct prop pci_props[];
+extern const struct state pci_state[];
+
+struct pci_ids {
+	uint16_t vendor, device, subvendor, subdevice;
+	uint32_t class;		/* 24 bits: class, subclass, interface */
+	uint8_t revision;
+	uint8_t int_pin;	/* 0 none, 1 INTA# ... 4 INTD# */
+	bool multifunction;
+};
+
+/* ---- the bus ---- */
+
+/* Where pin (0 = INTA#) of a slot goes: 0..3; set by the board. */
+typedef int pci_map_irq(int slot, int pin);
+
+struct pci_bus {
+	struct machine *m;
+	struct pci_dev *fn[256];	/* by devfn */
+	pci_map_irq *map_irq;
+	struct irq irq[4];
+	int n_asserted[4];
+	uint32_t address;		/* last value of CONFIG_ADDRESS; the host bridge saves it */
+};
+
+void pci_bus_init(struct pci_bus *b, struct machine *m, pci_map_irq *map);
+/* Configuration access by bus number, devfn and register; absent: all ones. */
+uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, int n);
+void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n, uint32_t v);
+
+/* ---- functions ---- */
+
+/* Take a place on dev.m->pci and fill the header. */
+bool pci_attach(struct pci_dev *p, const struct pci_ids *ids, struct err *e);
+void pci_detach(struct pci_dev *p);
+void pci_reset(struct pci_dev *p);
+bool pci_loaded(struct pci_dev *p);
+
+/* Base address registers; sizes are powers of two. */
+bool pci_bar_io(struct pci_dev *p, int bar, unsigned size, const struct port_ops *ops, void *opaque,
+		struct err *e);
+bool pci_bar_mmio(struct pci_dev *p, int bar, uint64_t size, const struct mmio_ops *ops, void *opaque,
+		  struct err *e);
+/* Memory behind a BAR (a frame buffer); the whole of r. */
+bool pci_bar_ram(struct pci_dev *p, int bar, struct ram *r, bool prefetch, struct err *e);
+/* The expansion ROM: n bytes, copied. */
+bool pci_rom(struct pci_dev *p, const void *image, uint64_t n, struct err *e);
+
+/* Append a capability of n bytes (first two are id and link); its offset. */
+uint8_t pci_add_cap(struct pci_dev *p, uint8_t id, uint8_t n);
+/* One-message MSI capability (64-bit addresses). */
+void pci_add_msi(struct pci_dev *p);
+bool pci_msi_enabled(const struct pci_dev *p);
+
+/* Values at reset, and what software may change. */
+void pci_set_config(struct pci_dev *p, unsigned off, int n, uint32_t v, uint32_t wmask);
+
+/* The level of the function's interrupt: MSI on a rising edge if enabled, else INTx#. */
+void pci_set_irq(struct pci_dev *p, bool level);
+
+static inline uint16_t pci_command(const struct pci_dev *p)
+{
+	return ld16(p->config + PCI_COMMAND);
+}
+/* Bus mastering; refused while COMMAND.MASTER is clear (reads give ones). */
+bool pci_dma_read(struct pci_dev *p, uint64_t pa, void *buf, uint64_t n);
+bool pci_dma_write(struct pci_dev *p, uint64_t pa, const void *buf, uint64_t n);
+
+#endif
