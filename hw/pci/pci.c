@@ -212,7 +212,7 @@ static void bus_update_irqs(struct pci_bus *b)
 	int n[4] = { 0 };
 	for (int i = 0; i < 256; i++) {
 		const struct pci_dev *p = b->fn[i];
-		if (p && p->config[PCI_INT_PIN] && drives_intx(p))
+		if (p && b->map_irq && p->config[PCI_INT_PIN] && drives_intx(p))
 			n[b->map_irq(i >> 3, p->config[PCI_INT_PIN] - 1) & 3]++;
 	}
 	for (int i = 0; i < 4; i++) {
@@ -280,9 +280,9 @@ void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n
 
 /* ---- life ---- */
 
-void pci_bus_init(struct pci_bus *b, struct machine *m, pci_map_irq *map)
+void pci_bus_init(struct pci_bus *b, struct machine *m)
 {
-	*b = (struct pci_bus){ .m = m, .map_irq = map };
+	*b = (struct pci_bus){ .m = m };
 }
 
 static bool take_place(struct pci_dev *p, struct err *e)

@@ -90,13 +90,12 @@ typedef int pci_map_irq(int slot, int pin);
 struct pci_bus {
 	struct machine *m;
 	struct pci_dev *fn[256];	/* by devfn */
-	pci_map_irq *map_irq;
+	pci_map_irq *map_irq;		/* both set by the board */
 	struct irq irq[4];
 	int n_asserted[4];
-	uint32_t address;		/* last value of CONFIG_ADDRESS; the host bridge saves it */
 };
 
-void pci_bus_init(struct pci_bus *b, struct machine *m, pci_map_irq *map);
+void pci_bus_init(struct pci_bus *b, struct machine *m);
 /* Configuration access by bus number, devfn and register; absent: all ones. */
 uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, int n);
 void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n, uint32_t v);
