@@ -24,6 +24,7 @@ struct dev_type;
 struct loop;
 struct chr;
 struct pci_bus;
+struct mmio;
 
 /* What the guest (or a device) asks of whoever runs the machine. */
 enum machine_request {
@@ -77,6 +78,7 @@ struct machine {
 	struct global_prop *globals;
 	struct backend *backends;
 	struct chr *chrs;
+	struct mmio *mmios;
 	struct pci_bus *pci;		/* root bus, for -device */
 
 	/* Lines the board connects; setting an unconnected one is harmless. */

@@ -48,6 +48,7 @@ struct chr_ops {
 	void (*flush)(struct chr *c);		/* everything out, now (exit); may be NULL */
 	void (*front_changed)(struct chr *c);	/* attached or detached; may be NULL */
 	void (*free)(struct chr *c);		/* frees the whole back end */
+	struct chr *(*attach)(struct chr *c);	/* a port for one more front end (mux); may be NULL */
 	/* What this stream is, for `info chardev`; NULL: the name. */
 	const char *(*describe)(struct chr *c);
 };

@@ -37,16 +37,16 @@ struct timer;
 
 struct clock {
 	struct clock_host host;
-	_Atomic bool running;
-	_Atomic uint64_t base;		/* running: now = mono + base; stopped: now = base */
+	_Atomic uint64_t frozen;	/* time of a stopped clock; TIME_NEVER: it runs */
+	_Atomic uint64_t base;		/* of a running one: now = mono + base */
 	struct timer **heap;		/* binary heap by deadline */
 	size_t n_timers, cap_timers;
 	/* Called when the earliest deadline has become earlier (any thread, machine lock). */
 	void (*on_earlier)(void *opaque, uint64_t deadline);
 	void *on_earlier_opaque;
-	/* Wall clock of the guest: wall = now + wall_base, in ns since 1970, guest-local. */
+	/* The guest's wall clock is the host's or the guest clock, plus wall_base. */
 	int64_t wall_base;
-	bool wall_follows_host;		/* -rtc clock=host: stopped time does not count */
+	bool wall_vm;			/* -rtc clock=vm: stands while the machine is stopped */
 };
 
 /* A stopped clock at 0. host NULL: the real one. */
@@ -55,6 +55,10 @@ void clock_fini(struct clock *c);
 
 /* Guest nanoseconds. Never goes back. */
 uint64_t clock_now(const struct clock *c);
+static inline bool clock_running(const struct clock *c)
+{
+	return atomic_load_explicit(&c->frozen, memory_order_acquire) == TIME_NEVER;
+}
 void clock_start(struct clock *c);
 void clock_stop(struct clock *c);
 /* Set the time of a stopped clock (loading state). Armed timers keep their deadlines. */

@@ -1,0 +1,253 @@
+/*
+ * TCP and Unix sockets as byte streams, as server (one client at a time, the
+ * next may come when it has gone) or as client.
+ *
+ * Not modelled: reconnecting, TLS, passing of descriptors; telnet options beyond
+ * offering echo, no go-ahead and binary.
+ * Source for telnet: RFC 854 "Telnet Protocol Specification".
+ */
+#include "hw/backend/char.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { IAC = 255, SB = 250, WILL = 251, DONT = 254, SE = 240 };
+
+struct chr_sock {
+	struct chr_fd f;
+	int listen_fd, fd;		/* -1: none */
+	struct loop_fd *listener;
+	bool telnet, nodelay;
+	int tel_state;			/* 0 text, 1 after IAC, 2 after an option verb, 3 inside SB, 4 IAC in SB */
+	char unlink_path[108];
+	char name[400];
+};
+
+/* ---- telnet ---- */
+
+static int telnet_filter(struct chr_fd *f, uint8_t *p, int n)
+{
+	struct chr_sock *s = (struct chr_sock *)f;
+	int k = 0;
+
+	for (int i = 0; i < n; i++) {
+		uint8_t v = p[i];
+
+		switch (s->tel_state) {
+		case 0:
+			if (v == IAC)
+				s->tel_state = 1;
+			else if (v)		/* CR NUL stands for CR */
+				p[k++] = v;
+			break;
+		case 1:
+			if (v == IAC)
+				p[k++] = v;
+			s->tel_state = v == SB ? 3 : v >= WILL && v <= DONT ? 2 : 0;
+			break;
+		case 2:
+			s->tel_state = 0;
+			break;
+		case 3:
+			if (v == IAC)
+				s->tel_state = 4;
+			break;
+		case 4:
+			s->tel_state = v == SE ? 0 : 3;
+			break;
+		}
+	}
+	return k;
+}
+
+static void telnet_hello(struct chr_sock *s)
+{
+	static const uint8_t hello[] = { IAC, WILL, 1, IAC, WILL, 3, IAC, WILL, 0, IAC, 253, 0 };
+
+	chr_fd_write(&s->f.chr, hello, sizeof(hello));
+}
+
+/* ---- connections ---- */
+
+static void connected(struct chr_sock *s, int fd)
+{
+	int one = 1;
+
+	s->fd = fd;
+	if (s->nodelay)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (s->listener)
+		loop_fd_want(s->f.chr.m->loop, s->listener, 0);
+	s->tel_state = 0;
+	chr_fd_set(&s->f, fd, fd);
+	if (s->telnet)
+		telnet_hello(s);
+	chr_event(&s->f.chr, CHR_OPENED);
+}
+
+static void disconnected(struct chr_fd *f)
+{
+	struct chr_sock *s = (struct chr_sock *)f;
+
+	chr_fd_set(f, -1, -1);
+	close(s->fd);
+	s->fd = -1;
+	if (s->listener)
+		loop_fd_want(f->chr.m->loop, s->listener, LOOP_READ);
+	chr_event(&f->chr, CHR_CLOSED);
+}
+
+static void on_listen(void *opaque, int fd, unsigned events)
+{
+	struct chr_sock *s = opaque;
+	int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (c >= 0)
+		connected(s, c);
+}
+
+static void sock_free(struct chr *c)
+{
+	struct chr_sock *s = (struct chr_sock *)c;
+
+	chr_fd_fini(&s->f);
+	if (s->listener)
+		loop_fd_del(c->m->loop, s->listener);
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	if (*s->unlink_path)
+		unlink(s->unlink_path);
+	free(s);
+}
+
+static const char *sock_describe(struct chr *c)
+{
+	return ((struct chr_sock *)c)->name;
+}
+
+static const struct chr_ops sock_ops = {
+	.name = "socket", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.front_changed = chr_fd_accept_input, .free = sock_free, .describe = sock_describe,
+};
+
+/* ---- opening ---- */
+
+static int open_one(int family, const struct sockaddr *sa, socklen_t len, bool server)
+{
+	int one = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (server)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (server ? bind(fd, sa, len) || listen(fd, 1) : connect(fd, sa, len)) {
+		int keep = errno;
+
+		close(fd);
+		errno = keep;
+		return -1;
+	}
+	return fd;
+}
+
+static int open_unix(const struct chr_spec *spec, struct err *e)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(spec->path) >= sizeof(un.sun_path)) {
+		err_set(e, "%s: path too long for a socket", spec->path);
+		return -1;
+	}
+	strcpy(un.sun_path, spec->path);
+	if (spec->server)
+		unlink(un.sun_path);
+	fd = open_one(AF_UNIX, (struct sockaddr *)&un, sizeof(un), spec->server);
+	if (fd < 0)
+		err_errno(e, "cannot %s %s", spec->server ? "listen on" : "connect to", spec->path);
+	return fd;
+}
+
+static int open_tcp(const struct chr_spec *spec, struct err *e)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = spec->server ? AI_PASSIVE : 0 };
+	struct addrinfo *list;
+	int r = getaddrinfo(*spec->host ? spec->host : NULL, spec->port, &hints, &list), fd = -1;
+
+	if (r) {
+		err_set(e, "%s:%s: %s", spec->host, spec->port, gai_strerror(r));
+		return -1;
+	}
+	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+		fd = open_one(a->ai_family, a->ai_addr, a->ai_addrlen, spec->server);
+	if (fd < 0)
+		err_errno(e, "cannot %s %s:%s", spec->server ? "listen on" : "connect to", spec->host, spec->port);
+	freeaddrinfo(list);
+	return fd;
+}
+
+static void start_server(struct chr_sock *s, bool wait)
+{
+	struct machine *m = s->f.chr.m;
+	int c = -1;
+
+	if (m->loop)
+		s->listener = loop_fd_add(m->loop, s->listen_fd, LOOP_READ, on_listen, s);
+	if (!wait)
+		return;
+	fprintf(stderr, "rhea: waiting for connection on: %s\n", s->name);
+	do
+		c = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	while (c < 0 && errno == EINTR);
+	if (c >= 0)
+		connected(s, c);
+}
+
+struct chr *chr_make_socket(struct machine *m, const struct chr_spec *spec, struct err *e)
+{
+	struct chr_sock *s = calloc(1, sizeof(*s));
+	bool is_unix = *spec->path != 0;
+	int fd;
+
+	if (!s) {
+		err_set(e, "no memory");
+		return NULL;
+	}
+	s->fd = s->listen_fd = -1;
+	fd = is_unix ? open_unix(spec, e) : open_tcp(spec, e);
+	if (fd < 0) {
+		free(s);
+		return NULL;
+	}
+	if (is_unix)
+		snprintf(s->name, sizeof(s->name), "unix:%.300s%s", spec->path, spec->server ? ",server" : "");
+	else
+		snprintf(s->name, sizeof(s->name), "%s:%s:%s%s", spec->telnet ? "telnet" : "tcp", spec->host,
+			 spec->port, spec->server ? ",server" : "");
+	s->telnet = spec->telnet;
+	s->nodelay = spec->nodelay && !is_unix;
+	s->f.on_eof = disconnected;
+	s->f.filter = s->telnet ? telnet_filter : NULL;
+	chr_fd_init(&s->f, m, &sock_ops, -1, -1);
+	s->f.chr.open = false;
+	if (spec->server) {
+		s->listen_fd = fd;
+		if (is_unix)
+			snprintf(s->unlink_path, sizeof(s->unlink_path), "%.107s", spec->path);
+		start_server(s, spec->wait);
+	} else {
+		connected(s, fd);
+	}
+	return &s->f.chr;
+}

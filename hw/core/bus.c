@@ -1,0 +1,317 @@
+/*
+ * The machine: lock, current vCPU, MMIO under the lock, and the named things
+ * that devices refer to.
+ *
+ * An MMIO access comes either from a vCPU (without the lock) or from a device
+ * that masters the bus (with it); the wrappers ask who holds the lock.
+ */
+#include "hw/core/bus.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "hw/core/chr.h"
+#include "hw/core/dev.h"
+#include "hw/core/port.h"
+
+/* A mapped range and the wrappers that take the lock. */
+struct mmio {
+	struct machine *m;
+	const struct mmio_ops *ops;
+	void *opaque;
+	struct phys_map *map;
+	struct mmio_ops locked;		/* the wrappers, with the device's max_size */
+	struct mmio *next;		/* of the machine's */
+};
+
+/* ---- life ---- */
+
+struct machine *machine_new(const struct dev_type *const *types, const struct clock_host *host,
+			    struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	pthread_mutexattr_t attr;
+
+	if (!m) {
+		err_set(e, "no memory for the machine");
+		return NULL;
+	}
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&m->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	m->types = types;
+	m->a20 = true;
+	clock_init(&m->clock, host);
+	m->ports = ports_new();
+	m->phys = phys_new();
+	if (!m->ports || !m->phys) {
+		err_set(e, "no memory for the machine");
+		machine_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static void free_globals(struct machine *m)
+{
+	while (m->globals) {
+		struct global_prop *g = m->globals;
+
+		m->globals = g->next;
+		free(g->driver);
+		free(g->prop);
+		free(g->value);
+		free(g);
+	}
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	while (m->devs) {
+		struct dev *last = m->devs;
+
+		while (last->next)
+			last = last->next;
+		dev_free(last);
+	}
+	chr_free_all(m);
+	while (m->backends)
+		machine_del_backend(m, m->backends->kind, m->backends->id);
+	free_globals(m);
+	ports_free(m->ports);
+	if (m->phys)
+		phys_free(m->phys);
+	while (m->mmios) {
+		struct mmio *r = m->mmios;
+
+		m->mmios = r->next;
+		free(r);
+	}
+	clock_fini(&m->clock);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* ---- the lock ---- */
+
+void machine_lock(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	atomic_store_explicit(&m->owner, pthread_self(), memory_order_relaxed);
+}
+
+void machine_unlock(struct machine *m)
+{
+	atomic_store_explicit(&m->owner, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Only this thread can have stored its own id, so a relaxed load is exact. */
+bool machine_locked(const struct machine *m)
+{
+	return atomic_load_explicit(&m->owner, memory_order_relaxed) == pthread_self();
+}
+
+static _Thread_local struct cpu *current_cpu;	/* whose thread this is; see bus.h */
+
+struct cpu *machine_current_cpu(const struct machine *m)
+{
+	(void)m;
+	return current_cpu;
+}
+
+void machine_set_current_cpu(struct cpu *c)
+{
+	current_cpu = c;
+}
+
+uint64_t machine_now_ns(void *opaque)
+{
+	return clock_now(&((struct machine *)opaque)->clock);
+}
+
+/* ---- lines ---- */
+
+void machine_request(struct machine *m, enum machine_request what, int arg)
+{
+	if (m->on_request)
+		m->on_request(m->request_opaque, what, arg);
+}
+
+void machine_set_a20(struct machine *m, bool on)
+{
+	if (m->a20 == on)
+		return;
+	m->a20 = on;
+	phys_set_a20(m->phys, on);
+}
+
+void machine_msi(struct machine *m, uint64_t addr, uint32_t data)
+{
+	if (m->msi)
+		m->msi(m->msi_opaque, addr, data);
+}
+
+static void isa_irq_set(void *opaque, int n, int level)
+{
+	struct machine *m = opaque;
+
+	irq_set(m->isa_irq[n], level);
+}
+
+struct irq machine_isa_irq(struct machine *m, int n)
+{
+	assert(n >= 0 && n < MACHINE_N_ISA_IRQS);
+	return irq_make(isa_irq_set, m, n);
+}
+
+int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool *tc)
+{
+	struct dma_chan *d = &m->dma[chan & 7];
+
+	*tc = false;
+	return d->move ? d->move(d->opaque, chan & 7, buf, n, to_mem, tc) : 0;
+}
+
+/* ---- named back ends, -global ---- */
+
+static struct backend **find_backend(struct machine *m, const char *kind, const char *id)
+{
+	struct backend **p = &m->backends;
+
+	while (*p && (strcmp((*p)->kind, kind) || strcmp((*p)->id, id)))
+		p = &(*p)->next;
+	return p;
+}
+
+void machine_add_backend(struct machine *m, const char *kind, const char *id, void *p)
+{
+	struct backend *b = calloc(1, sizeof(*b));
+
+	assert(b);
+	*b = (struct backend){ kind, strdup(id), p, m->backends };
+	m->backends = b;
+}
+
+void *machine_find_backend(struct machine *m, const char *kind, const char *id)
+{
+	struct backend *b = *find_backend(m, kind, id);
+
+	return b ? b->p : NULL;
+}
+
+void machine_del_backend(struct machine *m, const char *kind, const char *id)
+{
+	struct backend **p = find_backend(m, kind, id), *b = *p;
+
+	if (!b)
+		return;
+	*p = b->next;
+	free(b->id);
+	free(b);
+}
+
+bool machine_add_global(struct machine *m, const char *text, struct err *e)
+{
+	const char *eq = strchr(text, '='), *dot = NULL;
+	struct global_prop *g, **tail = &m->globals;
+
+	for (const char *p = text; eq && p < eq; p++)	/* the last dot before '=' */
+		if (*p == '.')
+			dot = p;
+	if (!eq || !dot)
+		return err_set(e, "'%s' is not driver.property=value", text);
+	g = calloc(1, sizeof(*g));
+	assert(g);
+	g->driver = strndup(text, dot - text);
+	g->prop = strndup(dot + 1, eq - dot - 1);
+	g->value = strdup(eq + 1);
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = g;
+	return true;
+}
+
+/* ---- MMIO ---- */
+
+static bool enter(struct machine *m)
+{
+	bool held = machine_locked(m);
+
+	if (!held)
+		machine_lock(m);
+	return held;
+}
+
+static void leave(struct machine *m, bool held)
+{
+	if (!held)
+		machine_unlock(m);
+}
+
+static uint64_t locked_read(void *opaque, uint64_t off, int size)
+{
+	struct mmio *r = opaque;
+	bool held = enter(r->m);
+	uint64_t v = r->ops ? r->ops->read(r->opaque, off, size) : size_mask(size);
+
+	leave(r->m, held);
+	return v;
+}
+
+static void locked_write(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	struct mmio *r = opaque;
+	struct machine *m = r->m;
+	bool held = enter(m);
+
+	if (r->ops)
+		r->ops->write(r->opaque, off, size, v);
+	leave(m, held);
+}
+
+struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
+		      const struct mmio_ops *ops, void *opaque, const char *name, struct err *e)
+{
+	struct mmio *r = calloc(1, sizeof(*r));
+	struct phys_range range = { .pa = pa, .size = size, .prio = prio, .name = name };
+
+	if (!r) {
+		err_set(e, "no memory for %s", name);
+		return NULL;
+	}
+	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque,
+			    .locked = { locked_read, locked_write, ops->max_size } };
+	range.ops = &r->locked;
+	range.opaque = r;
+	r->map = phys_map(m->phys, &range, e);
+	if (!r->map) {
+		free(r);
+		return NULL;
+	}
+	r->next = m->mmios;
+	m->mmios = r;
+	return r;
+}
+
+void mmio_set(struct machine *m, struct mmio *r, uint64_t pa, bool enable)
+{
+	phys_map_set(m->phys, r->map, pa, enable);
+}
+
+/*
+ * Look-ups need no lock, so a vCPU may stand between finding the range and
+ * calling it: the wrapper stays, leading nowhere, until the machine goes.
+ */
+void mmio_unmap(struct machine *m, struct mmio *r)
+{
+	if (!r)
+		return;
+	phys_unmap(m->phys, r->map);
+	r->ops = NULL;
+}

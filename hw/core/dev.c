@@ -1,0 +1,262 @@
+/*
+ * Devices: making, finding, resetting and freeing them.
+ */
+#include "hw/core/dev.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/core/prop.h"
+
+/* ---- finding ---- */
+
+static bool type_is_called(const struct dev_type *t, const char *name)
+{
+	return !strcmp(t->name, name) || (t->alias && !strcmp(t->alias, name));
+}
+
+const struct dev_type *dev_type_find(const struct machine *m, const char *name)
+{
+	for (const struct dev_type *const *p = m->types; p && *p; p++)
+		if (type_is_called(*p, name))
+			return *p;
+	return NULL;
+}
+
+struct dev *dev_find(const struct machine *m, const char *id)
+{
+	struct dev *d = m->devs;
+
+	while (d && strcmp(d->id, id))
+		d = d->next;
+	return d;
+}
+
+struct dev *dev_find_type(const struct machine *m, const struct dev_type *t)
+{
+	struct dev *d = m->devs;
+
+	while (d && d->type != t)
+		d = d->next;
+	return d;
+}
+
+/* ---- making ---- */
+
+static void each_prop(struct dev *d, void (*fn)(struct dev *d, const struct prop *p))
+{
+	for (const struct prop *p = d->type->props; p && p->name; p++)
+		fn(d, p);
+	for (const struct prop *p = d->type->bus_props; p && p->name; p++)
+		fn(d, p);
+}
+
+/* The first of "type0", "type1", ... that is free. */
+static char *make_id(const struct machine *m, const struct dev_type *t)
+{
+	char buf[80];
+
+	for (int i = 0;; i++) {
+		snprintf(buf, sizeof(buf), "%.64s%d", t->name, i);
+		if (!dev_find(m, buf))
+			return strdup(buf);
+	}
+}
+
+static bool apply_globals(struct dev *d, struct err *e)
+{
+	for (struct global_prop *g = d->m->globals; g; g = g->next)
+		if (type_is_called(d->type, g->driver) && !dev_set(d, g->prop, g->value, e))
+			return err_prefix(e, "-global %s.%s", g->driver, g->prop);
+	return true;
+}
+
+struct dev *dev_new(struct machine *m, const struct dev_type *t, const char *id, struct err *e)
+{
+	struct dev *d;
+
+	if (id && dev_find(m, id)) {
+		err_set(e, "there is a device '%s' already", id);
+		return NULL;
+	}
+	d = aligned_alloc(64, align_up(t->size, 64));
+	if (!d) {
+		err_set(e, "no memory for %s", t->name);
+		return NULL;
+	}
+	memset(d, 0, t->size);
+	d->type = t;
+	d->m = m;
+	d->id = id ? strdup(id) : make_id(m, t);
+	each_prop(d, prop_default);
+	if (!apply_globals(d, e)) {
+		dev_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)
+{
+	const struct prop *p = prop_find(d->type, prop);
+
+	if (!p)
+		return err_set(e, "%s has no property '%s'", d->type->name, prop);
+	return prop_set(d, p, value, e) || err_prefix(e, "%s", d->id);
+}
+
+/* One "name=value" off the front of *s, unescaping ",,"; "name" alone means "name=on". */
+static bool next_pair(const char **s, char *name, char *value, size_t n)
+{
+	size_t k = 0;
+	const char *p = *s;
+	char *to = name;
+
+	if (!*p)
+		return false;
+	strcpy(value, "on");
+	for (; *p; p++) {
+		if (*p == ',') {
+			if (p[1] != ',')
+				break;
+			p++;
+		} else if (*p == '=' && to == name) {
+			name[k] = 0;
+			to = value;
+			k = 0;
+			value[0] = 0;
+			continue;
+		}
+		if (k < n - 1)
+			to[k++] = *p;
+		to[k] = 0;
+	}
+	if (k == 0)
+		to[0] = 0;
+	*s = *p ? p + 1 : p;
+	return true;
+}
+
+bool dev_set_all(struct dev *d, const char *list, struct err *e)
+{
+	char name[512], value[512];
+
+	while (next_pair(&list, name, value, sizeof(name)))
+		if (!dev_set(d, name, value, e))
+			return false;
+	return true;
+}
+
+static void link_last(struct dev *d)
+{
+	struct dev **p = &d->m->devs;
+
+	while (*p)
+		p = &(*p)->next;
+	*p = d;
+}
+
+bool dev_start(struct dev *d, struct err *e)
+{
+	if (d->type->init && !d->type->init(d, e)) {
+		err_prefix(e, "%s", d->id);
+		d->live = true;		/* so that fini cleans up */
+		dev_free(d);
+		return false;
+	}
+	d->live = true;
+	link_last(d);
+	dev_reset(d);
+	return true;
+}
+
+struct dev *dev_make(struct machine *m, const struct dev_type *t, const char *id, const char *props,
+		     struct err *e)
+{
+	struct dev *d = dev_new(m, t, id, e);
+
+	if (!d)
+		return NULL;
+	if (props && !dev_set_all(d, props, e)) {
+		dev_free(d);
+		return NULL;
+	}
+	return dev_start(d, e) ? d : NULL;
+}
+
+/* Takes "id=..." out of a property list; the rest goes to `rest`. */
+static void split_id(const char *list, char *id, size_t n_id, char *rest, size_t n)
+{
+	size_t k = 0;
+
+	id[0] = 0;
+	while (*list) {
+		const char *end = list;
+
+		while (*end && (*end != ',' || end[1] == ','))
+			end += *end == ',' ? 2 : 1;
+		if (!strncmp(list, "id=", 3))
+			snprintf(id, n_id, "%.*s", (int)(end - list - 3), list + 3);
+		else if (k < n)
+			k += snprintf(rest + k, n - k, "%s%.*s", k ? "," : "", (int)(end - list), list);
+		list = *end ? end + 1 : end;
+	}
+	if (!k)
+		rest[0] = 0;
+}
+
+struct dev *dev_make_from(struct machine *m, const char *text, struct err *e)
+{
+	char name[128], id[512], rest[2048];
+	size_t n = strcspn(text, ",");
+	const struct dev_type *t;
+
+	snprintf(name, sizeof(name), "%.*s", (int)n, text);
+	t = dev_type_find(m, name);
+	if (!t) {
+		err_set(e, "'%s' is not a device type", name);
+		return NULL;
+	}
+	if (t->bus && !strcmp(t->bus, "system")) {
+		err_set(e, "'%s' is part of the board", name);
+		return NULL;
+	}
+	split_id(text[n] ? text + n + 1 : "", id, sizeof(id), rest, sizeof(rest));
+	return dev_make(m, t, id[0] ? id : NULL, rest, e);
+}
+
+void dev_free(struct dev *d)
+{
+	if (!d)
+		return;
+	for (struct dev **p = &d->m->devs; *p; p = &(*p)->next)
+		if (*p == d) {
+			*p = d->next;
+			break;
+		}
+	if (d->live && d->type->fini)
+		d->type->fini(d);
+	each_prop(d, prop_free);
+	free(d->id);
+	free(d);
+}
+
+/* ---- reset ---- */
+
+void dev_reset(struct dev *d)
+{
+	for (const struct reg *r = d->type->regs; r && r->name; r++)
+		reg_poke(d, r, r->reset);
+	if (d->type->reset)
+		d->type->reset(d);
+	dev_update(d);
+}
+
+void machine_reset_devices(struct machine *m)
+{
+	phys_begin(m->phys);
+	for (struct dev *d = m->devs; d; d = d->next)
+		dev_reset(d);
+	phys_end(m->phys);
+}

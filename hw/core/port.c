@@ -1,0 +1,189 @@
+/*
+ * The I/O port space: 65536 ports, a table from port to range.
+ *
+ * Ranges stand in a list in order of creation; `slot` holds for each port the
+ * index of the newest enabled range there. A change rewrites the slots it
+ * touches only. An access goes to one range whole if the range takes its width
+ * and holds all of it; otherwise it is split, low port first, as the ISA bridge
+ * splits a cycle.
+ */
+#include "hw/core/port.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/core/bus.h"
+
+#define N_PORTS		65536u
+#define MAX_RANGES	1024
+
+struct port_range {
+	uint32_t base, n;
+	const struct port_ops *ops;
+	void *opaque;
+	const char *name;
+	int max_size, min_size;
+	int index;
+	bool enabled;
+};
+
+struct ports {
+	uint16_t slot[N_PORTS];			/* index + 1; 0: nobody */
+	struct port_range *range[MAX_RANGES];	/* by index; NULL: free */
+	int n;					/* highest index in use + 1 */
+};
+
+struct ports *ports_new(void)
+{
+	return calloc(1, sizeof(struct ports));
+}
+
+void ports_free(struct ports *s)
+{
+	if (!s)
+		return;
+	for (int i = 0; i < s->n; i++)
+		free(s->range[i]);
+	free(s);
+}
+
+static bool covers(const struct port_range *r, uint32_t port)
+{
+	return r && r->enabled && port - r->base < r->n;
+}
+
+/* Who owns the ports in [base, base + n) now? */
+static void refill(struct ports *s, uint32_t base, uint32_t n)
+{
+	for (uint32_t p = base; p < base + n && p < N_PORTS; p++) {
+		int i = s->n;
+
+		while (i > 0 && !covers(s->range[i - 1], p))
+			i--;
+		s->slot[p] = (uint16_t)i;
+	}
+}
+
+struct port_range *port_map(struct machine *m, uint16_t base, unsigned n,
+			    const struct port_ops *ops, void *opaque, const char *name)
+{
+	struct ports *s = m->ports;
+	struct port_range *r = calloc(1, sizeof(*r));
+
+	assert(r && s->n < MAX_RANGES && n >= 1 && n <= N_PORTS);
+	*r = (struct port_range){ .base = base, .n = n, .ops = ops, .opaque = opaque,
+				  .name = name, .index = s->n, .enabled = true };
+	r->max_size = ops->max_size ? ops->max_size : 1;
+	r->min_size = ops->min_size ? ops->min_size : 1;
+	s->range[s->n++] = r;
+	refill(s, base, n);
+	return r;
+}
+
+void port_set(struct machine *m, struct port_range *r, uint16_t base, bool enable)
+{
+	uint32_t old = r->base;
+	bool was = r->enabled;
+
+	if (old == base && was == enable)
+		return;
+	r->base = base;
+	r->enabled = enable;
+	if (was)
+		refill(m->ports, old, r->n);
+	if (enable)
+		refill(m->ports, base, r->n);
+}
+
+void port_unmap(struct machine *m, struct port_range *r)
+{
+	struct ports *s = m->ports;
+
+	if (!r)
+		return;
+	port_set(m, r, (uint16_t)r->base, false);
+	s->range[r->index] = NULL;
+	while (s->n > 0 && !s->range[s->n - 1])
+		s->n--;
+	free(r);
+}
+
+static const struct port_range *owner(const struct ports *s, uint16_t port)
+{
+	unsigned i = s->slot[port];
+
+	return i ? s->range[i - 1] : NULL;
+}
+
+/* Does the range take this access in one piece? */
+static bool takes(const struct port_range *r, uint16_t port, int size)
+{
+	return size <= r->max_size && port - r->base + size <= r->n;
+}
+
+uint32_t port_read(struct machine *m, uint16_t port, int size)
+{
+	const struct port_range *r = owner(m->ports, port);
+	uint32_t lo, hi;
+	int half = size / 2;
+
+	if (r && takes(r, port, size)) {
+		if (size < r->min_size)
+			return (uint32_t)size_mask(size);
+		return r->ops->read(r->opaque, (uint16_t)(port - r->base), size) & size_mask(size);
+	}
+	if (size == 1)
+		return 0xff;
+	lo = port_read(m, port, half);
+	hi = port_read(m, (uint16_t)(port + half), half);
+	return lo | hi << (8 * half);
+}
+
+void port_write(struct machine *m, uint16_t port, int size, uint32_t v)
+{
+	const struct port_range *r = owner(m->ports, port);
+	int half = size / 2;
+
+	v &= size_mask(size);
+	if (r && takes(r, port, size)) {
+		if (size >= r->min_size)
+			r->ops->write(r->opaque, (uint16_t)(port - r->base), size, v);
+		return;
+	}
+	if (size == 1)
+		return;
+	port_write(m, port, half, v);
+	port_write(m, (uint16_t)(port + half), half, v >> (8 * half));
+}
+
+uint32_t machine_port_in(void *opaque, uint16_t port, int size)
+{
+	struct machine *m = opaque;
+	uint32_t v;
+
+	machine_lock(m);
+	v = port_read(m, port, size);
+	machine_unlock(m);
+	return v;
+}
+
+void machine_port_out(void *opaque, uint16_t port, int size, uint32_t v)
+{
+	struct machine *m = opaque;
+
+	machine_lock(m);
+	port_write(m, port, size, v);
+	machine_unlock(m);
+}
+
+void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsigned n, const char *name),
+	       void *opaque)
+{
+	for (int i = 0; i < m->ports->n; i++) {
+		const struct port_range *r = m->ports->range[i];
+
+		if (r && r->enabled)
+			fn(opaque, (uint16_t)r->base, r->n, r->name);
+	}
+}
