@@ -1,0 +1,92 @@
+/*
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT.
+ *
+ * Where Intel and AMD differ: SYSCALL works in compatibility and legacy mode
+ * too (AMD), SYSENTER in long mode too (Intel), and SYSRET and SYSEXIT check
+ * the return address before they leave CPL 0 (Intel).
+ * Source: SDM vol. 2; APM vol. 3 SYSCALL, SYSRET; vol. 2 6.1.
+ */
+#include "cpu/desc.h"
+#include "cpu/seg.h"
+
+#define FLAT	0xffffffffu
+
+/* CS and SS as these instructions set them: flat, whatever the tables say. */
+static void set_flat(struct cpu *c, uint16_t cs, uint16_t ss, int cpl, uint32_t size_attr)
+{
+	seg_make(&c->segs[CS], (cs & ~3u) | (unsigned)cpl, 0, FLAT,
+		 ATTR_CODE | ATTR_DPL(cpl) | SEG_G | size_attr);
+	seg_make(&c->segs[SS], (ss & ~3u) | (unsigned)cpl, 0, FLAT,
+		 ATTR_DATA | ATTR_DPL(cpl) | SEG_G | SEG_DB);
+}
+
+void cpu_syscall(struct cpu *c, uint64_t next)
+{
+	uint16_t cs = (uint16_t)(c->star >> 32);
+	uint32_t fl = cpu_get_eflags(c);
+
+	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE))
+		cpu_raise(c, EXC_UD);
+	if (in_long(c)) {
+		c->regs[RCX] = next;
+		c->regs[R11] = fl & ~FL_RF;
+		c->rip = cpu_is64(c) ? c->lstar : c->cstar;
+		put_eflags(c, fl & ~(uint32_t)c->sfmask & ~FL_RF);
+		set_flat(c, cs, cs + 8, 0, SEG_L);
+	} else {
+		c->regs[RCX] = (uint32_t)next;
+		c->rip = (uint32_t)c->star;
+		put_eflags(c, fl & ~(FL_VM | FL_IF | FL_RF));
+		set_flat(c, cs, cs + 8, 0, SEG_DB);
+	}
+	cpu_update_mode(c);
+}
+
+void cpu_sysret(struct cpu *c, int opsize)
+{
+	uint16_t sel = (uint16_t)(c->star >> 48);
+	bool to64 = opsize == 8;
+
+	if (!(c->efer & EFER_SCE) || !in_protected(c))
+		cpu_raise(c, EXC_UD);
+	if (cpu_cpl(c) || (to64 && !mmu_canonical(c, c->regs[RCX])))
+		cpu_raise_err(c, EXC_GP, 0);
+	c->rip = to64 ? c->regs[RCX] : (uint32_t)c->regs[RCX];
+	if (in_long(c))
+		put_eflags(c, (uint32_t)c->regs[R11] & ~(FL_RF | FL_VM));
+	else
+		c->eflags |= FL_IF;
+	set_flat(c, to64 ? sel + 16 : sel, sel + 8, 3, to64 ? SEG_L : SEG_DB);
+	cpu_update_mode(c);
+}
+
+void cpu_sysenter(struct cpu *c)
+{
+	uint16_t cs = (uint16_t)c->sysenter_cs & ~3u;
+	bool lng = in_long(c);
+
+	if (!(c->mode & MODE_PE) || !cs)
+		cpu_raise_err(c, EXC_GP, 0);
+	c->regs[RSP] = lng ? c->sysenter_esp : (uint32_t)c->sysenter_esp;
+	c->rip = lng ? c->sysenter_eip : (uint32_t)c->sysenter_eip;
+	c->eflags &= ~(FL_VM | FL_IF | FL_RF);
+	set_flat(c, cs, cs + 8, 0, lng ? SEG_L : SEG_DB);
+	cpu_update_mode(c);
+}
+
+void cpu_sysexit(struct cpu *c, int opsize)
+{
+	uint16_t cs = (uint16_t)c->sysenter_cs & ~3u;
+	bool to64 = opsize == 8;
+	uint64_t rsp = c->regs[RCX], rip = c->regs[RDX];
+
+	if (!in_protected(c) || !cs || cpu_cpl(c))
+		cpu_raise_err(c, EXC_GP, 0);
+	if (to64 && (!mmu_canonical(c, rsp) || !mmu_canonical(c, rip)))
+		cpu_raise_err(c, EXC_GP, 0);
+	c->regs[RSP] = to64 ? rsp : (uint32_t)rsp;
+	c->rip = to64 ? rip : (uint32_t)rip;
+	cs += to64 ? 32 : 16;
+	set_flat(c, cs, cs + 8, 3, to64 ? SEG_L : SEG_DB);
+	cpu_update_mode(c);
+}
