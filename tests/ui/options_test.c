@@ -1,0 +1,199 @@
+/* ui/options*.c: the command line. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "ui/options.h"
+
+static struct options o;
+static struct err e;
+
+/* Words of a command line without spaces inside words. */
+static enum opt_result parse(const char *line)
+{
+	static char copy[1000];
+	char *argv[40] = { (char *)"rhea" }, *save = NULL;
+	int argc = 1;
+	FILE *nowhere = fopen("/dev/null", "w");
+	enum opt_result r;
+
+	snprintf(copy, sizeof(copy), "-display none %s", line);
+	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	e.msg[0] = 0;
+	r = options_parse(&o, argc, argv, nowhere, &e);
+	fclose(nowhere);
+	return r;
+}
+
+Test(options, defaults)
+{
+	cr_assert_eq(parse(""), OPT_GO);
+	cr_assert_eq(o.pc.ram_size, 128 << 20);
+	cr_assert_eq(o.pc.ncpus, 1);
+	cr_assert_str_eq(o.cpu, "max");
+	cr_assert_eq(o.naccels, 1);
+	cr_assert_eq(o.accels[0].kind, OPT_ACCEL_TCG);
+	cr_assert_eq(o.pc.rtc_base, -1);
+}
+
+Test(options, one_dash_or_two)
+{
+	cr_assert_eq(parse("-m 256 --kernel k -append x"), OPT_GO);
+	cr_assert_eq(o.pc.ram_size, 256 << 20);
+	cr_assert_str_eq(o.pc.kernel, "k");
+	cr_assert_str_eq(o.pc.append, "x");
+}
+
+Test(options, unknown_option_names_the_nearest)
+{
+	cr_assert_eq(parse("-kernl x"), OPT_BAD);
+	cr_assert_str_eq(e.msg, "-kernl: no such option; did you mean -kernel?");
+	cr_assert_eq(parse("-xyzzy"), OPT_BAD);
+	cr_assert_str_eq(e.msg, "-xyzzy: no such option (see -help)");
+}
+
+Test(options, missing_argument_says_what_it_is)
+{
+	cr_assert_eq(parse("-kernel"), OPT_BAD);
+	cr_assert_str_eq(e.msg, "-kernel needs an argument: FILE");
+}
+
+Test(options, memory_sizes)
+{
+	cr_assert_eq(parse("-m 1G"), OPT_GO);
+	cr_assert_eq(o.pc.ram_size, 1ull << 30);
+	cr_assert_eq(parse("-m size=64M"), OPT_GO);
+	cr_assert_eq(o.pc.ram_size, 64ull << 20);
+	cr_assert_eq(parse("-m 0"), OPT_BAD);
+	cr_assert_eq(parse("-m lots"), OPT_BAD);
+	cr_assert(strstr(e.msg, "expected a size"));
+}
+
+Test(options, smp_topology)
+{
+	cr_assert_eq(parse("-smp 4"), OPT_GO);
+	cr_assert_eq(o.pc.ncpus, 4);
+	cr_assert_eq(o.pc.sockets, 0);
+	cr_assert_eq(parse("-smp 8,sockets=2,threads=2"), OPT_GO);
+	cr_assert_eq(o.pc.cores, 2);
+	cr_assert_eq(parse("-smp sockets=2,cores=3"), OPT_GO);
+	cr_assert_eq(o.pc.ncpus, 6);
+	cr_assert_eq(parse("-smp 5,sockets=2"), OPT_BAD);
+	cr_assert_eq(parse("-smp 0"), OPT_BAD);
+	cr_assert_eq(parse("-smp 1000"), OPT_BAD);
+}
+
+Test(options, accelerators_fall_back_in_order)
+{
+	cr_assert_eq(parse("-accel kvm -accel tcg,interp=on"), OPT_GO);
+	cr_assert_eq(o.naccels, 2);
+	cr_assert_eq(o.accels[0].kind, OPT_ACCEL_KVM);
+	cr_assert_eq(o.accels[1].kind, OPT_ACCEL_TCG);
+	cr_assert(o.accels[1].interp);
+	cr_assert_eq(parse("-machine pc,accel=kvm:tcg"), OPT_GO);
+	cr_assert_eq(o.naccels, 2);
+	cr_assert_eq(parse("-accel tgc"), OPT_BAD);
+	cr_assert(strstr(e.msg, "did you mean tcg"));
+}
+
+Test(options, machine_names)
+{
+	cr_assert_eq(parse("-M pc-i440fx-7.2,usb=off"), OPT_GO);
+	cr_assert_eq(parse("-machine vax"), OPT_BAD);
+	cr_assert_eq(parse("-machine pc,acpi=off"), OPT_GO);
+	cr_assert(o.pc.no_acpi);
+}
+
+Test(options, drives)
+{
+	cr_assert_eq(parse("-hda a -drive file=b,,c,format=raw,index=1,snapshot=on -cdrom d"), OPT_GO);
+	cr_assert_eq(o.pc.ndrives, 3);
+	cr_assert_str_eq(o.pc.drives[1].file, "b,c");
+	cr_assert(o.pc.drives[1].snapshot);
+	cr_assert(o.pc.drives[2].cdrom);
+	cr_assert_eq(o.pc.drives[2].index, 2);
+	cr_assert_eq(parse("-drive file=a,bus=1,unit=1 -drive b"), OPT_GO);
+	cr_assert_eq(o.pc.drives[0].index, 3);
+	cr_assert_eq(o.pc.drives[1].index, -1);
+}
+
+Test(options, drive_mistakes)
+{
+	static const char *const bad[] = {
+		"-hda a -drive file=b,index=0", "-drive format=raw", "-drive file=a,index=9",
+		"-drive file=a,if=virtio", "-drive file=a,index=1,bus=0", "-drive file=a,readnoly=on",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		cr_assert_eq(parse(bad[i]), OPT_BAD, "%s", bad[i]);
+}
+
+Test(options, snapshot_is_for_all_drives)
+{
+	cr_assert_eq(parse("-snapshot -hda a"), OPT_GO);
+	cr_assert(o.pc.drives[0].snapshot);
+}
+
+Test(options, uuid)
+{
+	cr_assert_eq(parse("-uuid 00112233-4455-6677-8899-aabbccddeeff"), OPT_GO);
+	cr_assert(o.pc.has_uuid);
+	cr_assert_eq(o.pc.uuid[0], 0);
+	cr_assert_eq(o.pc.uuid[15], 0xff);
+	cr_assert_eq(parse("-uuid 00112233"), OPT_BAD);
+	cr_assert_eq(parse("-uuid 0011-2233"), OPT_BAD);
+}
+
+Test(options, boot)
+{
+	cr_assert_eq(parse("-boot cd"), OPT_GO);
+	cr_assert_str_eq(o.pc.boot_order, "cd");
+	cr_assert_eq(parse("-boot order=d,menu=on,splash-time=500"), OPT_GO);
+	cr_assert(o.pc.boot_menu);
+	cr_assert_eq(o.pc.boot_splash_time, 500);
+	cr_assert_eq(o.pc.reboot_timeout, -1);
+	cr_assert_eq(parse("-boot z"), OPT_BAD);
+}
+
+Test(options, devices_keep_their_properties)
+{
+	cr_assert_eq(parse("-device isa-debug-exit,iobase=0xf4,iosize=4"), OPT_GO);
+	cr_assert_str_eq(o.pc.devices[0].driver, "isa-debug-exit");
+	cr_assert_str_eq(o.pc.devices[0].options, "iobase=0xf4,iosize=4");
+	cr_assert_eq(parse("-device help"), OPT_GO);
+	cr_assert_eq(o.help, OPT_HELP_DEVICE);
+}
+
+Test(options, nographic_puts_serial_and_monitor_on_the_terminal)
+{
+	cr_assert_eq(parse("-nographic"), OPT_GO);
+	cr_assert_eq(o.nserials, 1);
+	cr_assert_str_eq(o.serials[0], "mon:stdio");
+	cr_assert_eq(parse("-nographic -serial null"), OPT_GO);
+	cr_assert_str_eq(o.serials[0], "null");
+	cr_assert_eq(o.nserials, 1);
+	cr_assert_eq(parse("-nographic -monitor null"), OPT_GO);
+	cr_assert_str_eq(o.serials[0], "stdio");
+}
+
+Test(options, harmless_options_are_accepted)
+{
+	cr_assert_eq(parse("-net none -nic none -nodefaults -no-user-config -no-hpet -no-acpi -k de "
+			   "-msg timestamp=on -sandbox off -rtc base=utc,clock=host -name x,process=y"), OPT_GO,
+		     "%s", e.msg);
+	cr_assert_str_eq(o.pc.name, "x");
+}
+
+Test(options, initrd_without_kernel_is_refused)
+{
+	cr_assert_eq(parse("-initrd x"), OPT_BAD);
+}
+
+Test(options, log_areas_are_checked)
+{
+	cr_assert_eq(parse("-d itn"), OPT_BAD);
+	cr_assert(strstr(e.msg, "did you mean int"));
+	cr_assert_eq(parse("-d help"), OPT_DONE);
+}

@@ -1,0 +1,80 @@
+/*
+ * The command line, in QEMU's dialect: options.def says what there is, this
+ * turns argv into one struct that main.c builds the machine from.
+ */
+#ifndef UI_OPTIONS_H
+#define UI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "hw/pc/pc.h"
+
+#define OPT_MAX_ACCELS		4
+#define OPT_MAX_CHARDEVS	16
+#define OPT_MAX_MONITORS	4
+#define OPT_MAX_GLOBALS		32
+#define OPT_MAX_DIRS		8
+
+enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
+struct opt_accel {
+	enum opt_accel_kind kind;
+	bool interp;			/* tcg: run micro-operations in C */
+};
+
+/* A named stream (-chardev), or what -serial and its like say. */
+struct opt_chardev {
+	const char *id;
+	const char *spec;
+};
+
+/* What `-OPTION help` asks to list once the machine's tables are at hand. */
+enum opt_help { OPT_HELP_NONE, OPT_HELP_DEVICE, OPT_HELP_CPU };
+
+enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE };
+
+struct options {
+	struct pc_config pc;
+	const char *cpu;		/* model and features */
+	struct opt_accel accels[OPT_MAX_ACCELS];	/* in order of preference */
+	int naccels;
+
+	struct opt_chardev chardevs[OPT_MAX_CHARDEVS];
+	int nchardevs;
+	const char *serials[PC_MAX_SERIALS];
+	int nserials;
+	const char *parallel, *debugcon;
+	const char *monitors[OPT_MAX_MONITORS];
+	int nmonitors;
+	const char *globals[OPT_MAX_GLOBALS];
+	int nglobals;
+	const char *dirs[OPT_MAX_DIRS + 1];
+	int ndirs;
+
+	enum opt_display display;
+	bool nographic, nodefaults;
+	bool stopped;			/* -S */
+	bool daemonize, perfmap;
+	bool snapshot;			/* -snapshot: for every drive */
+	const char *pidfile, *log_areas, *log_file, *log_filter;
+	const char *boot_once;		/* order of the first boot only, or NULL */
+	const char *rtc_base;		/* "utc", "localtime" or a date */
+
+	enum opt_help help;
+	const char *help_about;		/* -device NAME,help: NAME */
+};
+
+enum opt_result {
+	OPT_GO,			/* start the machine */
+	OPT_DONE,		/* -help and its like: printed; exit 0 */
+	OPT_BAD,		/* err filled; exit 1 */
+};
+
+/*
+ * Strings of *o point into argv or are allocated for the program's life.
+ * Text asked for (help, version) goes to `out`.
+ */
+enum opt_result options_parse(struct options *o, int argc, char **argv, FILE *out, struct err *e);
+
+#endif

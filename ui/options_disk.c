@@ -1,0 +1,129 @@
+/* -drive, its short forms -hda .. -cdrom, and what they share. */
+#include "ui/options_parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ui/keyval.h"
+
+static bool index_taken(const struct options *o, int index)
+{
+	for (int i = 0; i < o->pc.ndrives; i++)
+		if (o->pc.drives[i].index == index)
+			return true;
+	return false;
+}
+
+static enum opt_result add(struct options *o, const struct pc_drive *d, const char *option, struct err *e)
+{
+	if (o->pc.ndrives == PC_MAX_DRIVES) {
+		err_set(e, "%s: more than %d drives", option, PC_MAX_DRIVES);
+		return OPT_BAD;
+	}
+	if (d->index >= 0 && index_taken(o, d->index)) {
+		err_set(e, "%s: there is a drive at index %d already", option, d->index);
+		return OPT_BAD;
+	}
+	o->pc.drives[o->pc.ndrives++] = *d;
+	return OPT_GO;
+}
+
+static enum opt_result add_disk(struct options *o, int index, const char *file, const char *option,
+				struct err *e)
+{
+	return add(o, &(struct pc_drive){ .file = file, .index = index }, option, e);
+}
+
+enum opt_result opt_hda(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_disk(o, 0, arg, "-hda", e);
+}
+
+enum opt_result opt_hdb(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_disk(o, 1, arg, "-hdb", e);
+}
+
+enum opt_result opt_hdc(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_disk(o, 2, arg, "-hdc", e);
+}
+
+enum opt_result opt_hdd(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_disk(o, 3, arg, "-hdd", e);
+}
+
+enum opt_result opt_cdrom(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add(o, &(struct pc_drive){ .file = arg, .index = 2, .cdrom = true, .readonly = true },
+		   "-cdrom", e);
+}
+
+/* bus=B,unit=U or index=N; -1: the next free place. */
+static int place(struct kv *k, bool *two_ways)
+{
+	int index = (int)kv_num(k, "index", UINT64_MAX, 0, PC_MAX_DRIVES - 1);
+	int bus = (int)kv_num(k, "bus", UINT64_MAX, 0, 1);
+	int unit = (int)kv_num(k, "unit", UINT64_MAX, 0, 1);
+
+	*two_ways = index >= 0 && (bus >= 0 || unit >= 0);
+	if (bus < 0 && unit < 0)
+		return index;
+	return (bus > 0 ? 2 : 0) + (unit > 0 ? 1 : 0);
+}
+
+static enum pc_cache cache_mode(struct kv *k)
+{
+	static const char *const words[] = {
+		"writeback", "writethrough", "none", "unsafe", "directsync", NULL
+	};
+	static const enum pc_cache modes[] = {
+		PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CACHE_UNSAFE,
+		PC_CACHE_WRITETHROUGH,
+	};
+
+	return modes[kv_word(k, "cache", 0, words)];
+}
+
+enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const interfaces[] = { "ide", NULL };
+	static const char *const media[] = { "disk", "cdrom", NULL };
+	static const char *const ignored[] = {
+		"aio", "discard", "detect-zeroes", "werror", "rerror", "copy-on-read", NULL
+	};
+	struct pc_drive d = { 0 };
+	struct kv k;
+	bool two_ways;
+
+	(void)out;
+	kv_parse(&k, "-drive", arg, "file", e);
+	d.file = kv_str(&k, "file", NULL);
+	d.format = kv_str(&k, "format", NULL);
+	kv_word(&k, "if", 0, interfaces);
+	d.cdrom = kv_word(&k, "media", 0, media);
+	d.index = place(&k, &two_ways);
+	d.readonly = kv_bool(&k, "readonly", d.cdrom) | kv_bool(&k, "read-only", d.cdrom);
+	d.snapshot = kv_bool(&k, "snapshot", false);
+	d.cache = cache_mode(&k);
+	d.id = kv_str(&k, "id", NULL);
+	d.serial = kv_str(&k, "serial", NULL);
+	kv_ignore(&k, ignored);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (two_ways) {
+		err_set(e, "-drive %s: give either index or bus and unit", arg);
+		return OPT_BAD;
+	}
+	if (!d.file && !d.cdrom) {
+		err_set(e, "-drive %s: file=FILE is missing", arg);
+		return OPT_BAD;
+	}
+	return add(o, &d, "-drive", e);
+}

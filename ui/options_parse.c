@@ -1,0 +1,559 @@
+/*
+ * What each option means: its argument into struct options. Disks are in
+ * options_disk.c.
+ */
+#include "ui/options_parse.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/spell.h"
+#include "config.h"
+#include "ui/keyval.h"
+
+#define MAX_RAM (1ull << 40)
+
+static enum opt_result result(bool ok)
+{
+	return ok ? OPT_GO : OPT_BAD;
+}
+
+#define bad(e, ...) (err_set(e, __VA_ARGS__), OPT_BAD)
+
+static bool asks_help(const char *arg)
+{
+	return !strcmp(arg, "help") || !strcmp(arg, "?");
+}
+
+/* ---- about the program ---- */
+
+enum opt_result opt_help(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)o, (void)arg, (void)e;
+	return opt_help_text(out);
+}
+
+enum opt_result opt_version(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)o, (void)arg, (void)e;
+	fprintf(out, "Rhea version %s\n", CONFIG_VERSION);
+	return OPT_DONE;
+}
+
+/* ---- machine, accelerator, processors, memory ---- */
+
+/* A name that stands for the board: "pc" or one of the versioned names tools pass. */
+static bool is_board(const char *name)
+{
+	return !strcmp(name, "pc") || !strncmp(name, "pc-i440fx", 9);
+}
+
+static bool add_accel(struct options *o, const char *name, bool interp, struct err *e)
+{
+	static const char *const names[] = { "tcg", "kvm" };
+	struct spell near;
+	char hint[80];
+
+	spell_init(&near, name);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		spell_try(&near, names[i]);
+		if (strcmp(name, names[i]))
+			continue;
+		if (o->naccels == OPT_MAX_ACCELS)
+			return err_set(e, "-accel: more than %d accelerators", OPT_MAX_ACCELS);
+		o->accels[o->naccels++] = (struct opt_accel){ (enum opt_accel_kind)i, interp };
+		return true;
+	}
+	return err_set(e, "no accelerator '%s'%s", name,
+		       near.best ? spell_hint(&near, hint, sizeof(hint)) : "; there are tcg and kvm");
+}
+
+/* "kvm:tcg": first choice first. */
+static bool add_accels(struct options *o, const char *list, struct err *e)
+{
+	char *copy = strdup(list), *save = NULL;
+	bool ok = copy;
+
+	for (char *w = strtok_r(copy, ":", &save); w && ok; w = strtok_r(NULL, ":", &save))
+		ok = add_accel(o, w, false, e);
+	free(copy);
+	return ok;
+}
+
+enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const ignored[] = {
+		"usb", "dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
+		"smm", "kernel_irqchip", "memory-backend", NULL
+	};
+	struct kv k;
+	const char *type, *accel;
+
+	if (asks_help(arg)) {
+		fputs("pc          the classic board: i440FX and PIIX (default)\n"
+		      "pc-i440fx*  the same, by the names other programs use\n", out);
+		return OPT_DONE;
+	}
+	kv_parse(&k, "-machine", arg, "type", e);
+	type = kv_str(&k, "type", "pc");
+	accel = kv_str(&k, "accel", NULL);
+	o->pc.no_acpi = !kv_bool(&k, "acpi", !o->pc.no_acpi);
+	o->pc.no_hpet = !kv_bool(&k, "hpet", !o->pc.no_hpet);
+	kv_ignore(&k, ignored);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (!is_board(type)) {
+		err_set(e, "-machine: no board '%s'; there is pc", type);
+		return OPT_BAD;
+	}
+	return result(!accel || add_accels(o, accel, e));
+}
+
+enum opt_result opt_accel(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const ignored[] = { "thread", "tb-size", "split-wx", "one-insn-per-tb", NULL };
+	struct kv k;
+	const char *name;
+	bool interp;
+
+	if (asks_help(arg)) {
+		fputs("tcg             translate guest code\n"
+		      "tcg,interp=on   run its micro-operations in plain C (slow, for comparison)\n"
+		      "kvm             the host processor's own virtualisation: not there yet\n", out);
+		return OPT_DONE;
+	}
+	kv_parse(&k, "-accel", arg, "accel", e);
+	name = kv_str(&k, "accel", "tcg");
+	interp = kv_bool(&k, "interp", false);
+	kv_ignore(&k, ignored);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	return result(add_accel(o, name, interp, e));
+}
+
+enum opt_result opt_enable_kvm(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)arg, (void)out;
+	return result(add_accel(o, "kvm", false, e));
+}
+
+enum opt_result opt_cpu(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out, (void)e;
+	if (asks_help(arg))
+		o->help = OPT_HELP_CPU;
+	else
+		o->cpu = arg;
+	return OPT_GO;
+}
+
+enum opt_result opt_smp(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	uint64_t cpus, sockets, cores, threads, maxcpus;
+
+	(void)out;
+	kv_parse(&k, "-smp", arg, "cpus", e);
+	cpus = kv_num(&k, "cpus", 0, 1, PC_MAX_CPUS);
+	sockets = kv_num(&k, "sockets", 0, 1, PC_MAX_CPUS);
+	cores = kv_num(&k, "cores", 0, 1, PC_MAX_CPUS);
+	threads = kv_num(&k, "threads", 0, 1, PC_MAX_CPUS);
+	maxcpus = kv_num(&k, "maxcpus", 0, 1, PC_MAX_CPUS);
+	kv_num(&k, "dies", 1, 1, 1);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (!cpus)
+		cpus = (sockets ? sockets : 1) * (cores ? cores : 1) * (threads ? threads : 1);
+	if (!threads && (sockets || cores))
+		threads = 1;
+	if (sockets && !cores && !(cpus % (sockets * threads)))
+		cores = cpus / (sockets * threads);
+	if (cores && !sockets && !(cpus % (cores * threads)))
+		sockets = cpus / (cores * threads);
+	if (threads && !cores && !sockets && !(cpus % threads)) {
+		sockets = 1;
+		cores = cpus / threads;
+	}
+	if (cpus > PC_MAX_CPUS || (sockets && sockets * cores * threads != cpus)) {
+		return bad(e, "-smp %s: %d processors at most, and sockets * cores * threads must give "
+			"their number", arg, PC_MAX_CPUS);
+	}
+	if (maxcpus > cpus)
+		warn("-smp: maxcpus=%d: processors cannot be added later; there will be %d",
+		     (int)maxcpus, (int)cpus);
+	o->pc.ncpus = (int)cpus;
+	o->pc.sockets = (int)sockets;
+	o->pc.cores = (int)cores;
+	o->pc.threads = (int)threads;
+	return OPT_GO;
+}
+
+enum opt_result opt_m(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	uint64_t size;
+
+	(void)out;
+	kv_parse(&k, "-m", arg, "size", e);
+	size = kv_size(&k, "size", o->pc.ram_size, 1 << 20);
+	if (kv_str(&k, "maxmem", NULL) || kv_str(&k, "slots", NULL))
+		warn("-m: memory cannot be added later; maxmem and slots have no effect");
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (size < 1 << 20 || size > MAX_RAM) {
+		return bad(e, "-m %s: expected 1M to 1T", arg);
+	}
+	o->pc.ram_size = align_up(size, 4096);
+	return OPT_GO;
+}
+
+/* ---- identity and time ---- */
+
+enum opt_result opt_name(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const ignored[] = { "process", "debug-threads", NULL };
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-name", arg, "guest", e);
+	o->pc.name = kv_str(&k, "guest", NULL);
+	kv_ignore(&k, ignored);
+	return result(kv_done(&k));
+}
+
+enum opt_result opt_uuid(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	int n = 0;
+
+	(void)out;
+	for (const char *p = arg; *p; p++) {
+		static const char digits[] = "0123456789abcdef";
+		const char *d = strchr(digits, tolower((unsigned char)*p));
+		if (*p == '-' && (n == 8 || n == 12 || n == 16 || n == 20))
+			continue;
+		if (!d || n == 32)
+			return bad(e, "-uuid %s: expected 32 hexadecimal digits, as in "
+				   "550e8400-e29b-41d4-a716-446655440000", arg);
+		o->pc.uuid[n / 2] = (uint8_t)(o->pc.uuid[n / 2] << 4 | (d - digits));
+		n++;
+	}
+	if (n != 32)
+		return bad(e, "-uuid %s: too few digits, there must be 32", arg);
+	o->pc.has_uuid = true;
+	return OPT_GO;
+}
+
+enum opt_result opt_rtc(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const clocks[] = { "host", "rt", "vm", NULL };
+	static const char *const drift[] = { "none", "slew", NULL };
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-rtc", arg, NULL, e);
+	o->rtc_base = kv_str(&k, "base", "utc");
+	kv_word(&k, "clock", 0, clocks);
+	kv_word(&k, "driftfix", 0, drift);
+	return result(kv_done(&k));
+}
+
+/* ---- start ---- */
+
+static bool boot_letters(const char *key, const char *order, struct err *e)
+{
+	for (const char *p = order; *p; p++)
+		if (!strchr("abcdnp", *p))
+			return err_set(e, "-boot: %s=%s: expected letters a and b (floppy), c (disk), d (CD), "
+				       "n (network)", key, order);
+	return true;
+}
+
+enum opt_result opt_boot(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	const char *once;
+
+	(void)out;
+	kv_parse(&k, "-boot", arg, "order", e);
+	o->pc.boot_order = kv_str(&k, "order", o->pc.boot_order);
+	once = kv_str(&k, "once", NULL);
+	o->pc.boot_menu = kv_bool(&k, "menu", o->pc.boot_menu);
+	o->pc.boot_strict = kv_bool(&k, "strict", o->pc.boot_strict);
+	o->pc.boot_splash_time = (int)kv_num(&k, "splash-time", 0, 0, 65535);
+	o->pc.reboot_timeout = (int)kv_num(&k, "reboot-timeout", UINT64_MAX, 0, 65535);
+	if (kv_str(&k, "splash", NULL))
+		warn("-boot: splash pictures are not shown");
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (once && !boot_letters("once", once, e))
+		return OPT_BAD;
+	if (once)
+		o->boot_once = once;
+	return result(!o->pc.boot_order || boot_letters("order", o->pc.boot_order, e));
+}
+
+enum opt_result opt_dir(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	if (o->ndirs == OPT_MAX_DIRS) {
+		return bad(e, "-L: more than %d folders", OPT_MAX_DIRS);
+	}
+	o->dirs[o->ndirs++] = arg;
+	return OPT_GO;
+}
+
+/* ---- devices ---- */
+
+enum opt_result opt_device(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	char *driver = strdup(arg), *rest = strchr(driver, ',');
+
+	(void)out;
+	if (rest)
+		*rest++ = 0;
+	if (asks_help(driver) || (rest && asks_help(rest))) {
+		o->help = OPT_HELP_DEVICE;
+		o->help_about = asks_help(driver) ? NULL : driver;
+		return OPT_GO;
+	}
+	if (!*driver)
+		return bad(e, "-device %s: expected DRIVER[,key=value..] (see -device help)", arg);
+	if (o->pc.ndevices == PC_MAX_DEVICES) {
+		return bad(e, "-device: more than %d devices", PC_MAX_DEVICES);
+	}
+	o->pc.devices[o->pc.ndevices++] = (struct pc_device){ driver, rest };
+	return OPT_GO;
+}
+
+enum opt_result opt_global(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	const char *dot = strchr(arg, '.');
+
+	(void)out;
+	if (!dot || dot == arg || !strchr(dot, '='))
+		return bad(e, "-global %s: expected DRIVER.KEY=VALUE", arg);
+	if (o->nglobals == OPT_MAX_GLOBALS) {
+		return bad(e, "-global: more than %d", OPT_MAX_GLOBALS);
+	}
+	o->globals[o->nglobals++] = arg;
+	return OPT_GO;
+}
+
+enum opt_result opt_smbios(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	if (o->pc.nsmbios == PC_MAX_SMBIOS) {
+		return bad(e, "-smbios: more than %d", PC_MAX_SMBIOS);
+	}
+	o->pc.smbios[o->pc.nsmbios++] = arg;
+	return OPT_GO;
+}
+
+enum opt_result opt_fw_cfg(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	const char *name, *file, *string;
+
+	(void)out;
+	kv_parse(&k, "-fw_cfg", arg, "name", e);
+	name = kv_str(&k, "name", NULL);
+	file = kv_str(&k, "file", NULL);
+	string = kv_str(&k, "string", NULL);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (!name || !file == !string)
+		return bad(e, "-fw_cfg %s: expected name=NAME and one of file=FILE and string=TEXT", arg);
+	if (o->pc.nfwcfg == PC_MAX_FWCFG) {
+		return bad(e, "-fw_cfg: more than %d items", PC_MAX_FWCFG);
+	}
+	o->pc.fwcfg[o->pc.nfwcfg].name = name;
+	o->pc.fwcfg[o->pc.nfwcfg].file = file;
+	o->pc.fwcfg[o->pc.nfwcfg++].string = string;
+	return OPT_GO;
+}
+
+enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)o, (void)out;
+	return strcmp(arg, "none") ? bad(e, "network '%s': there are no network cards yet; use none", arg)
+				   : OPT_GO;
+}
+
+enum opt_result opt_sandbox(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)o, (void)out;
+	return strcmp(arg, "off") ? bad(e, "-sandbox %s: there is no sandbox yet; use off", arg) : OPT_GO;
+}
+
+/* ---- consoles ---- */
+
+enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	if (asks_help(arg)) {
+		fputs("none   not shown; 'screendump' of the monitor still works\n", out);
+		return OPT_DONE;
+	}
+	if (strcmp(arg, "none"))
+		return bad(e, "-display %s: the only one there is so far is none", arg);
+	o->display = OPT_DISPLAY_NONE;
+	return OPT_GO;
+}
+
+enum opt_result opt_vga(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	if (asks_help(arg)) {
+		fputs("std    VGA with VESA extensions\nnone   no display adapter\n", out);
+		return OPT_DONE;
+	}
+	if (!strcmp(arg, "std"))
+		o->pc.vga = PC_VGA_STD;
+	else if (!strcmp(arg, "none"))
+		o->pc.vga = PC_VGA_NONE;
+	else
+		return bad(e, "-vga %s: expected std or none", arg);
+	return OPT_GO;
+}
+
+enum opt_result opt_chardev(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	const char *id = NULL;
+
+	(void)out;
+	kv_parse(&k, "-chardev", arg, "backend", e);
+	id = kv_str(&k, "id", NULL);
+	if (!id)
+		return bad(e, "-chardev %s: id=ID is missing", arg);
+	if (o->nchardevs == OPT_MAX_CHARDEVS) {
+		return bad(e, "-chardev: more than %d", OPT_MAX_CHARDEVS);
+	}
+	o->chardevs[o->nchardevs++] = (struct opt_chardev){ id, arg };
+	return OPT_GO;
+}
+
+enum opt_result opt_serial(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	if (o->nserials == PC_MAX_SERIALS) {
+		return bad(e, "-serial: more than %d ports", PC_MAX_SERIALS);
+	}
+	o->serials[o->nserials++] = arg;
+	return OPT_GO;
+}
+
+enum opt_result opt_monitor(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	if (o->nmonitors == OPT_MAX_MONITORS) {
+		return bad(e, "-monitor: more than %d", OPT_MAX_MONITORS);
+	}
+	o->monitors[o->nmonitors++] = arg;
+	return OPT_GO;
+}
+
+enum opt_result opt_mon(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const modes[] = { "readline", NULL };
+	struct kv k;
+	const char *id;
+
+	kv_parse(&k, "-mon", arg, "chardev", e);
+	id = kv_str(&k, "chardev", NULL);
+	kv_word(&k, "mode", 0, modes);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	return id ? opt_monitor(o, id, out, e) : bad(e, "-mon %s: chardev=ID is missing", arg);
+}
+
+/* ---- running and logging ---- */
+
+enum opt_result opt_action(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const reboot[] = { "reset", "shutdown", NULL };
+	static const char *const shutdown[] = { "poweroff", "pause", NULL };
+	static const char *const ignored[] = { "panic", "watchdog", NULL };
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-action", arg, NULL, e);
+	o->pc.no_reboot = kv_word(&k, "reboot", o->pc.no_reboot, reboot);
+	o->pc.no_shutdown = kv_word(&k, "shutdown", o->pc.no_shutdown, shutdown);
+	kv_ignore(&k, ignored);
+	return result(kv_done(&k));
+}
+
+enum opt_result opt_d(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)e;
+	o->log_areas = arg;
+	if (!asks_help(arg))
+		return OPT_GO;
+	for (int i = 0; i < LOG_NAREAS; i++)
+		fprintf(out, "%-14s %s\n", log_areas[i].name, log_areas[i].help);
+	fprintf(out, "%-14s %s\n", "all", "everything");
+	return OPT_DONE;
+}
+
+/* ---- before the first option and behind the last ---- */
+
+void options_defaults(struct options *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->cpu = "max";
+	o->rtc_base = "utc";
+	o->pc.ram_size = 128 << 20;
+	o->pc.ncpus = 1;
+	o->pc.reboot_timeout = -1;
+	o->pc.rtc_base = -1;
+}
+
+static bool check_kernel(const struct options *o, struct err *e)
+{
+	if (o->pc.kernel)
+		return true;
+	if (o->pc.initrd)
+		return err_set(e, "-initrd needs -kernel");
+	if (o->pc.append)
+		return err_set(e, "-append needs -kernel");
+	return true;
+}
+
+/* What stands behind the first serial port and the monitor if nobody says. */
+static void default_consoles(struct options *o)
+{
+	bool terminal = o->nographic || (o->display == OPT_DISPLAY_DEFAULT && !o->nserials && !o->nmonitors);
+
+	if (o->nodefaults || o->daemonize)
+		terminal = o->nographic && !o->daemonize;
+	if (!terminal)
+		return;
+	if (!o->nographic)
+		warn("there is no display window yet: serial port and monitor are on this terminal "
+		     "(Ctrl-a h for help)");
+	if (!o->nserials)
+		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
+}
+
+bool options_complete(struct options *o, struct err *e)
+{
+	if (o->help != OPT_HELP_NONE)
+		return true;
+	if (!check_kernel(o, e))
+		return false;
+	if (o->daemonize && o->nographic)
+		return err_set(e, "-daemonize and -nographic exclude each other");
+	if (!o->naccels)
+		o->accels[o->naccels++] = (struct opt_accel){ OPT_ACCEL_TCG, false };
+	for (int i = 0; i < o->pc.ndrives && o->snapshot; i++)
+		o->pc.drives[i].snapshot = true;
+	o->pc.dirs = o->dirs;
+	default_consoles(o);
+	if (o->log_areas && !log_set_areas(o->log_areas, e))
+		return err_prefix(e, "-d");
+	if (o->log_filter && !log_set_filter(o->log_filter, e))
+		return err_prefix(e, "-dfilter");
+	return true;
+}
