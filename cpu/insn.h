@@ -55,7 +55,7 @@ struct insn {
 	int64_t imm, imm2;
 	/* Raw pieces, for what re-encodes or logs. */
 	uint8_t modrm;		/* valid if has_modrm */
-	uint8_t rex;		/* 0, or 0x40..0x4f */
+	uint8_t rex;		/* 0, or 0x40..0x4f; with VEX its W R X B in REX's places */
 	uint8_t pfx;		/* PFX_* seen */
 	uint8_t seg_override;	/* ES..GS or NO_REG */
 	uint8_t vex_l, vex_v;	/* VEX.L; VEX.vvvv as a register number */
@@ -129,6 +129,12 @@ extern const unsigned n_insn_rows;
 
 /* OC_<code>: operand codes. DOES_<name>: the does column. */
 #include "cpu/insn_ids.h"
+
+/* Two neighbouring rows that are candidates for one slot. */
+static inline bool insn_same_slot(const struct insn_row *a, const struct insn_row *b)
+{
+	return OP_BASE(a->opcode) == OP_BASE(b->opcode) && !((a->attr ^ b->attr) & A_VEX);
+}
 
 enum insn_result {
 	INSN_OK,
