@@ -1,0 +1,49 @@
+/*
+ * What generated code and its stubs keep per vCPU beside struct cpu, at fixed
+ * offsets from gs: the instruction-page table that guards links, the jump
+ * caches, and the state of one slow memory access.
+ */
+#ifndef TCG_X64_ENV_H
+#define TCG_X64_ENV_H
+
+#include "cpu/cpu.h"
+
+#define ITLB_BITS	10
+#define ITLB_SIZE	(1u << ITLB_BITS)
+#define ITLB_SLOT(va)	((uint32_t)((va) >> 12) & (ITLB_SIZE - 1))
+#define JC_TABLES	8	/* modes with an inline jump cache of their own */
+#define JC_BITS		10
+#define JC_SIZE		(1u << JC_BITS)
+
+/* Why generated code came back to the run loop. */
+enum x64_reason {
+	X64_LOOKUP,		/* cpu->rip is not translated, or a request is pending */
+	X64_LINK,		/* exit `data` has no target yet; cpu->rip is set */
+	X64_REQUEST,		/* a poll saw cpu->request; cpu->rip is set */
+	X64_HOST_FAULT,		/* #DE, #MF or #XM of the host; details in env */
+};
+
+struct x64_env {
+	struct cpu *self;
+	uint64_t host_rsp;	/* of the frame that entered the cache */
+	uint64_t fault_pc;	/* host address inside a block whose access is being done in C, or 0 */
+	uint64_t fault_flags;	/* host RFLAGS at a host fault */
+	int fault_trap;		/* host exception vector of a host fault */
+	uint32_t pend;		/* bytes waiting in cpu->bounce to be written, 0: none */
+	uint64_t pend_va;
+	uint32_t pend_idx;
+	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
+	uint64_t jc_tag[JC_TABLES][JC_SIZE];
+	const uint8_t *jc_code[JC_TABLES][JC_SIZE];
+};
+_Static_assert(sizeof(struct x64_env) <= CPU_ACCEL_MEM, "cpu->accel_mem is too small");
+
+static inline struct x64_env *x64_env(struct cpu *c)
+{
+	return (struct x64_env *)(void *)c->accel_mem;
+}
+
+#define CPU_OFF(f)	((int32_t)offsetof(struct cpu, f))
+#define ENV_OFF(f)	((int32_t)(offsetof(struct cpu, accel_mem) + offsetof(struct x64_env, f)))
+
+#endif

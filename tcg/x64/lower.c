@@ -1,0 +1,259 @@
+/*
+ * µops to host code: the driver, operands, and where the flags are.
+ *
+ * Each µop has one function lower_<name>(). Most emit the host instruction of
+ * the same name on the guest's own registers. Operands in memory slots (guest
+ * r12-r15, T1-T3) go through r15 if the instruction cannot take them as memory.
+ *
+ * Flags: at every point the live arithmetic flags are either in the host's
+ * EFLAGS (FLAGS_HOST) or in cpu->cc (FLAGS_MEM). flags_op() and flags_clobber()
+ * move them when the next host instruction demands it; `fl` of each µop tells
+ * what is live behind it.
+ */
+#include "tcg/x64/lower.h"
+
+#include <string.h>
+
+int host_reg(int op)
+{
+	if (op < R12)
+		return op == RSP ? H_RSP : op;
+	return op == OP_T0 ? H_T0 : -1;
+}
+
+struct hop operand(int op)
+{
+	int r = host_reg(op);
+
+	if (r >= 0)
+		return hop_reg(r);
+	if (op <= R15)
+		return hop_gs(CPU_OFF(regs) + 8 * op);
+	if (is_hi(op))
+		return hop_hi(op - OP_AH);
+	if (op == OP_M)
+		return hop_mem(H_M, 0);
+	return hop_gs(CPU_OFF(tmp) + 8 * (op - OP_T0));
+}
+
+int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
+{
+	int r = host_reg(op);
+
+	if (r >= 0)
+		return r;
+	if (op == OP_IMM)
+		mov_ri(&l->c, scratch, (uint64_t)imm & size_mask(size));
+	else if (is_hi(op))
+		rorx(&l->c, 4, scratch, hop_reg(op - OP_AH), 8);
+	else
+		load(&l->c, is_slot(op) ? 8 : size, scratch, operand(op));
+	return scratch;
+}
+
+/* ---- flags ---- */
+
+void flags_save(struct lower *l, uint16_t live)
+{
+	struct code *c = &l->c;
+
+	if (l->flags == FLAGS_MEM)
+		return;
+	l->flags = FLAGS_MEM;
+	if (!live)
+		return;
+	if (live == FL_CF) {		/* setc into the byte where lahf puts CF */
+		ins(c, X_0F | 0x92, 1, 0, hop_gs(CPU_OFF(cc) + 1));
+		return;
+	}
+	mov_rr(c, 8, H_TMP, RAX);
+	e8(c, 0x9f);						/* lahf */
+	if (live & FL_OF)
+		ins(c, X_0F | 0x90, 1, 0, hop_reg(RAX));	/* seto al */
+	store(c, 2, hop_gs(CPU_OFF(cc)), RAX);
+	mov_rr(c, 8, RAX, H_TMP);
+}
+
+void flags_restore(struct lower *l, uint16_t need)
+{
+	struct code *c = &l->c;
+
+	if (l->flags == FLAGS_HOST)
+		return;
+	l->flags = FLAGS_HOST;
+	if (need == FL_CF) {		/* bt word gs:[cc], 8 */
+		ins_imm(c, X_0F | 0xba, 2, 4, hop_gs(CPU_OFF(cc)), 1, 8);
+		return;
+	}
+	mov_rr(c, 8, H_TMP, RAX);
+	load(c, 2, RAX, hop_gs(CPU_OFF(cc)));
+	if (need & FL_OF)
+		alu_ri(c, ALU_ADD, 1, hop_reg(RAX), 0x7f);
+	e8(c, 0x9e);						/* sahf */
+	mov_rr(c, 8, RAX, H_TMP);
+}
+
+void flags_clobber(struct lower *l, const struct uop *u)
+{
+	flags_save(l, u->fl);
+	l->flags = FLAGS_MEM;
+}
+
+void flags_op(struct lower *l, const struct uop *u)
+{
+	uint16_t rd = uop_flags_read(u, l->ir->insns);
+	uint16_t wr = uop_flags_written(u, l->ir->insns);
+	uint16_t need = rd | (u->fl & ~wr);
+
+	if (need)
+		flags_restore(l, need);
+	l->flags = FLAGS_HOST;
+}
+
+/* ---- bookkeeping ---- */
+
+uint64_t insn_rip(const struct lower *l, const struct uop *u)
+{
+	return l->ir->rip + l->ir->off[u->insn];
+}
+
+uint64_t next_rip(const struct lower *l, const struct uop *u)
+{
+	return l->ir->rip + l->ir->off[u->insn + 1];
+}
+
+void side_mark(struct lower *l, const struct uop *u)
+{
+	struct x64_block *o = l->out;
+
+	if (o->n_side == X64_MAX_SIDE) {
+		l->failed = true;
+		return;
+	}
+	o->side[o->n_side++] = (struct x64_side){
+		.host_off = (uint32_t)(l->c.p - l->base), .insn = u->insn,
+		.flags_host = l->flags == FLAGS_HOST && u->fl,
+	};
+}
+
+struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *))
+{
+	struct cold *k = &l->cold[l->n_cold];
+
+	if (l->n_cold + 1 < MAX_COLD)
+		l->n_cold++;
+	else
+		l->failed = true;
+	memset(k, 0, sizeof(*k));
+	k->emit = emit;
+	k->u = l->u;
+	k->flags_in = l->flags;
+	return k;
+}
+
+void set_rip(struct lower *l, uint64_t rip)
+{
+	if ((int64_t)rip == (int32_t)rip) {
+		store_imm(&l->c, 8, hop_gs(CPU_OFF(rip)), (int32_t)rip);
+	} else {
+		mov_ri(&l->c, H_TMP, rip);
+		store(&l->c, 8, hop_gs(CPU_OFF(rip)), H_TMP);
+	}
+}
+
+void cold_land(struct lower *l, struct cold *k)
+{
+	for (int i = 0; i < 3; i++)
+		if (k->at[i])
+			land32(&l->c, k->at[i]);
+}
+
+static void cold_guard(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	mov_ri(&l->c, H_TMP, l->p->tb);
+	jmp_to(&l->c, l->x->stubs.guard);
+}
+
+/* The page the block stands on must still be mapped as it was (see env.h). */
+static void emit_guards(struct lower *l)
+{
+	struct cold *k = NULL;
+
+	for (int i = 0; i < 2 && l->p->page_id[i]; i++) {
+		uint64_t va = l->ir->rip + l->ir->cs_base + (i ? l->ir->len - 1 : 0);
+
+		ins_imm(&l->c, 0x81, 4, ALU_CMP, hop_gs(ENV_OFF(itlb) + 4 * (int32_t)ITLB_SLOT(va)), 4,
+			(int32_t)l->p->page_id[i]);
+		if (!k)
+			k = cold_new(l, cold_guard);
+		k->at[i] = jcc_rel32(&l->c, CC_NZ);
+	}
+}
+
+static lower_fn *const lower_fns[UOP_COUNT] = {
+#define UOP(name, ...) [UOP_##name] = lower_##name,
+#include "tcg/uop.def"
+#undef UOP
+};
+
+void lower_uop(struct lower *l, const struct uop *u)
+{
+	lower_fns[u->op](l, u);
+}
+
+static void lower_one(struct lower *l, const struct uop *u)
+{
+	struct cold *wr = l->pending;
+
+	l->pending = NULL;
+	l->u = u;
+	lower_uop(l, u);
+	if (wr)
+		wr->back2 = l->c.p;
+}
+
+bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
+		 struct x64_block *out)
+{
+	static _Thread_local struct lower storage;	/* large, and the same for every block of a thread */
+	struct lower *l = &storage;
+	unsigned last = ~0u;
+
+	l->x = x;
+	l->c = *c;
+	l->ir = ir;
+	l->p = p;
+	l->out = out;
+	l->base = c->p;
+	l->flags = FLAGS_MEM;
+	l->pending = NULL;
+	l->n_cold = 0;
+	l->failed = false;
+	out->n_links = out->n_side = 0;
+	out->guarded = here(c);
+	l->u = &ir->uops[0];
+	emit_guards(l);
+	out->entry = here(&l->c);
+	for (unsigned i = 0; i < ir->n_uops; i++) {
+		const struct uop *u = &ir->uops[i];
+
+		if (u->insn != last || uop_info[u->op].kind == K_HOST) {
+			l->u = u;
+			side_mark(l, u);
+			last = u->insn;
+		}
+		lower_one(l, u);
+	}
+	for (unsigned i = 0; i < l->n_cold; i++) {	/* may grow while we go */
+		struct cold *k = &l->cold[i];
+
+		l->u = k->u;
+		l->flags = (enum flags_at)k->flags_in;
+		side_mark(l, k->u);
+		k->emit(l, k);
+	}
+	out->end = l->c.p;
+	out->size = (uint32_t)(l->c.p - l->base);
+	return !l->failed;
+}

@@ -1,0 +1,79 @@
+/* Shared between the files that lower µops; see x64.h. */
+#ifndef TCG_X64_LOWER_H
+#define TCG_X64_LOWER_H
+
+#include "tcg/x64/x64.h"
+
+struct lower;
+
+/* Host registers with a fixed role. */
+#define H_T0	R13
+#define H_M	R14
+#define H_TMP	R15
+#define H_RSP	R12	/* guest rsp */
+
+/* A piece of code emitted behind the block. */
+struct cold {
+	void (*emit)(struct lower *l, struct cold *k);
+	uint8_t *at[3];		/* rel32s that come here, or NULL */
+	const struct uop *u;
+	uint8_t *back;		/* where the fast path goes on (writable address) */
+	uint8_t *back2;		/* behind the consumer of a write probe */
+	uint64_t imm;
+	int flags_in;		/* enum flags_at where it was left */
+	uint32_t info;
+	int32_t tag_off;
+};
+
+enum flags_at { FLAGS_MEM, FLAGS_HOST };
+
+#define MAX_COLD	(IR_MAX_UOPS + 64)
+
+struct lower {
+	struct x64 *x;
+	struct code c;
+	const struct ir *ir;
+	const struct x64_params *p;
+	struct x64_block *out;
+	const struct uop *u;	/* the one being lowered */
+	uint8_t *base;		/* writable address of the guarded entry */
+	enum flags_at flags;	/* where the live arithmetic flags are */
+	struct cold *pending;	/* write probe whose consumer comes next */
+	unsigned n_cold;
+	bool failed;
+	struct cold cold[MAX_COLD];
+};
+
+typedef void lower_fn(struct lower *l, const struct uop *u);
+#define UOP(name, ...) lower_fn lower_##name;
+#include "tcg/uop.def"
+#undef UOP
+
+/* Host register of an operand code, or -1 if it is a memory slot, M or an immediate. */
+int host_reg(int op);
+/* Operand as ModRM.rm (register, high byte, slot or M). */
+struct hop operand(int op);
+/* Operand in a register: its own, or loaded into `scratch`. size 8 loads the whole slot. */
+int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch);
+static inline bool is_slot(int op) { return (op >= R12 && op <= R15) || (op >= OP_T1 && op <= OP_T3); }
+static inline bool is_hi(int op) { return op >= OP_AH && op <= OP_BH; }
+
+/* Flags. */
+void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are there and live */
+void flags_restore(struct lower *l, uint16_t need);	/* cpu->cc -> host if they are not there */
+void flags_clobber(struct lower *l, const struct uop *u);	/* u destroys host flags but keeps the guest's */
+void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag operation, as uop.def says */
+
+/* A µop through its lowering function. */
+void lower_uop(struct lower *l, const struct uop *u);
+
+struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *));
+void side_mark(struct lower *l, const struct uop *u);
+uint64_t insn_rip(const struct lower *l, const struct uop *u);
+uint64_t next_rip(const struct lower *l, const struct uop *u);
+/* Set cpu->rip to a constant. */
+void set_rip(struct lower *l, uint64_t rip);
+/* Cold: all jumps to it land here. */
+void cold_land(struct lower *l, struct cold *k);
+
+#endif

@@ -1,0 +1,215 @@
+/*
+ * Leaving a block: direct exits that are linked to their targets, indirect
+ * jumps through the jump cache, polls, and the way back to the run loop.
+ *
+ * A direct exit is one jump. Unlinked, it goes to a thunk that names the exit
+ * and calls C; linked, straight to the target. If live flags stand in host
+ * registers the exit goes through cold code that saves them, unless the target
+ * reads none: then linking skips that code.
+ */
+#include "tcg/x64/lower.h"
+
+/* ---- direct exits ---- */
+
+/* Behind the block: [save flags,] thunk. */
+static void cold_exit(struct lower *l, struct cold *k)
+{
+	struct x64_link *k_link = &l->out->links[k->info];
+	struct code *c = &l->c;
+
+	if (k->flags_in == FLAGS_HOST && k_link->flx) {
+		k_link->save = here(c);
+		l->flags = FLAGS_HOST;
+		flags_save(l, k_link->flx);
+		k_link->cold = jmp_rel32(c);
+	}
+	k_link->thunk = here(c);
+	if (k_link->cold)
+		fix32(c, k_link->cold, k_link->thunk);
+	fix32(c, k_link->hot, k_link->cold ? k_link->save : k_link->thunk);
+	mov_ri(c, H_TMP, l->p->first_link + k->info);
+	jmp_to(c, l->x->stubs.link);
+}
+
+static void add_link(struct lower *l, uint8_t *at, uint64_t rip, uint16_t flx)
+{
+	struct x64_block *o = l->out;
+	struct cold *k;
+
+	if (o->n_links == X64_MAX_LINKS) {
+		l->failed = true;
+		return;
+	}
+	o->links[o->n_links] = (struct x64_link){ .hot = at, .rip = rip, .flx = l->flags == FLAGS_HOST ? flx : 0 };
+	k = cold_new(l, cold_exit);
+	k->info = o->n_links++;
+}
+
+static void cold_leave(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	set_rip(l, k->imm);
+	mov_ri(&l->c, H_M, X64_REQUEST);
+	jmp_to(&l->c, l->x->stubs.leave);
+}
+
+/* Leave with that rip if a request is pending. Destroys the host's flags. */
+static void poll(struct lower *l, uint64_t rip)
+{
+	struct cold *k;
+
+	alu_ri(&l->c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
+	k = cold_new(l, cold_leave);
+	k->imm = rip;
+	k->at[0] = jcc_rel32(&l->c, CC_NZ);
+}
+
+static bool backward(const struct lower *l, const struct uop *u)
+{
+	return (uint64_t)u->imm <= insn_rip(l, u);
+}
+
+void lower_jmp(struct lower *l, const struct uop *u)
+{
+	if (backward(l, u)) {
+		flags_save(l, u->flx);
+		poll(l, (uint64_t)u->imm);
+	}
+	add_link(l, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+}
+
+/* Bits of cpu->cc, second byte, that decide a condition alone; 0: several bytes. */
+static uint8_t cc_mask(int cond)
+{
+	static const uint8_t mask[8] = {
+		[CC_C / 2] = FL_CF, [CC_Z / 2] = FL_ZF, [CC_BE / 2] = FL_CF | FL_ZF,
+		[CC_S / 2] = FL_SF, [CC_P / 2] = FL_PF,
+	};
+	return mask[cond / 2];
+}
+
+/* Condition `cond` into host flags: the host condition to test. */
+static int condition(struct lower *l, const struct uop *u, int cond)
+{
+	if (l->flags == FLAGS_MEM && cc_mask(cond)) {
+		ins_imm(&l->c, 0xf6, 1, 0, hop_gs(CPU_OFF(cc) + 1), 1, cc_mask(cond));
+		return cond & 1 ? CC_Z : CC_NZ;
+	}
+	flags_restore(l, cc_flags(cond) | u->fl | u->flx);
+	return cond;
+}
+
+/* A conditional exit on a host condition. */
+static void exit_if(struct lower *l, const struct uop *u, int cc)
+{
+	enum flags_at flags = l->flags;
+	uint8_t *over;
+
+	if (!backward(l, u)) {
+		add_link(l, jcc_rel32(&l->c, cc), (uint64_t)u->imm, u->flx);
+		return;
+	}
+	over = jcc_short(&l->c, cc ^ 1);
+	flags_save(l, u->flx);
+	poll(l, (uint64_t)u->imm);
+	l->flags = FLAGS_MEM;
+	add_link(l, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	land8(&l->c, over);
+	l->flags = flags;
+}
+
+void lower_jcc(struct lower *l, const struct uop *u)
+{
+	exit_if(l, u, condition(l, u, u->c));
+}
+
+static void jump_zero(struct lower *l, const struct uop *u, int cc)
+{
+	int r;
+
+	flags_save(l, u->fl | u->flx);
+	l->flags = FLAGS_MEM;
+	r = in_reg(l, u->size, u->a, 0, H_TMP);
+	ins(&l->c, u->size == 1 ? 0x84 : 0x85, u->size, r, hop_reg(r));
+	exit_if(l, u, cc);
+}
+
+void lower_jrz(struct lower *l, const struct uop *u) { jump_zero(l, u, CC_Z); }
+void lower_jrnz(struct lower *l, const struct uop *u) { jump_zero(l, u, CC_NZ); }
+
+void lower_poll(struct lower *l, const struct uop *u)
+{
+	flags_save(l, u->fl | u->flx);
+	l->flags = FLAGS_MEM;
+	poll(l, (uint64_t)u->imm);
+}
+
+/* ---- indirect exits ---- */
+
+/* r14 has the target; not in the jump cache. */
+static void cold_indirect(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	store(&l->c, 8, hop_gs(CPU_OFF(rip)), H_M);
+	jmp_to(&l->c, l->x->stubs.dispatch);
+}
+
+void lower_jmpind(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	int32_t tag = ENV_OFF(jc_tag), code = ENV_OFF(jc_code);
+	struct cold *k;
+	int s;
+
+	flags_save(l, u->flx);
+	l->flags = FLAGS_MEM;
+	s = in_reg(l, 8, u->a, 0, H_M);
+	mov_rr(c, 8, H_M, s);
+	k = cold_new(l, cold_indirect);
+	if (l->p->jc_table < 0) {
+		k->at[0] = jmp_rel32(c);
+		return;
+	}
+	tag += l->p->jc_table * (int32_t)(JC_SIZE * 8);
+	code += l->p->jc_table * (int32_t)(JC_SIZE * 8);
+	alu_ri(c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
+	k->at[0] = jcc_rel32(c, CC_NZ);
+	rorx(c, 4, H_TMP, hop_reg(H_M), JC_BITS);
+	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), JC_SIZE - 1);
+	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 3, tag));
+	k->at[1] = jcc_rel32(c, CC_NZ);
+	ins(c, 0xff, 4, 4, hop_gsx(H_TMP, 3, code));
+}
+
+void lower_exit(struct lower *l, const struct uop *u)
+{
+	flags_save(l, u->flx | u->fl);
+	l->flags = FLAGS_MEM;
+	jmp_to(&l->c, l->x->stubs.dispatch);
+}
+
+void lower_raise(struct lower *l, const struct uop *u)
+{
+	flags_save(l, FL_ARITH);
+	l->flags = FLAGS_MEM;
+	set_rip(l, insn_rip(l, u));
+	mov_ri(&l->c, H_M, (uint64_t)(u->imm & 0xff) | (u->c ? 0x100 : 0) | (uint64_t)u->aux << 16);
+	call_to(&l->c, l->x->stubs.raise);
+}
+
+void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs)
+{
+	struct code c = { .rx = rx };
+
+	if (!target) {
+		fix32(&c, l->hot, l->cold ? l->save : l->thunk);
+		if (l->cold)
+			fix32(&c, l->cold, l->thunk);
+	} else if (l->cold && needs & l->flx) {
+		fix32(&c, l->cold, target);
+		fix32(&c, l->hot, l->save);
+	} else {
+		fix32(&c, l->hot, target);
+	}
+}

@@ -1,0 +1,232 @@
+/*
+ * Memory: the inline TLB probe, its slow path, and helper calls.
+ *
+ * The probe (five instructions after the address is in r14):
+ *
+ *	rorx r15, r14, 8
+ *	and  r15d, slots << 4
+ *	xor  r14, gs:[r15 + tag]	page offset, if the page matches
+ *	cmp  r14, 4096 - n
+ *	ja   slow
+ *	add  r14, gs:[r15 + host]	M = [r14]
+ *
+ * The slow path undoes the xor and calls C, which returns a pointer to use
+ * instead. For a write that cannot be done in place (MMIO, page crossing) that
+ * is cpu->bounce; the consumer is emitted a second time there, followed by a
+ * call that carries the bytes to where they belong.
+ */
+#include "tcg/x64/lower.h"
+
+static bool is64(const struct lower *l) { return (l->ir->mode & MODE_CODE) == MODE_CODE64; }
+
+/* base + (index << scale) + disp, cut to the address size, into register r. */
+static void address(struct lower *l, const struct uop *u, int r)
+{
+	struct code *c = &l->c;
+	int ad = 2 << (u->c >> PROBE_ADSIZE & 3);
+	int scale = u->c >> PROBE_SCALE & 3;
+	int size = ad == 8 ? 8 : 4;
+	int base = u->a, index = u->b;
+	int64_t disp = ad == 8 ? u->imm : (int32_t)u->imm;
+	bool far = disp != (int32_t)disp;
+
+	if (base == OP_NONE && index == OP_NONE) {
+		mov_ri(c, r, (uint64_t)disp & size_mask(ad));
+		return;
+	}
+	int b = base == OP_NONE ? -1 : in_reg(l, 8, base, 0, r);
+	int x = index == OP_NONE ? -1 : in_reg(l, 8, index, 0, b == r ? H_TMP : r);
+
+	if (far) {	/* only moffs and odd code; no room for a third register */
+		int t = x == H_TMP ? H_M : H_TMP;
+
+		if (x >= 0) {
+			if (b >= 0) {
+				ins(c, 0x8d, size, r, hop_sib(b, x, scale, 0));
+			} else {
+				mov_rr(c, 8, r, x);
+				ins_imm(c, 0xc1, size, 4, hop_reg(r), 1, scale);
+			}
+			b = r;
+			t = H_TMP;
+		}
+		mov_ri(c, t, (uint64_t)disp);
+		ins(c, 0x8d, size, r, hop_sib(b, t, 0, 0));
+	} else if (x >= 0 && b < 0) {	/* index alone: SIB without base */
+		if (scale == 0) {
+			ins(c, 0x8d, size, r, hop_mem(x, (int32_t)disp));
+		} else {
+			mov_rr(c, size, r, x);
+			if (x == r && size == 4)
+				mov_rr(c, 4, r, r);
+			/* lea r, [0 + x * 2^scale + disp] */
+			e8(c, (unsigned)((size == 8 ? 0x48 : 0x40) | (r >> 3) << 2 | (x >> 3) << 1));
+			e8(c, 0x8d);
+			e8(c, (unsigned)(0x04 | (r & 7) << 3));
+			e8(c, (unsigned)(scale << 6 | (x & 7) << 3 | 5));
+			e32(c, (uint32_t)disp);
+		}
+	} else if (x >= 0) {
+		ins(c, 0x8d, size, r, hop_sib(b, x, scale, (int32_t)disp));
+	} else if (disp || size == 4) {
+		if (disp)
+			ins(c, 0x8d, size, r, hop_mem(b, (int32_t)disp));
+		else
+			mov_rr(c, 4, r, b);
+	} else {
+		mov_rr(c, 8, r, b);
+	}
+	if (ad == 2)
+		load(c, 2, r, hop_reg(r));
+}
+
+void lower_lea(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	int d = host_reg(u->d);
+
+	if (u->size >= 4 && d >= 0 && u->b == OP_NONE) {
+		address(l, u, d);
+	} else {
+		address(l, u, H_M);
+		if (u->size == 2) {
+			store(c, 2, operand(u->d), H_M);
+			return;
+		}
+		if (d >= 0)
+			mov_rr(c, u->size, d, H_M);
+	}
+	if (d >= 0) {
+		if (u->size == 4 && u->b == OP_NONE && (u->c >> PROBE_ADSIZE & 3) == 2)
+			mov_rr(c, 4, d, d);
+		return;
+	}
+	if (u->size == 4)
+		mov_rr(c, 4, H_M, H_M);
+	store(c, 8, operand(u->d), H_M);
+}
+
+/* ---- slow paths ---- */
+
+enum { AT_TAG, AT_LIMIT, AT_ALIGN };	/* why the fast path was left */
+
+static void cold_slow(struct lower *l, struct cold *k)
+{
+	struct code *c = &l->c;
+	const struct uop *u = k->u;
+	uint8_t *join[2];
+	int n = 0;
+
+	if (k->at[AT_LIMIT]) {
+		land32(c, k->at[AT_LIMIT]);
+		mov_ri(c, H_TMP, k->info | SLOW_SEGCHECK);
+		join[n++] = jmp_short(c);
+	}
+	if (k->at[AT_ALIGN]) {
+		land32(c, k->at[AT_ALIGN]);
+		mov_ri(c, H_TMP, k->info | SLOW_ALIGN);
+		join[n++] = jmp_short(c);
+	}
+	land32(c, k->at[AT_TAG]);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	mov_ri(c, H_TMP, k->info);
+	while (n)
+		land8(c, join[--n]);
+	call_to(c, l->x->stubs.probe_slow);
+	if (!(u->c & PROBE_W)) {
+		jmp_to(c, k->back + c->rx);
+		return;
+	}
+	jcc_to(c, CC_Z, k->back + c->rx);
+	l->u = u + 1;
+	side_mark(l, u + 1);
+	lower_uop(l, u + 1);		/* the consumer again, on the bounce buffer */
+	call_to(c, l->x->stubs.commit);
+	jmp_to(c, k->back2 + c->rx);
+}
+
+/* Limit check and base: offset in r14 to linear address. */
+static void segment(struct lower *l, const struct uop *u, struct cold *k)
+{
+	struct code *c = &l->c;
+	int32_t seg = CPU_OFF(segs) + u->d * (int32_t)sizeof(struct seg);
+	int32_t limit = u->c & PROBE_W ? offsetof(struct seg, wlimit) : offsetof(struct seg, rlimit);
+
+	if (u->c & PROBE_NOSEG || (l->ir->mode & MODE_FLAT && u->d <= DS))
+		return;
+	if (!is64(l)) {
+		ins(c, 0x8d, 8, H_TMP, hop_mem(H_M, u->size));
+		alu_rm(c, ALU_CMP, 8, H_TMP, hop_gs(seg + limit));
+		k->at[AT_LIMIT] = jcc_rel32(c, CC_A);
+		alu_rm(c, ALU_ADD, 4, H_M, hop_gs(seg + (int32_t)offsetof(struct seg, base)));
+	} else if (u->d == FS || u->d == GS) {
+		alu_rm(c, ALU_ADD, 8, H_M, hop_gs(seg + (int32_t)offsetof(struct seg, base)));
+	}
+}
+
+void lower_probe(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
+	bool write = u->c & PROBE_W;
+	struct cold *k;
+
+	flags_clobber(l, u);
+	k = cold_new(l, cold_slow);
+	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
+		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
+		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0);
+	address(l, u, H_M);
+	segment(l, u, k);
+	if (u->c & PROBE_ALIGN || (l->ir->mode & MODE_AC && u->size > 1 && u->size <= 8)) {
+		ins_imm(c, 0xf6, 1, 0, hop_reg(H_M), 1, u->size - 1);
+		k->at[AT_ALIGN] = jcc_rel32(c, CC_NZ);
+	}
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->size);
+	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	k->back = c->p;
+	if (write)
+		l->pending = k;
+}
+
+/* ---- C ---- */
+
+void lower_call(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	uint8_t attr = helper_info[u->aux].attr;
+	int r = host_reg(u->d);
+
+	flags_save(l, attr & H_FL_IN ? FL_ARITH : u->fl);
+	l->flags = FLAGS_MEM;
+	if (!(attr & H_NORAISE))
+		set_rip(l, insn_rip(l, u));
+	if (u->imm == (int32_t)u->imm) {
+		store_imm(c, 8, hop_gs(CPU_OFF(tmp)), (int32_t)u->imm);
+	} else {
+		mov_ri(c, H_TMP, (uint64_t)u->imm);
+		store(c, 8, hop_gs(CPU_OFF(tmp)), H_TMP);
+	}
+	if (u->a != OP_NONE) {
+		int s = in_reg(l, 8, u->a, u->imm, H_M);
+
+		mov_rr(c, 8, H_M, s);
+	}
+	if (u->b != OP_NONE) {
+		int s = in_reg(l, 8, u->b, u->imm, H_TMP);
+
+		mov_rr(c, 8, H_TMP, s);
+	}
+	call_to(c, l->x->stubs.thunk[u->aux]);
+	if (u->d == OP_NONE)
+		return;
+	if (r >= 0)
+		mov_rr(c, 8, r, H_TMP);
+	else
+		store(c, 8, operand(u->d), H_TMP);
+}

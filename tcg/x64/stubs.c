@@ -1,0 +1,219 @@
+/*
+ * Code that all blocks share: entry and exit of the cache, calls of C helpers,
+ * slow memory accesses. Made once, in front of the blocks.
+ *
+ * "Pinned" are the host registers that hold guest registers. Calls of light C
+ * keep rbx, rbp and r12 by the calling convention; the others are written to
+ * cpu->regs and read back. rsp is a multiple of 16 in generated code.
+ */
+#include "tcg/x64/x64.h"
+
+#include "tcg/x64/lower.h"
+
+#define XSAVE_MASK 7	/* x87, SSE, AVX */
+
+static const uint8_t pinned[] = { RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, RBX, RBP, RSP };
+#define N_VOLATILE 9	/* the first so many are not kept by C */
+
+static void regs_save(struct code *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		store(c, 8, hop_gs(CPU_OFF(regs) + 8 * pinned[i]), host_reg(pinned[i]));
+}
+
+static void regs_load(struct code *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		load(c, 8, host_reg(pinned[i]), hop_gs(CPU_OFF(regs) + 8 * pinned[i]));
+}
+
+static void push(struct code *c, int r)
+{
+	if (r & 8)
+		e8(c, 0x41);
+	e8(c, (unsigned)(0x50 | (r & 7)));
+}
+
+static void pop(struct code *c, int r)
+{
+	if (r & 8)
+		e8(c, 0x41);
+	e8(c, (unsigned)(0x58 | (r & 7)));
+}
+
+static void ret(struct code *c) { e8(c, 0xc3); }
+static void rsp_add(struct code *c, int n) { alu_ri(c, ALU_ADD, 8, hop_reg(RSP), n); }
+
+static void call_c(struct code *c, const void *fn)
+{
+	mov_ri(c, RAX, (uint64_t)(uintptr_t)fn);
+	ins(c, 0xff, 4, 2, hop_reg(RAX));
+}
+
+/* Guest vector state to memory; host defaults for mxcsr and x87. Destroys rax, rdx. */
+static void vec_save(struct x64 *x, struct code *c, const uint8_t *mxcsr)
+{
+	mov_ri(c, RAX, x->host_avx ? XSAVE_MASK : 3);
+	mov_ri(c, RDX, 0);
+	ins(c, X_0F | 0xae, 8, 4, hop_gs(CPU_OFF(xsave)));	/* xsave64 */
+	store_imm(c, 1, hop_gs(CPU_OFF(vec_live)), 0);
+	e8(c, 0x0f); e8(c, 0xae); e8(c, 0x15);			/* ldmxcsr [rip + x] */
+	e32(c, 0);
+	fix32(c, c->p - 4, mxcsr);
+	e8(c, 0xdb); e8(c, 0xe3);				/* fninit */
+	if (x->host_avx) {
+		e8(c, 0xc5); e8(c, 0xf8); e8(c, 0x77);		/* vzeroupper */
+	}
+}
+
+static void vec_load(struct x64 *x, struct code *c)
+{
+	/* C may have changed parts of the image that were in their initial state. */
+	ins_imm(c, 0x80, 1, ALU_OR, hop_gs(CPU_OFF(xsave) + 512), 1, x->host_avx ? XSAVE_MASK : 3);
+	mov_ri(c, RAX, x->host_avx ? XSAVE_MASK : 3);
+	mov_ri(c, RDX, 0);
+	ins(c, X_0F | 0xae, 8, 5, hop_gs(CPU_OFF(xsave)));	/* xrstor64 */
+	store_imm(c, 1, hop_gs(CPU_OFF(vec_live)), 1);
+}
+
+static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
+
+static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr)
+{
+	struct x64_stubs *s = &x->stubs;
+	union { const uint8_t *p; struct x64_exit (*fn)(const uint8_t *); } u = { here(c) };
+
+	s->enter = u.fn;
+	for (int i = 0; i < 6; i++)
+		push(c, callee_saved[i]);
+	rsp_add(c, -8);
+	store(c, 8, hop_gs(ENV_OFF(host_rsp)), RSP);
+	mov_rr(c, 8, H_TMP, RDI);
+	vec_load(x, c);
+	regs_load(c, sizeof(pinned));
+	ins(c, 0xff, 4, 4, hop_reg(H_TMP));
+
+	s->host_fault = here(c);
+	mov_ri(c, H_M, X64_HOST_FAULT);
+	s->leave = here(c);
+	regs_save(c, sizeof(pinned));
+	vec_save(x, c, mxcsr);
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	mov_rr(c, 8, RAX, H_M);
+	mov_rr(c, 8, RDX, H_TMP);
+	rsp_add(c, 8);
+	for (int i = 5; i >= 0; i--)
+		pop(c, callee_saved[i]);
+	ret(c);
+}
+
+/*
+ * Ask C where to go on; NULL: leave. r15 is the second argument, and kept as
+ * the data of the exit.
+ */
+static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn, enum x64_reason why)
+{
+	const uint8_t *at = here(c);
+
+	regs_save(c, N_VOLATILE);
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	mov_rr(c, 8, RSI, H_TMP);
+	call_c(c, fn);
+	ins(c, 0x85, 8, RAX, hop_reg(RAX));
+	mov_rr(c, 8, H_M, RAX);
+	regs_load(c, N_VOLATILE);
+	uint8_t *none = jcc_short(c, CC_Z);
+	ins(c, 0xff, 4, 4, hop_reg(H_M));
+	land8(c, none);
+	mov_ri(c, H_M, why);
+	jmp_to(c, x->stubs.leave);
+	return at;
+}
+
+static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
+{
+	struct x64_stubs *s = &x->stubs;
+
+	s->probe_slow = here(c);
+	regs_save(c, sizeof(pinned));
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	mov_rr(c, 8, RSI, H_M);
+	mov_rr(c, 8, RDX, H_TMP);
+	load(c, 8, RCX, hop_mem(RSP, 0));
+	rsp_add(c, -8);
+	call_c(c, (const void *)(uintptr_t)cb->slow);
+	rsp_add(c, 8);
+	mov_rr(c, 8, H_M, RAX);
+	regs_load(c, N_VOLATILE);
+	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
+	ret(c);
+
+	s->commit = here(c);		/* keeps the host's flags */
+	e8(c, 0x9c);			/* pushf */
+	regs_save(c, sizeof(pinned));
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	call_c(c, (const void *)(uintptr_t)cb->commit);
+	regs_load(c, N_VOLATILE);
+	e8(c, 0x9d);			/* popf */
+	ret(c);
+
+	s->raise = here(c);
+	regs_save(c, sizeof(pinned));
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	mov_rr(c, 8, RSI, H_M);
+	rsp_add(c, -8);
+	call_c(c, (const void *)(uintptr_t)cb->raise);
+}
+
+/* r14 = a, r15 = b, tmp[0] = imm; result in r15. */
+static const uint8_t *make_thunk(struct x64 *x, struct code *c, const struct helper_info *h, const uint8_t *mxcsr)
+{
+	const uint8_t *at = here(c);
+	bool light = h->attr & H_LIGHT;
+
+	regs_save(c, sizeof(pinned));
+	if (!light)
+		vec_save(x, c, mxcsr);
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	mov_rr(c, 8, RSI, H_M);
+	mov_rr(c, 8, RDX, H_TMP);
+	load(c, 8, RCX, hop_gs(CPU_OFF(tmp)));
+	rsp_add(c, -8);
+	call_c(c, (const void *)(uintptr_t)h->fn);
+	rsp_add(c, 8);
+	mov_rr(c, 8, H_TMP, RAX);
+	if (!light)
+		vec_load(x, c);
+	regs_load(c, sizeof(pinned));
+	ret(c);
+	return at;
+}
+
+void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
+{
+	struct x64_stubs *s = &x->stubs;
+	const uint8_t *mxcsr;
+	union { const uint8_t *p; void (*fn)(void); } u;
+
+	s->shift_mask = here(c);
+	e64(c, 15);
+	e64(c, 31);
+	e64(c, 63);
+	mxcsr = here(c);
+	e64(c, 0x1f80);
+	u.p = here(c);
+	s->vec_save = u.fn;
+	vec_save(x, c, mxcsr);
+	ret(c);
+	u.p = here(c);
+	s->vec_load = u.fn;
+	vec_load(x, c);
+	ret(c);
+	make_enter_leave(x, c, mxcsr);
+	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP);
+	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
+	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);
+	make_slow(x, c, cb);
+	for (int i = 0; i < HELPER_COUNT; i++)
+		s->thunk[i] = make_thunk(x, c, &helper_info[i], mxcsr);
+}

@@ -1,0 +1,109 @@
+/*
+ * The x86-64 back end: lowers blocks of µops to host code.
+ *
+ * Registers in generated code: guest rax rcx rdx rbx rbp rsi rdi r8-r11 stand in
+ * the host registers of the same name, guest rsp in host r12; guest r12-r15 are
+ * memory operands at gs:. Host r13 is temporary T0, r14 holds addresses and M,
+ * r15 is scratch. gs: is struct cpu. xmm, ymm, mxcsr and x87 are the guest's.
+ * Arithmetic flags are in cpu->cc at block borders and in the host's between
+ * producer and consumer inside a block.
+ */
+#ifndef TCG_X64_X64_H
+#define TCG_X64_X64_H
+
+#include "tcg/uop.h"
+#include "tcg/x64/emit.h"
+#include "tcg/x64/env.h"
+
+/* A direct exit of a block, to be linked to the block at rip. */
+struct x64_link {
+	uint8_t *hot;		/* writable address of the rel32 that leaves the block */
+	uint8_t *cold;		/* rel32 behind the code that saves the flags, or NULL */
+	const uint8_t *save;	/* where that code runs */
+	const uint8_t *thunk;	/* where an unlinked exit goes */
+	uint64_t rip;
+	uint16_t flx;		/* flags this exit leaves in host registers for the target */
+};
+
+/* Side table: from this host offset on, code belongs to that instruction. */
+struct x64_side {
+	uint32_t host_off;
+	uint16_t insn;
+	bool flags_host;	/* live flags stand in the host's */
+};
+
+#define X64_MAX_LINKS	80
+#define X64_MAX_SIDE	(IR_MAX_UOPS * 2 + 64)
+
+/* What x64_compile() makes; reused for every block. */
+struct x64_block {
+	const uint8_t *guarded;	/* entry that first checks the page guards */
+	const uint8_t *entry;	/* entry for jumps from the same page */
+	uint8_t *end;		/* writable end; the next block may start here */
+	uint32_t size;		/* host bytes from guarded */
+	unsigned n_links, n_side;
+	struct x64_link links[X64_MAX_LINKS];
+	struct x64_side side[X64_MAX_SIDE];
+};
+
+struct x64_exit {
+	uint64_t reason, data;	/* enum x64_reason */
+};
+
+/* Code all blocks share, made once. Addresses are executable ones. */
+struct x64_stubs {
+	struct x64_exit (*enter)(const uint8_t *code);
+	void (*vec_save)(void), (*vec_load)(void);
+	const uint8_t *leave, *dispatch, *link, *guard, *host_fault;
+	const uint8_t *probe_slow, *commit;
+	const uint8_t *raise;
+	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
+	const uint8_t *thunk[HELPER_COUNT];
+};
+
+/* C functions the stubs call; light. See tcg/light.c. */
+struct x64_callbacks {
+	const uint8_t *(*find)(struct cpu *c);				/* code at cpu->rip, or NULL */
+	const uint8_t *(*resolve)(struct cpu *c, uint64_t link);	/* target of an unlinked exit, or NULL */
+	const uint8_t *(*guard)(struct cpu *c, uint64_t tb);		/* a page guard failed: as find */
+	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
+	void (*commit)(struct cpu *c);
+	void (*raise)(struct cpu *c, uint64_t imm);
+};
+
+struct x64 {
+	struct x64_stubs stubs;
+	bool host_avx;
+};
+
+/* info argument of the slow callback */
+#define SLOW_SIZE	0xffu
+#define SLOW_KIND	8	/* shift; PROBE_* kind in two bits */
+#define SLOW_IDX	10	/* shift; enum mmu_idx */
+#define SLOW_SEG	12	/* shift; segment register in four bits */
+#define SLOW_SEGCHECK	0x10000u	/* r14 is an offset: do limit check and base first */
+#define SLOW_ALIGN	0x20000u	/* misaligned where that faults: #GP(0) with SLOW_SSE, else #AC */
+#define SLOW_SSE	0x40000u
+#define SLOW_NOSEG	0x80000u
+
+/* Build the stubs into c. */
+void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);
+
+struct x64_params {
+	uint32_t tb;		/* number of this block, for its guard */
+	uint32_t first_link;	/* number of its first link */
+	int jc_table;		/* jump cache of its mode, or -1 */
+	uint32_t page_id[2];	/* ids the guards compare with; [1] 0 if the block stays on its page */
+};
+/*
+ * Lower ir into c, which has at least X64_ROOM bytes. False: too many exits or
+ * side entries (the caller retries with fewer instructions).
+ */
+#define X64_ROOM	(IR_MAX_UOPS * 256u)
+bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
+		 struct x64_block *out);
+
+/* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. */
+void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs);
+
+#endif
