@@ -1,0 +1,57 @@
+/* Between the monitor (monitor.c) and its commands (monitor_*.c). */
+#ifndef UI_MONITOR_PRIV_H
+#define UI_MONITOR_PRIV_H
+
+#include <stdio.h>
+
+#include "hw/core/chr.h"
+#include "hw/core/clock.h"
+#include "ui/monitor.h"
+#include "ui/vm.h"
+
+#define MON_LINE	1024
+#define MON_HISTORY	64
+#define MON_ARGS	16
+
+struct mon_args {
+	int n;			/* words behind the command */
+	char *word[MON_ARGS];
+	const char *rest;	/* everything behind the command, as typed */
+	const char *fmt;	/* "10i" of x/10i; "" */
+};
+
+struct monitor {
+	struct vm *vm;
+	struct chr *chr;		/* NULL: silent */
+	int cpu;			/* the one that register and memory commands mean */
+	/* The line being typed, and those before it. */
+	char line[MON_LINE];
+	int n, pos;
+	char *history[MON_HISTORY];
+	int n_history, browse;
+	int escape;			/* inside ESC [ ... : 1 after ESC, 2 after [ */
+	char escape_arg;
+	bool greeted;
+	/* sendkey: keys to be released. */
+	int keys[16];
+	int n_keys;
+	struct timer release;
+};
+
+typedef void mon_fn(struct monitor *mon, const struct mon_args *a, FILE *out);
+
+#define COMMAND(name, alias, params, min, fn, help)	mon_fn mon_##fn;
+#define INFO(name, fn, help)				mon_fn mon_info_##fn;
+#include "ui/commands.def"
+#undef COMMAND
+#undef INFO
+
+struct cpu *mon_cpu(struct monitor *mon);
+
+/*
+ * A number, $register, or expression of them with ( ) * / % + - & | ^ and
+ * unary - ~. The whole text must be one; *out is told why it is not.
+ */
+bool mon_expr(struct monitor *mon, const char *text, uint64_t *v, FILE *out);
+
+#endif

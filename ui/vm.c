@@ -1,0 +1,356 @@
+/*
+ * The running machine: one thread per vCPU around accel_ops->run, and the
+ * transitions between running, stopped and ended.
+ *
+ * A vCPU thread parks when `hold` is set. Whoever sets it then raises REQ_EXIT
+ * on every vCPU; a vCPU clears that request before it looks at `hold`, so none
+ * is lost. What the guest asks for (reset, power-off) arrives on a vCPU's thread
+ * in the middle of an instruction: the vCPUs are held at once, and the loop's
+ * thread does the rest when all are parked.
+ */
+#include "ui/vm.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "hw/core/loop.h"
+#include "hw/pc/pc.h"
+
+/* ---- vCPU threads ---- */
+
+static void failed_on_loop(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	if (loop_quitting(vm->loop))
+		return;
+	warn("the accelerator %s cannot go on", vm->ops->name);
+	vm_stop(vm, VM_INTERNAL_ERROR);
+	vm_quit(vm, 1);
+}
+
+static void debug_on_loop(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	vm_stop(vm, VM_DEBUG);
+}
+
+/* Sit out a hold. False: the thread is to end. */
+static bool may_run(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	bool go;
+
+	pthread_mutex_lock(&vm->lock);
+	while (vm->hold && !vm->quit) {
+		if (!v->parked) {
+			v->parked = true;
+			pthread_cond_broadcast(&vm->changed);
+		}
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	}
+	v->parked = false;
+	go = !vm->quit;
+	pthread_mutex_unlock(&vm->lock);
+	return go;
+}
+
+/* Nothing more to run here: hold everybody and let the loop decide. */
+static void give_up(struct vcpu *v, void (*fn)(void *opaque))
+{
+	struct vm *vm = v->vm;
+
+	pthread_mutex_lock(&vm->lock);
+	vm->hold = true;
+	pthread_mutex_unlock(&vm->lock);
+	loop_call(vm->loop, fn, vm);
+}
+
+static void run(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+
+	for (;;) {
+		cpu_clear_request(c, REQ_EXIT);
+		if (!may_run(v))
+			return;
+		switch (v->vm->ops->run(c)) {
+		case ACCEL_REQUEST:
+			break;
+		case ACCEL_HALT_FOREVER:
+			cpu_wait(c);
+			break;
+		case ACCEL_DEBUG:
+			give_up(v, debug_on_loop);
+			break;
+		case ACCEL_FAILED:
+			give_up(v, failed_on_loop);
+			break;
+		}
+	}
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *v = arg;
+	struct vm *vm = v->vm;
+	bool ok;
+
+	machine_set_current_cpu(v->cpu);
+	ok = !vm->ops->create || vm->ops->create(v->cpu, &v->err);
+	if (!ok) {
+		pthread_mutex_lock(&vm->lock);
+		v->failed = true;
+		pthread_cond_broadcast(&vm->changed);
+		pthread_mutex_unlock(&vm->lock);
+		return NULL;
+	}
+	run(v);
+	if (vm->ops->destroy)
+		vm->ops->destroy(v->cpu);
+	return NULL;
+}
+
+/* ---- holding ---- */
+
+static void ask_to_park(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->hold = true;
+	pthread_mutex_unlock(&vm->lock);
+	for (int i = 0; i < vm->ncpus; i++)
+		cpu_request(vm->vcpus[i].cpu, REQ_EXIT);
+}
+
+static bool all_parked(const struct vm *vm)
+{
+	for (int i = 0; i < vm->ncpus; i++)
+		if (vm->vcpus[i].started && !vm->vcpus[i].parked && !vm->vcpus[i].failed)
+			return false;
+	return true;
+}
+
+static void wait_parked(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	while (!all_parked(vm))
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_hold(struct vm *vm)
+{
+	ask_to_park(vm);
+	machine_unlock(vm->m);
+	wait_parked(vm);
+	machine_lock(vm->m);
+}
+
+void vm_release(struct vm *vm)
+{
+	/* What the guest asked for comes first: it holds the vCPUs itself. */
+	if (!vm_running(vm) || atomic_load(&vm->asked) || loop_quitting(vm->loop))
+		return;
+	pthread_mutex_lock(&vm->lock);
+	vm->hold = false;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* ---- transitions ---- */
+
+const char *vm_status_text(enum vm_status s)
+{
+	static const char *const text[] = {
+		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+		[VM_SHUTDOWN] = "paused (shutdown)", [VM_SUSPENDED] = "paused (suspended)",
+		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
+		[VM_INTERNAL_ERROR] = "paused (internal-error)",
+	};
+
+	return text[s];
+}
+
+void vm_stop(struct vm *vm, enum vm_status why)
+{
+	vm_hold(vm);
+	if (vm_running(vm))
+		clock_stop(&vm->m->clock);
+	vm->status = why;
+}
+
+void vm_cont(struct vm *vm)
+{
+	if (vm_running(vm))
+		return;
+	/* A machine that switched itself off starts again from the beginning. */
+	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
+		vm_reset(vm);
+	clock_start(&vm->m->clock);
+	vm->status = VM_RUNNING;
+	vm_release(vm);
+}
+
+void vm_reset(struct vm *vm)
+{
+	vm_hold(vm);
+	for (int i = 0; i < vm->ncpus; i++)
+		cpu_reset(vm->vcpus[i].cpu);
+	pc_reset(vm->pc);
+	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
+		vm->status = VM_PAUSED;
+	vm_release(vm);
+}
+
+void vm_powerdown(struct vm *vm)
+{
+	pc_power_button(vm->pc);
+}
+
+void vm_nmi(struct vm *vm)
+{
+	pc_nmi(vm->pc);
+}
+
+void vm_quit(struct vm *vm, int exit_status)
+{
+	loop_quit(vm->loop, exit_status);
+}
+
+/* The machine is switched off, or is to behave as if. */
+static void power_off(struct vm *vm, enum vm_status status)
+{
+	vm_stop(vm, status);
+	if (!vm->no_shutdown)
+		vm_quit(vm, 0);
+}
+
+static void wake_up(struct vm *vm)
+{
+	if (vm->status != VM_SUSPENDED)
+		return;
+	vm_reset(vm);
+	vm_cont(vm);
+}
+
+static void act(struct vm *vm, enum machine_request what)
+{
+	switch (what) {
+	case MACHINE_RESET:
+		if (vm->no_reboot)
+			power_off(vm, VM_SHUTDOWN);
+		else
+			vm_reset(vm);
+		break;
+	case MACHINE_POWEROFF:
+		power_off(vm, VM_SHUTDOWN);
+		break;
+	case MACHINE_PANIC:
+		power_off(vm, VM_PANICKED);
+		break;
+	case MACHINE_SUSPEND:
+		vm_stop(vm, VM_SUSPENDED);
+		break;
+	case MACHINE_WAKEUP:
+		wake_up(vm);
+		break;
+	case MACHINE_EXIT:
+		vm_quit(vm, atomic_load(&vm->exit_status));
+		break;
+	case MACHINE_POWERDOWN:
+		vm_powerdown(vm);
+		break;
+	}
+}
+
+static void act_on_requests(void *opaque)
+{
+	struct vm *vm = opaque;
+	unsigned asked = atomic_exchange(&vm->asked, 0);
+
+	for (int what = 0; asked >> what; what++)
+		if (asked >> what & 1)
+			act(vm, (enum machine_request)what);
+	vm_release(vm);
+}
+
+/* The guest or a device asks: machine lock held, any thread. */
+static void on_request(void *opaque, enum machine_request what, int arg)
+{
+	struct vm *vm = opaque;
+
+	if (what == MACHINE_EXIT)
+		atomic_store(&vm->exit_status, arg);
+	atomic_fetch_or(&vm->asked, 1u << what);
+	if (what != MACHINE_POWERDOWN && what != MACHINE_WAKEUP)
+		ask_to_park(vm);
+	loop_call(vm->loop, act_on_requests, vm);
+}
+
+/* ---- life ---- */
+
+bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e)
+{
+	vm->vcpus = calloc((size_t)ncpus, sizeof(*vm->vcpus));
+	if (!vm->vcpus)
+		return err_set(e, "out of memory");
+	vm->ncpus = ncpus;
+	vm->status = VM_PRELAUNCH;
+	vm->hold = true;
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	for (int i = 0; i < ncpus; i++) {
+		vm->vcpus[i] = (struct vcpu){ .vm = vm, .cpu = cpus[i] };
+		cpus[i]->ops = vm->ops;
+	}
+	vm->m->on_request = on_request;
+	vm->m->request_opaque = vm;
+	return true;
+}
+
+static bool start_thread(struct vcpu *v, struct err *e)
+{
+	char name[16];
+	int r = pthread_create(&v->thread, NULL, vcpu_thread, v);
+
+	if (r)
+		return err_set(e, "cannot start a thread for processor %d", v->cpu->index);
+	v->started = true;
+	snprintf(name, sizeof(name), "cpu %d", v->cpu->index);
+	pthread_setname_np(v->thread, name);
+	return true;
+}
+
+bool vm_launch(struct vm *vm, struct err *e)
+{
+	for (int i = 0; i < vm->ncpus; i++)
+		if (!start_thread(&vm->vcpus[i], e))
+			return false;
+	wait_parked(vm);
+	for (int i = 0; i < vm->ncpus; i++) {
+		if (vm->vcpus[i].failed) {
+			*e = vm->vcpus[i].err;
+			return err_prefix(e, "%s", vm->ops->name);
+		}
+	}
+	return true;
+}
+
+void vm_fini(struct vm *vm)
+{
+	if (!vm->vcpus)
+		return;
+	ask_to_park(vm);
+	pthread_mutex_lock(&vm->lock);
+	vm->quit = true;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	for (int i = 0; i < vm->ncpus; i++)
+		if (vm->vcpus[i].started)
+			pthread_join(vm->vcpus[i].thread, NULL);
+	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm->vcpus);
+	vm->vcpus = NULL;
+}

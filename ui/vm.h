@@ -1,0 +1,91 @@
+/*
+ * The running machine: vCPU threads, and who may stop, reset or end it.
+ *
+ * Everything here is called on the main loop's thread under the machine lock,
+ * unless it says otherwise. Functions that wait for the vCPUs give the lock up
+ * meanwhile, because a vCPU may need it to come to rest.
+ */
+#ifndef UI_VM_H
+#define UI_VM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "cpu/accel.h"
+#include "hw/core/bus.h"
+
+struct pc;
+struct loop;
+
+enum vm_status {
+	VM_PRELAUNCH,		/* -S: nothing has run yet */
+	VM_RUNNING,
+	VM_PAUSED,		/* by the monitor */
+	VM_SHUTDOWN,		/* the guest switched itself off, under -no-shutdown */
+	VM_SUSPENDED,		/* ACPI S3 */
+	VM_DEBUG,		/* breakpoint */
+	VM_PANICKED,		/* the guest said that it has crashed */
+	VM_INTERNAL_ERROR,	/* the accelerator gave up */
+};
+
+struct vm;
+struct vcpu {
+	struct vm *vm;
+	struct cpu *cpu;
+	pthread_t thread;
+	bool started, parked;
+	bool failed;		/* accel_ops->create did; err says why */
+	struct err err;
+};
+
+struct vm {
+	struct machine *m;
+	struct pc *pc;
+	struct loop *loop;
+	const struct accel_ops *ops;
+	struct vcpu *vcpus;
+	int ncpus;
+	bool no_reboot, no_shutdown;
+	enum vm_status status;
+
+	_Atomic unsigned asked;		/* bit per enum machine_request not yet acted upon */
+	_Atomic int exit_status;	/* of MACHINE_EXIT */
+
+	pthread_mutex_t lock;		/* for what follows, and vcpu.parked, failed */
+	pthread_cond_t changed;
+	bool hold;			/* vCPUs are to park */
+	bool quit;			/* vCPU threads are to end */
+};
+
+/*
+ * Storage is the caller's. m, pc, loop and ops are set by the caller before;
+ * this takes the vCPUs and makes itself the machine's listener.
+ */
+bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e);
+/* Start the threads, parked. False if the accelerator refuses a vCPU. Without the lock. */
+bool vm_launch(struct vm *vm, struct err *e);
+/* End the threads. Without the lock. */
+void vm_fini(struct vm *vm);
+
+static inline bool vm_running(const struct vm *vm)
+{
+	return vm->status == VM_RUNNING;
+}
+const char *vm_status_text(enum vm_status s);
+
+void vm_cont(struct vm *vm);
+void vm_stop(struct vm *vm, enum vm_status why);
+void vm_reset(struct vm *vm);
+void vm_powerdown(struct vm *vm);	/* press the power button */
+void vm_nmi(struct vm *vm);
+void vm_quit(struct vm *vm, int exit_status);
+
+/*
+ * Hold the vCPUs still while their state is read, without stopping guest time;
+ * vm_release() lets them go on if they ran. Not nested.
+ */
+void vm_hold(struct vm *vm);
+void vm_release(struct vm *vm);
+
+#endif
