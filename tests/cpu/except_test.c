@@ -1,0 +1,461 @@
+/* Delivery and return: cpu/except*.c, cpu/smm.c. */
+#include <criterion/criterion.h>
+
+#include "cpu/except.h"
+#include "cpu/mmu.h"
+#include "cpu/seg.h"
+#include "tests/cpu/harness.h"
+
+static struct bench B;
+#define C (B.c)
+#define R(expr) RAISED(&B, expr)
+
+static void fini(void)
+{
+	bench_fini(&B);
+}
+TestSuite(except, .fini = fini);
+
+/* What a run loop does: deliver until it works. */
+static void deliver_all(int vector, uint32_t error)
+{
+	volatile bool again = false;
+
+	C->exc_vector = vector;
+	C->exc_has_error = true;
+	C->exc_error = error;
+	setjmp(B.env);
+	if (again && C->exc_vector < 0)
+		return;
+	again = true;
+	cpu_deliver_pending(C);
+}
+
+/* ---- real and virtual-8086 mode ---- */
+
+Test(except, real_mode_interrupt_and_iret)
+{
+	bench_real(&B);
+	cpu_set_eflags(C, FL_IF | FL_CF | FL_TF);
+	cpu_soft_int(C, 0x21, 2, EVENT_SOFT_INT);
+	cr_assert_eq(C->segs[CS].base, 0x700);
+	cr_assert_eq(C->rip, 0x21);
+	cr_assert_eq(cpu_get_eflags(C), FL_CF | 2);
+	cr_assert_eq(mem(&B, AT_STACK - 6, 2), AT_CODE + 2);
+	cr_assert_eq(mem(&B, AT_STACK - 2, 2), FL_IF | FL_CF | FL_TF | 2);
+	cpu_iret(C, 2);
+	cr_assert_eq(C->rip, AT_CODE + 2);
+	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_CF | FL_TF | 2);
+	cr_assert_eq(C->regs[RSP], AT_STACK);
+}
+
+Test(except, real_mode_vector_beyond_the_table_escalates)
+{
+	bench_real(&B);
+	C->idtr.limit = 8 * 4 + 3;	/* up to #DF */
+	deliver_all(EXC_GP, 0);
+	cr_assert_eq(C->rip, EXC_DF);
+	C->idtr.limit = 3;
+	deliver_all(EXC_GP, 0);
+	cr_assert_eq(B.shutdowns, 1);
+	cr_assert(C->halted);
+}
+
+Test(except, vm86_int_needs_iopl_3)
+{
+	bench_vm86(&B, 0);
+	cr_assert_eq(R(cpu_soft_int(C, 0x10, 2, EVENT_SOFT_INT)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_iret(C, 2)), EXC(EXC_GP, 0));
+	idt_put(&B, 3, S_CODE, 0x7003, 0xee);
+	cr_assert_eq(R(cpu_soft_int(C, 3, 1, EVENT_SOFT_INT)), -1, "INT3 needs none");
+	cr_assert_eq(cpu_cpl(C), 0);
+}
+
+Test(except, vm86_to_ring_0_and_back)
+{
+	bench_vm86(&B, 3);
+	cpu_deliver(C, EXC_GP, EVENT_EXCEPTION, true, 0x1234);
+	cr_assert_eq(cpu_cpl(C), 0);
+	cr_assert_not(C->mode & MODE_VM);
+	cr_assert_eq(C->segs[DS].attr, 0);
+	cr_assert_eq(C->regs[RSP], AT_STACK - 40);
+	uint32_t fl = FL_VM | FL_IF | FL_IOPL | FL_RF | 2;
+	const uint32_t frame[] = { 0x1234, 0x10, 0x100, fl, 0x1000, 0x200, 0x300, 0x303, 0x304, 0x305 };
+	for (unsigned i = 0; i < ARRAY_LEN(frame); i++)
+		cr_expect_eq(mem(&B, AT_STACK - 40 + 4 * i, 4), frame[i], "%u", i);
+	C->regs[RSP] += 4;
+	cpu_iret(C, 4);
+	cr_assert(C->mode & MODE_VM);
+	cr_assert_eq(cpu_cpl(C), 3);
+	cr_assert_eq(C->segs[GS].base, 0x3050);
+	cr_assert_eq(C->segs[SS].base, 0x2000);
+	cr_assert_eq(C->segs[CS].base, 0x1000);
+	cr_assert_eq(C->regs[RSP], 0x1000);
+	cr_assert_eq(C->rip, 0x10);
+}
+
+Test(except, vme_redirects_int_to_the_8086_handler)
+{
+	bench_vm86(&B, 0);
+	C->cr4 |= CR4_VME;
+	C->eflags = (C->eflags & ~FL_IF) | FL_VIF | FL_IF;
+	mem_put(&B, 0x21 * 4, 4, 0x01230045);
+	mem_put(&B, AT_TSS + 0x68 + 4, 4, 0);
+	cr_assert_eq(R(cpu_soft_int(C, 0x21, 2, EVENT_SOFT_INT)), -1);
+	cr_assert(C->mode & MODE_VM);
+	cr_assert_eq(C->segs[CS].base, 0x1230);
+	cr_assert_eq(C->rip, 0x45);
+	cr_assert_not(C->eflags & FL_VIF);
+	cr_assert(C->eflags & FL_IF, "the real IF stays");
+	cr_assert_eq(mem(&B, 0x2ffe, 2) & (FL_IF | FL_IOPL), FL_IF | FL_IOPL);
+	cr_assert_eq(R(cpu_iret(C, 2)), -1);
+	cr_assert(C->eflags & FL_VIF);
+	cr_assert_eq(C->rip, 0x12);
+	mem_put(&B, AT_TSS + 0x68 + 4, 4, 2);	/* bit of vector 0x21 */
+	cr_assert_eq(R(cpu_soft_int(C, 0x21, 2, EVENT_SOFT_INT)), EXC(EXC_GP, 0));
+}
+
+/* ---- protected mode ---- */
+
+Test(except, fault_from_ring_3_pushes_error_and_rf)
+{
+	bench_protected(&B, 3);
+	cpu_set_eflags(C, FL_IF | FL_NT | FL_TF);
+	C->exc_cr2 = 0xdeadbeef;
+	deliver_all(EXC_PF, 6);
+	cr_assert_eq(C->cr2, 0xdeadbeef);
+	const uint32_t frame[] = { 6, AT_CODE, S_CODE3, FL_IF | FL_NT | FL_TF | FL_RF | 2, AT_STACK3, S_DATA3 };
+	for (unsigned i = 0; i < 6; i++)
+		cr_expect_eq(mem(&B, AT_STACK - 24 + 4 * i, 4), frame[i], "%u", i);
+	cr_assert_eq(C->rip, 0x700e);
+	cr_assert_eq(cpu_get_eflags(C), 2);
+	cr_assert_eq(C->exc_delivering, -1);
+	C->regs[RSP] += 4;
+	seg_load(C, DS, S_DATA);
+	cpu_iret(C, 4);
+	cr_assert_eq(cpu_cpl(C), 3);
+	cr_assert_eq(cpu_get_eflags(C), frame[3]);
+	cr_assert_eq(C->regs[RSP], AT_STACK3);
+	cr_assert_eq(C->segs[DS].sel, 0);
+}
+
+Test(except, trap_gate_leaves_if_and_same_level_keeps_the_stack)
+{
+	bench_protected(&B, 0);
+	cpu_set_eflags(C, FL_IF);
+	idt_put(&B, 0x30, S_CODE, 0x7030, 0x8f);
+	cpu_soft_int(C, 0x30, 2, EVENT_SOFT_INT);
+	cr_assert(C->eflags & FL_IF);
+	cr_assert_eq(C->regs[RSP], AT_STACK - 12);
+	cr_assert_eq(mem(&B, AT_STACK - 12, 4), AT_CODE + 2);
+}
+
+Test(except, gate_of_16_bits)
+{
+	bench_protected(&B, 0);
+	idt_put(&B, 0x30, S_CODE, 0xabcd7030, 0x86);
+	cpu_deliver(C, 0x30, EVENT_INTERRUPT, false, 0);
+	cr_assert_eq(C->rip, 0x7030);
+	cr_assert_eq(C->regs[RSP], AT_STACK - 6);
+	cpu_iret(C, 2);
+	cr_assert_eq(C->rip, AT_CODE);
+}
+
+Test(except, error_codes_name_idt_entry_and_external_origin)
+{
+	bench_protected(&B, 3);
+	cr_assert_eq(R(cpu_soft_int(C, 3, 1, EVENT_SOFT_TRAP)), EXC(EXC_GP, 3 * 8 + 2));
+	cr_assert_eq(R(cpu_soft_int(C, 0x50, 2, EVENT_SOFT_INT)), EXC(EXC_GP, 0x50 * 8 + 2));
+	cr_assert_eq(R(cpu_deliver(C, 0x50, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, 0x50 * 8 + 3));
+	idt_put(&B, 0x50, S_CODE, 0, 0x6e);
+	cr_assert_eq(R(cpu_soft_int(C, 0x50, 2, EVENT_SOFT_INT)), EXC(EXC_NP, 0x50 * 8 + 2));
+	idt_put(&B, 0x50, S_DATA, 0, 0xee);
+	cr_assert_eq(R(cpu_soft_int(C, 0x50, 2, EVENT_SOFT_INT)), EXC(EXC_GP, S_DATA));
+	cr_assert_eq(R(cpu_deliver(C, 0x50, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, S_DATA | 1));
+	mem_put(&B, AT_TSS + 8, 4, S_CODE);
+	idt_put(&B, 0x50, S_CODE, 0, 0xee);
+	cr_assert_eq(R(cpu_deliver(C, 0x50, EVENT_INTERRUPT, false, 0)), EXC(EXC_TS, S_CODE | 1));
+	C->idtr.limit = 0x50 * 8 + 6;
+	cr_assert_eq(R(cpu_soft_int(C, 0x50, 2, EVENT_SOFT_INT)), EXC(EXC_GP, 0x50 * 8 + 2));
+	cr_assert_eq(C->rip, AT_CODE);
+	cr_assert_eq(C->regs[RSP], AT_STACK3);
+}
+
+Test(except, contributory_pairs_become_double_faults)
+{
+	bench_protected(&B, 3);
+	idt_put(&B, EXC_GP, S_CODE, 0, 0x0e);	/* not present: #NP while #GP is delivered */
+	deliver_all(EXC_GP, 0x10);
+	cr_assert_eq(C->rip, 0x7008);
+	cr_assert_eq(mem(&B, AT_STACK - 24, 4), 0, "error code 0");
+	cr_assert_eq(mem(&B, AT_STACK - 20, 4), AT_CODE);
+	cr_assert_eq(B.shutdowns, 0);
+}
+
+Test(except, benign_then_contributory_is_delivered_in_turn)
+{
+	bench_protected(&B, 3);
+	idt_put(&B, EXC_UD, S_CODE, 0, 0x0e);
+	deliver_all(EXC_UD, 0);
+	cr_assert_eq(C->rip, 0x700b);
+	cr_assert_eq(mem(&B, AT_STACK - 24, 4), EXC_UD * 8 + 3);
+}
+
+Test(except, page_fault_then_contributory_is_a_double_fault_but_not_the_reverse)
+{
+	bench_protected(&B, 3);
+	idt_put(&B, EXC_PF, S_CODE, 0, 0x0e);
+	deliver_all(EXC_PF, 0);
+	cr_assert_eq(C->rip, 0x7008);
+}
+
+Test(except, third_fault_shuts_down)
+{
+	bench_protected(&B, 3);
+	C->idtr.limit = 0;
+	deliver_all(EXC_GP, 0);
+	cr_assert_eq(B.shutdowns, 1);
+	cr_assert(C->halted);
+	cr_assert_not(cpu_has_work(C));
+}
+
+Test(except, debug_trap_clears_gd_and_leaves_rf)
+{
+	bench_protected(&B, 0);
+	C->dr[7] = 0x2400;
+	cpu_set_eflags(C, FL_TF);
+	cpu_single_step_trap(C);
+	cr_assert_eq(C->rip, 0x7001);
+	cr_assert_eq(C->dr[7], 0x400);
+	cr_assert(C->dr[6] & 0x4000);
+	cr_assert_eq(mem(&B, AT_STACK - 4, 4), FL_TF | 2);
+	C->dr6_pending = 2;
+	C->dr[6] = 0xffff0ff0;
+	cpu_single_step_trap(C);
+	cr_assert_eq(C->dr[6], 0xffff0ff2);
+}
+
+Test(except, iret_flag_rights)
+{
+	bench_protected(&B, 3);
+	cpu_set_eflags(C, FL_IF);
+	C->regs[RSP] = AT_STACK3 - 12;
+	mem_put(&B, AT_STACK3 - 12, 4, 0x5000);
+	mem_put(&B, AT_STACK3 - 8, 4, S_CODE3);
+	mem_put(&B, AT_STACK3 - 4, 4, FL_IOPL | FL_VM | FL_VIF | FL_ID | FL_OF);
+	cpu_iret(C, 4);
+	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ID | FL_OF | 2);
+}
+
+Test(except, iret_to_bad_code_changes_nothing)
+{
+	bench_protected(&B, 3);
+	C->nmi_blocked = true;
+	C->regs[RSP] = AT_STACK3 - 12;
+	mem_put(&B, AT_STACK3 - 8, 4, S_CODE);
+	cr_assert_eq(R(cpu_iret(C, 4)), EXC(EXC_GP, S_CODE));
+	mem_put(&B, AT_STACK3 - 8, 4, 0);
+	cr_assert_eq(R(cpu_iret(C, 4)), EXC(EXC_GP, 0));
+	cr_assert_eq(C->regs[RSP], AT_STACK3 - 12);
+	cr_assert_eq(C->rip, AT_CODE);
+	cr_assert_not(C->nmi_blocked);
+}
+
+/* ---- long mode ---- */
+
+static void expect_frame(uint64_t top, const uint64_t *frame, int n)
+{
+	cr_expect_eq(C->regs[RSP], top - 8 * (unsigned)n);
+	for (int i = 0; i < n; i++)
+		cr_expect_eq(mem(&B, top - 8 * (unsigned)(n - i), 8), frame[i], "%d", i);
+}
+
+Test(except, long_mode_from_ring_3_and_back)
+{
+	bench_long(&B, 3);
+	cpu_set_eflags(C, FL_IF | FL_ZF);
+	for (int pass = 0; pass < 2; pass++) {		/* TLB empty, then filled */
+		C->regs[RSP] = AT_STACK3 + 5;
+		cpu_deliver(C, EXC_GP, EVENT_EXCEPTION, true, 0x77);
+		const uint64_t frame[] = { 0x77, AT_CODE, S_CODE64_3, FL_IF | FL_ZF | FL_RF | 2, AT_STACK3 + 5, S_DATA3 };
+		expect_frame(AT_STACK, frame, 6);
+		cr_assert_eq(C->segs[SS].sel, 0);
+		cr_assert_eq(cpu_cpl(C), 0);
+		cr_assert_eq(C->rip, 0x700d);
+		C->regs[RSP] += 8;
+		cpu_iret(C, 8);
+		cr_assert_eq(cpu_cpl(C), 3);
+		cr_assert_eq(C->regs[RSP], AT_STACK3 + 5);
+		cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ZF | FL_RF | 2);
+		C->eflags &= ~FL_RF;
+	}
+}
+
+Test(except, long_mode_same_level_aligns_the_stack)
+{
+	bench_long(&B, 0);
+	C->regs[RSP] = AT_STACK - 3;
+	cpu_deliver(C, 0x12, EVENT_INTERRUPT, false, 0);
+	const uint64_t frame[] = { AT_CODE, S_CODE64, 2, AT_STACK - 3, S_DATA };
+	expect_frame(AT_STACK - 16, frame, 5);
+	cr_assert_eq(C->segs[SS].sel, S_DATA);
+	cpu_iret(C, 8);
+	cr_assert_eq(C->regs[RSP], AT_STACK - 3);
+	cr_assert_eq(C->rip, AT_CODE);
+}
+
+Test(except, ist_switches_stack_without_privilege_change)
+{
+	bench_long(&B, 0);
+	gate_put(&B, AT_IDT + 2 * 16, S_CODE64, 0xffffffff80001000, 0x8e, 1);
+	cpu_deliver(C, EXC_NMI, EVENT_NMI, false, 0);
+	cr_assert_eq(C->regs[RSP], AT_STACK - 0x400 - 40);
+	cr_assert_eq(C->rip, 0xffffffff80001000);
+	cr_assert(C->nmi_blocked);
+	cpu_iret(C, 8);
+	cr_assert_not(C->nmi_blocked);
+}
+
+Test(except, long_mode_errors)
+{
+	bench_long(&B, 3);
+	idt_put(&B, 5, S_CODE, 0, 0x8e);
+	cr_assert_eq(R(cpu_deliver(C, 5, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, S_CODE | 1), "32-bit target");
+	idt_put(&B, 5, S_CODE64, 0x800000000000, 0x8e);
+	cr_assert_eq(R(cpu_deliver(C, 5, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, 1));
+	mem_put(&B, AT_TSS + 4, 8, 0x8000000000000000);
+	cr_assert_eq(R(cpu_deliver(C, 6, EVENT_INTERRUPT, false, 0)), EXC(EXC_SS, 1));
+	idt_put(&B, 5, S_CODE64, 0, 0x85);
+	cr_assert_eq(R(cpu_deliver(C, 5, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, 5 * 8 + 3), "no task gates");
+	C->eflags |= FL_NT;
+	cr_assert_eq(R(cpu_iret(C, 8)), EXC(EXC_GP, 0));
+}
+
+Test(except, iretq_to_compatibility_mode)
+{
+	bench_long(&B, 0);
+	C->regs[RSP] = AT_STACK - 40;
+	const uint64_t frame[] = { 0x5000, S_CODE3, FL_IF, 0xffffffff00004000, S_DATA3 };
+	for (unsigned i = 0; i < 5; i++)
+		mem_put(&B, AT_STACK - 40 + 8 * i, 8, frame[i]);
+	cpu_iret(C, 8);
+	cr_assert_eq(C->mode & MODE_CODE, MODE_CODE32);
+	cr_assert_eq(cpu_cpl(C), 3);
+	cr_assert_eq(C->regs[RSP], 0x4000);
+	cpu_deliver(C, 0x12, EVENT_INTERRUPT, false, 0);
+	cr_assert(cpu_is64(C));
+	cr_assert_eq(C->regs[RSP], AT_STACK - 40);
+}
+
+Test(except, iretq_to_a_null_ss)
+{
+	bench_long(&B, 0);
+	C->regs[RSP] = AT_STACK - 40;
+	const uint64_t frame[] = { 0x5000, S_CODE64, FL_IF, AT_STACK, 0 };
+	for (unsigned i = 0; i < 5; i++)
+		mem_put(&B, AT_STACK - 40 + 8 * i, 8, frame[i]);
+	cpu_iret(C, 8);
+	cr_assert_eq(C->segs[SS].sel, 0);
+	cr_assert_eq(cpu_cpl(C), 0);
+}
+
+Test(except, double_fault_keeps_the_address_of_the_page_fault)
+{
+	bench_long(&B, 0);
+	C->regs[RSP] = 0x40000000;	/* not mapped: pushing faults */
+	gate_put(&B, AT_IDT + EXC_DF * 16, S_CODE64, 0x7008, 0x8e, 1);
+	C->exc_cr2 = 0x1234;
+	deliver_all(EXC_PF, 2);
+	cr_assert_eq(C->rip, 0x7008);
+	cr_assert_eq(C->cr2 & ~0xfffull, 0x3ffff000);
+}
+
+/* ---- requests ---- */
+
+Test(except, interrupt_waits_for_if_and_shadow)
+{
+	bench_protected(&B, 0);
+	idt_put(&B, 0x40, S_CODE, 0x7040, 0x8e);
+	B.intr = 0x40;
+	atomic_fetch_or(&C->request, REQ_INTR);
+	cr_assert_not(cpu_handle_requests(C));
+	cr_assert_not(cpu_has_work(C));
+	cpu_set_eflags(C, FL_IF);
+	cr_assert(cpu_has_work(C));
+	C->shadow = true;
+	cr_assert_not(cpu_handle_requests(C));
+	C->shadow = false;
+	C->halted = true;
+	cr_assert(cpu_handle_requests(C));
+	cr_assert_eq(C->rip, 0x7040);
+	cr_assert_not(C->halted);
+	cpu_set_eflags(C, FL_IF);
+	cr_assert_not(cpu_handle_requests(C));
+	cr_assert_not(C->request & REQ_INTR, "nothing pending: the request is dropped");
+}
+
+Test(except, nmi_is_blocked_until_iret)
+{
+	bench_protected(&B, 0);
+	atomic_fetch_or(&C->request, REQ_NMI);
+	cr_assert(cpu_handle_requests(C));
+	cr_assert_eq(C->rip, 0x7002);
+	atomic_fetch_or(&C->request, REQ_NMI);
+	cr_assert_not(cpu_handle_requests(C));
+	cpu_iret(C, 4);
+	cr_assert(cpu_handle_requests(C));
+}
+
+Test(except, sipi_starts_a_waiting_processor_once)
+{
+	bench_real(&B);
+	C->sipi_vector = 0x9a;
+	atomic_fetch_or(&C->request, REQ_SIPI);
+	cr_assert_not(cpu_handle_requests(C));
+	C->wait_sipi = C->halted = true;
+	atomic_fetch_or(&C->request, REQ_SIPI);
+	cr_assert(cpu_handle_requests(C));
+	cr_assert_eq(C->segs[CS].base, 0x9a000);
+	cr_assert_eq(C->rip, 0);
+	cr_assert_not(C->halted);
+}
+
+/* ---- SMM ---- */
+
+Test(except, smi_and_rsm_round_trip)
+{
+	bench_long(&B, 3);
+	C->smbase = 0x30000;
+	for (unsigned i = 0; i < NGPR; i++)
+		C->regs[i] = 0x1111111111111111u * i;
+	cpu_set_eflags(C, FL_IF | FL_SF);
+	C->segs[FS].base = 0x7fff00000000;
+	C->halted = true;
+	uint64_t cr0 = C->cr0, efer = C->efer;
+	atomic_fetch_or(&C->request, REQ_SMI);
+	cr_assert(cpu_handle_requests(C));
+	cr_assert_eq(B.smm, 1);
+	cr_assert_eq(C->mode & (MODE_PE | MODE_LMA), 0);
+	cr_assert_eq(C->segs[CS].base, 0x30000);
+	cr_assert_eq(C->rip, 0x8000);
+	cr_assert_eq(mem(&B, 0x3fefc, 4), 0x20064);
+	cr_assert_eq(mem(&B, 0x3ff00, 4), 0x30000);
+	cr_assert_eq(mem(&B, 0x3ff78, 8), AT_CODE);
+	cr_assert_eq(mem(&B, 0x3fff8, 8), C->regs[RAX]);
+	cr_assert_eq(mem(&B, 0x3fff0, 8), C->regs[RCX]);
+	mem_put(&B, 0x3ff00, 4, 0x40000);
+	C->regs[RBX] = 0;
+	smm_rsm(C);
+	cr_assert_eq(B.smm, 0x101);
+	cr_assert_eq(C->smbase, 0x40000);
+	cr_assert_eq(C->regs[RBX], 0x3333333333333333);
+	cr_assert_eq(C->cr0, cr0);
+	cr_assert_eq(C->efer, efer);
+	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_SF | 2);
+	cr_assert_eq(cpu_cpl(C), 3);
+	cr_assert(cpu_is64(C));
+	cr_assert_eq(C->segs[FS].base, 0x7fff00000000);
+	cr_assert(C->halted);
+	cr_assert_eq(C->gdtr.base, AT_GDT);
+	cr_assert_eq(R(smm_rsm(C)), EXC(EXC_UD, 0));
+}
