@@ -1,0 +1,290 @@
+/*
+ * Guest bytes to µops: where a block begins and ends, checks that hold for every
+ * instruction of a kind, dispatch on the row, and what the emitters are built from.
+ *
+ * A block ends behind an instruction that transfers control or changes the mode
+ * (A_END rows, f->done), when the caller's limit or the arena is reached, or in
+ * front of an instruction that is not completely there. Where the next address is
+ * known it ends with a jump there.
+ *
+ * Not modelled: the code-segment limit and canonicality of an indirect target are
+ * checked when its code is fetched, so the fault has the target's address.
+ * Source: SDM vol. 1 3.3.7, 6.5; vol. 2 "Exceptions" of each instruction; vol. 3A
+ * 2.5 (CR0.EM, TS), 13.1 (CR4.OSFXSR, OSXSAVE).
+ */
+#include "tcg/front.h"
+
+_Static_assert(NO_REG == (int)OP_NONE && (int)REG_AH == (int)OP_AH, "register numbers are operand codes");
+
+static front_fn *const front_fns[N_DOES] = {
+#define DOES(name) [DOES_##name] = front_##name,
+#include "cpu/does.def"
+#undef DOES
+};
+
+/* No instruction makes more µops than this. */
+#define MAX_UOPS_AN_INSN 40
+
+/* ---- building µops ---- */
+
+struct uop *emit(struct front *f, enum uop_op op, int size, int d, int a, int b)
+{
+	struct uop *u = &f->ir->uops[f->ir->n_uops++];
+
+	*u = (struct uop) {
+		.op = op, .size = size, .d = d, .a = a, .b = b,
+		.insn = f->ir->n_insns - 1,
+	};
+	return u;
+}
+
+struct uop *emit_imm(struct front *f, enum uop_op op, int size, int d, int a, int64_t imm)
+{
+	struct uop *u = emit(f, op, size, d, a, OP_IMM);
+
+	u->imm = imm;
+	return u;
+}
+
+static int adsize_bits(int adsize)
+{
+	return (adsize >> 2) << PROBE_ADSIZE;	/* 2, 4, 8 -> 0, 1, 2 */
+}
+
+static bool code64(const struct front *f)
+{
+	return (f->ir->mode & MODE_CODE) == MODE_CODE64;
+}
+
+/* Fill a, b, c, imm of a probe or lea from the instruction's memory operand. */
+static void address(struct front *f, const struct insn *in, struct uop *u)
+{
+	int64_t disp = in->disp;
+
+	u->a = in->base == RIP_REG ? OP_NONE : in->base;
+	u->b = in->index;
+	if (in->base == RIP_REG)
+		disp += f->next;
+	if (u->a == OP_NONE && u->b == OP_NONE)
+		disp &= size_mask(in->adsize);
+	u->imm = disp;
+	u->c |= in->scale << PROBE_SCALE | adsize_bits(in->adsize);
+}
+
+void emit_probe(struct front *f, const struct insn *in, int kind, int n)
+{
+	struct uop *u = emit(f, UOP_probe, n, in->seg, OP_NONE, OP_NONE);
+
+	u->c = kind;
+	address(f, in, u);
+}
+
+void emit_probe_at(struct front *f, int kind, int n, int seg, int base, int64_t disp, int adsize)
+{
+	struct uop *u = emit(f, UOP_probe, n, seg, base, OP_NONE);
+
+	u->c = kind | adsize_bits(adsize);
+	u->imm = disp;
+}
+
+int use(struct front *f, const struct insn *in, int k, int kind)
+{
+	const struct opd *o = &in->opd[k];
+
+	switch (o->kind) {
+	case OPD_REG:
+		return o->reg;
+	case OPD_MEM:
+		emit_probe(f, in, kind, o->size);
+		return OP_M;
+	default:
+		return OP_IMM;
+	}
+}
+
+void emit_ea(struct front *f, const struct insn *in, int d)
+{
+	struct uop *u = emit(f, UOP_lea, 8, d, OP_NONE, OP_NONE);
+
+	address(f, in, u);
+}
+
+void emit_add(struct front *f, int size, int d, int base, int64_t disp)
+{
+	struct uop *u = emit(f, UOP_lea, size, d, base, OP_NONE);
+
+	u->imm = disp;
+	u->c = adsize_bits(size);
+}
+
+void emit_add_rsp(struct front *f, int64_t n)
+{
+	emit_add(f, stack_size(f), RSP, RSP, n);
+}
+
+struct uop *emit_call(struct front *f, enum helper h, int d, int a, int b, int64_t imm)
+{
+	struct uop *u = emit(f, UOP_call, 8, d, a, b);
+
+	u->aux = h;
+	u->imm = imm;
+	return u;
+}
+
+/* ---- leaving ---- */
+
+void emit_raise(struct front *f, int vector)
+{
+	emit(f, UOP_raise, 0, OP_NONE, OP_NONE, OP_NONE)->imm = vector;
+	f->done = true;
+}
+
+void emit_raise_err(struct front *f, int vector, uint16_t error)
+{
+	struct uop *u = emit(f, UOP_raise, 0, OP_NONE, OP_NONE, OP_NONE);
+
+	u->imm = vector;
+	u->c = 1;
+	u->aux = error;
+	f->done = true;
+}
+
+void emit_jmp(struct front *f, uint64_t rip)
+{
+	emit(f, UOP_jmp, 8, OP_NONE, OP_NONE, OP_NONE)->imm = rip;
+	f->done = true;
+}
+
+void emit_exit_next(struct front *f)
+{
+	emit(f, UOP_setrip, 8, OP_NONE, OP_NONE, OP_NONE)->imm = f->next;
+	emit(f, UOP_exit, 8, OP_NONE, OP_NONE, OP_NONE);
+	f->done = true;
+}
+
+int stack_size(const struct front *f)
+{
+	return code64(f) ? 8 : f->ir->mode & MODE_SS32 ? 4 : 2;
+}
+
+/* ---- checks before an instruction ---- */
+
+/* Vector and x87 instructions the operating system has not enabled: exception or -1. */
+static int unit_fault(uint32_t attr, uint32_t mode)
+{
+	if (attr & A_FPU)
+		return mode & (MODE_EM | MODE_TS) ? EXC_NM : -1;
+	if (attr & A_SSE && attr & A_VEX) {
+		if (!(mode & MODE_OSXSAVE))
+			return EXC_UD;
+	} else if (attr & A_SSE) {
+		if (mode & MODE_EM || !(mode & MODE_OSFXSR))
+			return EXC_UD;
+	} else if (mode & MODE_EM) {
+		return EXC_UD;
+	}
+	return mode & MODE_TS ? EXC_NM : -1;
+}
+
+/* True if the instruction cannot run in this mode; the exception has been emitted. */
+static bool refused(struct front *f, const struct insn *in)
+{
+	uint32_t attr = insn_row(in)->attr, mode = f->ir->mode;
+	int vector;
+
+	if (!(attr & (A_PRIV | A_PE | A_FPU | A_MMX | A_SSE)))
+		return false;
+	if (attr & A_PE && (!(mode & MODE_PE) || mode & MODE_VM)) {
+		emit_raise(f, EXC_UD);
+		return true;
+	}
+	if (attr & A_PRIV && mode & MODE_CPL) {
+		emit_raise_err(f, EXC_GP, 0);
+		return true;
+	}
+	if (!(attr & (A_FPU | A_MMX | A_SSE)))
+		return false;
+	vector = unit_fault(attr, mode);
+	if (vector >= 0)
+		emit_raise(f, vector);
+	return vector >= 0;
+}
+
+static uint64_t cut_to_code(const struct front *f, uint64_t rip)
+{
+	switch (f->ir->mode & MODE_CODE) {
+	case MODE_CODE16: return rip & 0xffff;
+	case MODE_CODE32: return rip & 0xffffffff;
+	default: return rip;
+	}
+}
+
+/* Does the instruction at rip reach behind the code segment's end? */
+static bool beyond_limit(const struct front *f, uint64_t rip, unsigned len)
+{
+	return !code64(f) && !(f->ir->mode & MODE_FLAT) && rip + len - 1 > f->cs_limit;
+}
+
+/* ---- blocks ---- */
+
+static void translate(struct front *f, const struct insn *in, enum insn_result res, uint64_t rip)
+{
+	if (res == INSN_TOO_LONG || beyond_limit(f, rip, res == INSN_OK ? in->len : 1))
+		emit_raise_err(f, EXC_GP, 0);
+	else if (res == INSN_INVALID)
+		emit_raise(f, EXC_UD);
+	else if (!refused(f, in))
+		front_fns[insn_row(in)->does](f, in);
+}
+
+/* The block ends although control flows on; an instruction may have left something to do. */
+static void fall_through(struct front *f, bool poll, uint64_t rip)
+{
+	if (poll) {
+		emit(f, UOP_poll, 8, OP_NONE, OP_NONE, OP_NONE)->imm = rip;
+	} else if (f->poll_next) {
+		emit_call(f, HELPER_set_shadow, OP_NONE, OP_NONE, OP_NONE, 0);
+		f->next = rip;
+		emit_exit_next(f);
+		return;
+	}
+	emit_jmp(f, rip);
+}
+
+enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max)
+{
+	struct ir *ir = f->ir;
+	unsigned off = 0;
+	bool ends = false;
+
+	ir->n_insns = ir->n_uops = 0;
+	ir->off[0] = 0;
+	f->done = f->poll_next = f->shadow = false;
+	f->env.mode = ir->mode;
+	if (max > IR_MAX_INSNS)
+		max = IR_MAX_INSNS;
+	while (!ends) {
+		struct insn *in = &ir->insns[ir->n_insns];
+		uint64_t rip = cut_to_code(f, ir->rip + off);
+		enum insn_result res = insn_decode(bytes + off, n - off, &f->env, in);
+
+		if (res == INSN_TRUNCATED) {
+			if (!ir->n_insns)
+				return FRONT_TRUNCATED;
+			break;
+		}
+		f->shadow = f->poll_next;
+		f->poll_next = false;
+		off += res == INSN_OK || in->len ? in->len : 1;
+		ir->off[++ir->n_insns] = off;
+		f->next = cut_to_code(f, ir->rip + off);
+		translate(f, in, res, rip);
+		ends = f->done || f->shadow || ir->n_insns == max || f->next != ir->rip + off ||
+		       ir->n_uops > IR_MAX_UOPS - MAX_UOPS_AN_INSN ||
+		       (insn_row(in)->attr & A_END && !f->poll_next);
+	}
+	ir->len = off;
+	if (!f->done)
+		fall_through(f, f->shadow && !f->poll_next, cut_to_code(f, ir->rip + off));
+	return FRONT_OK;
+}

@@ -1,0 +1,69 @@
+/*
+ * The front end: guest bytes to µops. Each instruction's meaning is written
+ * once, as the function front_<does>() its row in cpu/insn.def names.
+ */
+#ifndef TCG_FRONT_H
+#define TCG_FRONT_H
+
+#include "tcg/uop.h"
+
+struct front {
+	struct ir *ir;
+	struct insn_env env;		/* mode and features for the decoder */
+	uint64_t next;			/* RIP behind the current instruction, cut to code size */
+	bool done;			/* the block ends with this instruction */
+	bool poll_next;			/* sti, mov ss: end with a poll behind the next instruction */
+	bool shadow;			/* the current instruction is in such a shadow */
+	uint32_t cs_limit;
+};
+
+enum front_result {
+	FRONT_OK,		/* ir is complete */
+	FRONT_TRUNCATED,	/* the first instruction needs more than n bytes */
+};
+/*
+ * Translate from `bytes` (n readable) at ir->rip in ir->mode, ir->cs_base, at
+ * most max instructions; ends before an instruction that needs bytes beyond n.
+ * Illegal instructions become `raise`. The caller sets rip, cs_base, mode.
+ */
+enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max);
+
+/* ---- for the emitters (front_*.c) ---- */
+
+typedef void front_fn(struct front *f, const struct insn *in);
+#define DOES(name) front_fn front_##name;
+#include "cpu/does.def"
+#undef DOES
+
+/* Append a µop; the result may be completed. Operands OP_NONE where it has none. */
+struct uop *emit(struct front *f, enum uop_op op, int size, int d, int a, int b);
+/* The same with b = OP_IMM and a value. */
+struct uop *emit_imm(struct front *f, enum uop_op op, int size, int d, int a, int64_t imm);
+/* Make M from the instruction's memory operand; kind PROBE_R/W/RW, n bytes. */
+void emit_probe(struct front *f, const struct insn *in, int kind, int n);
+/* M at a plain base + disp with explicit segment and address size. */
+void emit_probe_at(struct front *f, int kind, int n, int seg, int base, int64_t disp, int adsize);
+/*
+ * Operand k as an operand code: its register, OP_IMM, or OP_M after a probe of
+ * that kind. The µop that uses it must be the next one emitted.
+ */
+int use(struct front *f, const struct insn *in, int k, int kind);
+/* Effective address of the memory operand into d (size 8, no segment base). */
+void emit_ea(struct front *f, const struct insn *in, int d);
+/* d = base + disp at address size `size`, cut to it: moves a pointer without touching flags. */
+void emit_add(struct front *f, int size, int d, int base, int64_t disp);
+/* The same with rsp at the mode's stack size. */
+void emit_add_rsp(struct front *f, int64_t n);
+/* Call a helper; d, a, b operand codes. */
+struct uop *emit_call(struct front *f, enum helper h, int d, int a, int b, int64_t imm);
+/* Raise an exception here; the block ends. */
+void emit_raise(struct front *f, int vector);
+void emit_raise_err(struct front *f, int vector, uint16_t error);
+/* Go to rip and end the block. */
+void emit_jmp(struct front *f, uint64_t rip);
+/* Behind a helper that may have changed the mode: rip = next, leave, end. */
+void emit_exit_next(struct front *f);
+/* Stack size 2, 4 or 8 of the mode. */
+int stack_size(const struct front *f);
+
+#endif

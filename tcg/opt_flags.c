@@ -1,0 +1,86 @@
+/*
+ * Flag liveness: which arithmetic flags somebody reads before they are written
+ * again. One walk backward over the block; what lies behind a direct exit is
+ * asked for by address, anything else counts as reading all of them.
+ *
+ * Source: SDM vol. 1 appendix A; the rows of uop.def and insn.def.
+ */
+#include "tcg/pass.h"
+
+/* Flags live before an exit, given those live behind it. */
+static uint16_t exit_flags(struct uop *u, uint16_t live, uint16_t (*live_at)(void *, uint64_t), void *opaque)
+{
+	switch (u->op) {
+	case UOP_jmp:
+		u->flx = live_at(opaque, u->imm);
+		u->fl = 0;
+		return u->flx;
+	case UOP_jcc:
+	case UOP_jrz:
+	case UOP_jrnz:
+		u->flx = live_at(opaque, u->imm);
+		return live | u->flx;
+	case UOP_poll:
+		u->flx = FL_ARITH;
+		return FL_ARITH;
+	default:
+		u->flx = FL_ARITH;
+		u->fl = 0;
+		return FL_ARITH;
+	}
+}
+
+void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), void *opaque)
+{
+	uint16_t live = FL_ARITH;
+
+	for (unsigned i = ir->n_uops; i-- > 0;) {
+		struct uop *u = &ir->uops[i];
+
+		u->fl = live;
+		u->flx = 0;
+		if (uop_info[u->op].kind == K_EXIT)
+			live = exit_flags(u, live, live_at, opaque);
+		live &= ~uop_flags_written(u, ir->insns);
+		live |= uop_flags_read(u, ir->insns);
+	}
+}
+
+/* ---- guest code not translated yet ---- */
+
+/* How far to look; most code writes all flags within two or three instructions. */
+#define LOOK_AHEAD 8
+
+/* A shift by a constant: rows say that flags may survive, which only a count of 0 makes true. */
+static bool shifts_surely(const struct insn *in, const struct insn_row *row)
+{
+	switch (row->does) {
+	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror:
+	case DOES_shld: case DOES_shrd:
+		return in->opd[in->nopd - 1].kind == OPD_IMM && in->imm & (in->opd[0].size == 8 ? 63 : 31);
+	default:
+		return false;
+	}
+}
+
+uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n)
+{
+	uint16_t needed = 0, open = FL_ARITH;
+	struct insn in;
+
+	for (int i = 0; i < LOOK_AHEAD && open; i++) {
+		const struct insn_row *row;
+
+		if (insn_decode(bytes, n, env, &in) != INSN_OK)
+			break;
+		row = insn_row(&in);
+		if (!shifts_surely(&in, row))
+			needed |= row->fl_read & open;
+		open &= ~(row->fl_written | row->fl_undef | needed);
+		if (row->attr & A_END)
+			break;
+		bytes += in.len;
+		n -= in.len;
+	}
+	return needed | open;
+}

@@ -1,0 +1,21 @@
+/* Passes over a block's µops. Each is one file, one exported function, and can be switched off by name. */
+#ifndef TCG_PASS_H
+#define TCG_PASS_H
+
+#include "tcg/uop.h"
+
+/*
+ * Flags nobody reads: sets `fl` of every µop to the arithmetic flags live
+ * behind it, and `flx` of exits. live_at(opaque, rip) tells which flags the
+ * code at a direct target reads before writing (FL_ARITH if unknown).
+ * Faults do not count as readers: a flag that is overwritten later in the block
+ * may be stale in the EFLAGS image of a fault in between.
+ */
+void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), void *opaque);
+/* Values nobody reads: temporaries and registers overwritten before use, inside an instruction. */
+void opt_dead(struct ir *ir);
+
+/* Flags that straight-line code reads before it writes them, from decoded bytes: the usual live_at. */
+uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n);
+
+#endif

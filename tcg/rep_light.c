@@ -1,0 +1,377 @@
+/*
+ * Repeated string instructions: REP movs, stos, lods; REPE/REPNE cmps, scas.
+ *
+ * Elements are done in runs that lie in one page on each side, inside the segment
+ * and before the offset wraps; what has no such run (page crossing, MMIO, watched
+ * memory, odd segments) is done one element at a time by cpu/mmu.c. The registers
+ * are moved behind every run, so a fault in the next one finds them exact.
+ *
+ * A helper returns 1 when its instruction is finished. It returns 0, to be called
+ * again, if a request is pending or if it has written to translated code.
+ *
+ * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
+ */
+#include "cpu/access.h"
+#include "cpu/seg.h"
+#include "tcg/helper.h"
+#include "tcg/rep.h"
+
+#define H(name) uint64_t h_##name(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm)
+#define UNUSED (void)a, (void)b
+
+/* ---- counters and pointers of the instruction's address size ---- */
+
+static uint64_t reg_get(const struct cpu *c, int reg, int adsize)
+{
+	return c->regs[reg] & size_mask(adsize);
+}
+
+static void reg_put(struct cpu *c, int reg, int adsize, uint64_t v)
+{
+	if (adsize == 2)
+		c->regs[reg] = (c->regs[reg] & ~0xffffull) | (v & 0xffff);
+	else
+		c->regs[reg] = v & size_mask(adsize);
+}
+
+/* Move a pointer by k elements and, with RCX, the count down by k. */
+static void advance(struct cpu *c, const struct rep *r, int reg, uint64_t k)
+{
+	uint64_t bytes = k * r->size;
+
+	reg_put(c, reg, r->adsize, c->regs[reg] + (r->down ? 0 - bytes : bytes));
+}
+
+static void count_down(struct cpu *c, const struct rep *r, uint64_t k)
+{
+	reg_put(c, RCX, r->adsize, c->regs[RCX] - k);
+}
+
+/* Between runs: 1 finished, 0 call again, -1 go on. */
+static int verdict(const struct cpu *c, const struct rep *r, bool code)
+{
+	if (!reg_get(c, RCX, r->adsize))
+		return !code;
+	return code || c->request ? 0 : -1;
+}
+
+/* ---- runs ---- */
+
+/* One side of a string instruction. */
+struct side {
+	int reg, seg;
+	bool write;
+	uint64_t va;		/* linear address of the run's lowest byte */
+	uint8_t *host;		/* the same in host memory */
+	uint64_t pa;		/* if code is set, its physical address */
+	bool code;		/* the page holds translated code */
+};
+
+/* May bytes lo .. hi of the segment be touched without another look? */
+static bool inside(const struct cpu *c, const struct side *s, uint64_t hi)
+{
+	const struct seg *g = &c->segs[s->seg];
+
+	return hi <= (s->write ? g->wlimit : g->rlimit);
+}
+
+/*
+ * At most n elements from the pointer on that form a run; 0: there is none.
+ * Sets s->va.
+ */
+static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side *s, uint64_t n)
+{
+	uint64_t off = reg_get(c, s->reg, r->adsize), size = r->size, in_page, k, first;
+	bool is64 = cpu_is64(c);
+
+	s->va = off + (is64 && s->seg < FS ? 0 : c->segs[s->seg].base);
+	if (!is64)
+		s->va = (uint32_t)s->va;
+	else if (!mmu_canonical(c, s->va))
+		return 0;
+	in_page = s->va & 4095;
+	if (in_page + size > 4096)
+		return 0;
+	if (r->down) {
+		k = in_page / size + 1;
+		if (k > off / size + 1)
+			k = off / size + 1;
+	} else {
+		k = (4096 - in_page) / size;
+		if (r->adsize < 8 && k > (size_mask(r->adsize) - off + 1) / size)
+			k = (size_mask(r->adsize) - off + 1) / size;
+	}
+	if (k > n)
+		k = n;
+	if (!is64 && k && !inside(c, s, off + (r->down ? size : k * size) - 1))
+		return 0;
+	first = r->down ? (k - 1) * size : 0;
+	s->va -= first;
+	return k;
+}
+
+/* Find host memory for k elements from s->va on; may raise. False: there is none. */
+static bool find_host(struct cpu *c, const struct rep *r, struct side *s, uint64_t k)
+{
+	enum mmu_idx idx = cpu_mmu_idx(c);
+	int n = (int)(k * r->size);
+
+	s->code = false;
+	s->host = s->write ? acc_wptr(c, s->va, n, idx) : (uint8_t *)(uintptr_t)acc_rptr(c, s->va, n, idx);
+	if (!s->host)
+		s->host = mmu_fill(c, s->va, n, s->write ? MMU_WRITE : MMU_READ, idx, &s->code, &s->pa);
+	return s->host;
+}
+
+static uint64_t load_one(struct cpu *c, const struct rep *r, const struct side *s)
+{
+	uint64_t va = seg_check(c, s->seg, reg_get(c, s->reg, r->adsize), r->size, MMU_READ);
+
+	return mmu_ld(c, va, r->size, cpu_mmu_idx(c));
+}
+
+static void store_one(struct cpu *c, const struct rep *r, const struct side *s, uint64_t v)
+{
+	uint64_t va = seg_check(c, s->seg, reg_get(c, s->reg, r->adsize), r->size, MMU_WRITE);
+
+	mmu_st(c, va, r->size, v, cpu_mmu_idx(c));
+}
+
+/* Behind a run that wrote k elements, the registers being up to date. */
+static void tell_code(struct cpu *c, const struct rep *r, const struct side *s, uint64_t k)
+{
+	if (s->code && c->code_written)
+		c->code_written(c, s->pa, (int)(k * r->size));
+}
+
+/* Element i in the order of execution. */
+static uint8_t *element(const struct rep *r, const struct side *s, uint64_t k, uint64_t i)
+{
+	return s->host + (r->down ? k - 1 - i : i) * r->size;
+}
+
+/* ---- movs ---- */
+
+static void copy_up(uint8_t *d, const uint8_t *s, uint64_t k, int size)
+{
+	switch (size) {
+	case 1: __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(k) :: "memory"); break;
+	case 2: __asm__ volatile("rep movsw" : "+D"(d), "+S"(s), "+c"(k) :: "memory"); break;
+	case 4: __asm__ volatile("rep movsl" : "+D"(d), "+S"(s), "+c"(k) :: "memory"); break;
+	default: __asm__ volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(k) :: "memory"); break;
+	}
+}
+
+static void copy(const struct rep *r, const struct side *d, const struct side *s, uint64_t k)
+{
+	if (!r->down) {
+		copy_up(d->host, s->host, k, r->size);
+		return;
+	}
+	for (uint64_t i = 0; i < k; i++)
+		st_n(element(r, d, k, i), r->size, ld_n(element(r, s, k, i), r->size));
+}
+
+H(rep_movs)
+{
+	struct rep r = rep_unpack(imm);
+	struct side s = { .reg = RSI, .seg = r.seg }, d = { .reg = RDI, .seg = ES, .write = true };
+	uint64_t n, k;
+	int end;
+
+	UNUSED;
+	while ((n = reg_get(c, RCX, r.adsize))) {
+		k = run_length(c, &r, &s, n);
+		if (k)
+			k = run_length(c, &r, &d, k);
+		if (k)			/* the source's start depends on the common length */
+			k = run_length(c, &r, &s, k);
+		if (k && find_host(c, &r, &s, k) && find_host(c, &r, &d, k)) {
+			copy(&r, &d, &s, k);
+		} else {
+			d.code = false;
+			k = 1;
+			store_one(c, &r, &d, load_one(c, &r, &s));
+		}
+		advance(c, &r, RSI, k);
+		advance(c, &r, RDI, k);
+		count_down(c, &r, k);
+		tell_code(c, &r, &d, k);
+		end = verdict(c, &r, d.code);
+		if (end >= 0)
+			return end;
+	}
+	return 1;
+}
+
+/* ---- stos ---- */
+
+static void fill_up(uint8_t *d, uint64_t v, uint64_t k, int size)
+{
+	switch (size) {
+	case 1: __asm__ volatile("rep stosb" : "+D"(d), "+c"(k) : "a"(v) : "memory"); break;
+	case 2: __asm__ volatile("rep stosw" : "+D"(d), "+c"(k) : "a"(v) : "memory"); break;
+	case 4: __asm__ volatile("rep stosl" : "+D"(d), "+c"(k) : "a"(v) : "memory"); break;
+	default: __asm__ volatile("rep stosq" : "+D"(d), "+c"(k) : "a"(v) : "memory"); break;
+	}
+}
+
+H(rep_stos)
+{
+	struct rep r = rep_unpack(imm);
+	struct side d = { .reg = RDI, .seg = ES, .write = true };
+	uint64_t n, k;
+	int end;
+
+	UNUSED;
+	while ((n = reg_get(c, RCX, r.adsize))) {
+		k = run_length(c, &r, &d, n);
+		if (k && find_host(c, &r, &d, k)) {
+			fill_up(d.host, c->regs[RAX], k, r.size);
+		} else {
+			d.code = false;
+			k = 1;
+			store_one(c, &r, &d, c->regs[RAX]);
+		}
+		advance(c, &r, RDI, k);
+		count_down(c, &r, k);
+		tell_code(c, &r, &d, k);
+		end = verdict(c, &r, d.code);
+		if (end >= 0)
+			return end;
+	}
+	return 1;
+}
+
+/* ---- lods ---- */
+
+H(rep_lods)
+{
+	struct rep r = rep_unpack(imm);
+	struct side s = { .reg = RSI, .seg = r.seg };
+	uint64_t n, k, v, keep = r.size < 4 ? ~size_mask(r.size) : 0;
+	int end;
+
+	UNUSED;
+	while ((n = reg_get(c, RCX, r.adsize))) {
+		k = run_length(c, &r, &s, n);
+		if (k && find_host(c, &r, &s, k)) {
+			v = ld_n(element(&r, &s, k, k - 1), r.size);
+		} else {
+			k = 1;
+			v = load_one(c, &r, &s);
+		}
+		c->regs[RAX] = (c->regs[RAX] & keep) | v;
+		advance(c, &r, RSI, k);
+		count_down(c, &r, k);
+		end = verdict(c, &r, false);
+		if (end >= 0)
+			return end;
+	}
+	return 1;
+}
+
+/* ---- cmps, scas ---- */
+
+/* cpu->cc of x - y. */
+static uint32_t cc_of_sub(uint64_t x, uint64_t y, int size)
+{
+	uint64_t d = (x - y) & size_mask(size), sign = 1ull << (8 * size - 1);
+	uint32_t fl = 0;
+
+	fl |= x < y ? FL_CF : 0;
+	fl |= d ? 0 : FL_ZF;
+	fl |= d & sign ? FL_SF : 0;
+	fl |= (x ^ y) & (x ^ d) & sign ? FL_OF : 0;
+	fl |= (x ^ y ^ d) & FL_AF;
+	fl |= __builtin_parity(d & 0xff) ? 0 : FL_PF;
+	return cc_from_eflags(fl);
+}
+
+/* How many bytes at the start of two runs are equal, in steps of eight. */
+static uint64_t equal_bytes(const uint8_t *x, const uint8_t *y, uint64_t n)
+{
+	uint64_t i = 0;
+
+	while (i + 8 <= n && ld64(x + i) == ld64(y + i))
+		i += 8;
+	return i;
+}
+
+/* Behind a comparison of x with y: 1 finished, 0 call again, -1 go on. */
+static int compared(struct cpu *c, const struct rep *r, uint64_t x, uint64_t y)
+{
+	c->cc = cc_of_sub(x, y, r->size);
+	if ((x == y) == r->until_equal)
+		return 1;
+	return verdict(c, r, false);
+}
+
+H(rep_cmps)
+{
+	struct rep r = rep_unpack(imm);
+	struct side s = { .reg = RSI, .seg = r.seg }, d = { .reg = RDI, .seg = ES };
+	uint64_t n, k, i, x, y;
+	int end;
+
+	UNUSED;
+	while ((n = reg_get(c, RCX, r.adsize))) {
+		k = run_length(c, &r, &s, n);
+		if (k)
+			k = run_length(c, &r, &d, k);
+		if (k)
+			k = run_length(c, &r, &s, k);
+		if (k && find_host(c, &r, &s, k) && find_host(c, &r, &d, k)) {
+			i = 0;
+			if (!r.down && !r.until_equal) {
+				i = equal_bytes(s.host, d.host, k * r.size) / r.size;
+				i -= i == k;
+			}
+			do {
+				x = ld_n(element(&r, &s, k, i), r.size);
+				y = ld_n(element(&r, &d, k, i), r.size);
+			} while (++i < k && (x == y) != r.until_equal);
+			k = i;
+		} else {
+			k = 1;
+			x = load_one(c, &r, &s);
+			y = load_one(c, &r, &d);
+		}
+		advance(c, &r, RSI, k);
+		advance(c, &r, RDI, k);
+		count_down(c, &r, k);
+		end = compared(c, &r, x, y);
+		if (end >= 0)
+			return end;
+	}
+	return 1;
+}
+
+H(rep_scas)
+{
+	struct rep r = rep_unpack(imm);
+	struct side d = { .reg = RDI, .seg = ES };
+	uint64_t n, k, i, x = c->regs[RAX] & size_mask(r.size), y;
+	int end;
+
+	UNUSED;
+	while ((n = reg_get(c, RCX, r.adsize))) {
+		k = run_length(c, &r, &d, n);
+		if (k && find_host(c, &r, &d, k)) {
+			i = 0;
+			do {
+				y = ld_n(element(&r, &d, k, i), r.size);
+			} while (++i < k && (x == y) != r.until_equal);
+			k = i;
+		} else {
+			k = 1;
+			y = load_one(c, &r, &d);
+		}
+		advance(c, &r, RDI, k);
+		count_down(c, &r, k);
+		end = compared(c, &r, x, y);
+		if (end >= 0)
+			return end;
+	}
+	return 1;
+}

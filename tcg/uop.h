@@ -1,0 +1,129 @@
+/*
+ * µops: the intermediate form between guest instructions and host code.
+ *
+ * They look like x86 instructions with the addressing taken out: registers are
+ * the guest's own, named directly; a memory operand is made by a `probe`, which
+ * translates the address once and leaves M, the operand in host memory, for the
+ * very next µop. So `add [rbx+8], rcx` is
+ *
+ *	probe.8  rw ds:[rbx + 8]
+ *	add.8    M, M, rcx
+ *
+ * and lowers to an inline TLB look-up and `add [r14], rcx`. A probe for writing
+ * whose access is slow (MMIO, page crossing, translated code) is completed
+ * behind its consumer; nobody but the back ends needs to know.
+ *
+ * Rules (tcg/verify.c checks them): M is used only by the µop right behind its
+ * probe. Guest registers are written after the last µop of the instruction that
+ * can fault. Temporaries live inside one instruction.
+ */
+#ifndef TCG_UOP_H
+#define TCG_UOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/cpu.h"
+#include "cpu/insn.h"
+
+/* Operand codes. 0..15: the guest's general registers. */
+enum {
+	OP_AH = 16, OP_CH, OP_DH, OP_BH,	/* size 1 only */
+	OP_T0 = 20, OP_T1, OP_T2, OP_T3,	/* T0 is a host register, the others memory: prefer T0 */
+	OP_M = 32,
+	OP_IMM = 33,
+	OP_NONE = 0xff,
+};
+
+struct uop {
+	uint8_t op;		/* enum uop_op */
+	uint8_t size;		/* bytes */
+	uint8_t d, a, b;	/* operand codes; probe: d = segment */
+	uint8_t c;		/* condition, source size, PROBE_* */
+	uint16_t aux;		/* helper, instruction index, U_LOCK */
+	uint16_t fl;		/* arithmetic flags live behind this µop (on the path that goes on) */
+	uint16_t flx;		/* exits: arithmetic flags live at the target */
+	uint16_t insn;		/* index of the instruction it belongs to */
+	uint16_t pad;
+	int64_t imm;
+};
+
+/* field c of probe and lea */
+#define PROBE_R		1u
+#define PROBE_W		2u
+#define PROBE_RW	3u
+#define PROBE_KIND	3u
+#define PROBE_SCALE	2	/* shift: scale in bits 3..2 */
+#define PROBE_ADSIZE	4	/* shift: address size 2, 4, 8 -> 0, 1, 2 in bits 5..4 */
+#define PROBE_NOSEG	0x40u	/* the address is linear already: no segment base, no limit check */
+#define PROBE_ALIGN	0x80u	/* #GP(0) unless aligned to size (SSE) */
+
+#define U_LOCK		1u	/* aux of arithmetic on M */
+
+/* Conditions are the low nibble of Jcc: CC_O .. CC_G, the lowest bit inverts. */
+enum { CC_O, CC_NO, CC_C, CC_NC, CC_Z, CC_NZ, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
+/* FL_* bits a condition reads. */
+uint16_t cc_flags(int cond);
+
+enum uop_op {
+#define UOP(name, d, a, b, reads, writes, kind, meaning) UOP_##name,
+#include "tcg/uop.def"
+#undef UOP
+	UOP_COUNT
+};
+
+enum uop_kind { K_MOVE, K_ALU, K_MEM, K_EXIT, K_CALL, K_HOST };
+
+struct uop_info {
+	const char *name;
+	bool d, a, b;
+	uint8_t kind;
+	const char *meaning;
+};
+extern const struct uop_info uop_info[UOP_COUNT];
+
+/* Helpers: C functions that translated code may call. */
+enum helper {
+#define HELPER(name, attr, what) HELPER_##name,
+#include "tcg/helper.def"
+#undef HELPER
+	HELPER_COUNT
+};
+#define H_LIGHT		0x01	/* light code: vector state may stay live */
+#define H_FL_IN		0x02	/* reads the arithmetic flags (cpu->cc) */
+#define H_FL_OUT	0x04	/* writes all of them */
+#define H_NORAISE	0x08	/* never raises, does not look at cpu->rip */
+typedef uint64_t helper_fn(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm);
+struct helper_info {
+	const char *name;
+	helper_fn *fn;
+	uint8_t attr;
+};
+extern const struct helper_info helper_info[HELPER_COUNT];
+
+/* Flags a µop reads and writes (FL_* masks); `insns` for vec and x87. Undefined counts as written. */
+uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
+uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
+
+/* One block of guest code. The arrays belong to the translator thread and are reused. */
+#define IR_MAX_INSNS	64
+#define IR_MAX_UOPS	1024
+struct ir {
+	uint64_t rip;			/* of the first instruction */
+	uint64_t cs_base;
+	uint32_t mode;			/* MODE_* */
+	uint32_t len;			/* guest bytes covered */
+	unsigned n_insns, n_uops;
+	struct insn insns[IR_MAX_INSNS];
+	uint16_t off[IR_MAX_INSNS + 1];	/* instruction's offset from rip */
+	struct uop uops[IR_MAX_UOPS];
+};
+
+/* One µop per line; returns the length written (always terminated). Not light. */
+int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n);
+/* The reverse, for file tests: false if the line is no µop. What stands in {} is ignored. */
+bool uop_parse(const char *line, struct uop *u);
+/* Abort with a listing if a rule is broken. Debug builds, after every pass. */
+void uop_verify(const struct ir *ir, const char *after);
+
+#endif
