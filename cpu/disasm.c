@@ -71,9 +71,11 @@ static const char *size_word(unsigned size)
 
 static const char *index_name(const struct insn *in, char buf[8])
 {
-	if (opd_info[insn_row(in)->opd[1]].place != PL_VSIB)
+	const struct opd_info *oi = &opd_info[insn_row(in)->opd[1]];
+
+	if (oi->place != PL_VSIB)
 		return gpr(in->index, in->adsize);
-	snprintf(buf, 8, "%cmm%u", in->vex_l ? 'y' : 'x', in->index);
+	snprintf(buf, 8, "%cmm%u", in->vex_l && oi->rsize == SZ_X ? 'y' : 'x', in->index & 15u);
 	return buf;
 }
 
