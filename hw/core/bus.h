@@ -49,6 +49,7 @@ struct dma_chan {
 };
 
 #define MACHINE_N_ISA_IRQS 16
+#define MACHINE_N_GSIS 24
 
 /* -global driver.property=value */
 struct global_prop {
@@ -83,6 +84,7 @@ struct machine {
 
 	/* Lines the board connects; setting an unconnected one is harmless. */
 	struct irq isa_irq[MACHINE_N_ISA_IRQS];
+	struct irq gsi[MACHINE_N_GSIS];	/* I/O APIC pins, with ISA lines where they share one */
 	struct dma_chan dma[8];
 	struct irq nmi;
 	void (*msi)(void *opaque, uint64_t addr, uint32_t data);
