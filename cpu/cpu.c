@@ -1,0 +1,206 @@
+/*
+ * A vCPU's life: creation, reset, INIT, requests and sleeping.
+ *
+ * The time-stamp counter is not set back by a reset: all vCPUs of a machine
+ * share one offset, so that they agree however late one of them is reset.
+ *
+ * Source: SDM vol. 3A, table 9-1 (state after power-up, reset, INIT).
+ */
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cpu/accel.h"
+#include "cpu/cpu.h"
+#include "cpu/cpuid.h"
+#include "cpu/except.h"
+#include "cpu/mmu.h"
+#include "cpu/phys.h"
+#include "cpu/seg.h"
+#include "cpu/tlb.h"
+
+#define PAT_RESET	0x0007040600070406ull
+
+/* ---- life ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* The host's TSC rate, measured over a few milliseconds and rounded to 100 kHz. */
+static uint64_t measure_tsc_khz(void)
+{
+	uint64_t t0 = now_ns(), c0 = __builtin_ia32_rdtsc(), t1, c1;
+
+	do {
+		t1 = now_ns();
+		c1 = __builtin_ia32_rdtsc();
+	} while (t1 - t0 < 5000000);
+	uint64_t khz = (c1 - c0) * 1000000 / (t1 - t0);
+	return (khz + 50) / 100 * 100;
+}
+
+static void set_clock(struct cpu *c, const struct cpu_config *cfg)
+{
+	const struct cpu *first = phys_first_cpu(c->phys);
+
+	if (first) {
+		c->tsc_khz = first->tsc_khz;
+		c->tsc_offset = first->tsc_offset;
+		return;
+	}
+	c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
+	c->tsc_offset = c->board.now_ns ? 0 : -__builtin_ia32_rdtsc();
+}
+
+struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
+{
+	struct cpu *c;
+
+	if (posix_memalign((void **)&c, 4096, sizeof(*c))) {
+		err_set(e, "no memory for a processor");
+		return NULL;
+	}
+	memset(c, 0, sizeof(*c));
+	c->index = cfg->index;
+	c->apic_id = cfg->apic_id;
+	c->is_bsp = cfg->index == 0;
+	c->ncpus = cfg->ncpus ? cfg->ncpus : 1;
+	c->phys = cfg->phys;
+	c->board = cfg->board;
+	c->exc_vector = c->exc_delivering = -1;
+	if (!cpuid_configure(c, cfg->model, cfg->x2apic, e) || !mmu_init(c, e)) {
+		free(c);
+		return NULL;
+	}
+	set_clock(c, cfg);
+	phys_add_cpu(c->phys, c);
+	cpu_reset(c);
+	return c;
+}
+
+void cpu_free(struct cpu *c)
+{
+	if (!c)
+		return;
+	phys_del_cpu(c->phys, c);
+	mmu_fini(c);
+	free(c);
+}
+
+/* ---- reset ---- */
+
+static void reset_segments(struct cpu *c)
+{
+	static const uint8_t data[] = { ES, SS, DS, FS, GS };
+
+	seg_set(c, CS, 0xf000, 0xffff0000u, 0xffff, SEG_P | SEG_S | 0xb);
+	for (size_t i = 0; i < ARRAY_LEN(data); i++)
+		seg_set(c, data[i], 0, 0, 0xffff, SEG_P | SEG_S | 0x3);
+	seg_set(c, LDTR, 0, 0, 0xffff, SEG_P | 0x2);
+	seg_set(c, TR, 0, 0, 0xffff, SEG_P | 0xb);
+	c->gdtr = c->idtr = (struct dtr){ 0, 0xffff };
+}
+
+/* What both RESET# and INIT# set. */
+static void reset_common(struct cpu *c)
+{
+	memset(c->regs, 0, sizeof(c->regs));
+	c->regs[RDX] = cpuid_signature(c);
+	c->rip = 0xfff0;
+	c->cr2 = c->cr3 = c->cr4 = c->efer = 0;
+	memset(c->dr, 0, sizeof(c->dr));
+	c->dr[6] = 0xffff0ff0u;
+	c->dr[7] = 0x400;
+	c->exc_vector = c->exc_delivering = -1;
+	c->dr6_pending = 0;
+	c->shadow = c->nmi_blocked = c->in_smm = false;
+	c->halted = c->wait_sipi = !c->is_bsp;
+	c->eflags = 2;
+	c->cc = cc_from_eflags(0);
+	reset_segments(c);
+	mmu_update_watch(c);
+	mmu_flush(c, false);
+	cpu_update_mode(c);
+}
+
+/* x87 and SSE as RESET# leaves them: all registers zero and valid. */
+static void reset_fpu(struct cpu *c)
+{
+	memset(c->xsave, 0, sizeof(c->xsave));
+	st16(c->xsave, 0x40);		/* control word */
+	c->xsave[4] = 0xff;		/* abridged tags */
+	st32(c->xsave + 24, 0x1f80);	/* MXCSR */
+	st64(c->xsave + 512, 3);	/* XSTATE_BV */
+	c->xcr0 = 1;
+}
+
+static void reset_msrs(struct cpu *c)
+{
+	c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
+	c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
+	c->tsc_aux = c->spec_ctrl = c->tsc_adjust = c->feature_control = 0;
+	c->pat = PAT_RESET;
+	c->misc_enable = 0x1801;	/* fast strings; no BTS, no PEBS */
+	c->smbase = 0x30000;
+	c->mtrr_def = 0;
+	memset(c->mtrr_fixed, 0, sizeof(c->mtrr_fixed));
+	memset(c->mtrr_var, 0, sizeof(c->mtrr_var));
+	c->mcg_status = 0;
+	c->mcg_ctl = 0;
+	memset(c->mc_bank, 0, sizeof(c->mc_bank));
+	c->bndcfgs = c->xss = 0;
+	c->hwcr = BIT(24);		/* TSC counts at the P0 frequency */
+	c->syscfg = c->nb_cfg = c->de_cfg = 0;
+	memset(c->pdpte, 0, sizeof(c->pdpte));
+}
+
+void cpu_reset(struct cpu *c)
+{
+	c->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	reset_fpu(c);
+	reset_msrs(c);
+	reset_common(c);
+	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_SHADOW | REQ_FLUSH);
+}
+
+void cpu_init_signal(struct cpu *c)
+{
+	c->cr0 = (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+	reset_common(c);
+	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_SHADOW | REQ_FLUSH);
+}
+
+/* ---- requests ---- */
+
+static void futex(_Atomic uint32_t *word, int op, uint32_t v)
+{
+	syscall(SYS_futex, word, op, v, NULL, NULL, 0);
+}
+
+void cpu_request(struct cpu *c, uint32_t bits)
+{
+	atomic_fetch_or(&c->request, bits);
+	if (atomic_load(&c->sleeping))
+		futex(&c->request, FUTEX_WAKE_PRIVATE, 1);
+	else if (c->ops && c->ops->kick)
+		c->ops->kick(c);
+}
+
+void cpu_wait(struct cpu *c)
+{
+	atomic_store(&c->sleeping, true);
+	for (;;) {
+		uint32_t seen = atomic_load(&c->request);
+		if (seen & (REQ_EXIT | REQ_FLUSH | REQ_RESET | REQ_DEBUG | REQ_CALL) || cpu_has_work(c))
+			break;
+		futex(&c->request, FUTEX_WAIT_PRIVATE, seen);
+	}
+	atomic_store(&c->sleeping, false);
+}

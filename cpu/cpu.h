@@ -1,0 +1,411 @@
+/*
+ * The guest processor's architectural state, and how code around it may touch it.
+ *
+ * struct cpu holds what the manuals call processor state and nothing derived
+ * from an accelerator, except the software TLB, which cpu/mmu.c owns and every
+ * software accelerator shares. Source for names and layouts: Intel SDM vol. 3A
+ * chapters 2-6, AMD APM vol. 2.
+ *
+ * Threads: one vCPU thread owns a struct cpu. Others may only call
+ * cpu_request() and cpu_kick().
+ *
+ * Live vector state. While translated code runs, the guest's xmm/ymm registers,
+ * mxcsr and x87 stand in the host's own registers (`vec_live`). C that may be
+ * reached then is either "light" (compiled with -mgeneral-regs-only, calls no
+ * libc) or is called through cpu_heavy(), which puts the vector state into
+ * cpu->xsave first and takes it back afterwards. Everything in cpu/ that is
+ * listed as light in Makefile.in obeys this.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+#include "base/error.h"
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NGPR };
+enum { ES, CS, SS, DS, FS, GS, LDTR, TR, NSEG };
+
+/* EFLAGS. */
+#define FL_CF	0x0001u
+#define FL_PF	0x0004u
+#define FL_AF	0x0010u
+#define FL_ZF	0x0040u
+#define FL_SF	0x0080u
+#define FL_TF	0x0100u
+#define FL_IF	0x0200u
+#define FL_DF	0x0400u
+#define FL_OF	0x0800u
+#define FL_IOPL	0x3000u
+#define FL_NT	0x4000u
+#define FL_RF	0x10000u
+#define FL_VM	0x20000u
+#define FL_AC	0x40000u
+#define FL_VIF	0x80000u
+#define FL_VIP	0x100000u
+#define FL_ID	0x200000u
+#define FL_ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+
+#define CR0_PE	0x1u
+#define CR0_MP	0x2u
+#define CR0_EM	0x4u
+#define CR0_TS	0x8u
+#define CR0_ET	0x10u
+#define CR0_NE	0x20u
+#define CR0_WP	0x10000u
+#define CR0_AM	0x40000u
+#define CR0_NW	0x20000000u
+#define CR0_CD	0x40000000u
+#define CR0_PG	0x80000000u
+
+#define CR4_VME		BIT(0)
+#define CR4_PVI		BIT(1)
+#define CR4_TSD		BIT(2)
+#define CR4_DE		BIT(3)
+#define CR4_PSE		BIT(4)
+#define CR4_PAE		BIT(5)
+#define CR4_MCE		BIT(6)
+#define CR4_PGE		BIT(7)
+#define CR4_PCE		BIT(8)
+#define CR4_OSFXSR	BIT(9)
+#define CR4_OSXMMEXCPT	BIT(10)
+#define CR4_UMIP	BIT(11)
+#define CR4_LA57	BIT(12)
+#define CR4_FSGSBASE	BIT(16)
+#define CR4_PCIDE	BIT(17)
+#define CR4_OSXSAVE	BIT(18)
+#define CR4_SMEP	BIT(20)
+#define CR4_SMAP	BIT(21)
+#define CR4_PKE		BIT(22)
+
+#define EFER_SCE	BIT(0)
+#define EFER_LME	BIT(8)
+#define EFER_LMA	BIT(10)
+#define EFER_NXE	BIT(11)
+
+/* Exception vectors. */
+enum {
+	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5,
+	EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12,
+	EXC_GP = 13, EXC_PF = 14, EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
+};
+
+/*
+ * A segment register with its hidden part. `attr` is the second doubleword of
+ * the descriptor shifted right by 8 and masked with 0xf0ff: type in bits 3..0,
+ * S bit 4, DPL 6..5, P 7, AVL 12, L 13, D/B 14, G 15. `limit` is in bytes,
+ * already scaled by G. A null selector loaded in protected mode has attr 0.
+ */
+struct seg {
+	uint16_t sel;
+	uint16_t attr;
+	uint32_t limit;
+	uint64_t base;
+	/*
+	 * Derived by seg_update() for generated code: one past the highest
+	 * offset that a plain read or write through this register may touch, so
+	 * n bytes at off are fine if off + n <= rlimit. 0 where there is no such
+	 * simple bound (null, expand-down, execute-only): then seg_check() decides.
+	 */
+	uint64_t rlimit, wlimit;
+};
+#define SEG_TYPE(a)	((a) & 0xf)
+#define SEG_S		0x10u
+#define SEG_DPL(a)	((a) >> 5 & 3)
+#define SEG_P		0x80u
+#define SEG_L		0x2000u
+#define SEG_DB		0x4000u
+#define SEG_G		0x8000u
+
+struct dtr {
+	uint64_t base;
+	uint16_t limit;
+};
+
+/*
+ * The mode word: everything that makes the same bytes translate differently.
+ * It is part of a block's key and kept up to date by cpu_update_mode().
+ */
+#define MODE_CODE	0x0003u		/* code size: 0 16-bit, 1 32-bit, 2 64-bit */
+#define MODE_CODE16	0u
+#define MODE_CODE32	1u
+#define MODE_CODE64	2u
+#define MODE_SS32	0x0004u		/* SS.B: 32-bit stack pointer (64-bit code: clear) */
+#define MODE_CPL	0x0018u		/* CPL in bits 4..3 */
+#define MODE_CPL_SHIFT	3
+#define MODE_PE		0x0020u
+#define MODE_VM		0x0040u		/* virtual-8086 */
+#define MODE_LMA	0x0080u
+#define MODE_FLAT	0x0100u		/* CS, DS, ES, SS: base 0, full limit, writable data */
+#define MODE_TF		0x0200u		/* EFLAGS.TF */
+#define MODE_MMU	0x0c00u		/* data accesses: enum mmu_idx in bits 11..10 */
+#define MODE_MMU_SHIFT	10
+#define MODE_EM		0x1000u		/* CR0.EM */
+#define MODE_TS		0x2000u		/* CR0.TS */
+#define MODE_MP		0x4000u		/* CR0.MP */
+#define MODE_OSFXSR	0x8000u		/* CR4.OSFXSR */
+#define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
+#define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
+#define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
+#define MODE_SHADOW	0x80000u	/* interrupt shadow: one instruction a block */
+#define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
+#define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
+
+/* Which TLB a data access uses. */
+enum mmu_idx {
+	MMU_KERNEL,		/* CPL 0-2, SMAP in force */
+	MMU_KERNEL_NOSMAP,	/* CPL 0-2, user pages allowed (no SMAP, or EFLAGS.AC) */
+	MMU_USER,		/* CPL 3 */
+	NMMU
+};
+
+/*
+ * Software TLB entry. `tag` is the linear address of a page; an access of n
+ * bytes at va hits if (va ^ tag) <= 4096 - n, unsigned. That one comparison
+ * refuses other pages and accesses that cross the page's end. `host` is the
+ * host address of the page's first byte. An empty slot holds the address of a
+ * page that belongs into another slot, so nothing can hit it. Pages that need a
+ * slow path (MMIO, code or dirty tracking on writes, watchpoints, A20) are
+ * never entered.
+ */
+struct tlb_entry {
+	uint64_t tag;
+	uint64_t host;
+};
+#define TLB_BITS	10
+#define TLB_SIZE	(1u << TLB_BITS)
+#define TLB_EMPTY(slot)	((uint64_t)((slot) ^ 1) << 12)
+/* Byte offset of va's entry in a table: rorx $8, and. Entries are 16 bytes. */
+#define TLB_OFF(va)	((uint32_t)((va) >> 8) & ((TLB_SIZE - 1) << 4))
+
+struct tlb {
+	struct tlb_entry r[TLB_SIZE];	/* pages whose reads may go straight to RAM */
+	struct tlb_entry w[TLB_SIZE];	/* pages whose writes may, too */
+};
+
+/*
+ * Requests to a vCPU (cpu->request). The vCPU looks at them at polls: back
+ * edges, indirect exits, and between blocks that leave the cache.
+ */
+#define REQ_INTR	0x001u	/* the board's interrupt line is up: ask intack() */
+#define REQ_NMI		0x002u
+#define REQ_SMI		0x004u
+#define REQ_INIT	0x008u
+#define REQ_SIPI	0x010u	/* start-up IPI; vector in sipi_vector */
+#define REQ_EXIT	0x020u	/* leave run(): stop, quit, debugger, another accelerator */
+#define REQ_FLUSH	0x040u	/* somebody asks for a complete TLB flush */
+#define REQ_SHADOW	0x080u	/* the interrupt shadow of the last instruction ends */
+#define REQ_RESET	0x100u
+#define REQ_DEBUG	0x200u
+#define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
+
+struct cpu;
+struct phys;
+
+/*
+ * What the board gives a vCPU. Called on the vCPU's thread without the machine
+ * lock; the board takes it. All are reached through cpu_heavy().
+ */
+struct cpu_board {
+	void *opaque;
+	uint32_t (*port_in)(void *opaque, uint16_t port, int size);
+	void (*port_out)(void *opaque, uint16_t port, int size, uint32_t v);
+	/* Acknowledge an interrupt: its vector, or -1 if none is pending any more. */
+	int (*intack)(void *opaque, struct cpu *c);
+	/* Local APIC pieces the processor itself sees. */
+	uint64_t (*get_cr8)(void *opaque, struct cpu *c);
+	void (*set_cr8)(void *opaque, struct cpu *c, uint64_t v);
+	/* Local-APIC MSRs (APIC base, TSC deadline, x2APIC 0x800-0x8ff). False: #GP. */
+	bool (*msr_read)(void *opaque, struct cpu *c, uint32_t msr, uint64_t *v);
+	bool (*msr_write)(void *opaque, struct cpu *c, uint32_t msr, uint64_t v);
+	/* FERR#: unmasked x87 error with CR0.NE clear (IRQ 13). */
+	void (*ferr)(void *opaque, struct cpu *c);
+	/* Guest time in nanoseconds, for TSC when it is not the host's. */
+	uint64_t (*now_ns)(void *opaque);
+	/* Triple fault or shutdown: ask the board for a reset. */
+	void (*shutdown)(void *opaque, struct cpu *c);
+	/* The vCPU went into or left HLT (may be NULL). */
+	void (*halted)(void *opaque, struct cpu *c, bool halted);
+	/* SMM entered or left: the board opens or closes SMRAM (may be NULL). */
+	void (*smm)(void *opaque, struct cpu *c, bool in_smm);
+};
+
+#define CPU_ACCEL_MEM	(176u << 10)
+#define XSAVE_SIZE	1088	/* legacy 512 + header 64 + AVX 256 + room to PKRU */
+
+struct cpu {
+	/* --- reached by generated code at fixed offsets; order is not important --- */
+	uint64_t regs[NGPR];
+	uint64_t rip;
+	/*
+	 * EFLAGS in two parts. `cc` holds the arithmetic flags as `lahf; seto`
+	 * leave them: bits 15..8 = SF:ZF:0:AF:0:PF:1:CF, bit 0 = OF. `eflags`
+	 * holds all others, bit 1 set, FL_ARITH clear. Use cpu_get_eflags().
+	 */
+	uint32_t cc;
+	uint32_t eflags;
+	_Atomic uint32_t request;	/* REQ_* */
+	uint32_t mode;			/* MODE_*, see cpu_update_mode() */
+	uint64_t tmp[4];		/* µop temporaries that have no host register */
+	struct seg segs[NSEG];
+	uint8_t bounce[64] __attribute__((aligned(64)));	/* operand of a slow access */
+	uint64_t tsc_offset;		/* guest TSC = host TSC + this, modulo 2^64 */
+	void *accel;			/* the accelerator's own per-vCPU data */
+	bool vec_live;			/* vector and x87 state is in host registers */
+	bool halted;
+	bool shadow;			/* interrupts held off for one instruction (sti, mov ss) */
+	bool nmi_blocked;
+	bool in_smm;
+	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
+	bool is_bsp;
+	bool wait_sipi;			/* after INIT, until a start-up IPI */
+	bool debug;			/* a debugger steps, or has breakpoints set */
+
+	/* --- system registers --- */
+	struct dtr gdtr, idtr;
+	uint64_t cr0, cr2, cr3, cr4, xcr0;
+	uint64_t dr[8];
+	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t tsc_aux, pat, misc_enable, spec_ctrl, tsc_adjust, feature_control, smbase;
+	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16];
+	uint64_t mcg_status, mcg_ctl, mc_bank[40], bndcfgs, xss;
+	uint64_t hwcr, syscfg, nb_cfg, de_cfg;	/* AMD */
+	uint64_t pdpte[4];		/* PAE page-directory pointers, loaded with CR3 */
+
+	/* --- x87, SSE, AVX in standard XSAVE layout (SDM vol. 1, 13.4) --- */
+	uint8_t xsave[XSAVE_SIZE] __attribute__((aligned(64)));
+
+	/* --- event delivery --- */
+	int exc_vector;			/* pending: vector, or -1 */
+	bool exc_has_error;
+	uint32_t exc_error;
+	uint64_t exc_cr2;
+	int exc_delivering;		/* vector whose delivery is under way, or -1 */
+	uint8_t sipi_vector;
+	uint32_t dr6_pending;		/* DR6 bits of breakpoints the current instruction met */
+
+	/* --- identity --- */
+	int index;			/* 0 .. n-1 */
+	uint32_t apic_id;
+	uint32_t phys_bits, virt_bits;
+	unsigned ncpus;			/* in the machine: topology leaves */
+	uint64_t tsc_khz;
+	const struct cpu_model *model;
+	uint32_t feat[32];		/* CPUID feature words, enum feat_word in cpu/cpuid.h */
+
+	/* --- surroundings --- */
+	struct phys *phys;
+	struct cpu_board board;
+	const struct accel_ops *ops;
+	/* Leave the current instruction for the run loop; set by run(). Light. */
+	void (*unwind)(struct cpu *c) __attribute__((noreturn));
+	/* Code at [pa, pa+n) is about to change or its mapping is; set by the accelerator. Light. */
+	void (*code_written)(struct cpu *c, uint64_t pa, int n);
+	/* A linear page's translation is forgotten (va), or all are (va == -1). Light. */
+	void (*mapping_changed)(struct cpu *c, uint64_t va, bool keep_global);
+	/* cpu_heavy() while vec_live; set by an accelerator that keeps vector state in host registers. */
+	uint64_t (*heavy)(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+			  uint64_t a, uint64_t b, uint64_t x, uint64_t y);
+	uint64_t n_instr_helpers;	/* statistics: C helper calls */
+	_Atomic bool sleeping;		/* in cpu_wait() */
+
+	struct mmu *mmu;		/* cpu/mmu.c: page-walk caches, fill log */
+	/* The accelerator's own data that generated code reaches at fixed offsets. */
+	uint8_t accel_mem[CPU_ACCEL_MEM] __attribute__((aligned(64)));
+	struct tlb tlb[NMMU] __attribute__((aligned(64)));
+};
+
+/* ---- life ---- */
+
+struct cpu_config {
+	const char *model;	/* "max", "qemu64", ... with ",+f,-f" behind it */
+	int index;
+	uint32_t apic_id;
+	struct phys *phys;
+	struct cpu_board board;
+	unsigned ncpus;		/* in the machine; 0: one */
+	uint64_t tsc_khz;	/* 0: measure the host's */
+	bool x2apic;		/* the board's local APIC has x2APIC mode */
+};
+/* A vCPU in power-on state, or NULL with err filled. The caller owns it. */
+struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e);
+void cpu_free(struct cpu *c);
+/* RESET# (SDM vol. 3A, table 9-1). On the vCPU's thread or before it runs. */
+void cpu_reset(struct cpu *c);
+/* INIT#: like reset, but x87, SSE, TSC, most MSRs stay. An AP then waits for SIPI. */
+void cpu_init_signal(struct cpu *c);
+
+/* ---- flags and mode; light ---- */
+
+static inline uint32_t cc_to_eflags(uint32_t cc)
+{
+	return (cc >> 8 & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) | (cc & 1) << 11;
+}
+
+static inline uint32_t cc_from_eflags(uint32_t fl)
+{
+	return (fl & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | 0x200 | (fl >> 11 & 1);
+}
+
+static inline uint32_t cpu_get_eflags(const struct cpu *c)
+{
+	return c->eflags | cc_to_eflags(c->cc);
+}
+
+/* Sets all flags; reserved bits are forced, the mode word follows. */
+void cpu_set_eflags(struct cpu *c, uint32_t v);
+/* Recompute c->mode from the registers it depends on. Call after changing any of them. */
+void cpu_update_mode(struct cpu *c);
+
+static inline int cpu_cpl(const struct cpu *c)
+{
+	return c->mode >> MODE_CPL_SHIFT & 3;
+}
+static inline enum mmu_idx cpu_mmu_idx(const struct cpu *c)
+{
+	return (enum mmu_idx)(c->mode >> MODE_MMU_SHIFT & 3);
+}
+static inline bool cpu_is64(const struct cpu *c)
+{
+	return (c->mode & MODE_CODE) == MODE_CODE64;
+}
+
+/* ---- requests; any thread ---- */
+
+/* Set request bits and make the vCPU notice: kicks it out of HLT or of the cache. */
+void cpu_request(struct cpu *c, uint32_t bits);
+static inline void cpu_clear_request(struct cpu *c, uint32_t bits)
+{
+	atomic_fetch_and(&c->request, ~bits);
+}
+/* Sleep until a request other than a masked one is there. vCPU thread. */
+void cpu_wait(struct cpu *c);
+
+/* ---- exceptions; light ---- */
+
+/*
+ * Raise a fault or trap from inside an instruction: records it and unwinds to
+ * the run loop, which delivers it (cpu/except.c). c->rip must be that of the
+ * instruction to restart (fault) or the next one (trap). Does not return.
+ */
+void cpu_raise(struct cpu *c, int vector) __attribute__((noreturn));
+void cpu_raise_err(struct cpu *c, int vector, uint32_t error) __attribute__((noreturn));
+void cpu_raise_pf(struct cpu *c, uint64_t va, uint32_t error) __attribute__((noreturn));
+
+/* ---- vector state ---- */
+
+/*
+ * Call fn(a, b, x, y) with the guest's vector state in c->xsave if it is live,
+ * and bring it back afterwards. From light code, for anything that may use
+ * vector registers or libc. Set at start by the accelerator; without one that
+ * keeps state live it is a plain call.
+ */
+uint64_t cpu_heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+		   uint64_t a, uint64_t b, uint64_t x, uint64_t y);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * Flags, the mode word, and raising exceptions: the light part of cpu/cpu.h.
+ *
+ * The current privilege level is SS.DPL in protected mode, as both vendors'
+ * virtual-machine state defines it: it is right while PE has just been set and
+ * CS still holds a real-mode paragraph.
+ */
+#include "cpu/cpu.h"
+
+#define FL_OTHER (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)
+
+void cpu_set_eflags(struct cpu *c, uint32_t v)
+{
+	uint32_t old = c->eflags;
+
+	c->cc = cc_from_eflags(v);
+	c->eflags = (v & FL_OTHER) | 2;
+	if ((old ^ c->eflags) & (FL_TF | FL_VM | FL_AC | FL_IOPL))
+		cpu_update_mode(c);
+}
+
+/* Expand-up, writable, present data over all 4 GiB from 0. */
+static bool flat_data(const struct seg *s)
+{
+	return s->base == 0 && s->limit == 0xffffffffu &&
+	       (s->attr & (SEG_P | SEG_S | 0xe)) == (SEG_P | SEG_S | 0x2);
+}
+
+/* Readable, present code over all 4 GiB from 0. */
+static bool flat_code(const struct seg *s)
+{
+	return s->base == 0 && s->limit == 0xffffffffu &&
+	       (s->attr & (SEG_P | SEG_S | 0xa)) == (SEG_P | SEG_S | 0xa);
+}
+
+static uint32_t code_size(const struct cpu *c)
+{
+	if (c->efer & EFER_LMA && c->segs[CS].attr & SEG_L)
+		return MODE_CODE64;
+	return c->segs[CS].attr & SEG_DB ? MODE_CODE32 : MODE_CODE16;
+}
+
+static uint32_t privilege(const struct cpu *c)
+{
+	if (!(c->cr0 & CR0_PE))
+		return 0;
+	return c->eflags & FL_VM ? 3 : SEG_DPL(c->segs[SS].attr);
+}
+
+static enum mmu_idx data_idx(const struct cpu *c, uint32_t cpl)
+{
+	if (cpl == 3)
+		return MMU_USER;
+	return c->cr4 & CR4_SMAP && !(c->eflags & FL_AC) ? MMU_KERNEL : MMU_KERNEL_NOSMAP;
+}
+
+static uint32_t segment_bits(const struct cpu *c)
+{
+	uint32_t code = code_size(c);
+
+	if (code == MODE_CODE64)
+		return code | MODE_FLAT;
+	bool flat = flat_code(&c->segs[CS]) && flat_data(&c->segs[DS]) &&
+		    flat_data(&c->segs[ES]) && flat_data(&c->segs[SS]);
+	return code | (c->segs[SS].attr & SEG_DB ? MODE_SS32 : 0) | (flat ? MODE_FLAT : 0);
+}
+
+static uint32_t control_bits(const struct cpu *c)
+{
+	return (c->cr0 & CR0_PE ? MODE_PE : 0) | (c->cr0 & CR0_EM ? MODE_EM : 0) |
+	       (c->cr0 & CR0_TS ? MODE_TS : 0) | (c->cr0 & CR0_MP ? MODE_MP : 0) |
+	       (c->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
+	       (c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 ? MODE_OSXSAVE : 0) |
+	       (c->efer & EFER_LMA ? MODE_LMA : 0) | (c->eflags & FL_TF ? MODE_TF : 0) |
+	       (c->shadow ? MODE_SHADOW : 0) | (c->debug || c->dr[7] & 0xff ? MODE_DEBUG : 0);
+}
+
+void cpu_update_mode(struct cpu *c)
+{
+	uint32_t cpl = privilege(c), iopl = (c->eflags & FL_IOPL) >> 12;
+	bool vm = c->cr0 & CR0_PE && c->eflags & FL_VM;
+	uint32_t m = segment_bits(c) | control_bits(c) | cpl << MODE_CPL_SHIFT |
+		     data_idx(c, cpl) << MODE_MMU_SHIFT;
+
+	if (vm)
+		m |= MODE_VM;
+	if (cpl == 3 && c->cr0 & CR0_AM && c->eflags & FL_AC)
+		m |= MODE_AC;
+	if (!vm && cpl <= iopl)
+		m |= MODE_IOPL_OK;
+	c->mode = m;
+}
+
+/* ---- exceptions ---- */
+
+static void __attribute__((noreturn)) raise(struct cpu *c, int vector, bool has_error, uint32_t error)
+{
+	c->exc_vector = vector;
+	c->exc_has_error = has_error;
+	c->exc_error = error;
+	c->unwind(c);
+}
+
+void cpu_raise(struct cpu *c, int vector)
+{
+	raise(c, vector, false, 0);
+}
+
+void cpu_raise_err(struct cpu *c, int vector, uint32_t error)
+{
+	raise(c, vector, true, error);
+}
+
+void cpu_raise_pf(struct cpu *c, uint64_t va, uint32_t error)
+{
+	c->exc_cr2 = va;
+	raise(c, EXC_PF, true, error);
+}
+
+uint64_t cpu_heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+		   uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+{
+	return c->vec_live ? c->heavy(c, fn, a, b, x, y) : fn(a, b, x, y);
+}

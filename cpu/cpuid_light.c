@@ -1,0 +1,104 @@
+/*
+ * CPUID. One package holds all cores, with one thread each. A leaf above the
+ * highest answers as the highest basic leaf on Intel models, zero on AMD ones.
+ *
+ * Not modelled: several packages or threads per core; cache sizes of the host.
+ */
+#include "cpu/cpuid.h"
+#include "cpu/system.h"
+
+enum { EAX, EBX, ECX, EDX };
+
+bool cpuid_is_intel(const struct cpu *c)
+{
+	return c->model->vendor[0] == 'G';
+}
+
+#define is_intel(c) cpuid_is_intel(c)
+
+uint32_t cpuid_signature(const struct cpu *c)
+{
+	const struct cpu_model *m = c->model;
+	uint32_t family = m->family < 15 ? m->family : 15;
+
+	return (uint32_t)(m->family - family) << 20 | (m->model >> 4 & 0xfu) << 16 | family << 8 |
+	       (m->model & 0xfu) << 4 | m->stepping;
+}
+
+/* Bits of an APIC id that number cores inside a package. */
+static uint32_t core_bits(const struct cpu *c)
+{
+	uint32_t n = 0;
+	while (1u << n < c->ncpus)
+		n++;
+	return n;
+}
+
+/* type: 1 data, 2 code, 3 both */
+static uint32_t cache_kind(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
+{
+	return type | level << 5 | 1 << 8 | (shared ? c->ncpus - 1 : 0) << 14;
+}
+
+static uint32_t cache_shape(uint32_t ways)
+{
+	return 63 | (ways - 1) << 22;
+}
+
+static uint32_t intel_cache(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
+{
+	return cache_kind(c, type, level, shared) | ((1u << core_bits(c)) - 1) << 26;
+}
+
+static uint32_t amd_cache(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
+{
+	return cpu_has(c, CPUID_TOPOEXT) ? cache_kind(c, type, level, shared) : 0;
+}
+
+static uint32_t amd_shape(const struct cpu *c, uint32_t ways)
+{
+	return cpu_has(c, CPUID_TOPOEXT) ? cache_shape(ways) : 0;
+}
+
+uint64_t xsave_features(const struct cpu *c)
+{
+	if (!cpu_has(c, CPUID_XSAVE))
+		return 0;
+	return cpu_has(c, CPUID_AVX) ? 7 : 3;
+}
+
+uint32_t xsave_bytes(uint64_t xcr0)
+{
+	return xcr0 & 4 ? 832 : 576;
+}
+
+static uint32_t known_leaf(const struct cpu *c, uint32_t leaf)
+{
+	bool hyper = leaf >= 0x40000000 && leaf <= 0x400000ff && cpu_has(c, CPUID_HYPERVISOR);
+
+	if (leaf <= c->model->level || hyper || (leaf >= 0x80000000 && leaf <= c->model->xlevel))
+		return leaf;
+	if (leaf == 0x80000000)
+		return leaf;
+	return is_intel(c) ? c->model->level : 0x7fffffff;
+}
+
+static void brand(const struct cpu *c, uint32_t leaf, uint32_t out[4])
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = ld32(c->model->brand + 16 * (leaf - 0x80000002) + 4 * i);
+}
+
+void cpu_cpuid(struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t out[4])
+{
+	leaf = known_leaf(c, leaf);
+	out[EAX] = out[EBX] = out[ECX] = out[EDX] = 0;
+	if (leaf >= 0x80000002 && leaf <= 0x80000004)
+		brand(c, leaf, out);
+#define ANY		sub
+#define ABOVE(n)	(sub > (n) ? sub : ~sub)
+#define LEAF(l, s, reg, value)				\
+	if (leaf == (l) && sub == (s))			\
+		out[reg] = (uint32_t)(value);
+#include "cpu/cpuid.def"
+}

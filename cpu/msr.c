@@ -1,0 +1,336 @@
+/*
+ * RDMSR and WRMSR over the rows of cpu/msr.def. An MSR that is no row, or whose
+ * feature this model lacks, is #GP.
+ */
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu.h"
+#include "cpu/system.h"
+#include "cpu/tsc.h"
+
+/* The needs column, besides feature numbers. */
+enum { ALWAYS = -1, AMD = -2, INTEL = -3, SPECULATION = -4, BARRIER = -5, TSC_AUX = -6, EXTENDED = -7 };
+enum { GP, DROP };
+
+#define NONE	UINT32_MAX
+#define ALL	(~0ull)
+#define F(field) offsetof(struct cpu, field)
+
+#define EFER_FFXSR	BIT(14)
+#define EFER_AIBRSE	BIT(21)
+#define HWCR_MCSTATUS	BIT(18)		/* machine-check status may be written */
+#define NBANKS		10
+
+struct msr_row {
+	uint32_t first, count;
+	const char *name;
+	uint32_t where;
+	uint64_t writable;
+	int16_t needs;
+	uint8_t other;
+	bool (*read)(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v);
+	bool (*write)(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v);
+};
+
+static uint64_t *stored(struct cpu *c, const struct msr_row *r, uint32_t msr)
+{
+	return r->where == NONE ? NULL : (uint64_t *)((char *)c + r->where) + (msr - r->first);
+}
+
+#define PLAIN NULL
+
+static bool put(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	*stored(c, r, msr) = v;
+	return true;
+}
+
+/* ---- reads ---- */
+
+static bool rd_none(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)c, (void)r, (void)msr, (void)v;
+	return false;
+}
+
+static bool rd_tsc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r, (void)msr;
+	*v = tsc_now(c);
+	return true;
+}
+
+static uint64_t heavy_board_read(uint64_t cpu, uint64_t msr, uint64_t v, uint64_t unused)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	(void)unused;
+	return c->board.msr_read(c->board.opaque, c, (uint32_t)msr, (uint64_t *)v);
+}
+
+static bool rd_board(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r;
+	if (c->board.msr_read)
+		return cpu_heavy(c, heavy_board_read, (uint64_t)c, msr, (uint64_t)v, 0);
+	*v = msr == 0x1b ? 0xfee00800 | (c->is_bsp ? 0x100 : 0) : 0;
+	return true;
+}
+
+static bool rd_ucode(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r, (void)msr;
+	*v = cpuid_is_intel(c) ? 1ull << 32 : 0x01000065;
+	return true;
+}
+
+/* Eight variable ranges, fixed ranges, write-combining. */
+static bool rd_mtrrcap(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)c, (void)r, (void)msr;
+	*v = 0x508;
+	return true;
+}
+
+static bool rd_arch_cap(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r, (void)msr;
+	*v = c->feat[FEAT_ARCH_CAP];
+	return true;
+}
+
+/* Ten banks and MCG_CTL. */
+static bool rd_mcg_cap(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)c, (void)r, (void)msr;
+	*v = NBANKS | 0x100;
+	return true;
+}
+
+static bool rd_perf_status(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r, (void)msr;
+	*v = 1000 | (c->tsc_khz / 100000 & 0x1f) << 40;
+	return true;
+}
+
+/* ---- writes ---- */
+
+static bool wr_tsc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	uint64_t step = v - tsc_now(c);
+
+	(void)r, (void)msr;
+	c->tsc_offset += step;
+	c->tsc_adjust += step;
+	return true;
+}
+
+static bool wr_tsc_adjust(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	(void)r, (void)msr;
+	c->tsc_offset += v - c->tsc_adjust;
+	c->tsc_adjust = v;
+	return true;
+}
+
+static uint64_t heavy_board_write(uint64_t cpu, uint64_t msr, uint64_t v, uint64_t unused)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	(void)unused;
+	return c->board.msr_write(c->board.opaque, c, (uint32_t)msr, v);
+}
+
+static bool wr_board(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	(void)r;
+	return !c->board.msr_write || cpu_heavy(c, heavy_board_write, (uint64_t)c, msr, v, 0);
+}
+
+/* Bit 0 locks it until reset. */
+static bool wr_feature_control(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	return !(c->feature_control & 1) && put(c, r, msr, v);
+}
+
+static bool wr_canonical(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	return (!cpu_has(c, CPUID_LM) || mmu_canonical(c, v)) && put(c, r, msr, v);
+}
+
+static bool wr_all_or_none(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	return (!v || !~v) && put(c, r, msr, v);
+}
+
+/* UC, WC, WT, WP, WB. */
+static bool memory_type(uint64_t t)
+{
+	return t == 0 || t == 1 || (t >= 4 && t <= 6);
+}
+
+static bool wr_pat(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	for (int i = 0; i < 64; i += 8)
+		if (!memory_type(v >> i & 0xff) && (v >> i & 0xff) != 7)
+			return false;
+	return put(c, r, msr, v);
+}
+
+static bool wr_mtrr_fixed(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	for (int i = 0; i < 64; i += 8)
+		if (!memory_type(v >> i & 0xff))
+			return false;
+	return put(c, r, msr, v);
+}
+
+/* Even: base and type. Odd: mask and valid bit. */
+static bool wr_mtrr_var(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	uint64_t address = ((1ull << c->phys_bits) - 1) & ~0xfffull;
+	bool ok = msr & 1 ? !(v & ~(address | 0x800)) : !(v & ~(address | 0xff)) && memory_type(v & 0xff);
+
+	return ok && put(c, r, msr, v);
+}
+
+static bool wr_mtrr_def(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	return memory_type(v & 0xff) && put(c, r, msr, v);
+}
+
+/* Banks of CTL, STATUS, ADDR, MISC: the last three take only zero unless AMD's test bit is set. */
+static bool wr_mc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	bool test = !cpuid_is_intel(c) && c->hwcr & HWCR_MCSTATUS;
+
+	if ((msr & 3) == 0 ? v && ~v : v && !test)
+		return cpuid_is_intel(c) ? false : (msr & 3) == 0 && put(c, r, msr, v);
+	return put(c, r, msr, v);
+}
+
+static bool wr_efer(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	uint64_t may = (cpu_has(c, CPUID_SYSCALL) ? EFER_SCE : 0) | (cpu_has(c, CPUID_NX) ? EFER_NXE : 0) |
+		       (cpu_has(c, CPUID_LM) ? EFER_LME | EFER_LMA : 0) |
+		       (cpu_has(c, CPUID_FXSR_OPT) ? EFER_FFXSR : 0) |
+		       (cpu_has(c, CPUID_AUTO_IBRS) ? EFER_AIBRSE : 0);
+	uint64_t old = c->efer;
+
+	if (v & ~may || ((v ^ old) & EFER_LME && c->cr0 & CR0_PG))
+		return false;
+	put(c, r, msr, (v & ~EFER_LMA) | (old & EFER_LMA));
+	if ((old ^ c->efer) & EFER_NXE)
+		mmu_flush(c, false);
+	return true;
+}
+
+/* ---- the table ---- */
+
+static const struct msr_row rows[] = {
+#define MSR(first, count, name, where, writable, other, needs, read, write) \
+	{ first, count, name, where, writable, needs, other, read, write },
+#include "cpu/msr.def"
+#undef MSR
+};
+
+static bool gate_open(const struct cpu *c, int needs)
+{
+	switch (needs) {
+	case ALWAYS:
+		return true;
+	case AMD:
+		return !cpuid_is_intel(c);
+	case INTEL:
+		return cpuid_is_intel(c);
+	case SPECULATION:
+		return cpu_has(c, CPUID_SPEC_CTRL) || cpu_has(c, CPUID_IBRS) || cpu_has(c, CPUID_AMD_STIBP) ||
+		       cpu_has(c, CPUID_AMD_SSBD);
+	case BARRIER:
+		return cpu_has(c, CPUID_SPEC_CTRL) || cpu_has(c, CPUID_IBPB) || cpu_has(c, CPUID_SBPB);
+	case TSC_AUX:
+		return cpu_has(c, CPUID_RDTSCP) || cpu_has(c, CPUID_RDPID);
+	case EXTENDED:
+		return cpu_has(c, CPUID_LM) || cpu_has(c, CPUID_NX) || cpu_has(c, CPUID_SYSCALL);
+	default:
+		return cpu_has(c, needs);
+	}
+}
+
+static const struct msr_row *find(const struct cpu *c, uint32_t msr)
+{
+	unsigned lo = 0, hi = ARRAY_LEN(rows);
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		if (msr - rows[mid].first < rows[mid].count)
+			return gate_open(c, rows[mid].needs) ? &rows[mid] : NULL;
+		if (msr < rows[mid].first)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+bool msr_get(struct cpu *c, uint32_t msr, uint64_t *v)
+{
+	const struct msr_row *r = find(c, msr);
+
+	if (!r)
+		return false;
+	if (r->read)
+		return r->read(c, r, msr, v);
+	const uint64_t *p = stored(c, r, msr);
+	*v = p ? *p : 0;
+	return true;
+}
+
+bool msr_set(struct cpu *c, uint32_t msr, uint64_t v)
+{
+	const struct msr_row *r = find(c, msr);
+
+	if (!r || (r->other == GP && v & ~r->writable))
+		return false;
+	if (r->write)
+		return r->write(c, r, msr, v);
+	uint64_t *p = stored(c, r, msr);
+	if (p)
+		*p = (*p & ~r->writable) | (v & r->writable);
+	return true;
+}
+
+static uint64_t heavy_log(uint64_t msr, uint64_t write, uint64_t v, uint64_t rip)
+{
+	if (write)
+		log_guest("wrmsr %#llx = %#llx refused at %#llx", (unsigned long long)msr,
+			  (unsigned long long)v, (unsigned long long)rip);
+	else
+		log_guest("rdmsr %#llx refused at %#llx", (unsigned long long)msr, (unsigned long long)rip);
+	return 0;
+}
+
+static void __attribute__((noreturn)) refuse(struct cpu *c, uint32_t msr, bool write, uint64_t v)
+{
+	if (log_on(LOG_GUEST_ERRORS))
+		cpu_heavy(c, heavy_log, msr, write, v, c->rip);
+	cpu_raise_err(c, EXC_GP, 0);
+}
+
+uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr)
+{
+	uint64_t v;
+
+	if (cpu_cpl(c))
+		cpu_raise_err(c, EXC_GP, 0);
+	if (!msr_get(c, msr, &v))
+		refuse(c, msr, false, 0);
+	return v;
+}
+
+void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
+{
+	if (cpu_cpl(c))
+		cpu_raise_err(c, EXC_GP, 0);
+	if (!msr_set(c, msr, v))
+		refuse(c, msr, true, v);
+}

@@ -1,0 +1,114 @@
+/*
+ * Guest-physical address space: what stands at an address, dirty and code bits.
+ *
+ * The board maps ranges with a priority; where ranges overlap the highest
+ * priority wins. A range answers reads and writes separately: from host memory,
+ * by a callback, or not at all (reads give all ones, writes vanish). This is
+ * what PAM, SMRAM, ROM and PCI BARs need, and nothing more.
+ *
+ * Threads: mapping changes under the machine lock while vCPUs run (each gets
+ * REQ_FLUSH); look-ups by any thread without a lock. Functions marked light may
+ * run with guest vector state live.
+ */
+#ifndef CPU_PHYS_H
+#define CPU_PHYS_H
+
+#include "cpu/cpu.h"
+
+/*
+ * A piece of guest memory with host memory behind it: RAM or ROM. `base` is
+ * page-aligned. `page` has one byte per 4 KiB page.
+ */
+struct ram {
+	const char *name;
+	uint8_t *host;
+	uint64_t size;
+	_Atomic uint8_t *page;		/* PAGE_* per page */
+	uint64_t id;			/* ram address of its first byte: unique page numbers */
+};
+#define PAGE_CODE	0x01	/* the accelerator holds translations of bytes in it */
+#define PAGE_DIRTY	0x02	/* written since last cleared (display, migration) */
+#define PAGE_LOG	0x04	/* dirty tracking wanted: writes must set PAGE_DIRTY */
+
+/* MMIO callbacks. `off` counts from the range's start. size is 1, 2, 4 or 8. */
+struct mmio_ops {
+	uint64_t (*read)(void *opaque, uint64_t off, int size);
+	void (*write)(void *opaque, uint64_t off, int size, uint64_t v);
+	int max_size;		/* largest access the device takes; larger ones are split (0: 4) */
+};
+
+struct phys_range {
+	uint64_t pa, size;		/* page-aligned unless it is mmio only */
+	int prio;
+	struct ram *rram, *wram;	/* reads/writes go to this memory ... */
+	uint64_t off;			/* ... from this offset; */
+	const struct mmio_ops *ops;	/* or, if that side's ram is NULL, here; */
+	void *opaque;			/* or, if ops is NULL too, nowhere */
+	bool nowrite;			/* writes vanish although ops exists (ROM) */
+	const char *name;
+};
+
+struct phys *phys_new(void);
+void phys_free(struct phys *p);
+
+/* Host memory for the guest (zeroed, page-aligned, guard pages around). Freed with p. */
+struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e);
+
+/* Map r (copied); a handle for unmap and move, or NULL with err filled. Machine lock. */
+struct phys_map *phys_map(struct phys *p, const struct phys_range *r, struct err *e);
+void phys_unmap(struct phys *p, struct phys_map *m);
+/* Put it elsewhere, or hide it (enable false). Cheap when nothing changes. */
+void phys_map_set(struct phys *p, struct phys_map *m, uint64_t pa, bool enable);
+/* Change what a mapped range reads from and writes to (PAM). */
+void phys_map_redirect(struct phys *p, struct phys_map *m, const struct phys_range *r);
+/* All changes between begin and end take effect at end, as one. May nest. */
+void phys_begin(struct phys *p);
+void phys_end(struct phys *p);
+/* The A20 gate: when off, address bit 20 reads as zero. Machine lock. */
+void phys_set_a20(struct phys *p, bool on);
+bool phys_a20(const struct phys *p);
+/* Every vCPU registers (cpu_new() does), so that changes of the map flush its TLB. Twice is once. */
+void phys_add_cpu(struct phys *p, struct cpu *c);
+void phys_del_cpu(struct phys *p, struct cpu *c);
+/* The first one that registered, or NULL. */
+struct cpu *phys_first_cpu(const struct phys *p);
+
+/* What one page looks like to an access. Light. */
+struct phys_page {
+	uint8_t *rhost, *whost;		/* host address of the page, or NULL: not plain memory */
+	struct ram *ram;		/* of rhost (code lives here), or NULL */
+	uint64_t ram_off;		/* page's offset in ram */
+	struct ram *wram;		/* of whost, or NULL; same offset */
+};
+void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out);
+
+/*
+ * Access of 1, 2, 4 or 8 bytes at any alignment, by the vCPU or a device.
+ * RAM writes mark PAGE_DIRTY and tell the vCPUs' accelerators about code.
+ * Not light: reach it by cpu_heavy(); phys_ld/phys_st below do that.
+ */
+uint64_t phys_read(struct phys *p, uint64_t pa, int size);
+void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v);
+/* Blocks of memory, for DMA and loaders; MMIO inside is accessed in pieces. Not light. */
+void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n);
+void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
+/* Light loads and stores for page walks and descriptors; RAM inline, else heavy. */
+uint64_t phys_ld(struct cpu *c, uint64_t pa, int size);
+void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v);
+/* Compare-and-swap of 4 or 8 aligned bytes (accessed/dirty bits). Light. False if it had changed or is no RAM. */
+bool phys_cas(struct cpu *c, uint64_t pa, int size, uint64_t old, uint64_t new_);
+
+/* The accelerator holds code of this page: writes to it must be told. Light. */
+void phys_set_code(struct phys *p, struct ram *r, uint64_t ram_off);
+void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off);
+/* Whoever translates code registers once; called for writes by devices (any thread, machine lock). */
+void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),
+			void *opaque);
+/* Begin/stop dirty tracking of a range; test and clear one page's bit. */
+void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on);
+bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off);
+
+/* Visit the flattened map in address order (monitor, e820). */
+void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range *r), void *opaque);
+
+#endif

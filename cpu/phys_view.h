@@ -1,0 +1,81 @@
+/*
+ * How cpu/phys.c and cpu/phys_light.c keep the guest-physical map. Private to them.
+ */
+#ifndef CPU_PHYS_VIEW_H
+#define CPU_PHYS_VIEW_H
+
+#include "cpu/phys.h"
+
+#define PAGE		4096ull
+#define MAX_CPUS	256
+#define NHINTS		16
+
+struct phys_map {
+	struct phys_map *next;
+	struct phys_range r;
+	bool enabled;
+	unsigned seq;			/* later maps win among equal priorities */
+};
+
+/* A piece of the flattened space: [pa, end) answers as `r` says. */
+struct span {
+	uint64_t pa, end;
+	struct phys_range r;		/* pa, size and off adjusted to the span */
+	uint64_t dev_off;		/* offset for callbacks of the span's first byte */
+};
+
+struct view {
+	struct view *next;		/* newest first */
+	unsigned n;
+	_Atomic uint32_t hint[NHINTS];	/* recent answers, by pa >> 16 */
+	struct span s[];
+};
+
+struct phys {
+	_Atomic(struct view *) view;
+	_Atomic uint64_t a20_mask;
+	struct view *views;		/* every view there is */
+	unsigned nviews;
+	struct phys_map *maps;
+	unsigned seq;
+	int depth;			/* phys_begin() nesting */
+	bool stale;			/* maps changed since the view was built */
+	struct ram_list {
+		struct ram_list *next;
+		struct ram ram;
+		void *area;
+		size_t area_size;
+	} *rams;
+	uint64_t next_id;
+	struct cpu *cpus[MAX_CPUS];
+	unsigned ncpus;
+	void (*code_fn)(void *opaque, struct ram *r, uint64_t off, uint64_t n);
+	void *code_opaque;
+};
+
+/* The span pa (behind the A20 gate) lies in, or NULL: nothing there. Light. */
+const struct span *phys_span(struct phys *p, uint64_t pa);
+
+static inline uint64_t phys_gate(struct phys *p, uint64_t pa)
+{
+	return pa & atomic_load_explicit(&p->a20_mask, memory_order_relaxed);
+}
+
+static inline _Atomic uint8_t *page_flags(struct ram *r, uint64_t off)
+{
+	return &r->page[off / PAGE];
+}
+
+/* Bytes of r were just written: keep the dirty bit; is there code? */
+static inline bool mark_written(struct ram *r, uint64_t off)
+{
+	_Atomic uint8_t *f = page_flags(r, off);
+	uint8_t v = atomic_load_explicit(f, memory_order_relaxed);
+
+	if ((v & (PAGE_LOG | PAGE_DIRTY)) == PAGE_LOG)
+		atomic_fetch_or(f, PAGE_DIRTY);
+	return v & PAGE_CODE;
+}
+
+#endif
+

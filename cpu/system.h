@@ -1,0 +1,60 @@
+/*
+ * Control, debug and model-specific registers, CPUID, and the remaining system
+ * instructions as C functions: one for each instruction, called by the front
+ * ends of tcg/. They check privilege themselves unless said otherwise, raise
+ * as the manual says, and keep c->mode right. Light, except where they go
+ * through cpu_heavy() themselves.
+ */
+#ifndef CPU_SYSTEM_H
+#define CPU_SYSTEM_H
+
+#include "cpu/cpu.h"
+
+uint64_t cpu_read_cr(struct cpu *c, int n);
+void cpu_write_cr(struct cpu *c, int n, uint64_t v);
+uint64_t cpu_read_dr(struct cpu *c, int n);
+void cpu_write_dr(struct cpu *c, int n, uint64_t v);
+void cpu_lmsw(struct cpu *c, uint16_t v);
+void cpu_clts(struct cpu *c);
+
+/* RDMSR/WRMSR of edx:eax as one number; #GP for unknown or reserved. */
+uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr);
+void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v);
+/* The same without privilege check or fault, for debuggers and state. */
+bool msr_get(struct cpu *c, uint32_t msr, uint64_t *v);
+bool msr_set(struct cpu *c, uint32_t msr, uint64_t v);
+
+/* CPUID of eax, ecx into the four registers. */
+void cpu_cpuid(struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);
+
+uint64_t cpu_rdtsc(struct cpu *c);	/* checks CR4.TSD */
+uint64_t cpu_rdpmc(struct cpu *c, uint32_t n);
+uint64_t cpu_xgetbv(struct cpu *c, uint32_t n);
+void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t v);
+void cpu_hlt(struct cpu *c);		/* sets c->halted; the run loop sleeps */
+void cpu_mwait(struct cpu *c);
+void cpu_invlpg(struct cpu *c, uint64_t va);
+void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);
+void cpu_swapgs(struct cpu *c);
+/* IN/OUT with the permission check (IOPL, I/O bitmap). size 1, 2, 4. */
+uint32_t cpu_in(struct cpu *c, uint16_t port, int size);
+void cpu_out(struct cpu *c, uint16_t port, int size, uint32_t v);
+/* PUSHF/POPF images; popf applies the write rules of CPL, IOPL, VM86 (VME). */
+uint32_t cpu_pushf_image(struct cpu *c, int opsize);
+void cpu_popf(struct cpu *c, uint32_t v, int opsize);
+void cpu_cli(struct cpu *c);
+void cpu_sti(struct cpu *c);		/* sets c->shadow if IF was clear */
+/* SGDT/SIDT/LGDT/LIDT with the linear address of the operand. */
+void cpu_store_dt(struct cpu *c, const struct dtr *d, uint64_t va, int opsize);
+void cpu_load_dt(struct cpu *c, struct dtr *d, uint64_t va, int opsize);
+uint16_t cpu_str_sldt_smsw(struct cpu *c, int which);	/* 0 SLDT 1 STR 4 SMSW; UMIP checked */
+/* FXSAVE/FXRSTOR/XSAVE/XRSTOR family on the memory image c->xsave (not live). */
+void cpu_fxsave(struct cpu *c, uint64_t va, bool rexw);
+void cpu_fxrstor(struct cpu *c, uint64_t va, bool rexw);
+void cpu_xsave(struct cpu *c, uint64_t va, uint64_t mask, bool rexw, int kind /* 0 XSAVE 1 OPT 2 C 3 S */);
+void cpu_xrstor(struct cpu *c, uint64_t va, uint64_t mask, bool rexw, bool supervisor);
+/* FNSTENV/FLDENV/FNSAVE/FRSTOR in the format of mode and operand size. Not live. */
+void cpu_fstenv(struct cpu *c, uint64_t va, int opsize, bool all_regs);
+void cpu_fldenv(struct cpu *c, uint64_t va, int opsize, bool all_regs);
+
+#endif

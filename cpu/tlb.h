@@ -1,0 +1,94 @@
+/*
+ * What cpu/mmu.c remembers besides the inline TLB (struct tlb in cpu/cpu.h).
+ * Private to mmu.c and tlb.c.
+ *
+ * Second-level TLB: L2_SETS sets of L2_WAYS translations of 4 KiB pieces, each
+ * tagged with an address-space number ("asid"). Every PCID has a current asid
+ * and global pages have one of their own, so forgetting a whole PCID, or all
+ * of them, means handing out a new number, and nothing needs to be cleared.
+ *
+ * The inline tables hold entries of the current PCID and global ones. `logged`
+ * has the slots that got a non-global entry: a CR3 switch clears just those.
+ */
+#ifndef CPU_TLB_H
+#define CPU_TLB_H
+
+#include "cpu/mmu.h"
+#include "cpu/phys.h"
+
+#define L2_SETS		1024u
+#define L2_WAYS		4u
+#define ASID_BITS	28
+#define NPCID		4096u
+#define PDE_SLOTS	128u
+#define LOG_PAGES	512u
+
+/* Attributes in the low bits of l2_entry.pa: what the walk found. */
+#define TR_W		0x01u	/* writable at all levels */
+#define TR_U		0x02u	/* user at all levels */
+#define TR_NX		0x04u	/* no execute at some level */
+#define TR_D		0x08u	/* the dirty bit is set */
+#define TR_G		0x10u	/* global */
+#define TR_LARGE	0x20u	/* piece of a 2 MiB or 4 MiB page */
+#define TR_HUGE		0x40u	/* piece of a 1 GiB page */
+
+struct l2_entry {
+	uint64_t key;			/* page number | asid << 36; 0: empty */
+	uint64_t pa;			/* page address | TR_* */
+	uint8_t *host;			/* the page, or NULL: not plain memory */
+	_Atomic uint8_t *flags;		/* its PAGE_*, or NULL: writes are not plain */
+	struct ram *ram;		/* of flags */
+};
+
+/* Where the page table for 2 MiB (4 MiB) of linear space stands. */
+struct pde_entry {
+	uint64_t key;			/* va >> 21 | generation << 27 */
+	uint64_t table;
+	uint64_t perm;			/* TR_W, TR_U, TR_NX of the levels above */
+};
+
+struct mmu {
+	/* How the current CR0, CR4, EFER make the walk. */
+	int levels;			/* 0: paging off; 2, 3, 4 */
+	int index_bits;			/* 10 or 9 */
+	int entry_size;			/* 4 or 8 */
+	uint64_t table_mask;		/* address bits of a table entry */
+	uint64_t rsvd[4], rsvd_large[4];	/* by level, 0 = page table */
+	uint32_t large_ok;		/* bit per level: PS may be set */
+	bool pse36;
+
+	uint32_t asid, global_asid;	/* current PCID's; global pages' */
+	uint32_t next_asid;
+	uint32_t epoch;			/* complete flushes; pcid[] entries of older ones are void */
+	uint64_t pde_gen;
+	unsigned victim;
+	struct {
+		uint32_t asid, epoch;
+	} pcid[NPCID];
+
+	/* invlpg of a large page must find its pieces. */
+	uint64_t large_seen[1024 / 64];	/* hash of va >> 22 that may hold large pages */
+	bool huge_seen;
+
+	/* Slots of the inline tables that hold non-global entries. */
+	uint64_t logged[NMMU][TLB_SIZE / 64];
+	uint16_t log[NMMU][TLB_SIZE];
+	uint32_t nlog[NMMU];
+
+	/* Host pages that may stand in a write table, as a hash filter. */
+	uint64_t wfilter[4096 / 64];
+	/* Pages with dirty tracking that do. */
+	_Atomic uint8_t *log_pages[LOG_PAGES];
+	unsigned nlog_pages;
+
+	int nwatch;			/* pages with data breakpoints */
+	uint64_t watch[4];
+
+	struct l2_entry l2[L2_SETS][L2_WAYS] __attribute__((aligned(64)));
+	struct pde_entry pde[PDE_SLOTS];
+};
+
+/* After DR7 or DR0-3 changed: which pages must take the slow path. */
+void mmu_update_watch(struct cpu *c);
+
+#endif

@@ -1,0 +1,17 @@
+/* Reading the guest's time-stamp counter. */
+#include "cpu/tsc.h"
+
+static uint64_t heavy_clock(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	(void)b, (void)x, (void)y;
+	return c->board.now_ns(c->board.opaque);
+}
+
+uint64_t tsc_now(struct cpu *c)
+{
+	if (!c->board.now_ns)
+		return __builtin_ia32_rdtsc() + c->tsc_offset;
+	uint64_t ns = cpu_heavy(c, heavy_clock, (uint64_t)c, 0, 0, 0);
+	return (uint64_t)((unsigned __int128)ns * c->tsc_khz / 1000000) + c->tsc_offset;
+}
