@@ -1,0 +1,26 @@
+/*
+ * A picture: what a display adapter shows, in 32-bit pixels (0x00RRGGBB), and
+ * how to write it to a file.
+ */
+#ifndef HW_DISPLAY_SURFACE_H
+#define HW_DISPLAY_SURFACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct surface {
+	int w, h;
+	uint32_t *px;		/* w * h, row by row */
+	size_t cap;		/* pixels allocated */
+};
+
+/* Make it w by h; the content is undefined. False: no memory, or not positive. */
+bool surface_resize(struct surface *s, int w, int h);
+void surface_fini(struct surface *s);
+
+/* A PNG file (true colour); a PPM file if the name ends in ".ppm". */
+bool surface_save(const struct surface *s, const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * VGA with the Bochs display extensions, as PCI card 1234:1111.
+ */
+#ifndef HW_DISPLAY_VGA_H
+#define HW_DISPLAY_VGA_H
+
+#include "hw/display/surface.h"
+#include "hw/pci/pci.h"
+
+struct vga;
+extern const struct dev_type vga_type;
+
+/* Draw what the screen shows now. False: nothing can be shown (bad mode, no memory). */
+bool vga_render(struct vga *v, struct surface *out);
+/* The characters of a text mode, lines ended by newlines; 0 in a graphics mode. */
+size_t vga_text(struct vga *v, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * The VGA's state, shared by its files: vga.c (device, ports), vga_mem.c
+ * (memory window), vga_vbe.c (display extensions), vga_render.c (picture).
+ *
+ * Display memory is one array of 32-bit groups: byte p of group a is plane p at
+ * plane address a. So 256-colour modes are linear, and the same bytes are the
+ * frame buffer behind BAR 0.
+ */
+#ifndef HW_DISPLAY_VGA_PRIV_H
+#define HW_DISPLAY_VGA_PRIV_H
+
+#include "hw/display/vga.h"
+
+enum { SEQ_CLOCK = 1, SEQ_MAP_MASK = 2, SEQ_FONT = 3, SEQ_MODE = 4, NSEQ = 8 };
+#define SEQ_CLOCK_8DOT	0x01u
+#define SEQ_CLOCK_OFF	0x20u
+#define SEQ_MODE_SEQUENTIAL 0x04u	/* clear: odd/even */
+#define SEQ_MODE_CHAIN4	0x08u
+
+enum {
+	GC_SET = 0, GC_ENABLE_SET = 1, GC_COMPARE = 2, GC_ROTATE = 3, GC_READ_PLANE = 4,
+	GC_MODE = 5, GC_MISC = 6, GC_DONT_CARE = 7, GC_BIT_MASK = 8, NGC = 16
+};
+#define GC_MODE_READ1	0x08u
+#define GC_MODE_ODDEVEN	0x10u
+#define GC_MODE_CGA4	0x20u
+#define GC_MODE_256	0x40u
+#define GC_MISC_GRAPHICS 0x01u
+
+enum {
+	CR_HDISP_END = 0x01, CR_OVERFLOW = 0x07, CR_PRESET_ROW = 0x08, CR_MAX_SCAN = 0x09,
+	CR_CURSOR_START = 0x0a, CR_CURSOR_END = 0x0b, CR_START_HI = 0x0c, CR_START_LO = 0x0d,
+	CR_CURSOR_HI = 0x0e, CR_CURSOR_LO = 0x0f, CR_VSYNC_END = 0x11, CR_VDISP_END = 0x12,
+	CR_OFFSET = 0x13, CR_UNDERLINE = 0x14, CR_MODE = 0x17, CR_LINE_COMPARE = 0x18, NCRTC = 32
+};
+#define CR_MODE_BYTE	0x40u
+#define CR_UNDERLINE_DWORD 0x40u
+
+enum { ATTR_MODE = 0x10, ATTR_OVERSCAN = 0x11, ATTR_PLANES = 0x12, ATTR_PAN = 0x13, ATTR_SELECT = 0x14, NATTR = 32 };
+#define ATTR_MODE_LINE	0x04u
+#define ATTR_MODE_BLINK	0x08u
+#define ATTR_MODE_P54S	0x80u
+#define ATTR_SCREEN_ON	0x20u		/* in the index register */
+
+#define MISC_COLOUR	0x01u		/* registers at 3dx, not 3bx */
+#define MISC_RAM	0x02u
+
+enum {
+	VBE_ID, VBE_XRES, VBE_YRES, VBE_BPP, VBE_ENABLE, VBE_BANK, VBE_VIRT_WIDTH,
+	VBE_VIRT_HEIGHT, VBE_X_OFFSET, VBE_Y_OFFSET, VBE_MEMORY, NVBE
+};
+#define VBE_ENABLED	0x01u
+#define VBE_GETCAPS	0x02u
+#define VBE_8BIT_DAC	0x20u
+#define VBE_LFB		0x40u
+#define VBE_NOCLEAR	0x80u
+
+struct vga {
+	struct pci_dev pci;
+	uint32_t vgamem_mb;		/* property: 1..256, a power of two */
+	char *romfile;			/* property: path of the video BIOS, NULL: none */
+
+	struct ram *vram;
+	uint32_t vram_size;
+	struct mmio *window;
+	struct port_range *ports[4];
+
+	uint8_t misc, feature;
+	uint8_t seq_index, gc_index, crtc_index, attr_index;
+	bool attr_flip;			/* next write to 3c0 is data */
+	uint8_t seq[NSEQ], gc[NGC], crtc[NCRTC], attr[NATTR];
+	uint8_t dac_mask, dac_read, dac_write, dac_phase, dac_state;
+	uint8_t dac_latch[3];
+	uint8_t palette[768];
+	uint32_t latch;			/* four planes */
+	uint16_t vbe_index, vbe[NVBE];
+};
+
+static inline bool vga_vbe_on(const struct vga *v)
+{
+	return v->vbe[VBE_ENABLE] & VBE_ENABLED;
+}
+
+extern const struct mmio_ops vga_window_ops;
+
+/* Dispi registers by index. */
+uint16_t vga_vbe_read(const struct vga *v, unsigned index);
+void vga_vbe_write(struct vga *v, unsigned index, uint16_t value);
+void vga_vbe_reset(struct vga *v);
+extern const struct port_ops vga_vbe_port_ops;
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ * The picture a VGA shows: text, planar, CGA-style and 256-colour modes from the
+ * CRT controller's registers, or the mode of the display extensions.
+ *
+ * The memory address counter (MA) starts at the start address, goes up by one
+ * per character clock and by twice the offset register per row; how it becomes
+ * a plane address depends on byte, word or doubleword mode.
+ *
+ * Not modelled: pixel panning and preset row scan, the blinking phase (what
+ * blinks is shown), underlining in monochrome modes, interlace, overscan.
+ * Source: IBM PS/2 hardware interface technical reference; FreeVGA, "CRTC
+ * registers", "Attribute controller registers", "VGA text mode operation".
+ */
+#include <string.h>
+
+#include "hw/display/vga_priv.h"
+
+/* ---- colours ---- */
+
+static uint32_t dac_colour(const struct vga *v, uint8_t i)
+{
+	const uint8_t *c = v->palette + 3 * (i & v->dac_mask);
+	if (vga_vbe_on(v) && v->vbe[VBE_ENABLE] & VBE_8BIT_DAC)
+		return (uint32_t)c[0] << 16 | (uint32_t)c[1] << 8 | c[2];
+	uint32_t r = 0;
+	for (int k = 0; k < 3; k++)
+		r = r << 8 | (uint32_t)((c[k] & 0x3f) << 2 | (c[k] & 0x3f) >> 4);
+	return r;
+}
+
+/* A four-bit attribute colour through the palette registers. */
+static uint32_t attr_colour(const struct vga *v, unsigned i)
+{
+	uint8_t p = v->attr[i & v->attr[ATTR_PLANES] & 0x0f], sel = v->attr[ATTR_SELECT];
+	if (v->attr[ATTR_MODE] & ATTR_MODE_P54S)
+		p = (uint8_t)((p & 0x0f) | (sel & 0x0f) << 4);
+	else
+		p = (uint8_t)((p & 0x3f) | (sel & 0x0c) << 4);
+	return dac_colour(v, p);
+}
+
+/* ---- geometry ---- */
+
+struct geometry {
+	int columns;			/* character clocks in a line */
+	int lines;			/* scan lines shown */
+	int scans;			/* scan lines of a row */
+	int line_compare;
+	uint32_t start, pitch;		/* in MA units */
+	bool doubled;			/* every scan line twice */
+};
+
+static struct geometry geometry(const struct vga *v)
+{
+	const uint8_t *c = v->crtc;
+	uint8_t o = c[CR_OVERFLOW];
+	struct geometry g = {
+		.columns = c[CR_HDISP_END] + 1,
+		.lines = (c[CR_VDISP_END] | (o & 0x02) << 7 | (o & 0x40) << 3) + 1,
+		.scans = (c[CR_MAX_SCAN] & 0x1f) + 1,
+		.line_compare = c[CR_LINE_COMPARE] | (o & 0x10) << 4 | (c[CR_MAX_SCAN] & 0x40) << 3,
+		.start = (uint32_t)c[CR_START_HI] << 8 | c[CR_START_LO],
+		.pitch = 2u * c[CR_OFFSET],
+		.doubled = c[CR_MAX_SCAN] & 0x80,
+	};
+	return g;
+}
+
+static uint32_t plane_address(const struct vga *v, uint32_t ma)
+{
+	if (v->crtc[CR_UNDERLINE] & CR_UNDERLINE_DWORD)
+		return ma << 2;
+	if (!(v->crtc[CR_MODE] & CR_MODE_BYTE))
+		return ma << 1;
+	return ma;
+}
+
+static uint32_t group_at(const struct vga *v, uint32_t a)
+{
+	a &= v->vram_size / 4 - 1;
+	return ld32(v->vram->host + 4 * (size_t)a);
+}
+
+/* ---- text ---- */
+
+static unsigned font_base(unsigned select)
+{
+	static const uint16_t base[8] = { 0, 0x4000, 0x8000, 0xc000, 0x2000, 0x6000, 0xa000, 0xe000 };
+	return base[select & 7];
+}
+
+/* The font offsets for attribute bit 3 clear and set. */
+static void font_bases(const struct vga *v, unsigned out[2])
+{
+	uint8_t s = v->seq[SEQ_FONT];
+	out[0] = font_base((s & 3u) | (s >> 2 & 4u));
+	out[1] = font_base((s >> 2 & 3u) | (s >> 3 & 4u));
+}
+
+static void draw_glyph(const struct vga *v, uint32_t *to, size_t stride, int w, int h, unsigned font,
+		       unsigned ch, uint32_t fg, uint32_t bg)
+{
+	bool line9 = v->attr[ATTR_MODE] & ATTR_MODE_LINE && (ch & 0xe0) == 0xc0;
+	for (int y = 0; y < h; y++, to += stride) {
+		unsigned bits9 = (group_at(v, font + ch * 32 + (unsigned)y) >> 16 & 0xff) << 1;
+		if (line9)
+			bits9 |= bits9 >> 1 & 1;
+		for (int x = 0; x < w; x++)
+			to[x] = bits9 >> (8 - x) & 1 ? fg : bg;
+	}
+}
+
+static void draw_cursor(const struct vga *v, uint32_t *to, size_t stride, int w, int h, uint32_t fg)
+{
+	int first = v->crtc[CR_CURSOR_START] & 0x1f, last = v->crtc[CR_CURSOR_END] & 0x1f;
+	for (int y = first; y <= last && y < h; y++)
+		for (int x = 0; x < w; x++)
+			to[(size_t)y * stride + (size_t)x] = fg;
+}
+
+static void text_row(const struct vga *v, struct surface *s, const struct geometry *g, int row, int w)
+{
+	uint32_t ma = g->start + (uint32_t)row * g->pitch;
+	uint32_t cursor = (uint32_t)v->crtc[CR_CURSOR_HI] << 8 | v->crtc[CR_CURSOR_LO];
+	bool cursor_on = !(v->crtc[CR_CURSOR_START] & 0x20), blink = v->attr[ATTR_MODE] & ATTR_MODE_BLINK;
+	size_t stride = (size_t)s->w;
+	uint32_t *to = s->px + (size_t)(row * g->scans) * stride;
+	unsigned font[2];
+
+	font_bases(v, font);
+	for (int col = 0; col < g->columns; col++, ma++, to += w) {
+		uint32_t cell = group_at(v, plane_address(v, ma));
+		unsigned ch = cell & 0xff, at = cell >> 8 & 0xff;
+		uint32_t fg = attr_colour(v, font[0] == font[1] ? at & 0x0f : at & 0x07);
+		uint32_t bg = attr_colour(v, blink ? at >> 4 & 7 : at >> 4);
+		fg = font[0] == font[1] ? fg : attr_colour(v, at & 0x0f);
+		draw_glyph(v, to, stride, w, g->scans, font[at >> 3 & 1], ch, fg, bg);
+		if (cursor_on && ma == cursor)
+			draw_cursor(v, to, stride, w, g->scans, fg);
+	}
+}
+
+static bool render_text(const struct vga *v, struct surface *s)
+{
+	struct geometry g = geometry(v);
+	int w = v->seq[SEQ_CLOCK] & SEQ_CLOCK_8DOT ? 8 : 9, rows = g.lines / g.scans;
+	if (!rows || !surface_resize(s, g.columns * w, rows * g.scans))
+		return false;
+	for (int row = 0; row < rows; row++)
+		text_row(v, s, &g, row, w);
+	return true;
+}
+
+static bool is_text(const struct vga *v)
+{
+	return !vga_vbe_on(v) && !(v->gc[GC_MISC] & GC_MISC_GRAPHICS);
+}
+
+size_t vga_text(struct vga *v, char *buf, size_t n)
+{
+	struct geometry g = geometry(v);
+	size_t k = 0;
+	if (!is_text(v) || !n)
+		return 0;
+	for (int row = 0; row < g.lines / g.scans; row++) {
+		uint32_t ma = g.start + (uint32_t)row * g.pitch;
+		for (int col = 0; col < g.columns && k + 2 < n; col++, ma++) {
+			unsigned ch = group_at(v, plane_address(v, ma)) & 0xff;
+			buf[k++] = (char)(ch >= 0x20 && ch < 0x7f ? ch : ' ');
+		}
+		while (k && buf[k - 1] == ' ')
+			k--;
+		if (k + 1 < n)
+			buf[k++] = '\n';
+	}
+	buf[k] = 0;
+	return k;
+}
+
+/* ---- graphics ---- */
+
+/* CRTC mode bits 0 and 1 clear: address bits 13 and 14 come from the row scan counter. */
+static uint32_t scan_bits(const struct vga *v, uint32_t a, int scan)
+{
+	if (!(v->crtc[CR_MODE] & 1))
+		a = (a & ~0x2000u) | (scan & 1 ? 0x2000u : 0);
+	if (!(v->crtc[CR_MODE] & 2))
+		a = (a & ~0x4000u) | (scan & 2 ? 0x4000u : 0);
+	return a;
+}
+
+/* Eight pixels, four planes: bit 7 first. */
+static void planar_pixels(uint32_t *to, uint32_t g, const uint32_t colour[16])
+{
+	for (int b = 7; b >= 0; b--) {
+		unsigned i = (g >> b & 1) | (g >> (8 + b) & 1) << 1
+			| (g >> (16 + b) & 1) << 2 | (g >> (24 + b) & 1) << 3;
+		*to++ = colour[i];
+	}
+}
+
+/* CGA four colours: two bits a pixel, even bytes in planes 0 and 2, odd in 1 and 3. */
+static void cga_pixels(uint32_t *to, uint32_t g, const uint32_t colour[16])
+{
+	for (int plane = 0; plane < 2; plane++)
+		for (int b = 6; b >= 0; b -= 2) {
+			unsigned lo = g >> (8 * plane + b) & 3, hi = g >> (16 + 8 * plane + b) & 3;
+			*to++ = colour[lo | hi << 2];
+		}
+}
+
+static void graphics_line(const struct vga *v, uint32_t *to, const struct geometry *g, uint32_t ma,
+			  int scan, const uint32_t colour[16])
+{
+	uint8_t mode = v->gc[GC_MODE];
+	for (int col = 0; col < g->columns; col++, ma++) {
+		if (mode & GC_MODE_256) {
+			uint32_t px = group_at(v, ma);
+			for (int i = 0; i < 4; i++)
+				*to++ = dac_colour(v, (uint8_t)(px >> 8 * i));
+			continue;
+		}
+		uint32_t cell = group_at(v, scan_bits(v, plane_address(v, ma), scan));
+		if (mode & GC_MODE_CGA4)
+			cga_pixels(to, cell, colour);
+		else
+			planar_pixels(to, cell, colour);
+		to += 8;
+	}
+}
+
+static bool render_graphics(const struct vga *v, struct surface *s)
+{
+	struct geometry g = geometry(v);
+	bool linear = (v->crtc[CR_MODE] & 3) == 3;
+	/* Lines that repeat are shown once; those with their own address are rows of their own. */
+	int repeat = (g.doubled ? 2 : 1) * (linear ? g.scans : 1);
+	int h = g.lines / repeat, split = (g.line_compare + 1) / repeat;
+	int per_column = v->gc[GC_MODE] & GC_MODE_256 ? 4 : 8;
+	uint32_t colour[16];
+
+	if (!surface_resize(s, g.columns * per_column, h))
+		return false;
+	for (unsigned i = 0; i < 16; i++)
+		colour[i] = attr_colour(v, i);
+	for (int y = 0; y < h; y++) {
+		int from = y < split ? y : y - split;
+		int row = linear ? from : from / g.scans, scan = linear ? 0 : from % g.scans;
+		uint32_t ma = (y < split ? g.start : 0) + (uint32_t)row * g.pitch;
+		graphics_line(v, s->px + (size_t)y * (size_t)s->w, &g, ma, scan, colour);
+	}
+	return true;
+}
+
+/* ---- display extensions ---- */
+
+static uint32_t pixel(const struct vga *v, const uint8_t *p)
+{
+	switch (v->vbe[VBE_BPP]) {
+	case 8:
+		return dac_colour(v, *p);
+	case 15: {
+		uint32_t w = ld16(p), r = w >> 10 & 31, g = w >> 5 & 31, b = w & 31;
+		return (r << 3 | r >> 2) << 16 | (g << 3 | g >> 2) << 8 | (b << 3 | b >> 2);
+	}
+	case 16: {
+		uint32_t w = ld16(p), r = w >> 11, g = w >> 5 & 63, b = w & 31;
+		return (r << 3 | r >> 2) << 16 | (g << 2 | g >> 4) << 8 | (b << 3 | b >> 2);
+	}
+	case 24:
+		return (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+	default:
+		return ld32(p) & 0xffffff;
+	}
+}
+
+static bool render_vbe_planar(const struct vga *v, struct surface *s)
+{
+	struct geometry g = {
+		.columns = v->vbe[VBE_XRES] / 8, .pitch = v->vbe[VBE_VIRT_WIDTH] / 8u, .scans = 1,
+		.start = v->vbe[VBE_Y_OFFSET] * (v->vbe[VBE_VIRT_WIDTH] / 8u) + v->vbe[VBE_X_OFFSET] / 8u,
+	};
+	uint32_t colour[16];
+	if (!surface_resize(s, g.columns * 8, v->vbe[VBE_YRES]))
+		return false;
+	for (unsigned i = 0; i < 16; i++)
+		colour[i] = attr_colour(v, i);
+	for (int y = 0; y < s->h; y++) {
+		uint32_t ma = g.start + (uint32_t)y * g.pitch;
+		for (int col = 0; col < g.columns; col++)
+			planar_pixels(s->px + (size_t)y * (size_t)s->w + 8 * (size_t)col,
+				      group_at(v, ma + (uint32_t)col), colour);
+	}
+	return true;
+}
+
+static bool render_vbe(const struct vga *v, struct surface *s)
+{
+	size_t bytes = v->vbe[VBE_BPP] == 15 ? 2 : v->vbe[VBE_BPP] / 8u;
+	size_t pitch = v->vbe[VBE_VIRT_WIDTH] * bytes;
+	if (v->vbe[VBE_BPP] == 4)
+		return render_vbe_planar(v, s);
+	if (!surface_resize(s, v->vbe[VBE_XRES], v->vbe[VBE_YRES]))
+		return false;
+	for (int y = 0; y < s->h; y++) {
+		uint32_t *to = s->px + (size_t)y * (size_t)s->w;
+		size_t at = (size_t)(v->vbe[VBE_Y_OFFSET] + y) * pitch + v->vbe[VBE_X_OFFSET] * bytes;
+		if (at + (size_t)s->w * bytes > v->vram_size) {
+			memset(to, 0, (size_t)s->w * sizeof(*to));
+			continue;
+		}
+		const uint8_t *p = v->vram->host + at;
+		for (int x = 0; x < s->w; x++, p += bytes)
+			to[x] = pixel(v, p);
+	}
+	return true;
+}
+
+static bool render_blank(const struct vga *v, struct surface *s)
+{
+	struct geometry g = geometry(v);
+	if (!surface_resize(s, g.columns < 40 ? 640 : g.columns * 8, g.lines < 100 ? 480 : g.lines))
+		return false;
+	memset(s->px, 0, (size_t)s->w * (size_t)s->h * sizeof(*s->px));
+	return true;
+}
+
+bool vga_render(struct vga *v, struct surface *s)
+{
+	if (vga_vbe_on(v))
+		return render_vbe(v, s);
+	if (!(v->attr_index & ATTR_SCREEN_ON) || v->seq[SEQ_CLOCK] & SEQ_CLOCK_OFF)
+		return render_blank(v, s);
+	return is_text(v) ? render_text(v, s) : render_graphics(v, s);
+}
