@@ -46,6 +46,9 @@ typedef void mon_fn(struct monitor *mon, const struct mon_args *a, FILE *out);
 #undef COMMAND
 #undef INFO
 
+/* Let go of what sendkey pressed. */
+void mon_release_keys(void *opaque);
+
 struct cpu *mon_cpu(struct monitor *mon);
 
 /*

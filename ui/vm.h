@@ -46,6 +46,7 @@ struct vm {
 	const struct accel_ops *ops;
 	struct vcpu *vcpus;
 	int ncpus;
+	const char *name;	/* of the guest, or NULL */
 	bool no_reboot, no_shutdown;
 	enum vm_status status;
 

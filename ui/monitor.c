@@ -1,0 +1,460 @@
+/*
+ * The monitor: a line editor on a byte stream, and finding the command.
+ *
+ * Keys: backspace, Ctrl-A/E/B/F/U/K/W, arrows, Home, End, Ctrl-P/N for the
+ * lines before. A command prints into memory first, so that its output leaves
+ * in one piece.
+ *
+ * Not modelled: completion, commands with answers typed later (passwords).
+ */
+#include "ui/monitor.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/spell.h"
+#include "config.h"
+#include "hw/core/loop.h"
+#include "ui/monitor_priv.h"
+
+#define PROMPT "(rhea) "
+#define CTRL(ch) ((ch) & 0x1f)
+
+struct command {
+	const char *name, *alias, *params;
+	int min;
+	mon_fn *fn;
+	const char *help;
+};
+
+static const struct command commands[] = {
+#define COMMAND(name, alias, params, min, fn, help) { name, alias, params, min, mon_##fn, help },
+#define INFO(name, fn, help)
+#include "ui/commands.def"
+#undef COMMAND
+#undef INFO
+};
+
+static const struct command subjects[] = {
+#define COMMAND(name, alias, params, min, fn, help)
+#define INFO(name, fn, help) { name, NULL, "", 0, mon_info_##fn, help },
+#include "ui/commands.def"
+#undef COMMAND
+#undef INFO
+};
+
+struct cpu *mon_cpu(struct monitor *mon)
+{
+	return mon->vm->vcpus[mon->cpu].cpu;
+}
+
+/* ---- finding and running a command ---- */
+
+/* What `name` (n characters) means; what is near goes to *near. */
+static const struct command *find(const struct command *table, size_t n_table, const char *name,
+				  struct spell *near)
+{
+	spell_init(near, name);
+	for (size_t i = 0; i < n_table; i++) {
+		if (!strcmp(name, table[i].name) || (table[i].alias && !strcmp(name, table[i].alias)))
+			return &table[i];
+		spell_try(near, table[i].name);
+	}
+	return NULL;
+}
+
+static void list(const struct command *table, size_t n, const char *before, FILE *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct command *c = &table[i];
+		int used = fprintf(out, "%s%s%s%s%s%s", before, c->name, c->alias ? "|" : "",
+				   c->alias ? c->alias : "", *c->params == '/' || !*c->params ? "" : " ",
+				   c->params);
+		fprintf(out, "%*s -- %s\n", used < 30 ? 30 - used : 0, "", c->help);
+	}
+}
+
+void mon_help(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct spell near;
+	char hint[80];
+	const struct command *c;
+
+	(void)mon;
+	if (!a->n) {
+		list(commands, ARRAY_LEN(commands), "", out);
+		return;
+	}
+	c = find(commands, ARRAY_LEN(commands), a->word[0], &near);
+	if (!c)
+		fprintf(out, "no command '%s'%s\n", a->word[0], spell_hint(&near, hint, sizeof(hint)));
+	else if (c->fn == mon_info)
+		list(subjects, ARRAY_LEN(subjects), "info ", out);
+	else
+		list(c, 1, "", out);
+}
+
+void mon_info(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct spell near;
+	char hint[80];
+	const struct command *c;
+	struct mon_args rest = *a;
+
+	if (!a->n) {
+		list(subjects, ARRAY_LEN(subjects), "info ", out);
+		return;
+	}
+	c = find(subjects, ARRAY_LEN(subjects), a->word[0], &near);
+	if (!c) {
+		fprintf(out, "no subject '%s'%s\n", a->word[0], spell_hint(&near, hint, sizeof(hint)));
+		return;
+	}
+	rest.n--;
+	memmove(rest.word, rest.word + 1, sizeof(rest.word[0]) * (size_t)rest.n);
+	c->fn(mon, &rest, out);
+}
+
+/* Words separated by blanks, "quoted" ones whole; cuts the text up. */
+static int split(char *p, char **word, int max)
+{
+	int n = 0;
+
+	for (;;) {
+		char *w;
+
+		while (isspace((unsigned char)*p))
+			p++;
+		if (!*p || n == max)
+			return n;
+		word[n++] = w = p;
+		for (bool quoted = false; *p && (quoted || !isspace((unsigned char)*p)); p++) {
+			if (*p == '"')
+				quoted = !quoted;
+			else
+				*w++ = *p;
+		}
+		if (*p)
+			p++;
+		*w = 0;
+	}
+}
+
+/* Take "/fmt" off the command's name, or off what stands behind it ("x /10i $rip"). */
+static const char *take_format(char *name, char **rest)
+{
+	char *slash = strchr(name, '/'), *p = *rest;
+
+	if (slash) {
+		*slash = 0;
+		return slash + 1;
+	}
+	p += strspn(p, " \t");
+	if (*p != '/')
+		return "";
+	*rest = p + strcspn(p, " \t");
+	if (**rest)
+		*(*rest)++ = 0;
+	return p + 1;
+}
+
+void monitor_execute(struct monitor *mon, const char *line, FILE *out)
+{
+	char copy[MON_LINE], words[MON_LINE], *name = copy, *rest;
+	struct mon_args a = { 0 };
+	struct spell near;
+	char hint[80];
+	const struct command *c;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	name += strspn(name, " \t");
+	if (!*name || *name == '#')
+		return;
+	rest = name + strcspn(name, " \t");
+	if (*rest)
+		*rest++ = 0;
+	a.fmt = take_format(name, &rest);
+	a.rest = rest + strspn(rest, " \t");
+	snprintf(words, sizeof(words), "%s", a.rest);
+	a.n = split(words, a.word, MON_ARGS);
+	c = find(commands, ARRAY_LEN(commands), name, &near);
+	if (!c)
+		fprintf(out, "unknown command: '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
+	else if (a.n < c->min)
+		fprintf(out, "%s: expected %s\n", c->name, c->params);
+	else
+		c->fn(mon, &a, out);
+}
+
+/* ---- the terminal's side ---- */
+
+/* Text with LF as CR LF. */
+static void put(struct monitor *mon, const char *s, size_t n)
+{
+	while (n) {
+		const char *lf = memchr(s, '\n', n);
+		size_t part = lf ? (size_t)(lf - s) : n;
+
+		chr_write(mon->chr, s, part);
+		if (lf) {
+			chr_write(mon->chr, "\r\n", 2);
+			part++;
+		}
+		s += part;
+		n -= part;
+	}
+}
+
+static void puts_to(struct monitor *mon, const char *s)
+{
+	put(mon, s, strlen(s));
+}
+
+static void greet(struct monitor *mon)
+{
+	if (!mon->greeted)
+		puts_to(mon, "Rhea " CONFIG_VERSION " monitor - type 'help' for more information\n");
+	mon->greeted = true;
+	puts_to(mon, PROMPT);
+	put(mon, mon->line, (size_t)mon->n);
+}
+
+static void run_line(struct monitor *mon)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return;
+	monitor_execute(mon, mon->line, out);
+	fclose(out);
+	put(mon, text, n);
+	free(text);
+}
+
+/* ---- line editing ---- */
+
+/* Show the line from position `from` on again and put the cursor back to pos. */
+static void redraw(struct monitor *mon, int from)
+{
+	put(mon, mon->line + from, (size_t)(mon->n - from));
+	puts_to(mon, "\033[K");
+	for (int i = mon->n; i > mon->pos; i--)
+		puts_to(mon, "\b");
+}
+
+static void move_to(struct monitor *mon, int pos)
+{
+	while (mon->pos > pos) {
+		puts_to(mon, "\b");
+		mon->pos--;
+	}
+	if (mon->pos < pos) {
+		put(mon, mon->line + mon->pos, (size_t)(pos - mon->pos));
+		mon->pos = pos;
+	}
+}
+
+/* Take out what stands from `from` up to the cursor. */
+static void erase_back(struct monitor *mon, int from)
+{
+	int to = mon->pos;
+
+	if (from < 0)
+		return;
+	move_to(mon, from);
+	memmove(mon->line + from, mon->line + to, (size_t)(mon->n - to));
+	mon->n -= to - from;
+	redraw(mon, from);
+}
+
+static void insert(struct monitor *mon, char ch)
+{
+	if (mon->n >= MON_LINE - 1)
+		return;
+	memmove(mon->line + mon->pos + 1, mon->line + mon->pos, (size_t)(mon->n - mon->pos));
+	mon->line[mon->pos++] = ch;
+	mon->n++;
+	redraw(mon, mon->pos - 1);
+}
+
+static void replace_line(struct monitor *mon, const char *text)
+{
+	move_to(mon, 0);
+	mon->n = mon->pos = (int)strnlen(text, MON_LINE - 1);
+	memcpy(mon->line, text, (size_t)mon->n);
+	redraw(mon, 0);
+}
+
+static void browse(struct monitor *mon, int by)
+{
+	int to = mon->browse + by;
+
+	if (to < 0 || to > mon->n_history)
+		return;
+	mon->browse = to;
+	replace_line(mon, to == mon->n_history ? "" : mon->history[to]);
+}
+
+static void remember(struct monitor *mon)
+{
+	bool repeated = mon->n_history && !strcmp(mon->history[mon->n_history - 1], mon->line);
+
+	if (*mon->line && !repeated) {
+		if (mon->n_history == MON_HISTORY) {
+			free(mon->history[0]);
+			memmove(mon->history, mon->history + 1, sizeof(mon->history[0]) * (MON_HISTORY - 1));
+			mon->n_history--;
+		}
+		mon->history[mon->n_history] = strdup(mon->line);
+		mon->n_history += mon->history[mon->n_history] != NULL;
+	}
+	mon->browse = mon->n_history;
+}
+
+static void enter(struct monitor *mon)
+{
+	puts_to(mon, "\n");
+	mon->line[mon->n] = 0;
+	remember(mon);
+	run_line(mon);
+	mon->n = mon->pos = 0;
+	puts_to(mon, PROMPT);
+}
+
+static int word_start(const struct monitor *mon)
+{
+	int i = mon->pos;
+
+	while (i > 0 && mon->line[i - 1] == ' ')
+		i--;
+	while (i > 0 && mon->line[i - 1] != ' ')
+		i--;
+	return i;
+}
+
+static void control(struct monitor *mon, uint8_t ch)
+{
+	switch (ch) {
+	case '\r': case '\n':	enter(mon); break;
+	case 0x7f: case '\b':	erase_back(mon, mon->pos - 1); break;
+	case CTRL('A'):		move_to(mon, 0); break;
+	case CTRL('E'):		move_to(mon, mon->n); break;
+	case CTRL('B'):		move_to(mon, mon->pos - (mon->pos > 0)); break;
+	case CTRL('F'):		move_to(mon, mon->pos + (mon->pos < mon->n)); break;
+	case CTRL('U'):		erase_back(mon, 0); break;
+	case CTRL('W'):		erase_back(mon, word_start(mon)); break;
+	case CTRL('K'):		mon->n = mon->pos; redraw(mon, mon->pos); break;
+	case CTRL('P'):		browse(mon, -1); break;
+	case CTRL('N'):		browse(mon, 1); break;
+	case CTRL('C'):		puts_to(mon, "\n" PROMPT); mon->n = mon->pos = 0; break;
+	case 0x1b:		mon->escape = 1; break;
+	}
+}
+
+/* The last character of ESC [ n x. */
+static void cursor_key(struct monitor *mon, uint8_t ch)
+{
+	static const struct { char final, arg, as; } keys[] = {
+		{ 'A', 0, CTRL('P') }, { 'B', 0, CTRL('N') }, { 'C', 0, CTRL('F') }, { 'D', 0, CTRL('B') },
+		{ 'H', 0, CTRL('A') }, { 'F', 0, CTRL('E') }, { '~', '1', CTRL('A') }, { '~', '4', CTRL('E') },
+	};
+
+	if (isdigit(ch)) {
+		mon->escape_arg = (char)ch;
+		return;
+	}
+	mon->escape = 0;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (keys[i].final == ch && keys[i].arg == mon->escape_arg)
+			control(mon, (uint8_t)keys[i].as);
+	if (ch == '~' && mon->escape_arg == '3' && mon->pos < mon->n) {	/* delete */
+		move_to(mon, mon->pos + 1);
+		erase_back(mon, mon->pos - 1);
+	}
+}
+
+static void type(struct monitor *mon, uint8_t ch)
+{
+	if (mon->escape == 1) {
+		mon->escape = ch == '[' || ch == 'O' ? 2 : 0;
+		mon->escape_arg = 0;
+	} else if (mon->escape == 2) {
+		cursor_key(mon, ch);
+	} else if (ch >= ' ' && ch != 0x7f) {
+		insert(mon, (char)ch);
+	} else {
+		control(mon, ch);
+	}
+}
+
+/* ---- the stream ---- */
+
+static int room(void *opaque)
+{
+	(void)opaque;
+	return MON_LINE;
+}
+
+static void input(void *opaque, const uint8_t *p, int n)
+{
+	struct monitor *mon = opaque;
+
+	while (n-- > 0)
+		type(mon, *p++);
+}
+
+static void event(void *opaque, enum chr_event ev)
+{
+	struct monitor *mon = opaque;
+
+	if (ev == CHR_OPENED)
+		mon->greeted = false;
+	if (ev == CHR_FOCUS_IN)
+		puts_to(mon, "\n");
+	if (ev == CHR_OPENED || ev == CHR_FOCUS_IN)
+		greet(mon);
+}
+
+static const struct chr_front front = { room, input, event };
+
+struct monitor *monitor_new_silent(struct vm *vm)
+{
+	struct monitor *mon = calloc(1, sizeof(*mon));
+
+	if (!mon)
+		return NULL;
+	mon->vm = vm;
+	timer_init(&mon->release, &vm->m->clock, mon_release_keys, mon);
+	return mon;
+}
+
+struct monitor *monitor_new(struct vm *vm, struct chr *c, struct err *e)
+{
+	struct monitor *mon = monitor_new_silent(vm);
+	bool shared = !strcmp(c->ops->name, "mux");
+
+	if (!mon || !(mon->chr = chr_attach(c, &front, mon))) {
+		err_set(e, "monitor: the stream '%s' is in use", c->id);
+		free(mon);
+		return NULL;
+	}
+	if (mon->chr->open && !shared)
+		greet(mon);
+	chr_accept_input(mon->chr);
+	return mon;
+}
+
+void monitor_free(struct monitor *mon)
+{
+	if (!mon)
+		return;
+	timer_del(&mon->release);
+	if (mon->chr)
+		chr_detach(mon->chr);
+	for (int i = 0; i < mon->n_history; i++)
+		free(mon->history[i]);
+	free(mon);
+}

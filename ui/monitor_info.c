@@ -1,0 +1,179 @@
+/* What `info` shows. vCPUs are held while their registers are read. */
+#include <string.h>
+
+#include "config.h"
+#include "cpu/dump.h"
+#include "cpu/phys.h"
+#include "hw/core/dev.h"
+#include "hw/pci/pci.h"
+#include "ui/keyval.h"
+#include "ui/monitor_priv.h"
+
+void mon_choose_cpu(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	uint64_t n;
+
+	if (parse_num(a->word[0], &n) && n < (uint64_t)mon->vm->ncpus)
+		mon->cpu = (int)n;
+	else
+		fprintf(out, "cpu: expected a number from 0 to %d\n", mon->vm->ncpus - 1);
+}
+
+void mon_info_version(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)mon, (void)a;
+	fprintf(out, "%s\n", CONFIG_VERSION);
+}
+
+void mon_info_status(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	fprintf(out, "VM status: %s\n", vm_status_text(mon->vm->status));
+}
+
+void mon_info_name(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	if (mon->vm->name)
+		fprintf(out, "%s\n", mon->vm->name);
+}
+
+void mon_info_registers(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	bool all = a->n && !strcmp(a->word[0], "-a");
+
+	vm_hold(mon->vm);
+	for (int i = all ? 0 : mon->cpu; i < (all ? mon->vm->ncpus : mon->cpu + 1); i++) {
+		fprintf(out, "\nCPU#%d\n", i);
+		cpu_dump(mon->vm->vcpus[i].cpu, out, true);
+	}
+	vm_release(mon->vm);
+}
+
+void mon_info_cpus(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	vm_hold(mon->vm);
+	for (int i = 0; i < mon->vm->ncpus; i++) {
+		const struct cpu *c = mon->vm->vcpus[i].cpu;
+		fprintf(out, "%c CPU #%d: pc=0x%016llx%s\n", i == mon->cpu ? '*' : ' ', i,
+			(unsigned long long)(c->segs[CS].base + c->rip),
+			c->wait_sipi ? " (waiting to be started)" : c->halted ? " (halted)" : "");
+	}
+	vm_release(mon->vm);
+}
+
+void mon_info_jit(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	vm_hold(mon->vm);
+	fprintf(out, "accelerator: %s\n", mon->vm->ops->name);
+	for (int i = 0; i < mon->vm->ncpus; i++)
+		fprintf(out, "CPU #%d: %llu calls of C helpers\n", i,
+			(unsigned long long)mon->vm->vcpus[i].cpu->n_instr_helpers);
+	vm_release(mon->vm);
+}
+
+/* ---- memory and ports ---- */
+
+static void one_range(void *opaque, const struct phys_range *r)
+{
+	const char *kind = r->rram ? (r->wram ? "ram" : "rom") : r->ops ? "i/o" : "none";
+
+	fprintf(opaque, "  %016llx-%016llx %-4s %s\n", (unsigned long long)r->pa,
+		(unsigned long long)(r->pa + r->size - 1), kind, r->name ? r->name : "");
+}
+
+static void one_port(void *opaque, uint16_t base, unsigned n, const char *name)
+{
+	fprintf(opaque, "  %04x-%04x %s\n", base, base + n - 1, name ? name : "");
+}
+
+void mon_info_mtree(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	fputs("memory:\n", out);
+	phys_each(mon->vm->m->phys, one_range, out);
+	fputs("I/O ports:\n", out);
+	port_each(mon->vm->m, one_port, out);
+}
+
+/* ---- devices ---- */
+
+static void one_bar(const struct pci_bar *b, int n, FILE *out)
+{
+	if (b->kind == PCI_BAR_NONE)
+		return;
+	fprintf(out, "      BAR%d: %s at ", n, b->kind == PCI_BAR_IO ? "I/O" : b->is64 ? "64 bit memory" :
+		"32 bit memory");
+	if (b->on)
+		fprintf(out, "0x%llx [0x%llx].\n", (unsigned long long)b->addr,
+			(unsigned long long)(b->addr + b->size - 1));
+	else
+		fprintf(out, "nowhere (0x%llx bytes).\n", (unsigned long long)b->size);
+}
+
+void mon_info_pci(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct pci_bus *bus = mon->vm->m->pci;
+
+	(void)a;
+	for (int i = 0; bus && i < 256; i++) {
+		const struct pci_dev *p = bus->fn[i];
+
+		if (!p)
+			continue;
+		fprintf(out, "  Bus  0, device %3d, function %d:\n", i >> 3, i & 7);
+		fprintf(out, "    Class %04x: PCI device %04x:%04x (%s)\n", ld16(p->config + PCI_CLASS + 1),
+			ld16(p->config + PCI_VENDOR), ld16(p->config + PCI_DEVICE), p->dev.type->name);
+		if (p->config[PCI_INT_PIN])
+			fprintf(out, "      IRQ %d, pin %c\n", p->config[PCI_INT_LINE],
+				'A' + p->config[PCI_INT_PIN] - 1);
+		for (int n = 0; n < PCI_NBARS; n++)
+			one_bar(&p->bars[n], n, out);
+		fprintf(out, "      id \"%s\"\n", p->dev.id);
+	}
+}
+
+void mon_info_irq(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	static const char *const controllers[] = { "pic", "i8259", "ioapic", "lapic", "apic" };
+
+	(void)a;
+	for (struct dev *d = mon->vm->m->devs; d; d = d->next)
+		for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+			if (strstr(d->type->name, controllers[i])) {
+				fprintf(out, "%s:\n", d->id);
+				dev_dump(d, out);
+				break;
+			}
+}
+
+static void properties(const struct dev *d, const struct prop *p, FILE *out)
+{
+	char text[256];
+
+	for (; p && p->name; p++) {
+		dev_prop_text(d, p, text, sizeof(text));
+		fprintf(out, "    %s = %s\n", p->name, text);
+	}
+}
+
+void mon_info_qtree(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	for (const struct dev *d = mon->vm->m->devs; d; d = d->next) {
+		fprintf(out, "  dev: %s, id \"%s\"\n", d->type->name, d->id);
+		properties(d, d->type->props, out);
+		properties(d, d->type->bus_props, out);
+	}
+}
+
+void mon_info_chardev(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	for (const struct chr *c = mon->vm->m->chrs; c; c = c->next)
+		fprintf(out, "%s: %s%s\n", c->id,
+			c->ops->describe ? c->ops->describe((struct chr *)c) : c->ops->name,
+			c->open ? "" : " (nobody there)");
+}

@@ -1,0 +1,176 @@
+/* Monitor commands that act on the machine as a whole: run control, keys, discs, logging. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/spell.h"
+#include "hw/core/dev.h"
+#include "hw/core/input.h"
+#include "hw/pc/pc.h"
+#include "ui/keyval.h"
+#include "ui/monitor_priv.h"
+
+void mon_quit(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	vm_quit(mon->vm, 0);
+}
+
+void mon_stop(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	if (vm_running(mon->vm))
+		vm_stop(mon->vm, VM_PAUSED);
+}
+
+void mon_cont(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	vm_cont(mon->vm);
+}
+
+void mon_system_reset(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	vm_reset(mon->vm);
+}
+
+void mon_system_powerdown(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	vm_powerdown(mon->vm);
+}
+
+void mon_nmi(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	vm_nmi(mon->vm);
+}
+
+/* ---- sendkey ---- */
+
+static const struct { const char *name; int code; } keys[] = {
+#define KEY(name, code) { name, code },
+#include "ui/keynames.def"
+#undef KEY
+};
+
+static bool key_code(const char *name, int *code, FILE *out)
+{
+	struct spell near;
+	char hint[80];
+	uint64_t v;
+
+	if (!strncmp(name, "0x", 2) && parse_num(name, &v) && v <= 0x1ff) {
+		*code = (int)v;
+		return true;
+	}
+	spell_init(&near, name);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (!strcmp(name, keys[i].name)) {
+			*code = keys[i].code;
+			return true;
+		}
+		spell_try(&near, keys[i].name);
+	}
+	fprintf(out, "no key '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
+	return false;
+}
+
+void mon_release_keys(void *opaque)
+{
+	struct monitor *mon = opaque;
+
+	while (mon->n_keys)
+		input_key(mon->vm->m, mon->keys[--mon->n_keys], false);
+}
+
+void mon_sendkey(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	int codes[ARRAY_LEN(mon->keys)], n = 0;
+	uint64_t ms = 100;
+	char *save = NULL;
+
+	if (a->n > 1 && (!parse_num(a->word[1], &ms) || ms > 60000)) {
+		fputs("sendkey: expected milliseconds up to 60000\n", out);
+		return;
+	}
+	for (char *w = strtok_r(a->word[0], "-", &save); w; w = strtok_r(NULL, "-", &save)) {
+		if (n == (int)ARRAY_LEN(codes)) {
+			fputs("sendkey: too many keys\n", out);
+			return;
+		}
+		if (!key_code(w, &codes[n++], out))
+			return;
+	}
+	mon_release_keys(mon);
+	for (int i = 0; i < n; i++) {
+		input_key(mon->vm->m, codes[i], true);
+		mon->keys[mon->n_keys++] = codes[i];
+	}
+	timer_mod(&mon->release, clock_now(&mon->vm->m->clock) + ms * NS_PER_MS);
+}
+
+/* ---- screen and discs ---- */
+
+void mon_screendump(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct err e;
+
+	if (!pc_screendump(mon->vm->pc, a->word[0], &e))
+		fprintf(out, "screendump: %s\n", e.msg);
+}
+
+/* "ide1-cd0", or the drive's index. */
+static int cd_index(const char *name)
+{
+	unsigned bus, unit;
+	int end = 0;
+	uint64_t v;
+
+	if (sscanf(name, "ide%1u-cd%1u%n", &bus, &unit, &end) == 2 && !name[end] && bus < 2 && unit < 2)
+		return (int)(bus * 2 + unit);
+	return parse_num(name, &v) && v < PC_MAX_DRIVES ? (int)v : -1;
+}
+
+static void change_cd(struct monitor *mon, const char *name, const char *file, FILE *out)
+{
+	int index = cd_index(name);
+	struct err e;
+
+	if (index < 0)
+		fprintf(out, "no drive '%s': expected ide1-cd0 or an index from 0 to %d\n", name,
+			PC_MAX_DRIVES - 1);
+	else if (!pc_change_cd(mon->vm->pc, index, file, &e))
+		fprintf(out, "%s\n", e.msg);
+}
+
+void mon_eject(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	change_cd(mon, a->word[0], NULL, out);
+}
+
+void mon_change(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	change_cd(mon, a->word[0], a->word[1], out);
+}
+
+/* ---- logging ---- */
+
+void mon_log(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct err e;
+
+	(void)mon;
+	if (!log_set_areas(a->word[0], &e))
+		fprintf(out, "log: %s\n", e.msg);
+}
+
+void mon_logfile(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	struct err e;
+
+	(void)mon;
+	if (!log_open(a->word[0], &e))
+		fprintf(out, "logfile: %s\n", e.msg);
+}
