@@ -15,6 +15,12 @@ static void shutdown_count(void *opaque, struct cpu *c)
 	((struct bench *)opaque)->shutdowns++;
 }
 
+static void ferr_count(void *opaque, struct cpu *c)
+{
+	(void)c;
+	((struct bench *)opaque)->ferrs++;
+}
+
 static void smm_count(void *opaque, struct cpu *c, bool in)
 {
 	(void)c;
@@ -61,7 +67,8 @@ void bench_init(struct bench *b)
 	cr_assert(phys_map(b->phys, &r, &e), "%s", e.msg);
 	struct cpu_config cfg = {
 		.model = "max", .phys = b->phys, .tsc_khz = 1000000,
-		.board = { .opaque = b, .shutdown = shutdown_count, .smm = smm_count, .intack = intack },
+		.board = { .opaque = b,
+			.shutdown = shutdown_count, .ferr = ferr_count, .smm = smm_count, .intack = intack },
 	};
 	b->c = cpu_new(&cfg, &e);
 	cr_assert(b->c, "%s", e.msg);

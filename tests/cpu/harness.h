@@ -28,7 +28,7 @@ struct bench {
 	struct ram *ram;
 	struct cpu *c;
 	jmp_buf env;
-	int shutdowns, smm;		/* calls of the board */
+	int shutdowns, smm, ferrs;	/* calls of the board */
 	int intr;			/* vector to acknowledge, or -1 */
 };
 
