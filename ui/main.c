@@ -1,5 +1,283 @@
-/* The program. */
-int main(void)
+/*
+ * The program: from a command line to a running machine and back.
+ *
+ * Order: options, streams, board, vCPUs, monitors, threads; then the event loop
+ * until somebody quits it; then everything in reverse. With -daemonize the part
+ * up to the running machine happens in the child while the parent waits, so that
+ * its exit status tells whether the machine came up.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "hw/core/chr.h"
+#include "hw/core/dev.h"
+#include "hw/core/loop.h"
+#include "hw/pc/pc.h"
+#include "hw/pc/types.h"
+#include "tcg/run.h"
+#include "ui/daemon.h"
+#include "ui/monitor.h"
+#include "ui/options.h"
+#include "ui/vm.h"
+
+struct app {
+	struct options o;
+	struct machine *m;
+	struct loop *loop;
+	struct pc *pc;
+	struct cpu *cpus[PC_MAX_CPUS];
+	struct vm vm;
+	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];
+	int nmonitors;
+};
+
+/* ---- lists ---- */
+
+static bool list_devices(const char *about, struct err *e)
 {
-	return 0;
+	struct machine *m = machine_new(dev_types, NULL, e);
+
+	if (!m)
+		return false;
+	dev_help(m, about, stdout);
+	machine_free(m);
+	return true;
+}
+
+static void list_cpus(void)
+{
+	int column = 0;
+
+	puts("Models:");
+	for (unsigned i = 0; i < n_cpu_models; i++)
+		printf("  %-16s %s\n", cpu_models[i].name, cpu_models[i].brand);
+	puts("\nFeatures, to be added by ,+NAME or taken away by ,-NAME:");
+	for (unsigned i = 0; cpuid_feature_name(i); i++) {
+		const char *name = cpuid_feature_name(i);
+		if (column + (int)strlen(name) > 75) {
+			putchar('\n');
+			column = 0;
+		}
+		column += printf("%s%s", column ? " " : "  ", name);
+	}
+	putchar('\n');
+}
+
+static bool give_help(const struct options *o, struct err *e)
+{
+	if (o->help == OPT_HELP_CPU)
+		list_cpus();
+	else
+		return list_devices(o->help_about, e);
+	return true;
+}
+
+/* ---- streams ---- */
+
+/* "none": no stream at all, and no port in front of it. */
+static bool open_stream(struct app *a, const char *option, const char *id, const char *spec,
+			struct chr **out, struct err *e)
+{
+	*out = NULL;
+	if (!spec || !strcmp(spec, "none"))
+		return true;
+	*out = chr_find_or_new(a->m, id, spec, e);
+	return *out || err_prefix(e, "%s %s", option, spec);
+}
+
+static bool open_streams(struct app *a, struct err *e)
+{
+	struct options *o = &a->o;
+	char id[20];
+
+	for (int i = 0; i < o->nchardevs; i++)
+		if (!chr_new(a->m, o->chardevs[i].id, o->chardevs[i].spec, e))
+			return err_prefix(e, "-chardev %s", o->chardevs[i].spec);
+	for (int i = 0; i < o->nserials; i++) {
+		snprintf(id, sizeof(id), "serial%d", i);
+		if (!open_stream(a, "-serial", id, o->serials[i], &o->pc.serials[i], e))
+			return false;
+	}
+	return open_stream(a, "-parallel", "parallel0", o->parallel, &o->pc.parallel, e) &&
+	       open_stream(a, "-debugcon", "debugcon", o->debugcon, &o->pc.debugcon, e);
+}
+
+static bool add_monitor(struct app *a, struct chr *c, struct err *e)
+{
+	struct monitor *mon = monitor_new(&a->vm, c, e);
+
+	if (mon)
+		a->monitors[a->nmonitors++] = mon;
+	return mon;
+}
+
+static bool open_monitors(struct app *a, struct err *e)
+{
+	struct options *o = &a->o;
+	struct chr *c;
+	char id[20];
+
+	for (int i = 0; i < o->nserials; i++)
+		if (!strncmp(o->serials[i], "mon:", 4) && !add_monitor(a, o->pc.serials[i], e))
+			return false;
+	for (int i = 0; i < o->nmonitors; i++) {
+		snprintf(id, sizeof(id), "monitor%d", i);
+		if (!open_stream(a, "-monitor", id, o->monitors[i], &c, e) || (c && !add_monitor(a, c, e)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the machine ---- */
+
+static void on_signal(void *opaque, int signo)
+{
+	struct app *a = opaque;
+
+	(void)signo;
+	vm_quit(&a->vm, 0);
+}
+
+static bool take_signals(struct app *a, struct err *e)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		if (!loop_signal(a->loop, signals[i], on_signal, a, e))
+			return false;
+	return true;
+}
+
+static const struct accel_ops *choose_accel(const struct options *o, struct err *e)
+{
+	for (int i = 0; i < o->naccels; i++) {
+		if (o->accels[i].kind == OPT_ACCEL_TCG)
+			return o->accels[i].interp ? &tcg_interp_accel : &tcg_accel;
+		if (i + 1 < o->naccels)
+			warn("-accel kvm is not there yet; trying the next");
+	}
+	err_set(e, "-accel kvm is not there yet; add -accel tcg to fall back to");
+	return NULL;
+}
+
+static bool make_cpus(struct app *a, struct err *e)
+{
+	struct cpu_config cfg = {
+		.model = a->o.cpu, .phys = pc_phys(a->pc), .board = pc_cpu_board(a->pc),
+		.ncpus = (unsigned)a->o.pc.ncpus,
+	};
+
+	for (int i = 0; i < a->o.pc.ncpus; i++) {
+		cfg.index = i;
+		cfg.apic_id = (uint32_t)i;
+		a->cpus[i] = cpu_new(&cfg, e);
+		if (!a->cpus[i])
+			return err_prefix(e, "-cpu %s", a->o.cpu);
+	}
+	pc_set_cpus(a->pc, a->cpus, a->o.pc.ncpus);
+	return true;
+}
+
+static bool make_board(struct app *a, struct err *e)
+{
+	struct options *o = &a->o;
+
+	for (int i = 0; i < o->nglobals; i++)
+		if (!machine_add_global(a->m, o->globals[i], e))
+			return err_prefix(e, "-global %s", o->globals[i]);
+	if (!clock_set_wall(&a->m->clock, o->rtc_base, e))
+		return err_prefix(e, "-rtc");
+	if (!open_streams(a, e))
+		return false;
+	a->pc = pc_new(&o->pc, a->m, e);
+	if (!a->pc || !make_cpus(a, e))
+		return false;
+	a->vm = (struct vm){
+		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name,
+		.no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
+	};
+	return a->vm.ops && vm_init(&a->vm, a->cpus, o->pc.ncpus, e) && open_monitors(a, e);
+}
+
+static bool make_machine(struct app *a, struct err *e)
+{
+	bool ok;
+
+	if (a->o.log_file && !log_open(a->o.log_file, e))
+		return false;
+	a->m = machine_new(dev_types, NULL, e);
+	a->loop = a->m ? loop_new(a->m, e) : NULL;
+	if (!a->loop || !take_signals(a, e))
+		return false;
+	machine_lock(a->m);
+	ok = make_board(a, e);
+	machine_unlock(a->m);
+	return ok && vm_launch(&a->vm, e);
+}
+
+static void start(struct app *a)
+{
+	machine_lock(a->m);
+	vm_reset(&a->vm);
+	if (!a->o.stopped)
+		vm_cont(&a->vm);
+	machine_unlock(a->m);
+}
+
+static void unmake_machine(struct app *a)
+{
+	vm_fini(&a->vm);
+	if (!a->m)
+		return;
+	machine_lock(a->m);
+	while (a->nmonitors)
+		monitor_free(a->monitors[--a->nmonitors]);
+	if (a->pc)
+		pc_free(a->pc);
+	for (int i = 0; i < PC_MAX_CPUS; i++)
+		cpu_free(a->cpus[i]);
+	chr_free_all(a->m);
+	machine_unlock(a->m);
+	loop_free(a->loop);
+	machine_free(a->m);
+}
+
+static int run(struct app *a, struct err *e)
+{
+	int status = 1;
+
+	if (make_machine(a, e) && daemon_ready(&a->o, e)) {
+		start(a);
+		status = loop_run(a->loop);
+	} else {
+		if (a->m)
+			chr_flush_all(a->m);
+		err_report(e);
+	}
+	unmake_machine(a);
+	daemon_end(&a->o);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct app app;
+	struct err e = { "" };
+
+	switch (options_parse(&app.o, argc, argv, stdout, &e)) {
+	case OPT_DONE:
+		return 0;
+	case OPT_BAD:
+		err_report(&e);
+		return 1;
+	case OPT_GO:
+		break;
+	}
+	if ((app.o.help ? !give_help(&app.o, &e) : !daemon_fork(&app.o, &e))) {
+		err_report(&e);
+		return 1;
+	}
+	return app.o.help ? 0 : run(&app, &e);
 }

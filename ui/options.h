@@ -56,6 +56,7 @@ struct options {
 	bool nographic, nodefaults;
 	bool stopped;			/* -S */
 	bool daemonize, perfmap;
+	int ready_fd;			/* daemon.c: tells the waiting parent */
 	bool snapshot;			/* -snapshot: for every drive */
 	const char *pidfile, *log_areas, *log_file, *log_filter;
 	const char *boot_once;		/* order of the first boot only, or NULL */
