@@ -102,6 +102,11 @@ int use(struct front *f, const struct insn *in, int k, int kind)
 	}
 }
 
+int64_t signed_imm(const struct insn *in, int size)
+{
+	return sext(in->imm, 8 * size);
+}
+
 void emit_ea(struct front *f, const struct insn *in, int d)
 {
 	struct uop *u = emit(f, UOP_lea, 8, d, OP_NONE, OP_NONE);

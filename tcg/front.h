@@ -48,6 +48,8 @@ void emit_probe_at(struct front *f, int kind, int n, int seg, int base, int64_t 
  * that kind. The µop that uses it must be the next one emitted.
  */
 int use(struct front *f, const struct insn *in, int k, int kind);
+/* The instruction's immediate, sign-extended from size bytes. */
+int64_t signed_imm(const struct insn *in, int size);
 /* Effective address of the memory operand into d (size 8, no segment base). */
 void emit_ea(struct front *f, const struct insn *in, int d);
 /* d = base + disp at address size `size`, cut to it: moves a pointer without touching flags. */

@@ -31,7 +31,7 @@ static void binary(struct front *f, const struct insn *in, enum uop_op op)
 		b = use(f, in, 1, PROBE_R);
 	}
 	u = emit(f, op, in->opd[0].size, d, d, b);
-	u->imm = in->imm;
+	u->imm = signed_imm(in, in->opd[0].size);
 	lock(in, u);
 }
 
@@ -49,7 +49,8 @@ static void compare(struct front *f, const struct insn *in, enum uop_op op)
 	int k = in->opd[1].kind == OPD_MEM;
 	int m = use(f, in, k, PROBE_R), other = use(f, in, !k, PROBE_R);
 
-	emit(f, op, in->opd[0].size, OP_NONE, k ? other : m, k ? m : other)->imm = in->imm;
+	emit(f, op, in->opd[0].size, OP_NONE, k ? other : m, k ? m : other)->imm =
+		signed_imm(in, in->opd[0].size);
 }
 
 void front_cmp(struct front *f, const struct insn *in)	{ compare(f, in, UOP_cmp); }

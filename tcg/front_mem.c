@@ -38,7 +38,7 @@ void front_mov(struct front *f, const struct insn *in)
 		d = use(f, in, 0, PROBE_W);
 		a = use(f, in, 1, PROBE_R);
 	}
-	move(f, size, d, a)->imm = in->imm;
+	move(f, size, d, a)->imm = signed_imm(in, size);
 }
 
 void front_movnti(struct front *f, const struct insn *in)
@@ -324,7 +324,17 @@ void front_lds(struct front *f, const struct insn *in)
 	after_selector(f, seg);
 }
 
-/* ---- hints and fences ---- */
+/* Raise the RPL of the destination to that of the source; ZF tells whether it was lower. */
+void front_arpl(struct front *f, const struct insn *in)
+{
+	int a = use(f, in, 0, PROBE_R);
+
+	widen(f, OP_T0, a, 2);
+	emit_call(f, HELPER_arpl, OP_T0, OP_T0, in->opd[1].reg, 0);
+	move(f, 2, use(f, in, 0, PROBE_W), OP_T0);
+}
+
+/* ---- hints, fences, cache lines ---- */
 
 void front_nop(struct front *f, const struct insn *in)
 {
@@ -347,6 +357,21 @@ void front_pause(struct front *f, const struct insn *in)
 void front_fence(struct front *f, const struct insn *in)
 {
 	emit(f, UOP_fence, 0, OP_NONE, OP_NONE, OP_NONE)->imm = INSN_REG(in);
+}
+
+/* Zero the 64 bytes around DS:rAX. */
+void front_clzero(struct front *f, const struct insn *in)
+{
+	int seg = in->seg_override == NO_REG ? DS : in->seg_override;
+
+	emit_add(f, in->adsize, OP_T0, RAX, 0);
+	move(f, 8, OP_T1, OP_IMM)->imm = 6;
+	emit(f, UOP_shrx, 8, OP_T0, OP_T0, OP_T1);
+	emit(f, UOP_shlx, 8, OP_T0, OP_T0, OP_T1);
+	for (int i = 0; i < 64; i += 8) {
+		emit_probe_at(f, PROBE_W, 8, seg, OP_T0, i, in->adsize);
+		move(f, 8, OP_M, OP_IMM);
+	}
 }
 
 void front_clflush(struct front *f, const struct insn *in)

@@ -266,6 +266,15 @@ H(set_shadow)
 
 /* ---- segment registers ---- */
 
+H(arpl)
+{
+	bool lower = (a & 3) < (b & 3);
+
+	UNUSED;
+	c->cc = (c->cc & ~(FL_ZF << 8)) | (lower ? FL_ZF << 8 : 0);
+	return lower ? (a & ~3ull) | (b & 3) : a;
+}
+
 H(seg_load)
 {
 	uint32_t mode = c->mode;

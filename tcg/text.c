@@ -144,7 +144,7 @@ static void put_plain(struct out *o, const struct uop *u)
 		shown |= ops[i] == OP_IMM;
 	}
 	if (has_target(u->op) && !shown && (u->op != UOP_exit && u->op != UOP_jmpind))
-		put(o, "%s", sep), put_number(o, u->imm), shown = true;
+		put(o, u->op == UOP_raise ? "%s%lld" : "%s0x%llx", sep, (long long)u->imm), shown = true;
 	if (has_cond(u->op))
 		put(o, " ?%s", cond_names[u->c & 15]);
 	else if (u->c)
@@ -154,7 +154,7 @@ static void put_plain(struct out *o, const struct uop *u)
 	else if (u->aux)
 		put(o, " aux=%d", u->aux);
 	if (u->imm && !shown)
-		put(o, " imm="), put_number(o, u->imm);
+		put(o, "%simm=", *sep ? " " : ""), put_number(o, u->imm);
 }
 
 static void put_call(struct out *o, const struct uop *u)
@@ -191,6 +191,8 @@ int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n)
 		put_call(&o, u);
 	else
 		put_plain(&o, u);
+	while (o.len > 0 && o.buf[o.len - 1] == ' ')
+		o.buf[--o.len] = 0;
 	if (u->fl || u->flx) {
 		put(&o, " {");
 		put_flags(&o, u->fl);
@@ -198,8 +200,6 @@ int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n)
 			put(&o, ">"), put_flags(&o, u->flx);
 		put(&o, "}");
 	}
-	while (o.len > 0 && o.buf[o.len - 1] == ' ')
-		o.buf[--o.len] = 0;
 	return o.len;
 }
 

@@ -66,7 +66,7 @@ static void operands(const struct check *k)
 		return;
 	}
 	operand(k, u->a, info->a, true);
-	operand(k, u->b, info->b, true);
+	operand(k, u->b, info->b, u->op != UOP_mulx);
 	operand(k, u->d, info->d, false);
 	if (u->d == OP_IMM)
 		broken(k, "immediate destination");
