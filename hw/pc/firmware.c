@@ -1,0 +1,296 @@
+/*
+ * Firmware's view of the board: ROM image, fw_cfg items, CMOS contents.
+ *
+ * Source: what SeaBIOS reads (its docs/Runtime_config.md and the item names it
+ * asks for); PC/AT CMOS map as in Ralf Brown's CMOS.LST.
+ */
+#include "hw/pc/firmware.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/pc/acpi.h"
+#include "hw/pc/boot.h"
+#include "hw/pc/map.h"
+#include "hw/pc/smbios.h"
+#include "hw/timer/rtc.h"
+
+#define MAX_BIOS	(16u << 20)
+#define BIOS_UNIT	0x10000u
+#define PRIO_ROM	1
+
+/* ---- files ---- */
+
+static const char *const system_dirs[] = { "/usr/share/seabios", "/usr/share/qemu", NULL };
+
+static bool try_dirs(const char *const *dirs, const char *name, char *path, size_t n)
+{
+	for (; dirs && *dirs; dirs++) {
+		snprintf(path, n, "%s/%s", *dirs, name);
+		if (!access(path, R_OK))
+			return true;
+	}
+	return false;
+}
+
+bool firmware_find(const struct pc_config *cfg, const char *name, char *path, size_t n, struct err *e)
+{
+	snprintf(path, n, "%s", name);
+	if (strchr(name, '/') || !access(name, R_OK))
+		return !access(path, R_OK) ? true : err_errno(e, "'%s'", name);
+	if (try_dirs(cfg->dirs, name, path, n) || try_dirs(system_dirs, name, path, n))
+		return true;
+	return err_set(e, "firmware '%s' not found (Debian package: seabios; -L adds a folder)", name);
+}
+
+struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct err *e)
+{
+	char path[512];
+	struct boot_file img;
+
+	if (!firmware_find(cfg, cfg->bios ? cfg->bios : "bios-256k.bin", path, sizeof(path), e)
+	    || !boot_read_file(path, &img, e))
+		return NULL;
+	struct ram *rom = NULL;
+	if (!img.n || img.n > MAX_BIOS || img.n % BIOS_UNIT)
+		err_set(e, "'%s' is no firmware image: its size is not a multiple of 64 KiB", path);
+	else
+		rom = phys_ram_new(m->phys, "bios", max_u64(img.n, 2 * BIOS_UNIT), e);
+	if (rom) {
+		memcpy(rom->host + rom->size - img.n, img.p, img.n);
+		struct phys_range r = {
+			.pa = PC_HOLE_END - rom->size, .size = rom->size, .prio = PRIO_ROM,
+			.rram = rom, .nowrite = true, .name = "bios",
+		};
+		if (!phys_map(m->phys, &r, e))
+			rom = NULL;
+	}
+	free(img.p);
+	return rom;
+}
+
+/* ---- boot order ---- */
+
+#define DEFAULT_ORDER	"cad"
+
+static const char *boot_order(const struct pc_config *cfg)
+{
+	return cfg->boot_order && *cfg->boot_order ? cfg->boot_order : DEFAULT_ORDER;
+}
+
+/* Open-Firmware paths, one a line; SeaBIOS tries them in this order. */
+static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
+{
+	struct bytes b = { 0 };
+	char line[96];
+
+	if (cfg->kernel) {
+		int n = snprintf(line, sizeof(line), "/rom@%s\n", BOOT_ROM_FILE);
+		bytes_put(&b, line, (size_t)n);
+	}
+	for (const char *c = boot_order(cfg); *c; c++) {
+		for (int i = 0; i < cfg->ndrives && (*c == 'c' || *c == 'd'); i++) {
+			const struct pc_drive *d = &cfg->drives[i];
+			if (d->cdrom != (*c == 'd') || d->index < 0)
+				continue;
+			int n = snprintf(line, sizeof(line), "/pci@i0cf8/ide@%d,1/drive@%d/disk@%d\n",
+					 PC_SLOT_PIIX, d->index / 2, d->index % 2);
+			bytes_put(&b, line, (size_t)n);
+		}
+	}
+	if (cfg->boot_strict)
+		bytes_put(&b, "HALT\n", 5);
+	if (b.n) {
+		b.p[b.n - 1] = 0;
+		fwcfg_add_file(f, "bootorder", b.p, (uint32_t)b.n);
+	}
+	bytes_fini(&b);
+}
+
+static void add_boot_options(const struct pc_config *cfg, struct fwcfg *f)
+{
+	int32_t wait = cfg->reboot_timeout;
+	uint16_t menu_wait = (uint16_t)cfg->boot_splash_time;
+
+	fwcfg_add16(f, FWCFG_BOOT_MENU, cfg->boot_menu);
+	fwcfg_add16(f, FWCFG_BOOT_DEVICE, (uint8_t)boot_order(cfg)[0]);
+	fwcfg_add_file(f, "etc/boot-fail-wait", &wait, sizeof(wait));
+	if (menu_wait)
+		fwcfg_add_file(f, "etc/boot-menu-wait", &menu_wait, sizeof(menu_wait));
+	add_boot_order(cfg, f);
+}
+
+/* ---- memory and processors ---- */
+
+#define E820_RAM	1
+
+static void put_e820(struct bytes *b, uint64_t addr, uint64_t n, uint32_t type)
+{
+	bytes_put64(b, addr);
+	bytes_put64(b, n);
+	bytes_put32(b, type);
+}
+
+static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
+{
+	struct bytes e820 = { 0 };
+	uint64_t *numa = calloc((size_t)cfg->ncpus + 1, sizeof(*numa));
+
+	put_e820(&e820, 0, low, E820_RAM);
+	if (cfg->ram_size > low)
+		put_e820(&e820, PC_HOLE_END, cfg->ram_size - low, E820_RAM);
+	fwcfg_add_file(f, "etc/e820", e820.p, (uint32_t)e820.n);
+	bytes_fini(&e820);
+
+	fwcfg_add64(f, FWCFG_RAM_SIZE, cfg->ram_size);
+	fwcfg_add16(f, FWCFG_NB_CPUS, (uint16_t)cfg->ncpus);
+	fwcfg_add16(f, FWCFG_MAX_CPUS, (uint16_t)cfg->ncpus);
+	fwcfg_add16(f, FWCFG_NOGRAPHIC, cfg->vga == PC_VGA_NONE);
+	fwcfg_add32(f, FWCFG_MACHINE_ID, 0);
+	fwcfg_add32(f, FWCFG_IRQ0_OVERRIDE, 1);
+	fwcfg_add(f, FWCFG_UUID, cfg->uuid, sizeof(cfg->uuid));
+	if (numa)
+		fwcfg_add(f, FWCFG_NUMA, numa, (uint32_t)(((size_t)cfg->ncpus + 1) * sizeof(*numa)));
+	free(numa);
+}
+
+/* ---- tables ---- */
+
+/* SeaBIOS starts its PCI window at the first of these that RAM leaves free. */
+static uint32_t pci_window(uint64_t low)
+{
+	return low <= 0x80000000 ? 0x80000000 : low <= 0xc0000000 ? 0xc0000000 : (uint32_t)PC_RAM_SPLIT;
+}
+
+static void add_acpi(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
+{
+	/* One bit and a value per sleep state S0..S5: only S0 and S5 can be entered. */
+	static const uint8_t states[6] = { 0x80, 0, 0, 1, 2, 0x80 };
+	struct acpi_config a = {
+		.ncpus = cfg->ncpus, .hpet = !cfg->no_hpet, .parallel = cfg->parallel,
+		.pci_mem_start = pci_window(low),
+	};
+	struct acpi_files files;
+
+	fwcfg_add_file(f, "etc/system-states", states, sizeof(states));
+	if (cfg->no_acpi)
+		return;
+	for (int i = 0; i < 4; i++)
+		a.serial[i] = cfg->serials[i];
+	acpi_build(&a, &files);
+	fwcfg_add_file(f, "etc/acpi/tables", files.tables.p, (uint32_t)files.tables.n);
+	fwcfg_add_file(f, "etc/acpi/rsdp", files.rsdp.p, (uint32_t)files.rsdp.n);
+	fwcfg_add_file(f, "etc/table-loader", files.loader.p, (uint32_t)files.loader.n);
+	acpi_files_fini(&files);
+}
+
+static bool add_smbios(const struct pc_config *cfg, struct fwcfg *f, uint64_t low, struct err *e)
+{
+	struct smbios_config s = {
+		.ram_size = cfg->ram_size, .ram_below_4g = low,
+		.cores = cfg->cores ? cfg->cores : 1, .threads = cfg->threads ? cfg->threads : 1,
+		.sockets = cfg->sockets ? cfg->sockets : cfg->ncpus,
+		.has_uuid = cfg->has_uuid, .options = cfg->smbios, .noptions = cfg->nsmbios,
+	};
+	struct bytes anchor = { 0 }, tables = { 0 };
+
+	memcpy(s.uuid, cfg->uuid, sizeof(s.uuid));
+	bool ok = smbios_build(&s, &anchor, &tables, e);
+	if (ok) {
+		fwcfg_add_file(f, "etc/smbios/smbios-anchor", anchor.p, (uint32_t)anchor.n);
+		fwcfg_add_file(f, "etc/smbios/smbios-tables", tables.p, (uint32_t)tables.n);
+	}
+	bytes_fini(&anchor);
+	bytes_fini(&tables);
+	return ok;
+}
+
+/* ---- the user's own items ---- */
+
+static bool add_user_files(const struct pc_config *cfg, struct fwcfg *f, struct err *e)
+{
+	for (int i = 0; i < cfg->nfwcfg; i++) {
+		struct boot_file file = { 0 };
+		const char *name = cfg->fwcfg[i].name, *text = cfg->fwcfg[i].string;
+		if (strlen(name) > 55)
+			return err_set(e, "-fw_cfg: the name '%s' is too long", name);
+		if (!text && !boot_read_file(cfg->fwcfg[i].file, &file, e))
+			return err_prefix(e, "-fw_cfg");
+		bool ok = fwcfg_add_file(f, name, text ? (const void *)text : file.p,
+					 text ? (uint32_t)strlen(text) : (uint32_t)file.n);
+		free(file.p);
+		if (!ok)
+			return err_set(e, "-fw_cfg: too many files");
+	}
+	return true;
+}
+
+bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t low, struct err *e)
+{
+	struct boot_request boot = { cfg->kernel, cfg->initrd, cfg->append, low };
+
+	add_sizes(cfg, f, low);
+	add_boot_options(cfg, f);
+	add_acpi(cfg, f, low);
+	return add_smbios(cfg, f, low, e) && add_user_files(cfg, f, e)
+		&& (!cfg->kernel || boot_load(f, &boot, e));
+}
+
+/* ---- CMOS ---- */
+
+enum {
+	CMOS_FLOPPY = 0x10, CMOS_EQUIPMENT = 0x14, CMOS_BASE = 0x15, CMOS_EXT = 0x17, CMOS_EXT2 = 0x30,
+	CMOS_ABOVE_16M = 0x34, CMOS_BOOT3 = 0x38, CMOS_BOOT = 0x3d, CMOS_ABOVE_4G = 0x5b, CMOS_CPUS = 0x5f,
+};
+#define EQUIPMENT_FPU	0x02
+#define EQUIPMENT_MOUSE	0x04
+#define BASE_KB		640
+
+static void cmos16(struct dev *rtc, unsigned at, uint64_t v)
+{
+	v = min_u64(v, 0xffff);
+	rtc_cmos_set(rtc, at, (uint8_t)v);
+	rtc_cmos_set(rtc, at + 1, (uint8_t)(v >> 8));
+}
+
+/* Boot devices as nibbles: 1 floppy, 2 disk, 3 CD, 4 network. */
+static unsigned boot_nibble(char c)
+{
+	switch (c) {
+	case 'a': case 'b': return 1;
+	case 'c': return 2;
+	case 'd': return 3;
+	case 'n': return 4;
+	default: return 0;
+	}
+}
+
+static void cmos_boot_order(const struct pc_config *cfg, struct dev *rtc)
+{
+	const char *o = boot_order(cfg);
+	unsigned n[3] = { 0 };
+	for (int i = 0; i < 3 && o[i]; i++)
+		n[i] = boot_nibble(o[i]);
+	rtc_cmos_set(rtc, CMOS_BOOT, (uint8_t)(n[1] << 4 | n[0]));
+	rtc_cmos_set(rtc, CMOS_BOOT3, (uint8_t)(n[2] << 4));
+}
+
+void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t low)
+{
+	uint64_t ext_kb = low > 1 << 20 ? (low >> 10) - 1024 : 0;
+	uint64_t above16 = low > 16 << 20 ? (low >> 16) - 256 : 0;
+	uint64_t above4g = (cfg->ram_size - low) >> 16;
+
+	cmos16(rtc, CMOS_BASE, BASE_KB);
+	cmos16(rtc, CMOS_EXT, ext_kb);
+	cmos16(rtc, CMOS_EXT2, ext_kb);
+	cmos16(rtc, CMOS_ABOVE_16M, above16);
+	for (unsigned i = 0; i < 3; i++)
+		rtc_cmos_set(rtc, CMOS_ABOVE_4G + i, (uint8_t)(above4g >> 8 * i));
+	rtc_cmos_set(rtc, CMOS_CPUS, (uint8_t)(cfg->ncpus - 1));
+	rtc_cmos_set(rtc, CMOS_FLOPPY, 0);
+	rtc_cmos_set(rtc, CMOS_EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_MOUSE);
+	cmos_boot_order(cfg, rtc);
+}

@@ -1,0 +1,25 @@
+/*
+ * What firmware finds on the board: its own ROM, the fw_cfg files, CMOS bytes.
+ */
+#ifndef HW_PC_FIRMWARE_H
+#define HW_PC_FIRMWARE_H
+
+#include "hw/pc/fwcfg.h"
+#include "hw/pc/pc.h"
+
+/*
+ * Look for a firmware file: as it stands if it has a slash, in the -L folders,
+ * then where distributions put it. False names the package that has it.
+ */
+bool firmware_find(const struct pc_config *cfg, const char *name, char *path, size_t n, struct err *e);
+
+/* Load the system firmware and map it below 4 GiB. The memory is phys's. */
+struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct err *e);
+
+/* Fill fw_cfg: sizes, boot order, e820, ACPI, SMBIOS, kernel. */
+bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t ram_below_4g, struct err *e);
+
+/* Fill the CMOS memory of an RTC. */
+void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t ram_below_4g);
+
+#endif
