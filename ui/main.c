@@ -217,6 +217,30 @@ static bool make_machine(struct app *a, struct err *e)
 	return ok && vm_launch(&a->vm, e);
 }
 
+static bool map_for_perf(struct app *a, struct err *e)
+{
+	for (int i = 0; i < a->o.pc.ncpus && a->o.perfmap; i++)
+		if (!tcg_perfmap(a->cpus[i], e))
+			return err_prefix(e, "-perfmap");
+	return true;
+}
+
+/* -d stats */
+static void log_statistics(struct app *a)
+{
+	char text[2048];
+
+	if (!log_on(LOG_STATS))
+		return;
+	machine_lock(a->m);
+	vm_hold(&a->vm);
+	for (int i = 0; i < a->o.pc.ncpus; i++) {
+		tcg_stats_text(a->cpus[i], text, sizeof(text));
+		log_to(LOG_STATS, "CPU %d\n%s", i, text);
+	}
+	machine_unlock(a->m);
+}
+
 static void start(struct app *a)
 {
 	machine_lock(a->m);
@@ -248,9 +272,10 @@ static int run(struct app *a, struct err *e)
 {
 	int status = 1;
 
-	if (make_machine(a, e) && daemon_ready(&a->o, e)) {
+	if (make_machine(a, e) && map_for_perf(a, e) && daemon_ready(&a->o, e)) {
 		start(a);
 		status = loop_run(a->loop);
+		log_statistics(a);
 	} else {
 		if (a->m)
 			chr_flush_all(a->m);

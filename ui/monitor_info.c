@@ -6,6 +6,7 @@
 #include "cpu/phys.h"
 #include "hw/core/dev.h"
 #include "hw/pci/pci.h"
+#include "tcg/run.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
 
@@ -65,12 +66,14 @@ void mon_info_cpus(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 void mon_info_jit(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
+	char text[2048];
+
 	(void)a;
 	vm_hold(mon->vm);
-	fprintf(out, "accelerator: %s\n", mon->vm->ops->name);
-	for (int i = 0; i < mon->vm->ncpus; i++)
-		fprintf(out, "CPU #%d: %llu calls of C helpers\n", i,
-			(unsigned long long)mon->vm->vcpus[i].cpu->n_instr_helpers);
+	for (int i = 0; i < mon->vm->ncpus; i++) {
+		tcg_stats_text(mon->vm->vcpus[i].cpu, text, sizeof(text));
+		fprintf(out, "CPU #%d, %s:\n%s", i, mon->vm->ops->name, text);
+	}
 	vm_release(mon->vm);
 }
 

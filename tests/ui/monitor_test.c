@@ -1,0 +1,127 @@
+/* ui/monitor*.c and ui/expr.c, on a machine without devices and one stopped vCPU. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/core/dev.h"
+#include "ui/monitor.h"
+#include "ui/vm.h"
+
+static const struct dev_type *const no_types[] = { NULL };
+static struct vm vm;
+static struct monitor *mon;
+static char *text;
+
+static const char *run(const char *line)
+{
+	size_t n;
+	FILE *out;
+
+	free(text);
+	text = NULL;
+	out = open_memstream(&text, &n);
+	monitor_execute(mon, line, out);
+	fclose(out);
+	return text;
+}
+
+static void setup(void)
+{
+	struct err e;
+	static struct cpu *cpu;
+
+	cpu = aligned_alloc(4096, align_up(sizeof(*cpu), 4096));
+	memset(cpu, 0, sizeof(*cpu));
+	cpu->regs[RAX] = 0x1122334455667788;
+	cpu->segs[CS].sel = 0xf000;
+	vm.m = machine_new(no_types, NULL, &e);
+	cpu->phys = vm.m->phys;
+	machine_lock(vm.m);
+	cr_assert(vm_init(&vm, &cpu, 1, &e));
+	mon = monitor_new_silent(&vm);
+}
+
+TestSuite(monitor, .init = setup);
+
+Test(monitor, expressions)
+{
+	cr_assert_str_eq(run("print 1 + 2 * 3"), "0x7\n");
+	cr_assert_str_eq(run("p (1+2)*3"), "0x9\n");
+	cr_assert_str_eq(run("p/d -1"), "-1\n");
+	cr_assert_str_eq(run("p/u 0x10 / 3"), "5\n");
+	cr_assert_str_eq(run("p 0xff & 0x0f | 0x30"), "0x3f\n");
+	cr_assert_str_eq(run("p/xb ~0"), "0xff\n");
+}
+
+Test(monitor, registers_by_name)
+{
+	cr_assert_str_eq(run("p $rax"), "0x1122334455667788\n");
+	cr_assert_str_eq(run("p $eax"), "0x55667788\n");
+	cr_assert_str_eq(run("p $ah"), "0x77\n");
+	cr_assert_str_eq(run("p $cs"), "0xf000\n");
+	cr_assert(strstr(run("p $raxx"), "no register"));
+}
+
+Test(monitor, malformed_expressions_say_so)
+{
+	static const char *const bad[] = { "p 1 +", "p (1", "p 1 2", "p 5/0", "p 12ab", "p $", "p *" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		cr_assert(!strstr(run(bad[i]), "0x") && *text, "%s", bad[i]);
+}
+
+Test(monitor, deep_nesting_is_refused)
+{
+	char line[1000] = "p ";
+
+	memset(line + 2, '(', 990);
+	cr_assert(strstr(run(line), "too deep"));
+}
+
+Test(monitor, unknown_command_names_the_nearest)
+{
+	cr_assert(strstr(run("sytem_reset"), "did you mean system_reset"));
+	cr_assert(strstr(run("info registrs"), "did you mean registers"));
+}
+
+Test(monitor, missing_arguments_are_named)
+{
+	cr_assert_str_eq(run("memsave 1"), "memsave: expected address size file\n");
+}
+
+Test(monitor, help_lists_every_command)
+{
+	cr_assert(strstr(run("help"), "system_powerdown"));
+	cr_assert(strstr(run("help info"), "info mtree"));
+	cr_assert(strstr(run("help quit"), "end the program"));
+}
+
+Test(monitor, status)
+{
+	cr_assert_str_eq(run("info status"), "VM status: paused (prelaunch)\n");
+}
+
+Test(monitor, memory_is_shown_and_saved)
+{
+	struct err e;
+	struct ram *r = phys_ram_new(vm.m->phys, "test", 4096, &e);
+	struct phys_range range = { .pa = 0x10000, .size = 4096, .prio = 1, .rram = r, .wram = r, .name = "test" };
+
+	cr_assert(r);
+	cr_assert(phys_map(vm.m->phys, &range, &e));
+	for (int i = 0; i < 16; i++)
+		r->host[i] = (uint8_t)(0x90 + i);
+	cr_assert_str_eq(run("xp/2xw 0x10000"), "0000000000010000: 0x93929190 0x97969594\n");
+	cr_assert_str_eq(run("xp /4xb 65536"), "0000000000010000: 0x90 0x91 0x92 0x93\n");
+	cr_assert(strstr(run("xp/1i 0x10000"), "nop"), "%s", text);
+}
+
+Test(monitor, formats_are_checked)
+{
+	cr_assert(strstr(run("xp/2z 0"), "expected a count"));
+}
+
+Test(monitor, unknown_keys_name_the_nearest)
+{
+	cr_assert(strstr(run("sendkey ctrl-alt-delet"), "did you mean delete"));
+}
