@@ -53,6 +53,8 @@ void phys_free(struct phys *p);
 
 /* Host memory for the guest (zeroed, page-aligned, guard pages around). Freed with p. */
 struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e);
+/* The memory whose addresses [ram.id, ram.id + size) hold `id`, or NULL. Light. */
+struct ram *phys_ram_by_id(struct phys *p, uint64_t id);
 
 /* Map r (copied); a handle for unmap and move, or NULL with err filled. Machine lock. */
 struct phys_map *phys_map(struct phys *p, const struct phys_range *r, struct err *e);

@@ -32,6 +32,14 @@ const struct span *phys_span(struct phys *p, uint64_t pa)
 	return s;
 }
 
+struct ram *phys_ram_by_id(struct phys *p, uint64_t id)
+{
+	for (struct ram_list *l = p->rams; l; l = l->next)
+		if (id - l->ram.id < l->ram.size)
+			return &l->ram;
+	return NULL;
+}
+
 void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out)
 {
 	uint64_t page = phys_gate(p, pa) & ~(PAGE - 1);
