@@ -221,11 +221,6 @@ uint8_t *jcc_rel32(struct code *c, int cc)
 	return c->p - 4;
 }
 
-void fix32(const struct code *c, uint8_t *at, const uint8_t *rx_target)
-{
-	__atomic_store_n((uint32_t *)(void *)at, (uint32_t)(rx_target - (at + 4 + c->rx)), __ATOMIC_RELEASE);
-}
-
 void jmp_to(struct code *c, const uint8_t *rx_target) { fix32(c, jmp_rel32(c), rx_target); }
 void jcc_to(struct code *c, int cc, const uint8_t *rx_target) { fix32(c, jcc_rel32(c, cc), rx_target); }
 

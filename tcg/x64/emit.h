@@ -96,8 +96,11 @@ uint8_t *jcc_short(struct code *c, int cc);
 uint8_t *jmp_short(struct code *c);
 uint8_t *jrcxz_short(struct code *c);
 void land8(struct code *c, uint8_t *at);
-/* Make the rel32 at `at` (writable address) arrive at an executable address / here. */
-void fix32(const struct code *c, uint8_t *at, const uint8_t *rx_target);
+/* Make the rel32 at `at` (writable address) arrive at an executable address / here. Light. */
+static inline void fix32(const struct code *c, uint8_t *at, const uint8_t *rx_target)
+{
+	__atomic_store_n((uint32_t *)(void *)at, (uint32_t)(rx_target - (at + 4 + c->rx)), __ATOMIC_RELEASE);
+}
 static inline void land32(struct code *c, uint8_t *at) { fix32(c, at, here(c)); }
 
 #endif

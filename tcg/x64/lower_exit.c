@@ -40,7 +40,8 @@ static void add_link(struct lower *l, uint8_t *at, uint64_t rip, uint16_t flx)
 		l->failed = true;
 		return;
 	}
-	o->links[o->n_links] = (struct x64_link){ .hot = at, .rip = rip, .flx = l->flags == FLAGS_HOST ? flx : 0 };
+	o->links[o->n_links] = (struct x64_link){ .hot = at, .rip = rip, .live = flx,
+						  .flx = l->flags == FLAGS_HOST ? flx : 0 };
 	k = cold_new(l, cold_exit);
 	k->info = o->n_links++;
 }
@@ -196,20 +197,4 @@ void lower_raise(struct lower *l, const struct uop *u)
 	set_rip(l, insn_rip(l, u));
 	mov_ri(&l->c, H_M, (uint64_t)(u->imm & 0xff) | (u->c ? 0x100 : 0) | (uint64_t)u->aux << 16);
 	call_to(&l->c, l->x->stubs.raise);
-}
-
-void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs)
-{
-	struct code c = { .rx = rx };
-
-	if (!target) {
-		fix32(&c, l->hot, l->cold ? l->save : l->thunk);
-		if (l->cold)
-			fix32(&c, l->cold, l->thunk);
-	} else if (l->cold && needs & l->flx) {
-		fix32(&c, l->cold, target);
-		fix32(&c, l->hot, l->save);
-	} else {
-		fix32(&c, l->hot, target);
-	}
 }

@@ -83,9 +83,15 @@ void lower_vec(struct lower *l, const struct uop *u)
 	if (f.load >= 0)
 		load(&l->c, 8, H_TMP, operand(f.load));
 	side_mark(l, u);
-	if (!in->has_modrm)		/* emms */
-		ins(&l->c, legacy_opcode(in), 4, 0, rm), l->c.p--;
-	else if (in->vex)
+	if (!in->has_modrm) {		/* emms, vzeroall, vzeroupper */
+		if (in->vex) {
+			e8(&l->c, 0xc5);
+			e8(&l->c, (unsigned)(0xf8 | in->vex_l << 2));
+		} else {
+			e8(&l->c, 0x0f);
+		}
+		e8(&l->c, 0x77);
+	} else if (in->vex)
 		encode_vex(l, in, &f, rm);
 	else
 		ins(&l->c, legacy_opcode(in), in->rex & 8 ? 8 : 4, f.reg, rm);

@@ -22,7 +22,8 @@ struct x64_link {
 	const uint8_t *save;	/* where that code runs */
 	const uint8_t *thunk;	/* where an unlinked exit goes */
 	uint64_t rip;
-	uint16_t flx;		/* flags this exit leaves in host registers for the target */
+	uint16_t live;		/* flags the target was taken to need */
+	uint16_t flx;		/* those of them that this exit leaves in host registers */
 };
 
 /* Side table: from this host offset on, code belongs to that instruction. */
@@ -103,7 +104,7 @@ struct x64_params {
 bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
 		 struct x64_block *out);
 
-/* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. */
+/* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. Light. */
 void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs);
 
 #endif

@@ -1,0 +1,163 @@
+/*
+ * Making, emptying and freeing the code cache.
+ *
+ * Code memory is one memory file mapped twice: writable here, executable there
+ * (W^X). All tables are reserved at their largest size and touched as they
+ * fill; when one is full, everything is dropped at once.
+ */
+#include "tcg/cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tcg/perfmap.h"
+
+static void *reserve(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool map_code(struct tcg *t, struct err *e)
+{
+	int fd = memfd_create("rhea-code", MFD_CLOEXEC);
+	uint8_t *w, *x;
+
+	if (fd < 0)
+		return err_errno(e, "code memory");
+	if (ftruncate(fd, CODE_SIZE) < 0) {
+		close(fd);
+		return err_errno(e, "code memory of %u MiB", CODE_SIZE >> 20);
+	}
+	w = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	x = mmap(NULL, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	close(fd);
+	if (w == MAP_FAILED || x == MAP_FAILED)
+		return err_errno(e, "code memory of %u MiB", CODE_SIZE >> 20);
+	t->code_start = w;
+	t->code = (struct code){ .p = w, .end = w + CODE_SIZE, .rx = x - w };
+	return true;
+}
+
+static bool host_has_avx(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx");
+}
+
+static bool host_suffices(struct err *e)
+{
+	__builtin_cpu_init();
+	if (!__builtin_cpu_supports("bmi2"))
+		return err_set(e, "this host has no BMI2 (Haswell, Zen or later is needed); use -accel tcg,interp=on");
+	return true;
+}
+
+struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
+{
+	static const struct x64_callbacks callbacks = {
+		.find = tcg_cb_find, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
+		.slow = tcg_cb_slow, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
+	};
+	struct tcg *t = reserve(sizeof(*t));
+
+	if (!t) {
+		err_set(e, "no memory for the code cache");
+		return NULL;
+	}
+	t->cpu = c;
+	t->interp = interp;
+	pthread_mutex_init(&t->lock, NULL);
+	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs));
+	t->links = reserve(MAX_LINKS * sizeof(*t->links));
+	t->sides = reserve(MAX_SIDE * sizeof(*t->sides));
+	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages));
+	t->ir = malloc(sizeof(*t->ir));
+	t->block = malloc(sizeof(*t->block));
+	if (!t->tbs || !t->links || !t->sides || !t->vpages || !t->ir || !t->block) {
+		err_set(e, "no memory for the code cache");
+		goto fail;
+	}
+	if (!interp) {
+		if (!host_suffices(e) || !map_code(t, e))
+			goto fail;
+		t->x.host_avx = host_has_avx();
+		x64_make_stubs(&t->x, &t->code, &callbacks);
+		t->blocks_start = t->code.p;
+	}
+	return t;
+fail:
+	tcg_free(t);
+	return NULL;
+}
+
+static void unmap(void *p, size_t n)
+{
+	if (p)
+		munmap(p, n);
+}
+
+static void free_irs(struct tcg *t)
+{
+	for (uint32_t i = 1; i <= t->n_tbs; i++) {
+		free(t->tbs[i].ir);
+		t->tbs[i].ir = NULL;
+	}
+}
+
+void tcg_free(struct tcg *t)
+{
+	if (!t)
+		return;
+	if (t->tbs)
+		free_irs(t);
+	for (unsigned i = 0; i < CP_FANOUT; i++)
+		free(t->cpages[i]);
+	if (t->code_start) {
+		munmap(t->code_start + t->code.rx, CODE_SIZE);
+		munmap(t->code_start, CODE_SIZE);
+	}
+	unmap(t->tbs, MAX_TBS * sizeof(*t->tbs));
+	unmap(t->links, MAX_LINKS * sizeof(*t->links));
+	unmap(t->sides, MAX_SIDE * sizeof(*t->sides));
+	unmap(t->vpages, MAX_VPAGES * sizeof(*t->vpages));
+	free(t->ir);
+	free(t->block);
+	perfmap_free(t->perf);
+	pthread_mutex_destroy(&t->lock);
+	munmap(t, sizeof(*t));
+}
+
+static void forget_code_pages(struct tcg *t, struct code_page *cp, uint64_t page)
+{
+	for (unsigned i = 0; i < CP_FANOUT; i++) {
+		if (cp[i].chunks)
+			phys_clear_code(t->cpu->phys, cp[i].r, ((page + i) << 12) - cp[i].r->id);
+		cp[i].chunks = 0;
+		cp[i].tbs = 0;
+	}
+}
+
+void tcg_flush(struct tcg *t)
+{
+	struct x64_env *env = x64_env(t->cpu);
+
+	t->stats.flushes++;
+	for (unsigned i = 0; i < CP_FANOUT; i++)
+		if (t->cpages[i])
+			forget_code_pages(t, t->cpages[i], (uint64_t)i << CP_BITS);
+	free_irs(t);
+	t->n_tbs = t->n_links = t->n_sides = t->n_vpages = 0;
+	memset(t->hash, 0, sizeof(t->hash));
+	memset(t->vhash, 0, sizeof(t->vhash));
+	memset(t->jc_mode, 0, sizeof(t->jc_mode));
+	memset(env->jc_tag, 1, sizeof(env->jc_tag));
+	tcg_itlb_flush(t->cpu);
+	t->code.p = t->blocks_start;
+	t->flush_wanted = false;
+	perfmap_reset(t->perf);
+}

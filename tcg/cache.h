@@ -1,0 +1,205 @@
+/*
+ * The code cache: translated blocks, how they are found, linked, and dropped.
+ *
+ * A block is known by the physical address of its first byte, its RIP, CS base
+ * and mode word. Physical addresses are RAM addresses here (ram->id + offset),
+ * so that they are stable and say which page's bytes matter.
+ *
+ * Ways to a block, fastest first:
+ *   link        one block jumps to the next (link_light.c)
+ *   jump cache  RIP -> code, inline in generated code; one per mode
+ *   find        instruction TLB and hash table, light C (find_light.c)
+ *   translate   (translate.c)
+ *
+ * The instruction TLB says which code page (linear page mapped to RAM page,
+ * seen with user or supervisor rights) each linear page is now, by a number.
+ * Every block starts with a comparison of its page's slot with the number it
+ * was made for; jumps from the same page skip it. So jump caches and links
+ * survive every change of mapping, and only the slots are forgotten.
+ */
+#ifndef TCG_CACHE_H
+#define TCG_CACHE_H
+
+#include <pthread.h>
+
+#include "cpu/phys.h"
+#include "tcg/uop.h"
+#include "tcg/x64/x64.h"
+
+#define NO_TB	0u		/* blocks and links are numbered from 1 */
+#define PAGE_SIZE 4096u
+#define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
+
+struct tb_side {
+	uint32_t host_off;	/* from tb->code */
+	uint16_t off;		/* guest offset of the instruction from tb->rip */
+	bool flags_host;
+};
+
+struct tb {
+	uint64_t rip, cs_base;
+	uint64_t ram;			/* RAM address of the first byte */
+	uint64_t ram2;			/* RAM address of the second page's start, if it has bytes there, or ~0 */
+	uint32_t mode;
+	uint32_t cs_limit;
+	uint16_t len, n_insns;
+	uint16_t needs;			/* flags read before written */
+	int8_t jc;			/* jump cache of its mode, or -1 */
+	bool dead;
+	const uint8_t *code;		/* guarded entry; NULL: interpreted */
+	const uint8_t *entry;
+	uint32_t size;
+	uint32_t page_id[2];
+	uint32_t hash_next;
+	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
+	uint32_t first_link, n_links;	/* its exits */
+	uint32_t in;			/* first link that arrives here */
+	uint32_t side, n_side;
+	struct ir *ir;			/* interpreted blocks: owned copy */
+};
+
+struct link {
+	struct x64_link x;
+	uint32_t from, to;		/* blocks; to NO_TB: not linked */
+	uint32_t next, prev;		/* among the links arriving at `to` */
+};
+
+/* What is known of one RAM page with code. */
+struct code_page {
+	uint64_t chunks;		/* bit per 64 bytes that hold translated bytes */
+	struct ram *r;
+	uint32_t tbs;			/* (tb << 1 | which) list */
+};
+#define CP_BITS		12
+#define CP_FANOUT	(1u << CP_BITS)
+
+/* A linear page seen as code: (linear page, RAM page, rights) <-> number. */
+struct vpage {
+	uint64_t va, ram;
+	uint32_t user;
+	uint32_t next;
+};
+
+struct itlb_entry {
+	uint64_t va, ram;		/* pages; va 1: empty */
+	struct ram *r;
+	const uint8_t *host;
+	uint32_t user;
+};
+
+#define HASH_BITS	16
+#define VPAGE_BITS	12
+#define MAX_TBS		(1u << 19)
+#define MAX_LINKS	(1u << 20)
+#define MAX_SIDE	(1u << 23)
+#define MAX_VPAGES	(1u << 17)
+#define CODE_SIZE	(192u << 20)
+
+struct tcg_stats {
+	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
+	uint64_t flushes, killed, smc_stores, slow_reads, slow_writes, mmio;
+	uint64_t finds, resolves, guards, singles, exits[4];
+};
+
+struct tcg {
+	struct cpu *cpu;
+	bool interp;
+	struct x64 x;
+	struct code code;		/* next free byte */
+	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
+	struct tb *tbs;
+	struct link *links;
+	struct tb_side *sides;
+	struct vpage *vpages;
+	uint32_t n_tbs, n_links, n_sides, n_vpages;
+	uint32_t hash[1u << HASH_BITS];
+	uint32_t vhash[1u << VPAGE_BITS];
+	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
+	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
+	struct itlb_entry itlb[ITLB_SIZE];
+
+	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
+	bool flush_wanted;		/* out of room: flush before the next translation */
+	bool single;			/* the block under way is one instruction; come back behind it */
+	bool single_next;		/* the next block is to be such a one */
+	uint32_t current;		/* interpreter: block under way */
+	bool stop;			/* interpreter: it was overwritten */
+	void *jmp[5];			/* of the run loop, for unwinding */
+
+	/* Code written by devices, waiting for the vCPU. */
+	pthread_mutex_t lock;
+	struct code_write {
+		uint64_t ram, n;
+	} writes[64];
+	unsigned n_writes;		/* more than fit: everything */
+
+	struct ir *ir;			/* scratch */
+	struct x64_block *block;
+	struct tcg_stats stats;
+	struct perfmap *perf;
+};
+
+static inline struct tcg *tcg_of(struct cpu *c)
+{
+	return c->accel;
+}
+
+/* ---- cache.c ---- */
+struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
+void tcg_free(struct tcg *t);
+/* Drop every block. On the vCPU thread, outside of generated code. */
+void tcg_flush(struct tcg *t);
+
+/* ---- translate.c ---- */
+/* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. Not light. */
+struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
+
+/* ---- find_light.c ---- */
+/* The block at c->rip for that mode, or NULL: not translated, or not mapped. */
+struct tb *tcg_find(struct cpu *c, uint32_t mode);
+/* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
+struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
+uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
+void tcg_itlb_flush(struct cpu *c);
+const uint8_t *tcg_cb_find(struct cpu *c);
+const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
+const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
+/* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
+uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
+
+static inline uint32_t tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
+{
+	uint64_t h = (ram ^ rip << 7 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
+
+	return (uint32_t)(h >> (64 - HASH_BITS));
+}
+
+static inline uint32_t jc_slot(uint64_t rip)
+{
+	uint32_t v = (uint32_t)rip;
+
+	return ((v >> JC_BITS | v << (32 - JC_BITS)) ^ v) & (JC_SIZE - 1);
+}
+
+/* ---- link_light.c ---- */
+/* Let link number n jump to block `to` directly. */
+void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
+/* Forget a block: nothing finds or links to it any more. Its code stays until the next flush. */
+void tcg_kill(struct tcg *t, uint32_t tb);
+/* Mark a block's bytes; the block is complete. */
+void tcg_enter_pages(struct tcg *t, uint32_t tb, struct ram *r, struct ram *r2);
+struct code_page *tcg_code_page(struct tcg *t, uint64_t ram);
+
+/* ---- smc_light.c ---- */
+/* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. */
+void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n);
+void tcg_code_written(struct cpu *c, uint64_t pa, int n);
+/* Does block tb contain bytes of [ram, ram + n)? */
+bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
+
+/* ---- slow_light.c: callbacks of the stubs ---- */
+uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
+void tcg_cb_commit(struct cpu *c);
+void tcg_cb_raise(struct cpu *c, uint64_t imm);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * Finding a block: instruction TLB, hash table, and what the stubs of generated
+ * code ask. Light; never raises: what is not here is left to the run loop.
+ */
+#include "cpu/mmu.h"
+#include "tcg/cache.h"
+
+uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
+{
+	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
+	uint32_t i;
+
+	for (i = t->vhash[h]; i; i = t->vpages[i].next) {
+		struct vpage *v = &t->vpages[i];
+
+		if (v->va == va && v->ram == ram && v->user == user)
+			return i;
+	}
+	i = t->n_vpages + 1;
+	if (i == MAX_VPAGES) {		/* no number: 0 matches no guard */
+		t->flush_wanted = true;
+		return 0;
+	}
+	t->n_vpages = i;
+	t->vpages[i].va = va;
+	t->vpages[i].ram = ram;
+	t->vpages[i].user = user;
+	t->vpages[i].next = t->vhash[h];
+	t->vhash[h] = i;
+	return i;
+}
+
+struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
+{
+	struct tcg *t = tcg_of(c);
+	struct itlb_entry *e = &t->itlb[ITLB_SLOT(va)];
+	struct x64_env *env = x64_env(c);
+	uint32_t user = cpu_cpl(c) == 3, pf;
+	uint64_t page = PAGE_OF(va), pa;
+	struct phys_page pp;
+
+	if (e->va == page && e->user == user)
+		return e;
+	if (!mmu_fetch_page(c, page, &pa, &pf))
+		return NULL;
+	phys_lookup(c->phys, PAGE_OF(pa), &pp);
+	if (!pp.ram)
+		return NULL;
+	e->va = page;
+	e->ram = pp.ram->id + pp.ram_off;
+	e->r = pp.ram;
+	e->host = pp.rhost;
+	e->user = user;
+	env->itlb[ITLB_SLOT(va)] = tcg_vpage_id(t, page, e->ram, user);
+	return e;
+}
+
+void tcg_itlb_flush(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+
+	for (unsigned i = 0; i < ITLB_SIZE; i++) {
+		t->itlb[i].va = 1;
+		env->itlb[i] = 0;
+	}
+}
+
+static uint64_t linear_rip(const struct cpu *c, uint64_t rip)
+{
+	uint64_t va = rip + (cpu_is64(c) ? 0 : c->segs[CS].base);
+
+	return cpu_is64(c) ? va : (uint32_t)va;
+}
+
+struct tb *tcg_find(struct cpu *c, uint32_t mode)
+{
+	struct tcg *t = tcg_of(c);
+	uint64_t va = linear_rip(c, c->rip), cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
+	struct itlb_entry *e = tcg_itlb(c, va);
+	uint64_t ram;
+
+	if (!e)
+		return NULL;
+	ram = e->ram + (va & (PAGE_SIZE - 1));
+	for (uint32_t i = t->hash[tcg_hash(ram, c->rip, mode)]; i; i = t->tbs[i].hash_next) {
+		struct tb *tb = &t->tbs[i];
+
+		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
+		    tb->cs_limit != c->segs[CS].limit)
+			continue;
+		if (tb->ram2 != ~0ull) {
+			struct itlb_entry *e2 = tcg_itlb(c, PAGE_OF(va) + PAGE_SIZE);
+
+			if (!e2 || e2->ram != tb->ram2)
+				continue;
+		}
+		return tb;
+	}
+	return NULL;
+}
+
+/* May generated code go on by itself? */
+static bool must_stop(struct cpu *c)
+{
+	return tcg_of(c)->single || c->mode & MODE_TF || c->shadow || c->halted || c->debug ||
+	       c->exc_vector >= 0;
+}
+
+const uint8_t *tcg_cb_find(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+	struct tb *tb;
+
+	t->stats.finds++;
+	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
+		return NULL;
+	tb = tcg_find(c, c->mode);
+	if (!tb)
+		return NULL;
+	if (tb->jc >= 0) {
+		uint32_t s = jc_slot(tb->rip);
+
+		env->jc_tag[tb->jc][s] = tb->rip;
+		env->jc_code[tb->jc][s] = tb->code;
+	}
+	return tb->entry;
+}
+
+const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *tb;
+
+	t->stats.resolves++;
+	c->rip = t->links[n].x.rip;
+	if (must_stop(c))
+		return NULL;
+	tb = tcg_find(c, c->mode);
+	if (!tb)
+		return NULL;
+	tcg_link(t, (uint32_t)n, (uint32_t)(tb - t->tbs));
+	return tb->entry;
+}
+
+/* The slot was forgotten, or the page is another one now. */
+const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
+{
+	struct tcg *t = tcg_of(c);
+
+	t->stats.guards++;
+	c->rip = t->tbs[n].rip;
+	return tcg_cb_find(c);
+}
+
+uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side)
+{
+	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
+	uint32_t lo = 1, hi = t->n_tbs;
+
+	if (!hi || pc < t->tbs[1].code)
+		return NO_TB;
+	while (lo < hi) {		/* the last block that starts at or below pc */
+		uint32_t mid = lo + (hi - lo + 1) / 2;
+
+		if (t->tbs[mid].code <= pc)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	struct tb *tb = &t->tbs[lo];
+	if (pc >= tb->code + tb->size)
+		return NO_TB;
+	uint32_t off = (uint32_t)(pc - tb->code), a = 0, b = tb->n_side - 1;
+
+	while (a < b) {
+		uint32_t mid = a + (b - a + 1) / 2;
+
+		if (t->sides[tb->side + mid].host_off <= off)
+			a = mid;
+		else
+			b = mid - 1;
+	}
+	*side = t->sides[tb->side + a];
+	return lo;
+}

@@ -1,0 +1,154 @@
+/*
+ * Links between blocks, the lists of blocks on a RAM page, and taking a block
+ * out of all of them. Light.
+ */
+#include "cpu/mmu.h"
+#include "tcg/cache.h"
+
+static void unlink_one(struct tcg *t, uint32_t n)
+{
+	struct link *l = &t->links[n];
+
+	if (l->to == NO_TB)
+		return;
+	if (l->prev)
+		t->links[l->prev].next = l->next;
+	else
+		t->tbs[l->to].in = l->next;
+	if (l->next)
+		t->links[l->next].prev = l->prev;
+	l->to = NO_TB;
+	x64_set_link(&l->x, t->code.rx, NULL, 0);
+}
+
+void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
+{
+	struct link *l = &t->links[n];
+	struct tb *from = &t->tbs[l->from], *tb = &t->tbs[to];
+	bool same_page;
+
+	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
+		return;
+	if (tb->needs & ~l->x.live) {	/* the bytes there have changed: translate `from` anew */
+		tcg_kill(t, l->from);
+		return;
+	}
+	same_page = PAGE_OF(tb->rip + tb->cs_base) == PAGE_OF(from->rip + from->cs_base) &&
+		    tb->ram2 == ~0ull;
+	l->to = to;
+	l->prev = 0;
+	l->next = tb->in;
+	if (tb->in)
+		t->links[tb->in].prev = n;
+	tb->in = n;
+	x64_set_link(&l->x, t->code.rx, same_page ? tb->entry : tb->code, tb->needs);
+}
+
+struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)
+{
+	uint64_t n = ram >> 12;
+	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? t->cpages[n >> CP_BITS] : NULL;
+
+	return l2 ? &l2[n & (CP_FANOUT - 1)] : NULL;
+}
+
+/* Bytes of the block on its first or second page: RAM address and count. */
+static uint64_t part(const struct tb *tb, int which, uint64_t *n)
+{
+	uint64_t room = PAGE_SIZE - (tb->ram & (PAGE_SIZE - 1));
+
+	if (which) {
+		*n = tb->len - room;
+		return tb->ram2;
+	}
+	*n = tb->len < room ? tb->len : room;
+	return tb->ram;
+}
+
+bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n)
+{
+	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
+		uint64_t len, a = part(tb, w, &len);
+
+		if (a < ram + n && ram < a + len)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t chunk_mask(uint64_t off, uint64_t n)
+{
+	uint64_t lo = off >> 6, hi = (off + n - 1) >> 6;
+
+	return (~0ull << lo) & (~0ull >> (63 - hi));
+}
+
+void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
+{
+	struct tb *tb = &t->tbs[n];
+
+	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
+		uint64_t len, a = part(tb, w, &len);
+		struct code_page *cp = tcg_code_page(t, a);
+		struct ram *m = w ? r2 : r;
+
+		if (!cp->chunks) {
+			uint64_t off = PAGE_OF(a) - m->id;
+
+			cp->r = m;
+			phys_set_code(t->cpu->phys, m, off);
+			mmu_protect_ram_page(t->cpu, m->host + off);
+		}
+		cp->chunks |= chunk_mask(a & (PAGE_SIZE - 1), len);
+		tb->page_next[w] = cp->tbs;
+		cp->tbs = n << 1 | (uint32_t)w;
+	}
+}
+
+static void leave_page(struct tcg *t, uint32_t n, int w)
+{
+	struct tb *tb = &t->tbs[n];
+	uint64_t len, a = part(tb, w, &len);
+	struct code_page *cp = tcg_code_page(t, a);
+	uint32_t *p = &cp->tbs;
+
+	while (*p != (n << 1 | (uint32_t)w))
+		p = &t->tbs[*p >> 1].page_next[*p & 1];
+	*p = tb->page_next[w];
+}
+
+static void leave_hash(struct tcg *t, uint32_t n)
+{
+	struct tb *tb = &t->tbs[n];
+	uint32_t *p = &t->hash[tcg_hash(tb->ram, tb->rip, tb->mode)];
+
+	while (*p && *p != n)
+		p = &t->tbs[*p].hash_next;
+	if (*p)
+		*p = tb->hash_next;
+}
+
+void tcg_kill(struct tcg *t, uint32_t n)
+{
+	struct tb *tb = &t->tbs[n];
+
+	if (tb->dead)
+		return;
+	tb->dead = true;
+	t->stats.killed++;
+	leave_hash(t, n);
+	leave_page(t, n, 0);
+	if (tb->ram2 != ~0ull)
+		leave_page(t, n, 1);
+	while (tb->in)
+		unlink_one(t, tb->in);
+	for (uint32_t i = 0; i < tb->n_links; i++)
+		unlink_one(t, tb->first_link + i);
+	if (tb->jc >= 0) {
+		struct x64_env *env = x64_env(t->cpu);
+		uint32_t s = jc_slot(tb->rip);
+
+		if (env->jc_code[tb->jc][s] == tb->code)
+			env->jc_tag[tb->jc][s] = 1;	/* no instruction of such a table is found there */
+	}
+}

@@ -1,0 +1,334 @@
+/*
+ * The run loop: find or translate a block, run it, and deal with why it came back.
+ *
+ * Between blocks of generated code control stays in the cache; it comes here
+ * for what has no translation, pending requests, exceptions, single steps and
+ * sleep. Raising an exception (cpu->unwind) lands in the loop again, from
+ * wherever it happens.
+ */
+#include "tcg/run.h"
+
+#include <asm/prctl.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cpu/except.h"
+#include "cpu/mmu.h"
+#include "tcg/cache.h"
+#include "tcg/hostfault.h"
+#include "tcg/interp.h"
+#include "tcg/logs.h"
+#include "tcg/perfmap.h"
+
+/* ---- callbacks of struct cpu ---- */
+
+static void mapping_changed(struct cpu *c, uint64_t va, bool keep_global)
+{
+	(void)keep_global;
+	if (va == ~0ull) {
+		tcg_itlb_flush(c);
+	} else {
+		tcg_of(c)->itlb[ITLB_SLOT(va)].va = 1;
+		x64_env(c)->itlb[ITLB_SLOT(va)] = 0;
+	}
+}
+
+static uint64_t heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+		      uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+{
+	struct tcg *t = tcg_of(c);
+	uint64_t r;
+
+	t->x.stubs.vec_save();
+	r = fn(a, b, x, y);
+	t->x.stubs.vec_load();
+	return r;
+}
+
+static void __attribute__((noreturn)) unwind(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+	struct tb_side side;
+	uint32_t n;
+
+	if (c->vec_live)
+		t->x.stubs.vec_save();
+	if (env->fault_pc) {
+		n = tcg_tb_at(t, env->fault_pc, &side);
+		if (n != NO_TB)
+			c->rip = t->tbs[n].rip + side.off;
+		env->fault_pc = 0;
+	}
+	__builtin_longjmp(t->jmp, 1);
+}
+
+/* A device wrote to memory that holds code. Any thread, machine lock held. */
+static void device_wrote_code(void *opaque, struct ram *r, uint64_t off, uint64_t n)
+{
+	struct cpu *c = opaque;
+	struct tcg *t = tcg_of(c);
+
+	pthread_mutex_lock(&t->lock);
+	if (t->n_writes < ARRAY_LEN(t->writes))
+		t->writes[t->n_writes] = (struct code_write){ r->id + off, n };
+	t->n_writes++;
+	pthread_mutex_unlock(&t->lock);
+	cpu_request(c, REQ_CALL);
+}
+
+static void take_device_writes(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct code_write w[ARRAY_LEN(t->writes)];
+	unsigned n;
+
+	cpu_clear_request(c, REQ_CALL);
+	pthread_mutex_lock(&t->lock);
+	n = t->n_writes;
+	t->n_writes = 0;
+	memcpy(w, t->writes, sizeof(w));
+	pthread_mutex_unlock(&t->lock);
+	if (n > ARRAY_LEN(w)) {
+		tcg_flush(t);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		tcg_smc(t, w[i].ram, w[i].n);
+}
+
+/* ---- one round ---- */
+
+/* The host raised #DE, #MF or #XM inside a block: so does the guest. */
+static void host_fault(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+	struct tb_side side;
+	uint32_t n = tcg_tb_at(t, env->fault_pc, &side);
+
+	env->fault_pc = 0;
+	c->rip = t->tbs[n].rip + side.off;
+	if (side.flags_host)
+		c->cc = cc_from_eflags((uint32_t)env->fault_flags);
+	switch (env->fault_trap) {
+	case EXC_MF:
+		if (!(c->cr0 & CR0_NE) && c->board.ferr) {
+			c->board.ferr(c->board.opaque, c);
+			return;
+		}
+		cpu_raise(c, EXC_MF);
+	case EXC_XM:
+		cpu_raise(c, c->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
+	default:
+		cpu_raise(c, EXC_DE);
+	}
+}
+
+static void run_interpreted(struct cpu *c, struct tb *tb)
+{
+	struct tcg *t = tcg_of(c);
+
+	t->current = (uint32_t)(tb - t->tbs);
+	t->stop = false;
+	interp_run(c, tb->ir, &t->stop);
+	t->current = NO_TB;
+}
+
+static void run_block(struct cpu *c, struct tb *tb)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_exit x;
+
+	log_exec(c, tb);
+	if (t->interp) {
+		run_interpreted(c, tb);
+		return;
+	}
+	x = t->x.stubs.enter(tb->entry);
+	t->stats.exits[x.reason]++;
+	if (x.reason == X64_HOST_FAULT)
+		host_fault(c);
+	else if (x.reason == X64_LINK && !t->single)
+		t->last_exit = (uint32_t)x.data;
+}
+
+/* One instruction, then what hangs on it: shadow, TF, a store into its own block. */
+static void run_single(struct cpu *c, uint32_t mode)
+{
+	struct tcg *t = tcg_of(c);
+	bool shadow = c->shadow, trap = c->eflags & FL_TF;
+	struct tb *tb;
+
+	t->single_next = false;
+	tb = tcg_find(c, mode | MODE_DEBUG);
+	if (!tb)
+		tb = tcg_translate(c, mode | MODE_DEBUG, true);
+	t->stats.singles++;
+	t->single = true;
+	run_block(c, tb);
+	t->single = false;
+	if (shadow)
+		c->shadow = false;
+	if (trap || c->dr6_pending)
+		cpu_single_step_trap(c);
+}
+
+static void run_many(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	uint32_t from = t->last_exit, n;
+	struct tb *tb = tcg_find(c, c->mode);
+
+	t->last_exit = 0;
+	if (!tb) {
+		uint64_t flushes = t->stats.flushes;
+
+		tb = tcg_translate(c, c->mode, false);
+		if (t->stats.flushes != flushes)
+			from = 0;
+	}
+	n = (uint32_t)(tb - t->tbs);
+	if (from && !tb->dead && t->links[from].x.rip == tb->rip && t->tbs[t->links[from].from].mode == tb->mode)
+		tcg_link(t, from, n);
+	run_block(c, tb);
+}
+
+/* True: leave run() with *why. */
+static bool requests(struct cpu *c, enum accel_exit *why)
+{
+	uint32_t r = atomic_load(&c->request);
+
+	if (r & REQ_EXIT) {
+		cpu_clear_request(c, REQ_EXIT);
+		*why = ACCEL_REQUEST;
+		return true;
+	}
+	if (r & REQ_CALL)
+		take_device_writes(c);
+	if (r & ~REQ_CALL && cpu_handle_requests(c))
+		c->halted = false;
+	return false;
+}
+
+static enum accel_exit run(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	enum accel_exit why;
+
+	if (__builtin_setjmp(t->jmp)) {
+		t->single = false;
+		t->current = NO_TB;
+	}
+	for (;;) {
+		if (c->exc_vector >= 0)
+			cpu_deliver_pending(c);
+		if (atomic_load(&c->request) && requests(c, &why))
+			return why;
+		if (c->halted || c->wait_sipi) {
+			if (!cpu_has_work(c))
+				cpu_wait(c);
+			else if (c->halted && !(atomic_load(&c->request) & (REQ_INIT | REQ_SIPI)))
+				c->halted = false;
+			continue;
+		}
+		if (t->single_next || c->shadow || c->debug || c->mode & MODE_TF)
+			run_single(c, c->mode);
+		else
+			run_many(c);
+	}
+}
+
+/* ---- accel_ops ---- */
+
+static bool create(struct cpu *c, bool interp, struct err *e)
+{
+	struct tcg *t = tcg_new(c, interp, e);
+
+	if (!t)
+		return false;
+	c->accel = t;
+	memset(c->accel_mem, 0, sizeof(struct x64_env));
+	memset(x64_env(c)->jc_tag, 1, sizeof(x64_env(c)->jc_tag));
+	x64_env(c)->self = c;
+	tcg_itlb_flush(c);
+	mmu_flush(c, false);
+	c->unwind = unwind;
+	c->code_written = tcg_code_written;
+	c->mapping_changed = mapping_changed;
+	c->heavy = heavy;
+	phys_on_code_write(c->phys, device_wrote_code, c);
+	if (!interp) {
+		hostfault_init(c);
+		if (syscall(SYS_arch_prctl, ARCH_SET_GS, c))
+			return err_errno(e, "setting the gs base");
+	}
+	return true;
+}
+
+static bool create_tcg(struct cpu *c, struct err *e) { return create(c, false, e); }
+static bool create_interp(struct cpu *c, struct err *e) { return create(c, true, e); }
+
+static void destroy(struct cpu *c)
+{
+	phys_on_code_write(c->phys, NULL, NULL);
+	tcg_flush(tcg_of(c));
+	tcg_free(tcg_of(c));
+	c->accel = NULL;
+	c->code_written = NULL;
+	c->mapping_changed = NULL;
+	c->heavy = NULL;
+}
+
+/* Generated code looks at cpu->request by itself. */
+static void kick(struct cpu *c) { (void)c; }
+static void nothing(struct cpu *c) { (void)c; }
+
+const struct accel_ops tcg_accel = {
+	.name = "tcg", .create = create_tcg, .destroy = destroy, .run = run,
+	.kick = kick, .get = nothing, .put = nothing,
+};
+
+const struct accel_ops tcg_interp_accel = {
+	.name = "tcg,interp=on", .create = create_interp, .destroy = destroy, .run = run,
+	.kick = kick, .get = nothing, .put = nothing,
+};
+
+/* ---- what people may ask ---- */
+
+int tcg_stats_text(struct cpu *c, char *buf, int n)
+{
+	struct tcg *t = tcg_of(c);
+	const struct tcg_stats *s = &t->stats;
+	double sec = (double)s->translate_ns / 1e9;
+
+	return snprintf(buf, (size_t)n,
+		"blocks            %u of %u, %llu translated, %llu dropped, %llu flushes\n"
+		"guest code        %llu instructions, %llu bytes\n"
+		"host code         %llu bytes, %.2f for each guest byte\n"
+		"translation       %.3f s, %.2f million guest instructions a second\n"
+		"returned to loop  %llu look-up, %llu unlinked, %llu request, %llu host fault, %llu single\n"
+		"light look-ups    %llu find, %llu link, %llu guard\n"
+		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n",
+		t->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->killed,
+		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
+		(unsigned long long)s->guest_bytes, (unsigned long long)s->host_bytes,
+		s->guest_bytes ? (double)s->host_bytes / (double)s->guest_bytes : 0.0, sec,
+		sec > 0 ? (double)s->guest_insns / sec / 1e6 : 0.0,
+		(unsigned long long)s->exits[X64_LOOKUP], (unsigned long long)s->exits[X64_LINK],
+		(unsigned long long)s->exits[X64_REQUEST], (unsigned long long)s->exits[X64_HOST_FAULT],
+		(unsigned long long)s->singles, (unsigned long long)s->finds, (unsigned long long)s->resolves,
+		(unsigned long long)s->guards, (unsigned long long)s->slow_reads,
+		(unsigned long long)s->slow_writes, (unsigned long long)s->mmio,
+		(unsigned long long)s->smc_stores);
+}
+
+bool tcg_perfmap(struct cpu *c, struct err *e)
+{
+	tcg_of(c)->perf = perfmap_new(e);
+	return tcg_of(c)->perf != NULL;
+}

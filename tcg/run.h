@@ -1,0 +1,15 @@
+/* The software accelerators: translated code, and the µop interpreter. */
+#ifndef TCG_RUN_H
+#define TCG_RUN_H
+
+#include "cpu/accel.h"
+
+extern const struct accel_ops tcg_accel;
+extern const struct accel_ops tcg_interp_accel;
+
+/* Text for `info jit` and -d stats. Returns the length. */
+int tcg_stats_text(struct cpu *c, char *buf, int n);
+/* Write a perf map (/tmp/perf-PID.map) from now on. */
+bool tcg_perfmap(struct cpu *c, struct err *e);
+
+#endif

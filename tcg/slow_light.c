@@ -1,0 +1,140 @@
+/*
+ * What generated code asks C for: accesses that miss the inline probe, and
+ * exceptions. Light.
+ *
+ * env->fault_pc tells the unwinder which instruction is under way.
+ */
+#include "cpu/except.h"
+#include "cpu/mmu.h"
+#include "cpu/seg.h"
+#include "tcg/cache.h"
+
+static void raise_segment(struct cpu *c, int seg)
+{
+	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
+}
+
+/*
+ * A store to a page with code. Blocks made from those bytes go now, before the
+ * store; if the running block is one of them the instruction is started again
+ * alone, so that what follows it is translated from the new bytes.
+ */
+static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
+{
+	struct tcg *t = tcg_of(c);
+	struct phys_page pp;
+	struct tb_side side;
+	uint32_t self;
+	uint64_t ram;
+
+	t->stats.smc_stores++;
+	phys_lookup(c->phys, PAGE_OF(pa), &pp);
+	if (!pp.ram)
+		return;
+	ram = pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1));
+	if (!t->single) {
+		self = tcg_tb_at(t, ret, &side);
+		if (self != NO_TB && tcg_overlaps(&t->tbs[self], ram, (uint64_t)n)) {
+			t->single_next = true;
+			c->exc_vector = -1;
+			c->unwind(c);
+		}
+	}
+	tcg_smc(t, ram, (uint64_t)n);
+}
+
+/* Page crossing or MMIO: the operand goes through cpu->bounce. */
+static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+
+	t->stats.mmio++;
+	if (kind & PROBE_W)
+		mmu_check(c, va, n, (enum mmu_access)kind, idx);
+	if (kind & PROBE_R) {
+		if (n <= 8 && !(n & (n - 1)))
+			st_n(c->bounce, n, mmu_ld(c, va, n, idx));
+		else
+			mmu_ld_buf(c, va, c->bounce, n, idx);
+	}
+	if (kind & PROBE_W) {
+		env->pend = (uint32_t)n;
+		env->pend_va = va;
+		env->pend_idx = idx;
+	}
+	return c->bounce;
+}
+
+/* A store that crosses pages may hit the running block, too. */
+static void check_crossing(struct cpu *c, uint64_t va, int n, enum mmu_idx idx, uint64_t ret)
+{
+	int first = (int)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
+	uint64_t pa;
+	uint32_t pf;
+
+	if (first >= n)
+		return;
+	if (mmu_translate(c, va, MMU_WRITE, idx, &pa, &pf))
+		store_to_code(c, pa, first, ret);
+	if (mmu_translate(c, va + (unsigned)first, MMU_WRITE, idx, &pa, &pf))
+		store_to_code(c, pa, n - first, ret);
+}
+
+uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
+{
+	struct tcg *t = tcg_of(c);
+	struct x64_env *env = x64_env(c);
+	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3, seg = info >> SLOW_SEG & 15;
+	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
+	bool code = false;
+	uint64_t pa;
+	uint8_t *p;
+
+	env->fault_pc = ret;
+	env->pend = 0;
+	if (kind & PROBE_W)
+		t->stats.slow_writes++;
+	else
+		t->stats.slow_reads++;
+	if (info & SLOW_SEGCHECK)
+		va = seg_check(c, seg, va, n, kind);
+	if (cpu_is64(c)) {
+		if (!mmu_canonical(c, va) || !mmu_canonical(c, va + (unsigned)n - 1))
+			raise_segment(c, info & SLOW_NOSEG ? DS : seg);
+	} else {
+		va = (uint32_t)va;
+	}
+	if (info & SLOW_ALIGN)
+		cpu_raise_err(c, info & SLOW_SSE ? EXC_GP : EXC_AC, 0);
+	p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
+	if (!p) {
+		if (kind & PROBE_W)
+			check_crossing(c, va, n, idx, ret);
+		p = bounce(c, va, n, kind, idx);
+	} else if (code) {
+		store_to_code(c, pa, n, ret);
+	}
+	env->fault_pc = 0;
+	return p;
+}
+
+void tcg_cb_commit(struct cpu *c)
+{
+	struct x64_env *env = x64_env(c);
+	int n = (int)env->pend;
+
+	env->pend = 0;
+	if (n <= 8 && !(n & (n - 1)))
+		mmu_st(c, env->pend_va, n, ld_n(c->bounce, n), (enum mmu_idx)env->pend_idx);
+	else
+		mmu_st_buf(c, env->pend_va, c->bounce, n, (enum mmu_idx)env->pend_idx);
+}
+
+/* imm: vector, bit 8 "has an error code", error code from bit 16. */
+void tcg_cb_raise(struct cpu *c, uint64_t imm)
+{
+	if (imm & 0x100)
+		cpu_raise_err(c, (int)(imm & 0xff), (uint32_t)(imm >> 16));
+	cpu_raise(c, (int)(imm & 0xff));
+}

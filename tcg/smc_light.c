@@ -1,0 +1,61 @@
+/*
+ * Guest writes to translated bytes. Every RAM page with code has a bit for each
+ * 64-byte chunk that was translated; a write elsewhere costs that bit test, a
+ * write to such a chunk drops the blocks it overlaps. Light.
+ */
+#include "tcg/cache.h"
+
+static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	uint64_t page = PAGE_OF(ram);
+	struct code_page *cp = tcg_code_page(t, ram);
+	uint64_t lo = (ram - page) >> 6, hi = (ram + n - 1 - page) >> 6;
+	uint64_t chunks = 0;
+	uint32_t i, next;
+
+	if (!cp || !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi))))
+		return;
+	for (i = cp->tbs; i; i = next) {
+		struct tb *tb = &t->tbs[i >> 1];
+
+		next = tb->page_next[i & 1];
+		if (tcg_overlaps(tb, ram, n)) {
+			if (t->current == i >> 1)
+				t->stop = true;
+			tcg_kill(t, i >> 1);
+		}
+	}
+	for (i = cp->tbs; i; i = t->tbs[i >> 1].page_next[i & 1]) {
+		struct tb *tb = &t->tbs[i >> 1];
+		uint64_t a = i & 1 ? tb->ram2 : tb->ram;
+		uint64_t end = i & 1 ? tb->ram2 + tb->len - (PAGE_SIZE - (tb->ram & (PAGE_SIZE - 1))) : tb->ram + tb->len;
+
+		if (end > page + PAGE_SIZE)
+			end = page + PAGE_SIZE;
+		chunks |= (~0ull << ((a - page) >> 6)) & (~0ull >> (63 - ((end - 1 - page) >> 6)));
+	}
+	cp->chunks = chunks;
+	if (!chunks)
+		phys_clear_code(t->cpu->phys, cp->r, page - cp->r->id);
+}
+
+void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	while (n) {
+		uint64_t room = PAGE_SIZE - (ram & (PAGE_SIZE - 1));
+		uint64_t m = n < room ? n : room;
+
+		smc_page(t, ram, m);
+		ram += m;
+		n -= m;
+	}
+}
+
+void tcg_code_written(struct cpu *c, uint64_t pa, int n)
+{
+	struct phys_page pp;
+
+	phys_lookup(c->phys, PAGE_OF(pa), &pp);
+	if (pp.ram)
+		tcg_smc(tcg_of(c), pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1)), (uint64_t)n);
+}

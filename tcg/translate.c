@@ -1,0 +1,295 @@
+/*
+ * From guest bytes at cpu->rip to a block in the cache: fetch, front end,
+ * passes, back end, registration.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu.h"
+#include "tcg/cache.h"
+#include "tcg/front.h"
+#include "tcg/logs.h"
+#include "tcg/pass.h"
+#include "tcg/perfmap.h"
+
+/* Guest code in reach of one block. */
+struct fetch {
+	uint64_t va;			/* linear address of the first byte */
+	struct ram *r, *r2;
+	uint64_t ram, ram2;		/* RAM addresses; ram2 ~0: not needed */
+	const uint8_t *bytes;
+	unsigned n;
+	uint8_t buf[32];
+};
+
+static uint64_t fetch_page(struct cpu *c, uint64_t va, struct phys_page *pp)
+{
+	uint64_t pa;
+	uint32_t pf;
+
+	if (!mmu_fetch_page(c, PAGE_OF(va), &pa, &pf))
+		cpu_raise_pf(c, va, pf);
+	phys_lookup(c->phys, PAGE_OF(pa), pp);
+	return pa;
+}
+
+static void fetch_first(struct cpu *c, struct fetch *f)
+{
+	bool is64 = cpu_is64(c);
+	uint64_t limit = c->segs[CS].limit;
+	struct phys_page pp;
+	unsigned off;
+
+	f->va = is64 ? c->rip : (uint32_t)(c->rip + c->segs[CS].base);
+	if (is64 ? !mmu_canonical(c, c->rip) : c->rip > limit)
+		cpu_raise_err(c, EXC_GP, 0);
+	fetch_page(c, f->va, &pp);
+	off = f->va & (PAGE_SIZE - 1);
+	f->n = PAGE_SIZE - off;
+	if (!is64 && limit - c->rip + 1 < f->n)
+		f->n = (unsigned)(limit - c->rip + 1);
+	f->r = pp.ram;
+	f->ram2 = ~0ull;
+	if (pp.ram) {
+		f->ram = pp.ram->id + pp.ram_off + off;
+		f->bytes = pp.rhost + off;
+	}
+}
+
+/* The first instruction goes on on the next page, or ends at the CS limit. */
+static void fetch_second(struct cpu *c, struct fetch *f)
+{
+	unsigned first = PAGE_SIZE - (f->va & (PAGE_SIZE - 1)), n = 15 - first;
+	uint64_t next = PAGE_OF(f->va) + PAGE_SIZE;
+	struct phys_page pp;
+
+	if (!cpu_is64(c)) {
+		uint64_t room = c->segs[CS].limit - c->rip + 1;
+
+		next = (uint32_t)next;
+		if (room <= first)
+			cpu_raise_err(c, EXC_GP, 0);
+		if (n > room - first)
+			n = (unsigned)(room - first);
+	} else if (!mmu_canonical(c, next)) {
+		cpu_raise_err(c, EXC_GP, 0);
+	}
+	fetch_page(c, next, &pp);
+	memcpy(f->buf, f->bytes, first);
+	f->r2 = pp.ram;
+	if (pp.ram) {
+		f->ram2 = pp.ram->id + pp.ram_off;
+		memcpy(f->buf + first, pp.rhost, n);
+	}
+	f->bytes = f->buf;
+	f->n = first + n;
+}
+
+/* opt_flags asks: what does the code at a direct target read? Only on the same page, whose bytes are guarded. */
+struct peek {
+	const struct insn_env *env;
+	const uint8_t *page;
+	uint64_t page_rip;	/* RIP of the page's first byte */
+	unsigned n;
+};
+
+static uint16_t live_at(void *opaque, uint64_t rip)
+{
+	struct peek *p = opaque;
+	uint64_t off = rip - p->page_rip;
+
+	if (!p->page || off >= p->n)
+		return FL_ARITH;
+	return flags_needed(p->env, p->page + off, (unsigned)(p->n - off));
+}
+
+static uint16_t live_in(const struct ir *ir)
+{
+	const struct uop *u = ir->uops;
+
+	return uop_flags_read(u, ir->insns) | (u->fl & ~uop_flags_written(u, ir->insns)) |
+	       (uop_info[u->op].kind == K_EXIT ? u->flx : 0);
+}
+
+static int jump_cache(struct tcg *t, uint32_t mode, bool single)
+{
+	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
+		return -1;
+	for (int i = 0; i < JC_TABLES; i++) {
+		if (!t->jc_mode[i])
+			t->jc_mode[i] = mode + 1;
+		if (t->jc_mode[i] == mode + 1)
+			return i;
+	}
+	t->flush_wanted = true;		/* a new set of modes: start over */
+	return -1;
+}
+
+static bool room(struct tcg *t)
+{
+	return t->n_tbs + 2 < MAX_TBS && t->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
+	       t->n_sides + X64_MAX_SIDE < MAX_SIDE && !t->flush_wanted &&
+	       (t->interp || t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096));
+}
+
+static bool page_tables(struct tcg *t, uint64_t ram)
+{
+	uint64_t n = ram >> 12 >> CP_BITS;
+
+	if (ram == ~0ull)
+		return true;
+	if (n >= CP_FANOUT)
+		return false;
+	if (!t->cpages[n])
+		t->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+	return t->cpages[n] != NULL;
+}
+
+/* Copy what the back end made into the tables. */
+static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
+{
+	const struct x64_block *b = t->block;
+
+	tb->code = b->guarded;
+	tb->entry = b->entry;
+	tb->size = b->size;
+	tb->first_link = t->n_links + 1;
+	tb->n_links = b->n_links;
+	for (unsigned i = 0; i < b->n_links; i++)
+		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
+	tb->side = t->n_sides;
+	tb->n_side = b->n_side;
+	for (unsigned i = 0; i < b->n_side; i++)
+		t->sides[t->n_sides++] = (struct tb_side){
+			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host };
+	t->code.p = (uint8_t *)align_up((uintptr_t)b->end, 16);
+	t->stats.host_bytes += b->size;
+}
+
+static bool keep_ir(struct tb *tb, const struct ir *ir)
+{
+	tb->code = NULL;
+	tb->ir = malloc(sizeof(*ir));
+	if (!tb->ir)
+		return false;
+	*tb->ir = *ir;
+	return true;
+}
+
+/* Front end and passes; one instruction if the page does not suffice. */
+static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
+{
+	struct tcg *t = tcg_of(c);
+	struct front fr = { .ir = t->ir, .env.mode = mode, .cs_limit = c->segs[CS].limit };
+	unsigned off = f->va & (PAGE_SIZE - 1);
+	struct peek peek = { .env = &fr.env };
+
+	cpuid_insn_features(c, fr.env.feat);
+	t->ir->rip = c->rip;
+	t->ir->cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
+	t->ir->mode = mode;
+	if (f->bytes != f->buf) {
+		peek.page = f->bytes - off;
+		peek.page_rip = c->rip - off;
+		peek.n = off + f->n;
+	}
+	if (front_block(&fr, f->bytes, f->n, max) == FRONT_TRUNCATED) {
+		fetch_second(c, f);
+		peek.page = NULL;
+		if (front_block(&fr, f->bytes, f->n, 1) == FRONT_TRUNCATED)
+			cpu_raise_err(c, EXC_GP, 0);
+	}
+	log_ir(t->ir, f->bytes, LOG_UOP);
+	opt_flags(t->ir, live_at, &peek);
+	opt_dead(t->ir);
+	log_ir(t->ir, f->bytes, LOG_UOP_OPT);
+}
+
+static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
+{
+	uint32_t user = cpu_cpl(c) == 3;
+	uint64_t va = cpu_is64(c) ? tb->rip : (uint32_t)(tb->rip + tb->cs_base);
+	struct x64_params p = { .tb = n, .first_link = t->n_links + 1, .jc_table = tb->jc };
+
+	p.page_id[0] = tb->page_id[0] = tcg_vpage_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
+	if (tb->ram2 != ~0ull)
+		p.page_id[1] = tb->page_id[1] = tcg_vpage_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
+	return x64_compile(&t->x, &t->code, t->ir, &p, t->block);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Code that is not in RAM: fetched by bytes, run once, not kept on any page. */
+static void fetch_mmio(struct cpu *c, struct fetch *f)
+{
+	uint64_t pa;
+	uint32_t pf;
+
+	if (f->n > 15)
+		f->n = 15;
+	if (!mmu_fetch_page(c, PAGE_OF(f->va), &pa, &pf))
+		cpu_raise_pf(c, f->va, pf);
+	for (unsigned i = 0; i < f->n; i++)
+		f->buf[i] = (uint8_t)phys_read(c->phys, PAGE_OF(pa) + (f->va & (PAGE_SIZE - 1)) + i, 1);
+	f->bytes = f->buf;
+}
+
+struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
+{
+	struct tcg *t = tcg_of(c);
+	struct fetch f = { 0 };
+	unsigned max = single ? 1 : IR_MAX_INSNS;
+	uint64_t t0 = now_ns();
+	uint32_t n;
+	struct tb *tb;
+
+	fetch_first(c, &f);
+	if (!f.r) {
+		fetch_mmio(c, &f);
+		single = true;
+		max = 1;
+	}
+	if (!room(t))
+		tcg_flush(t);
+	n = t->n_tbs + 1;
+	tb = &t->tbs[n];
+	for (;; max = t->ir->n_insns / 2) {
+		make_ir(c, &f, mode, max);
+		*tb = (struct tb){
+			.rip = c->rip, .cs_base = t->ir->cs_base, .ram = f.ram, .ram2 = f.ram2, .mode = mode,
+			.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
+			.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
+			.jc = (int8_t)jump_cache(t, mode, single),
+		};
+		if (t->interp ? keep_ir(tb, t->ir) : compile(t, c, tb, n))
+			break;
+	}
+	t->n_tbs = n;
+	if (!t->interp)
+		keep_code(t, tb, n);
+	if (f.r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
+		uint32_t h = tcg_hash(tb->ram, tb->rip, mode);
+
+		tb->hash_next = t->hash[h];
+		t->hash[h] = n;
+		tcg_enter_pages(t, n, f.r, f.r2);
+	} else {
+		tb->dead = true;
+	}
+	t->stats.translations++;
+	t->stats.guest_insns += tb->n_insns;
+	t->stats.guest_bytes += tb->len;
+	t->stats.translate_ns += now_ns() - t0;
+	log_code(t, tb, f.bytes);
+	perfmap_add(t->perf, tb);
+	return tb;
+}
