@@ -15,7 +15,7 @@ void cpu_set_eflags(struct cpu *c, uint32_t v)
 
 	c->cc = cc_from_eflags(v);
 	c->eflags = (v & FL_OTHER) | 2;
-	if ((old ^ c->eflags) & (FL_TF | FL_VM | FL_AC | FL_IOPL))
+	if ((old ^ c->eflags) & (FL_TF | FL_VM | FL_AC | FL_IOPL | FL_DF))
 		cpu_update_mode(c);
 }
 
@@ -72,7 +72,7 @@ static uint32_t control_bits(const struct cpu *c)
 	       (c->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
 	       (c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 ? MODE_OSXSAVE : 0) |
 	       (c->efer & EFER_LMA ? MODE_LMA : 0) | (c->eflags & FL_TF ? MODE_TF : 0) |
-	       (c->shadow ? MODE_SHADOW : 0) | (c->debug || c->dr[7] & 0xff ? MODE_DEBUG : 0);
+	       (c->eflags & FL_DF ? MODE_DF : 0) | (c->debug || c->dr[7] & 0xff ? MODE_DEBUG : 0);
 }
 
 void cpu_update_mode(struct cpu *c)

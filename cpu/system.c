@@ -451,8 +451,6 @@ void cpu_sti(struct cpu *c)
 		return;
 	c->eflags |= FL_IF;
 	c->shadow = true;
-	atomic_fetch_or(&c->request, REQ_SHADOW);
-	cpu_update_mode(c);
 }
 
 /* ---- descriptor-table registers, machine status ---- */

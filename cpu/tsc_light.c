@@ -13,5 +13,5 @@ uint64_t tsc_now(struct cpu *c)
 	if (!c->board.now_ns)
 		return __builtin_ia32_rdtsc() + c->tsc_offset;
 	uint64_t ns = cpu_heavy(c, heavy_clock, (uint64_t)c, 0, 0, 0);
-	return (uint64_t)((unsigned __int128)ns * c->tsc_khz / 1000000) + c->tsc_offset;
+	return ns / 1000000 * c->tsc_khz + ns % 1000000 * c->tsc_khz / 1000000 + c->tsc_offset;
 }
