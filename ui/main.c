@@ -183,13 +183,17 @@ static bool make_cpus(struct app *a, struct err *e)
 static bool make_board(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
+	bool ok;
 
 	for (int i = 0; i < o->nglobals; i++)
 		if (!machine_add_global(a->m, o->globals[i], e))
 			return err_prefix(e, "-global %s", o->globals[i]);
 	if (!clock_set_wall(&a->m->clock, o->rtc_base, e))
 		return err_prefix(e, "-rtc");
-	if (!open_streams(a, e))
+	machine_lock(a->m);
+	ok = open_streams(a, e);
+	machine_unlock(a->m);
+	if (!ok)
 		return false;
 	a->pc = pc_new(&o->pc, a->m, e);
 	if (!a->pc || !make_cpus(a, e))
@@ -198,23 +202,21 @@ static bool make_board(struct app *a, struct err *e)
 		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name,
 		.no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
 	};
-	return a->vm.ops && vm_init(&a->vm, a->cpus, o->pc.ncpus, e) && open_monitors(a, e);
+	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
+		return false;
+	machine_lock(a->m);
+	ok = open_monitors(a, e);
+	machine_unlock(a->m);
+	return ok;
 }
 
 static bool make_machine(struct app *a, struct err *e)
 {
-	bool ok;
-
 	if (a->o.log_file && !log_open(a->o.log_file, e))
 		return false;
 	a->m = machine_new(dev_types, NULL, e);
 	a->loop = a->m ? loop_new(a->m, e) : NULL;
-	if (!a->loop || !take_signals(a, e))
-		return false;
-	machine_lock(a->m);
-	ok = make_board(a, e);
-	machine_unlock(a->m);
-	return ok && vm_launch(&a->vm, e);
+	return a->loop && take_signals(a, e) && make_board(a, e) && vm_launch(&a->vm, e);
 }
 
 static bool map_for_perf(struct app *a, struct err *e)
@@ -258,10 +260,11 @@ static void unmake_machine(struct app *a)
 	machine_lock(a->m);
 	while (a->nmonitors)
 		monitor_free(a->monitors[--a->nmonitors]);
-	if (a->pc)
-		pc_free(a->pc);
+	machine_unlock(a->m);
+	pc_free(a->pc);
 	for (int i = 0; i < PC_MAX_CPUS; i++)
 		cpu_free(a->cpus[i]);
+	machine_lock(a->m);
 	chr_free_all(a->m);
 	machine_unlock(a->m);
 	loop_free(a->loop);
