@@ -163,6 +163,8 @@ void lower_bswap(struct lower *l, const struct uop *u)
 	e8(C(l), (unsigned)((u->size == 8 ? 0x48 : 0x40) | r >> 3));
 	e8(C(l), 0x0f);
 	e8(C(l), (unsigned)(0xc8 | (r & 7)));
+	if (u->d == OP_M)
+		store(C(l), u->size, operand(OP_M), r);
 	dest_done(l, u);
 }
 
@@ -446,11 +448,7 @@ static void shift3(struct lower *l, int pp, const struct uop *u)
 {
 	int n = in_reg(l, 8, u->b, 0, H_TMP);
 
-	if (is_slot(u->b) && is_slot(u->d)) {
-		ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, H_TMP, n, operand(u->a));
-	} else {
-		ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(u), n, operand(u->a));
-	}
+	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(u), n, operand(u->a));
 	dest_done(l, u);
 }
 
@@ -576,14 +574,9 @@ void lower_btc(struct lower *l, const struct uop *u) { bit(l, 7, u); }
 static void unary(struct lower *l, unsigned op, const struct uop *u, int src)
 {
 	flags_op(l, u);
-	if (is_slot(u->d) && src != OP_M && is_slot(src)) {
+	if (is_slot(u->d))
 		load(C(l), 8, H_TMP, operand(u->d));
-		ins(C(l), op, u->size, H_TMP, operand(src));
-	} else {
-		if (is_slot(u->d))
-			load(C(l), 8, H_TMP, operand(u->d));
-		ins(C(l), op, u->size, dest_reg(u), operand(src));
-	}
+	ins(C(l), op, u->size, dest_reg(u), operand(src));
 	dest_done(l, u);
 }
 

@@ -225,8 +225,12 @@ void lower_call(struct lower *l, const struct uop *u)
 	call_to(c, l->x->stubs.thunk[u->aux]);
 	if (u->d == OP_NONE)
 		return;
-	if (r >= 0)
-		mov_rr(c, 8, r, H_TMP);
-	else
+	if (u->size < 4)		/* the rest of a register stays */
+		store(c, u->size, operand(u->d), H_TMP);
+	else if (r >= 0)
+		mov_rr(c, u->size, r, H_TMP);
+	else {
+		mov_rr(c, u->size, H_TMP, H_TMP);
 		store(c, 8, operand(u->d), H_TMP);
+	}
 }
