@@ -91,12 +91,20 @@ static void displacement(struct text *t, const struct insn *in, bool alone)
 		put(t, "+0x%llx", (unsigned long long)in->disp);
 }
 
-static void memory(struct text *t, const struct insn *in, const struct opd *o, uint64_t va)
+/* Far pointers and descriptor tables have sizes no keyword names. */
+static bool has_size_word(const struct insn *in, const struct opd *o)
+{
+	uint8_t size = opd_info[insn_row(in)->opd[o - in->opd]].msize;
+
+	return size != SZ_P && size != SZ_S && size != SZ_A;
+}
+
+static void memory(struct text *t, const struct insn *in, const struct opd *o)
 {
 	char ibuf[8];
 	bool string_dest = o->reg == RDI && in->base == RSI;
 
-	put(t, "%s[", size_word(o->size));
+	put(t, "%s[", has_size_word(in, o) ? size_word(o->size) : "");
 	if (string_dest) {
 		put(t, "es:%s]", gpr(RDI, in->adsize));
 		return;
@@ -104,12 +112,10 @@ static void memory(struct text *t, const struct insn *in, const struct opd *o, u
 	if (in->seg_override != NO_REG || in->seg == ES)
 		put(t, "%s:", seg_names[in->seg]);
 	if (in->base == RIP_REG) {
-		put(t, "rel 0x%llx]", (unsigned long long)((va + in->len + (uint64_t)in->disp) &
-							   size_mask(in->adsize)));
-		return;
-	}
-	if (in->base != NO_REG)
+		put(t, in->adsize == 8 ? "rip" : "eip");
+	} else if (in->base != NO_REG) {
 		put(t, "%s", gpr(in->base, in->adsize));
+	}
 	if (in->index != NO_REG) {
 		put(t, "%s%s", in->base != NO_REG ? "+" : "", index_name(in, ibuf));
 		if (in->adsize != 2)
@@ -139,7 +145,7 @@ static void operand(struct text *t, const struct insn *in, const struct opd *o, 
 {
 	switch (o->kind) {
 	case OPD_REG: put(t, "%s", gpr(o->reg, o->size)); break;
-	case OPD_MEM: memory(t, in, o, va); break;
+	case OPD_MEM: memory(t, in, o); break;
 	case OPD_IMM: immediate(t, in, in->imm); break;
 	case OPD_IMM2: put(t, "0x%llx", (unsigned long long)in->imm2); break;
 	case OPD_SEG: put(t, "%s", seg_names[o->reg & 7]); break;
@@ -249,6 +255,8 @@ int insn_text(const struct insn *in, uint64_t va, char *buf, size_t n)
 	prefixes(&t, in, bare);
 	put(&t, "%s", name);
 	for (unsigned i = 0; i < in->nopd && !bare; i++) {
+		if (opd_info[insn_row(in)->opd[i]].place == PL_DIDS)
+			continue;	/* maskmov's destination is not written */
 		put(&t, "%s", i ? ", " : " ");
 		operand(&t, in, &in->opd[i], va);
 	}
