@@ -277,7 +277,10 @@ static void insert(struct monitor *mon, char ch)
 	memmove(mon->line + mon->pos + 1, mon->line + mon->pos, (size_t)(mon->n - mon->pos));
 	mon->line[mon->pos++] = ch;
 	mon->n++;
-	redraw(mon, mon->pos - 1);
+	if (mon->pos == mon->n)
+		put(mon, &ch, 1);
+	else
+		redraw(mon, mon->pos - 1);
 }
 
 static void replace_line(struct monitor *mon, const char *text)
@@ -321,7 +324,8 @@ static void enter(struct monitor *mon)
 	remember(mon);
 	run_line(mon);
 	mon->n = mon->pos = 0;
-	puts_to(mon, PROMPT);
+	if (!loop_quitting(mon->vm->loop))
+		puts_to(mon, PROMPT);
 }
 
 static int word_start(const struct monitor *mon)
