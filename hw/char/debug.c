@@ -214,7 +214,8 @@ static void test_write(void *dev, uint16_t off, int size, uint32_t v)
 {
 	struct testdev *t = dev;
 
-	st_n(t->data + off, size, v);
+	for (int i = 0; i < size; i++)
+		t->data[off + i] = (uint8_t)(v >> 8 * i);
 }
 
 static uint32_t line_read(void *dev, uint16_t off, int size)

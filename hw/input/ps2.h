@@ -1,0 +1,48 @@
+/*
+ * PS/2 keyboard and mouse: what is at the ends of the controller's two cables.
+ * Parts of hw/input/i8042.c; only that file uses them.
+ */
+#ifndef HW_INPUT_PS2_H
+#define HW_INPUT_PS2_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fifo.h"
+
+struct ps2_kbd {
+	struct fifo8 out;		/* bytes for the controller, scan codes in the chosen set */
+	uint8_t set;			/* 1, 2 (3 sends as 2) */
+	uint8_t leds;
+	uint8_t command;		/* waits for its parameter; 0: none */
+	uint8_t last;			/* for "resend" */
+	bool scanning;
+};
+
+struct ps2_mouse {
+	struct fifo8 out;
+	int32_t dx, dy, dz;		/* moved since the last packet; y up */
+	uint8_t buttons;
+	uint8_t sent_buttons;		/* as in the last packet */
+	uint8_t command;
+	uint8_t rate, resolution;
+	uint8_t id;			/* 0, 3 wheel, 4 five buttons */
+	uint8_t rates[3];		/* the last three set: the way to the other ids */
+	uint8_t last;
+	bool scaling21, reporting, remote, wrap;
+};
+
+void ps2_kbd_reset(struct ps2_kbd *k);
+void ps2_kbd_command(struct ps2_kbd *k, uint8_t v);
+/* A key as in hw/core/input.h. */
+void ps2_kbd_key(struct ps2_kbd *k, int key, bool down);
+bool ps2_kbd_valid(const struct ps2_kbd *k);
+
+void ps2_mouse_reset(struct ps2_mouse *s);
+void ps2_mouse_command(struct ps2_mouse *s, uint8_t v);
+void ps2_mouse_move(struct ps2_mouse *s, int dx, int dy, int dz, unsigned buttons);
+/* The controller took a byte: make another packet if there is something to tell. */
+void ps2_mouse_poll(struct ps2_mouse *s);
+bool ps2_mouse_valid(const struct ps2_mouse *s);
+
+#endif

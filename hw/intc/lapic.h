@@ -1,0 +1,40 @@
+/*
+ * Local APIC of one vCPU. The board makes one device for each, in order of the
+ * vCPUs' indices, and connects them; all find each other.
+ *
+ * Every function wants the machine lock.
+ */
+#ifndef HW_INTC_LAPIC_H
+#define HW_INTC_LAPIC_H
+
+#include "hw/core/dev.h"
+
+struct cpu;
+
+extern const struct dev_type lapic_type;
+
+/* ---- wiring ---- */
+/* The processor this APIC belongs to; cpu->index and cpu->apic_id count from now on. */
+void lapic_connect_cpu(struct dev *d, struct cpu *c);
+/* Who answers the INTA cycle when LINT0 is an ExtINT: the 8259. */
+void lapic_connect_extint(struct dev *d, int (*ack)(void *opaque), void *opaque);
+/* Who hears that a level-triggered vector is finished: the I/O APIC. Once for all. */
+void lapic_connect_eoi(struct dev *d, void (*eoi)(void *opaque, uint8_t vector), void *opaque);
+/* Pins LINT0 and LINT1. */
+struct irq lapic_lint(struct dev *d, int n);
+/* A message: machine->msi and the I/O APIC's; opaque is any one of the local APICs. */
+void lapic_message(void *opaque, uint64_t addr, uint32_t data);
+
+/* ---- what the processor asks: the halves of struct cpu_board ---- */
+/* Take the highest pending interrupt: vector, or -1. */
+int lapic_intack(struct dev *d);
+uint64_t lapic_get_cr8(struct dev *d);
+void lapic_set_cr8(struct dev *d, uint64_t v);
+/* APIC base (1Bh), TSC deadline (6E0h), x2APIC (800h-8FFh). False: #GP. */
+bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v);
+bool lapic_msr_write(struct dev *d, uint32_t msr, uint64_t v);
+
+/* Number of LAPIC timer ticks a second before the divider. */
+#define LAPIC_HZ 1000000000u
+
+#endif

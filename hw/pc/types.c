@@ -1,0 +1,36 @@
+/*
+ * Every device type there is, in start-up order. A new device adds a line here
+ * and nothing else.
+ */
+#include "hw/pc/types.h"
+
+#include "hw/char/debug.h"
+#include "hw/char/parallel.h"
+#include "hw/char/uart.h"
+#include "hw/dma/dma.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/ioapic.h"
+#include "hw/intc/lapic.h"
+#include "hw/intc/pic.h"
+#include "hw/timer/hpet.h"
+#include "hw/timer/pit.h"
+#include "hw/timer/rtc.h"
+
+const struct dev_type *const dev_types[] = {
+	&pic_type,
+	&lapic_type,
+	&ioapic_type,
+	&pit_type,
+	&hpet_type,
+	&rtc_type,
+	&dma_type,
+	&i8042_type,
+	&uart_type,
+	&parallel_type,
+	&debugcon_type,
+	&debug_exit_type,
+	&pvpanic_type,
+	&testdev_type,
+	NULL
+};
+const unsigned n_dev_types = ARRAY_LEN(dev_types) - 1;
