@@ -358,6 +358,10 @@ static bool prepare(struct test_case *t, unsigned want)
 	}
 	if (want & W_FRAME)
 		t->regs[RBP] = data_address(t->rng);
+	if (insn_row(in)->does == DOES_enter) {		/* to stay in the data area */
+		t->bytes[t->n - 2] &= 1;
+		in->imm &= 0x1ff;
+	}
 	if (want & W_STRING) {
 		if (in->adsize == 2 || in->seg == FS || in->seg == GS)
 			return false;
