@@ -281,6 +281,10 @@ void front_crc32(struct front *f, const struct insn *in)
 {
 	int d = in->opd[0].reg, b = use(f, in, 1, PROBE_R);
 
+	if (b >= OP_AH && b < OP_T0) {		/* the µop's size is not that of b */
+		emit(f, UOP_zext, 8, OP_T0, b, OP_NONE)->c = 1;
+		b = OP_T0;
+	}
 	emit(f, UOP_crc32, in->opd[0].size, d, d, b)->c = in->opd[1].size;
 }
 

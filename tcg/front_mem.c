@@ -5,8 +5,7 @@
  * A push writes below rsp first and moves rsp afterwards, a pop reads first, so
  * that a fault leaves rsp alone. rsp is moved by lea, which keeps the flags.
  *
- * Not modelled: ENTER does not test whether the new stack top is writable; clflush
- * and clwb check their address and do nothing.
+ * Not modelled: clflush and clwb check their address and do nothing.
  * Source: SDM vol. 2, one entry an instruction; vol. 1 6.2 (stack size), 6.6 (ENTER).
  */
 #include "tcg/front.h"
@@ -197,6 +196,7 @@ void front_popa(struct front *f, const struct insn *in)
 	emit_call(f, HELPER_popa, OP_NONE, OP_NONE, OP_NONE, in->opsize);
 }
 
+/* The new top of the stack must be writable, although nothing is written there. */
 void front_enter(struct front *f, const struct insn *in)
 {
 	int n = in->opsize, level = in->imm2 & 31;
@@ -205,7 +205,11 @@ void front_enter(struct front *f, const struct insn *in)
 		emit_call(f, HELPER_enter, OP_NONE, OP_NONE, OP_NONE, (in->imm & 0xffff) | level << 16 | n << 24);
 		return;
 	}
-	push(f, n, RBP, 0);
+	emit_probe_at(f, PROBE_W, n, SS, RSP, -n, stack_size(f));
+	move(f, n, OP_M, RBP);
+	emit_probe_at(f, PROBE_RW, n, SS, RSP, -n - (in->imm & 0xffff), stack_size(f));
+	move(f, n, OP_T0, OP_M);
+	emit_add_rsp(f, -n);
 	move(f, n, RBP, RSP);
 	emit_add_rsp(f, -(in->imm & 0xffff));
 }

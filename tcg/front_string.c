@@ -42,7 +42,7 @@ static bool repeated(struct front *f, const struct insn *in, enum helper h)
 {
 	struct rep r = {
 		.size = in->opd[0].size, .adsize = in->adsize, .seg = source_seg(f, in),
-		.down = f->ir->mode & MODE_DF, .until_equal = in->pfx & PFX_REPNE,
+		.down = !!(f->ir->mode & MODE_DF), .until_equal = !!(in->pfx & PFX_REPNE),
 	};
 
 	if (!(in->pfx & (PFX_REP | PFX_REPNE)))

@@ -130,6 +130,14 @@ static void stack_st(struct cpu *c, uint64_t off, int n, uint64_t v)
 	mmu_st(c, va, n, v, cpu_mmu_idx(c));
 }
 
+/* Raise what a write would raise. */
+static void stack_check(struct cpu *c, uint64_t off, int n)
+{
+	uint64_t va = seg_check(c, SS, off & size_mask(stack_size(c)), n, MMU_WRITE);
+
+	mmu_check(c, va, n, MMU_WRITE, cpu_mmu_idx(c));
+}
+
 /* Write n bytes of a register as an instruction would. */
 static void reg_put(struct cpu *c, int reg, int n, uint64_t v)
 {
@@ -165,8 +173,10 @@ H(enter)
 	}
 	sp -= n;
 	stack_st(c, sp, n, frame);
+	sp -= imm & 0xffff;
+	stack_check(c, sp, n);
 	reg_put(c, RBP, n, frame);
-	reg_put(c, RSP, stack_size(c), sp - (imm & 0xffff));
+	reg_put(c, RSP, stack_size(c), sp);
 	return 0;
 }
 
@@ -260,7 +270,6 @@ H(set_shadow)
 {
 	UNUSED;
 	c->shadow = true;
-	cpu_update_mode(c);
 	return 0;
 }
 

@@ -488,9 +488,10 @@ DO(cmpxchg)
 	uint64_t a = rd_a(x, u), b = rd_b(x, u), acc = rd(x, u, RAX, u->size);
 
 	sub(x, acc, a, false, width(u), ALL);
-	if (acc != a)
+	if (acc == a)
+		wr_d(x, u, b);
+	else		/* d is not written, so that its upper half stays */
 		wr(x, RAX, u->size, a);
-	wr_d(x, u, acc == a ? b : a);
 }
 
 DO(xadd)

@@ -71,7 +71,7 @@ static void operands(const struct check *k)
 	if (u->d == OP_IMM)
 		broken(k, "immediate destination");
 	if (info->d && u->d == u->b && u->d != u->a && u->d != OP_M && u->d != OP_NONE &&
-	    info->b && info->kind != K_CALL && u->op != UOP_bsf && u->op != UOP_bsr)
+	    info->b && info->kind != K_CALL && u->op != UOP_lea && u->op != UOP_bsf && u->op != UOP_bsr)
 		broken(k, "destination is the second operand");
 }
 
