@@ -52,7 +52,15 @@ void front_fnstcw(struct front *f, const struct insn *in) { front_x87(f, in); }
 void front_fnstsw(struct front *f, const struct insn *in) { front_x87(f, in); }
 void front_fninit(struct front *f, const struct insn *in) { front_x87(f, in); }
 void front_fnclex(struct front *f, const struct insn *in) { front_x87(f, in); }
-void front_fwait(struct front *f, const struct insn *in) { front_x87(f, in); }
+
+/* CR0.MP makes WAIT look at CR0.TS; EM does not matter to it. */
+void front_fwait(struct front *f, const struct insn *in)
+{
+	if ((f->ir->mode & (MODE_MP | MODE_TS)) == (MODE_MP | MODE_TS))
+		emit_raise(f, EXC_NM);
+	else
+		front_x87(f, in);
+}
 
 static void call_mem(struct front *f, const struct insn *in, enum helper h, int opsize, int kind)
 {
