@@ -56,7 +56,7 @@ static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 		return;
 	}
 	c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
-	c->tsc_offset = c->board.now_ns ? 0 : -__builtin_ia32_rdtsc();
+	c->tsc_offset = c->tsc_from_clock ? 0 : -__builtin_ia32_rdtsc();
 }
 
 struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
@@ -74,6 +74,7 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 	c->ncpus = cfg->ncpus ? cfg->ncpus : 1;
 	c->phys = cfg->phys;
 	c->board = cfg->board;
+	c->tsc_from_clock = cfg->tsc_from_clock && cfg->board.now_ns;
 	c->exc_vector = c->exc_delivering = -1;
 	if (!cpuid_configure(c, cfg->model, cfg->x2apic, e) || !mmu_init(c, e)) {
 		free(c);

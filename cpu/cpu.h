@@ -224,7 +224,7 @@ struct cpu_board {
 	bool (*msr_write)(void *opaque, struct cpu *c, uint32_t msr, uint64_t v);
 	/* FERR#: unmasked x87 error with CR0.NE clear (IRQ 13). */
 	void (*ferr)(void *opaque, struct cpu *c);
-	/* Guest time in nanoseconds, for TSC when it is not the host's. */
+	/* Guest time in nanoseconds, for TSC when it is not the host's (tsc_from_clock). */
 	uint64_t (*now_ns)(void *opaque);
 	/* Triple fault or shutdown: ask the board for a reset. */
 	void (*shutdown)(void *opaque, struct cpu *c);
@@ -294,6 +294,7 @@ struct cpu {
 	uint32_t apic_id;
 	uint32_t phys_bits, virt_bits;
 	unsigned ncpus;			/* in the machine: topology leaves */
+	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC + tsc_offset */
 	uint64_t tsc_khz;
 	const struct cpu_model *model;
 	uint32_t feat[32];		/* CPUID feature words, enum feat_word in cpu/cpuid.h */
@@ -330,6 +331,7 @@ struct cpu_config {
 	struct cpu_board board;
 	unsigned ncpus;		/* in the machine; 0: one */
 	uint64_t tsc_khz;	/* 0: measure the host's */
+	bool tsc_from_clock;	/* TSC is made from board.now_ns (counted time), not the host's */
 	bool x2apic;		/* the board's local APIC has x2APIC mode */
 };
 /* A vCPU in power-on state, or NULL with err filled. The caller owns it. */

@@ -257,7 +257,7 @@ Test(system, a_clock_of_the_board_makes_the_tsc)
 	struct err e;
 	extern uint64_t board_ns(void *opaque);
 	bench_init(&b);
-	struct cpu_config cfg = { .model = "max", .phys = phys_new(), .tsc_khz = 2000000,
+	struct cpu_config cfg = { .model = "max", .phys = phys_new(), .tsc_khz = 2000000, .tsc_from_clock = true,
 				  .board = { .now_ns = board_ns } };
 	struct cpu *o = cpu_new(&cfg, &e);
 	cr_assert(o);
