@@ -337,10 +337,3 @@ DO(fence)
 }
 
 DO(pause) { UNUSED; }
-
-/* Until cpu/fpu.c is linked. */
-__attribute__((weak)) void x87_exec(struct cpu *c, const struct insn *in, uint8_t *mem)
-{
-	(void)in, (void)mem;
-	cpu_raise(c, EXC_UD);
-}
