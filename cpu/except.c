@@ -324,10 +324,12 @@ bool cpu_has_work(const struct cpu *c)
 {
 	uint32_t r = atomic_load(&c->request);
 
-	if (r & (REQ_INIT | REQ_SMI) && !c->in_smm)
+	if (r & REQ_INIT && !c->in_smm)
 		return true;
 	if (c->wait_sipi)
 		return r & REQ_SIPI;
+	if (r & REQ_SMI && !c->in_smm)
+		return true;
 	if (r & REQ_NMI && !c->nmi_blocked)
 		return true;
 	return r & REQ_INTR && c->eflags & FL_IF;

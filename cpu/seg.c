@@ -77,11 +77,11 @@ static void derive(struct seg *s)
 		return;
 	if (s->attr & TYPE_CODE) {
 		if (s->attr & TYPE_R)
-			s->rlimit = s->limit;
+			s->rlimit = s->limit + 1ull;
 	} else if (!(s->attr & TYPE_E)) {
-		s->rlimit = s->limit;
+		s->rlimit = s->limit + 1ull;
 		if (s->attr & TYPE_W)
-			s->wlimit = s->limit;
+			s->wlimit = s->rlimit;
 	}
 }
 

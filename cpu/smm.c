@@ -14,6 +14,7 @@
 #include "cpu/phys.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
+#include "cpu/tlb.h"
 
 #define SAVE_AREA	0x8000u		/* offsets below count from SMBASE + this */
 #define REVISION	0x7efc
@@ -182,6 +183,7 @@ void smm_enter(struct cpu *c)
 	for (int i = ES; i <= GS; i++)
 		seg_make(&c->segs[i], 0, 0, 0xffffffff, ATTR_DATA | SEG_G);
 	seg_make(&c->segs[CS], (uint16_t)(c->smbase >> 4), c->smbase, 0xffffffff, ATTR_DATA | SEG_G);
+	mmu_update_watch(c);
 	mmu_flush(c, false);
 	cpu_update_mode(c);
 }
@@ -260,6 +262,7 @@ void smm_rsm(struct cpu *c)
 	set_smm(c, false);
 	if (ok && (c->cr0 & CR0_PG) && c->cr4 & CR4_PAE && !(c->efer & EFER_LMA))
 		ok = mmu_load_pdptes(c);
+	mmu_update_watch(c);
 	mmu_flush(c, false);
 	cpu_update_mode(c);
 	c->halted = halted || !ok;

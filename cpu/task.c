@@ -9,6 +9,7 @@
  */
 #include "cpu/desc.h"
 #include "cpu/seg.h"
+#include "cpu/tlb.h"
 
 #define TSS_LINK	0
 #define TSS_IOBASE	0x66
@@ -199,6 +200,7 @@ static void task_take(struct cpu *c, const struct task *t)
 	seg_make(&c->segs[LDTR], t->ldt, 0, 0, 0);
 	c->segs[SS].attr = (uint16_t)ATTR_DPL(t->eflags & FL_VM ? 3 : t->seg[CS] & 3);
 	c->dr[7] &= ~0x155ull;		/* local breakpoints and LE */
+	mmu_update_watch(c);
 	cpu_update_mode(c);
 }
 

@@ -72,7 +72,7 @@ static bool inside(const struct cpu *c, const struct side *s, uint64_t hi)
 {
 	const struct seg *g = &c->segs[s->seg];
 
-	return hi <= (s->write ? g->wlimit : g->rlimit);
+	return hi < (s->write ? g->wlimit : g->rlimit);
 }
 
 /*

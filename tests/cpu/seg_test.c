@@ -33,7 +33,8 @@ Test(seg, load_sets_accessed_bit_in_memory)
 	seg_load(C, DS, S_DATA);
 	cr_assert_eq(mem(&B, AT_GDT + S_DATA + 5, 1), 0x93);
 	cr_assert_eq(C->segs[DS].attr, 0xc093);
-	cr_assert_eq(C->segs[DS].rlimit, 0xffffffff);
+	cr_assert_eq(C->segs[DS].rlimit, 0x100000000);
+	cr_assert_eq(C->segs[DS].wlimit, 0x100000000);
 }
 
 Test(seg, load_faults_name_the_selector)
