@@ -7,16 +7,25 @@
 #include "hw/char/debug.h"
 #include "hw/char/parallel.h"
 #include "hw/char/uart.h"
+#include "hw/disk/ide.h"
+#include "hw/display/vga.h"
 #include "hw/dma/dma.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
 #include "hw/intc/pic.h"
+#include "hw/pc/fwcfg.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/piix3.h"
+#include "hw/pci/piix4_pm.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
 
 const struct dev_type *const dev_types[] = {
+	&i440fx_type,
+	&piix3_type,
+	&piix4_pm_type,
 	&pic_type,
 	&lapic_type,
 	&ioapic_type,
@@ -25,6 +34,9 @@ const struct dev_type *const dev_types[] = {
 	&rtc_type,
 	&dma_type,
 	&i8042_type,
+	&fwcfg_type,
+	&ide_type,
+	&vga_type,
 	&uart_type,
 	&parallel_type,
 	&debugcon_type,

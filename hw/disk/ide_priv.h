@@ -1,0 +1,151 @@
+/*
+ * State and helpers of the IDE controller, shared by its files: ide.c (channels,
+ * task files, PCI), ide_dma.c (bus master), ide_ata.c (disk commands),
+ * ide_atapi.c and ide_cd.c (packet commands).
+ */
+#ifndef HW_DISK_IDE_PRIV_H
+#define HW_DISK_IDE_PRIV_H
+
+#include "hw/backend/block.h"
+#include "hw/disk/ide.h"
+
+#define ST_ERR	0x01u
+#define ST_DRQ	0x08u
+#define ST_DSC	0x10u
+#define ST_DF	0x20u
+#define ST_DRDY	0x40u
+#define ST_BSY	0x80u
+
+#define ER_ABRT	0x04u
+#define ER_IDNF	0x10u
+#define ER_UNC	0x40u
+
+#define SEL_LBA	0x40u
+
+/* Interrupt reason in the sector count register (packet commands). */
+#define REASON_COD	1u
+#define REASON_IO	2u
+
+#define BUF_SECTORS	128u
+#define BUF_BYTES	(BUF_SECTORS * SECTOR)
+#define CD_SECTOR	2048u
+#define MAX_MULTIPLE	16u
+
+/* What the data port or the bus master is moving. */
+enum transfer {
+	XFER_NONE,
+	XFER_DATA_IN,		/* one block of data, then done (identify and its like) */
+	XFER_READ, XFER_WRITE,	/* sectors */
+	XFER_PACKET,		/* 12 command bytes */
+	XFER_PACKET_IN,		/* reply of a packet command */
+	XFER_PACKET_OUT,	/* parameters of a packet command; ignored */
+};
+
+/* Everything of a drive that is saved. */
+struct ide_drive {
+	/* task file; hob: previous contents of the two-byte registers */
+	uint8_t feature, count, lba0, lba1, lba2, select, status, error;
+	uint8_t hob_feature, hob_count, hob_lba0, hob_lba1, hob_lba2;
+	uint8_t command;
+	uint16_t heads, sectors;	/* translation set by the host */
+	uint8_t multiple;		/* sectors per interrupt, 0: off */
+	uint8_t udma, mwdma;		/* selected mode + 1, or 0 */
+	uint8_t write_cache, smart;
+	uint8_t xfer;			/* enum transfer */
+	uint8_t dma;			/* ... by the bus master */
+	uint8_t lba48;
+	uint32_t pos, len;		/* in buf: next byte, end */
+	uint64_t at;			/* next sector (of the medium) */
+	uint32_t left;			/* sectors after what is in buf */
+	uint32_t block;			/* sectors per data request; packets: bytes valid in buf */
+	/* packet device */
+	uint8_t packet[12];
+	uint8_t sense_key, asc, ascq;
+	uint8_t disc_changed, locked, tray_open;
+	uint8_t media_event;
+	uint32_t limit;			/* bytes per data request */
+	uint8_t buf[BUF_BYTES];
+};
+
+struct ide_channel {
+	uint8_t unit;			/* selected drive */
+	uint8_t control;		/* device control register */
+	uint8_t intrq;
+	uint8_t bm_command, bm_status;
+	uint32_t bm_prd;
+	/* bus master: the current region of memory */
+	uint32_t prd_next, prd_addr, prd_left;
+	uint8_t prd_last;
+};
+
+/* What stands behind a drive; not saved. */
+struct ide_medium {
+	bool present, cdrom;
+	struct block *block;
+	char serial[21];
+};
+
+struct ide {
+	struct pci_dev pci;
+	struct ide_channel ch[2];
+	struct ide_drive drive[4];
+	struct ide_medium medium[4];
+	struct port_range *ports[4];
+};
+
+static inline struct ide_channel *ide_channel_of(struct ide *d, int i)
+{
+	return &d->ch[i / 2];
+}
+static inline uint64_t ide_sectors(const struct ide *d, int i)
+{
+	return d->medium[i].block ? block_sectors(d->medium[i].block) : 0;
+}
+
+/* ---- ide.c ---- */
+
+/* INTRQ of drive i's channel, if i is the selected drive. */
+void ide_raise(struct ide *d, int i);
+/* Command over: status and error are set, an interrupt follows. */
+void ide_done(struct ide *d, int i);
+void ide_abort(struct ide *d, int i, uint8_t error);
+/* Registers as after a reset: which kind of device this is. */
+void ide_signature(struct ide *d, int i);
+/* n bytes of buf are to be read or written by the host; drq without an interrupt if quiet. */
+void ide_request(struct ide *d, int i, enum transfer x, uint32_t n, bool quiet);
+
+/* ---- ide_dma.c ---- */
+extern const struct port_ops ide_bm_ops;
+void ide_dma_reset(struct ide_channel *c);
+/* The drive's command is set up for DMA: go on as soon as the host has started the engine. */
+void ide_dma_try(struct ide *d, int i);
+/* Move n bytes between buf and the memory that the descriptors name. False: none left. */
+bool ide_dma_move(struct ide *d, int ch, void *buf, uint32_t n, bool to_mem);
+
+/* ---- ide_ata.c ---- */
+void ide_command(struct ide *d, int i, uint8_t command);
+/* The data request is through: the next one, or the end. */
+void ide_ata_next(struct ide *d, int i);
+/* All of a DMA command at once. False: the descriptors ran out. */
+bool ide_ata_dma(struct ide *d, int i);
+void ide_ata_power_on(struct ide *d, int i);
+
+/* ---- ide_atapi.c ---- */
+void ide_packet_begin(struct ide *d, int i);
+void ide_packet_next(struct ide *d, int i);
+bool ide_packet_dma(struct ide *d, int i);
+void ide_identify_packet(struct ide *d, int i);
+/* For packet commands (ide_cd.c): the end, good or bad, and a reply of n bytes in buf. */
+void ide_packet_good(struct ide *d, int i);
+void ide_packet_fail(struct ide *d, int i, uint8_t key, uint8_t asc, uint8_t ascq);
+void ide_packet_reply(struct ide *d, int i, uint32_t n, uint32_t allocated);
+/* A reply of n CD sectors from lba on, each of `size` bytes. */
+void ide_packet_sectors(struct ide *d, int i, uint32_t lba, uint32_t n);
+
+/* ---- ide_cd.c ---- */
+void ide_cd_command(struct ide *d, int i);
+
+/* Identify strings: two characters a word, swapped, padded with blanks. */
+void ide_put_string(uint8_t *to, const char *s, unsigned n);
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * Where processors meet the board: ports, interrupt acknowledge, SMM, the
+ * coprocessor error line, reset.
+ *
+ * Callbacks of struct cpu_board come without the machine lock and take it.
+ */
+#include "cpu/cpu.h"
+#include "hw/intc/lapic.h"
+#include "hw/pc/pc_priv.h"
+#include "hw/pci/i440fx.h"
+
+/* ---- interrupts ---- */
+
+static struct dev *apic_of(const struct pc *pc, const struct cpu *c)
+{
+	return pc->lapic[c->index];
+}
+
+static int intack(void *opaque, struct cpu *c)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	int vector = lapic_intack(apic_of(pc, c));
+	machine_unlock(pc->m);
+	return vector;
+}
+
+static uint64_t get_cr8(void *opaque, struct cpu *c)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	uint64_t v = lapic_get_cr8(apic_of(pc, c));
+	machine_unlock(pc->m);
+	return v;
+}
+
+static void set_cr8(void *opaque, struct cpu *c, uint64_t v)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	lapic_set_cr8(apic_of(pc, c), v);
+	machine_unlock(pc->m);
+}
+
+static bool msr_read(void *opaque, struct cpu *c, uint32_t msr, uint64_t *v)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	bool ok = lapic_msr_read(apic_of(pc, c), msr, v);
+	machine_unlock(pc->m);
+	return ok;
+}
+
+static bool msr_write(void *opaque, struct cpu *c, uint32_t msr, uint64_t v)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	bool ok = lapic_msr_write(apic_of(pc, c), msr, v);
+	machine_unlock(pc->m);
+	return ok;
+}
+
+void pc_nmi(struct pc *pc)
+{
+	for (int i = 0; i < pc->ncpus; i++)
+		cpu_request(pc->cpus[i], REQ_NMI);
+}
+
+/* ---- system management ---- */
+
+void pc_smi(void *opaque, int n, int level)
+{
+	struct pc *pc = opaque;
+	(void)n;
+	if (level && pc->ncpus)
+		cpu_request(pc->cpus[0], REQ_SMI);
+}
+
+static void smm(void *opaque, struct cpu *c, bool in_smm)
+{
+	struct pc *pc = opaque;
+	(void)c;
+	machine_lock(pc->m);
+	i440fx_smm(pc->host, in_smm);
+	machine_unlock(pc->m);
+}
+
+/* ---- coprocessor error: IRQ 13, cleared by a write to port 0xf0 ---- */
+
+static void ferr(void *opaque, struct cpu *c)
+{
+	struct pc *pc = opaque;
+	(void)c;
+	machine_lock(pc->m);
+	irq_set(pc->m->isa_irq[13], 1);
+	machine_unlock(pc->m);
+}
+
+static uint32_t ferr_read(void *opaque, uint16_t off, int size)
+{
+	(void)opaque, (void)off;
+	return (uint32_t)size_mask(size);
+}
+
+static void ferr_write(void *opaque, uint16_t off, int size, uint32_t v)
+{
+	struct pc *pc = opaque;
+	(void)off, (void)size, (void)v;
+	irq_set(pc->m->isa_irq[13], 0);
+}
+
+const struct port_ops pc_ferr_ops = { ferr_read, ferr_write, 1, 1 };
+
+/* ---- the rest ---- */
+
+static uint32_t port_in(void *opaque, uint16_t port, int size)
+{
+	return machine_port_in(((struct pc *)opaque)->m, port, size);
+}
+
+static void port_out(void *opaque, uint16_t port, int size, uint32_t v)
+{
+	machine_port_out(((struct pc *)opaque)->m, port, size, v);
+}
+
+static uint64_t now_ns(void *opaque)
+{
+	return machine_now_ns(((struct pc *)opaque)->m);
+}
+
+static void on_shutdown(void *opaque, struct cpu *c)
+{
+	struct pc *pc = opaque;
+	(void)c;
+	machine_lock(pc->m);
+	machine_request(pc->m, MACHINE_RESET, 0);
+	machine_unlock(pc->m);
+}
+
+struct cpu_board pc_cpu_board(struct pc *pc)
+{
+	return (struct cpu_board){
+		.opaque = pc, .port_in = port_in, .port_out = port_out, .intack = intack,
+		.get_cr8 = get_cr8, .set_cr8 = set_cr8, .msr_read = msr_read, .msr_write = msr_write,
+		.ferr = ferr, .now_ns = now_ns, .shutdown = on_shutdown, .smm = smm,
+	};
+}
+
+void pc_set_cpus(struct pc *pc, struct cpu **cpus, int n)
+{
+	pc->cpus = cpus;
+	pc->ncpus = n;
+	pc->m->cpus = cpus;
+	pc->m->n_cpus = n;
+	for (int i = 0; i < n && i < pc->cfg.ncpus; i++)
+		lapic_connect_cpu(pc->lapic[i], cpus[i]);
+}

@@ -1,0 +1,41 @@
+/*
+ * The board's parts, shared by the files that connect them: pc.c (devices and
+ * lines), pc_cpu.c (processors), pc_drives.c (disks).
+ */
+#ifndef HW_PC_PC_PRIV_H
+#define HW_PC_PC_PRIV_H
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include "hw/core/dev.h"
+#include "hw/pc/pc.h"
+
+struct block;
+
+struct pc {
+	struct pc_config cfg;
+	struct machine *m;
+	struct cpu **cpus;
+	int ncpus;
+
+	struct ram *ram, *rom;
+	uint64_t low;			/* bytes of RAM below 4 GiB */
+
+	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
+	struct dev *lapic[PC_MAX_CPUS];
+	struct irq_or line[16];		/* ISA lines */
+	struct irq_split fanout[16];	/* each to both interrupt controllers */
+	struct port_range *ferr_port;
+	struct block *drive[PC_MAX_DRIVES];	/* by IDE index */
+};
+
+/* ---- pc_cpu.c ---- */
+void pc_smi(void *opaque, int n, int level);
+extern const struct port_ops pc_ferr_ops;
+
+/* ---- pc_drives.c ---- */
+bool pc_drives(struct pc *pc, struct err *e);
+void pc_drives_fini(struct pc *pc);
+
+#endif
