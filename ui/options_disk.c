@@ -109,7 +109,7 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 	kv_word(&k, "if", 0, interfaces);
 	d.cdrom = kv_word(&k, "media", 0, media);
 	d.index = place(&k, &two_ways);
-	d.readonly = kv_bool(&k, "readonly", d.cdrom) | kv_bool(&k, "read-only", d.cdrom);
+	d.readonly = kv_bool(&k, "readonly", kv_bool(&k, "read-only", d.cdrom));
 	d.snapshot = kv_bool(&k, "snapshot", false);
 	d.cache = cache_mode(&k);
 	d.id = kv_str(&k, "id", NULL);
