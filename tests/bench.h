@@ -1,0 +1,70 @@
+/*
+ * A device alone: a machine with nothing but the device, lines that are only
+ * watched, a byte stream that records, and time that moves when told to.
+ *
+ * Tests include this after <criterion/criterion.h>, keep one `static struct bench b`
+ * and speak through the bus: in(), out() at ports, rd(), wr() at addresses.
+ */
+#ifndef TESTS_BENCH_H
+#define TESTS_BENCH_H
+
+#include "cpu/cpu.h"
+#include "hw/core/bus.h"
+#include "hw/core/chr.h"
+#include "hw/core/dev.h"
+
+struct bench_line {
+	struct irq irq;		/* connect this */
+	bool level;
+	int rises;		/* how often it went up */
+};
+
+struct bench {
+	struct machine *m;
+	struct dev *dev;
+	uint64_t mono, wall;		/* the host's clocks */
+	struct bench_line isa[MACHINE_N_ISA_IRQS];
+	struct bench_line line[32];	/* free for the test; watch with bench_line() */
+	struct chr chr;			/* stream "bench" */
+	uint8_t sent[4096];		/* what the device wrote to it */
+	int n_sent;
+	int requests[8];		/* machine_request() by kind */
+	int request_arg;		/* of the last one */
+	uint64_t msi_addr;		/* the last message, and how many */
+	uint32_t msi_data;
+	int n_msi;
+	struct cpu *cpu[4];		/* storage only; bench_cpus() */
+	struct err err;
+};
+
+/* An empty machine. */
+void bench_machine(struct bench *b);
+/* With one device; props as in -device, or NULL. Fails the test if it cannot be made. */
+void bench_open(struct bench *b, const struct dev_type *t, const char *props);
+void bench_close(struct bench *b);
+
+/* Line i of b->line, recording. */
+struct irq bench_line(struct bench *b, int i);
+/* n processors without an accelerator; the first one is current. */
+void bench_cpus(struct bench *b, int n);
+/* Let time pass, timers and all. */
+void bench_run(struct bench *b, uint64_t ns);
+/* Bytes arrive at the device, as far as it has room. Returns how many it took. */
+int bench_type(struct bench *b, const void *p, int n);
+
+static inline uint32_t bench_in(struct bench *b, uint16_t port, int size)
+{
+	return port_read(b->m, port, size);
+}
+static inline void bench_out(struct bench *b, uint16_t port, int size, uint32_t v)
+{
+	port_write(b->m, port, size, v);
+}
+
+/* For tests with a `static struct bench b`. */
+#define in(port)	bench_in(&b, port, 1)
+#define out(port, v)	bench_out(&b, port, 1, v)
+#define rd(pa)		((uint32_t)phys_read(b.m->phys, pa, 4))
+#define wr(pa, v)	phys_write(b.m->phys, pa, 4, v)
+
+#endif
