@@ -48,7 +48,7 @@ static uint64_t measure_tsc_khz(void)
 
 static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 {
-	const struct cpu *first = phys_first_cpu(c->phys);
+	const struct cpu *first = phys_cpu(c->phys, 0);
 
 	if (first) {
 		c->tsc_khz = first->tsc_khz;
@@ -80,6 +80,8 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 		free(c);
 		return NULL;
 	}
+	if (!c->board.msr_write)	/* no local APIC to take a deadline */
+		c->feat[FEAT_1_ECX] &= ~(1u << (CPUID_DEADLINE & 31));
 	set_clock(c, cfg);
 	phys_add_cpu(c->phys, c);
 	cpu_reset(c);

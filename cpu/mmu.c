@@ -10,7 +10,9 @@
  * the tables say, and allowed() applies the access rules. A denied access
  * always walks again before it faults, so that a stale denial cannot fault.
  *
- * Not modelled: protection keys, 5-level paging, shadow stacks, memory types.
+ * Not modelled: protection keys, 5-level paging, shadow stacks, memory types; a
+ * store of another vCPU that passed its probe before mmu_protect_ram_page() and
+ * reaches memory after it.
  * Source: Intel SDM vol. 3A chapter 4; AMD APM vol. 2 chapter 5.
  */
 #include "cpu/cpuid.h"
@@ -458,6 +460,13 @@ static bool writes_plain(struct cpu *c, const struct l2_entry *e, enum mmu_acces
 	return true;
 }
 
+/* Another vCPU sets the code bit, then looks for entries; this looks the other way round. */
+static bool code_since(const struct l2_entry *e)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load(e->flags) & PAGE_CODE;
+}
+
 static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu_access how, enum mmu_idx idx)
 {
 	struct mmu *m = c->mmu;
@@ -468,9 +477,11 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 	t->r[slot].tag = tag;
 	t->r[slot].host = (uint64_t)e->host;
 	if (writes_plain(c, e, how, idx)) {
-		t->w[slot].tag = tag;
-		t->w[slot].host = (uint64_t)e->host;
 		filter_add(m, e->host);
+		t->w[slot].host = (uint64_t)e->host;
+		t->w[slot].tag = tag;
+		if (c->ncpus > 1 && code_since(e))
+			t->w[slot].tag = TLB_EMPTY(slot);
 	}
 	if (!(e->pa & TR_G))
 		log_slot(m, idx, slot);
@@ -509,16 +520,27 @@ uint8_t *mmu_fill(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum m
 	return e->host + (va & (PAGE - 1));
 }
 
-void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page)
+/* c may be running on another thread: what it loses by a race it will fill again. */
+static void protect_in(struct cpu *c, const uint8_t *host_page)
 {
-	if (!filter_has(c->mmu, host_page))
+	if (!c->mmu || !filter_has(c->mmu, host_page))
 		return;
 	for (int idx = 0; idx < NMMU; idx++) {
 		struct tlb_entry *w = c->tlb[idx].w;
 		for (unsigned s = 0; s < TLB_SIZE; s++)
-			if (w[s].host == (uint64_t)host_page)
-				w[s].tag = TLB_EMPTY(s);
+			if (__atomic_load_n(&w[s].host, __ATOMIC_RELAXED) == (uint64_t)host_page)
+				__atomic_store_n(&w[s].tag, TLB_EMPTY(s), __ATOMIC_RELAXED);
 	}
+}
+
+void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page)
+{
+	struct cpu *o;
+
+	protect_in(c, host_page);
+	for (unsigned i = 0; c->ncpus > 1 && (o = phys_cpu(c->phys, i)); i++)
+		if (o != c)
+			protect_in(o, host_page);
 }
 
 /* ---- complete accesses ---- */

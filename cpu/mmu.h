@@ -57,7 +57,10 @@ void mmu_flush_page(struct cpu *c, uint64_t va);
 void mmu_set_cr3(struct cpu *c, uint64_t v);
 /* INVPCID (SDM vol. 2A). False: operands demand #GP. */
 bool mmu_invpcid(struct cpu *c, int type, uint64_t pcid, uint64_t va);
-/* Writes to this RAM page must (or need no more) take the slow path: drop it from write tables. */
+/*
+ * Writes to this RAM page must take the slow path: drop it from the write tables
+ * of every vCPU. Its page flags must say so already.
+ */
 void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page);
 /* Load the PAE pointers from CR3; false: reserved bits set, raise #GP. */
 bool mmu_load_pdptes(struct cpu *c);

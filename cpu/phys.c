@@ -10,9 +10,8 @@
  *
  * Look-ups and what else may run with vector state live: cpu/phys_light.c.
  *
- * Not modelled: code invalidation in other vCPUs' write tables at the moment a
- * page first gets code; dirty bits of writes that another vCPU makes between
- * phys_test_clear_dirty() and its next poll are put back by its flush.
+ * Dirty bits of writes that a vCPU makes between phys_test_clear_dirty() and its
+ * next poll are put back by its flush.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -327,11 +326,6 @@ void phys_del_cpu(struct phys *p, struct cpu *c)
 			p->cpus[i--] = p->cpus[--p->ncpus];
 }
 
-struct cpu *phys_first_cpu(const struct phys *p)
-{
-	return p->ncpus ? p->cpus[0] : NULL;
-}
-
 void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range *r), void *opaque)
 {
 	struct view *v = atomic_load(&p->view);
@@ -342,8 +336,16 @@ void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range 
 void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),
 			void *opaque)
 {
-	p->code_fn = fn;
-	p->code_opaque = opaque;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->ncode; i++)
+		if (opaque ? p->code[i].opaque != opaque : fn != NULL)
+			p->code[n++] = p->code[i];
+	if (fn) {
+		assert(n < MAX_CPUS);
+		p->code[n++] = (struct code_listener){ fn, opaque };
+	}
+	p->ncode = n;
 }
 
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on)
@@ -407,10 +409,11 @@ static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n
 static void ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 {
 	for (uint64_t o = off & ~(PAGE - 1); o < off + n; o += PAGE) {
-		if (!mark_written(r, o) || !p->code_fn)
+		if (!mark_written(r, o))
 			continue;
-		uint64_t from = max_u64(o, off);
-		p->code_fn(p->code_opaque, r, from, min_u64(off + n, o + PAGE) - from);
+		uint64_t from = max_u64(o, off), len = min_u64(off + n, o + PAGE) - from;
+		for (unsigned i = 0; i < p->ncode; i++)
+			p->code[i].fn(p->code[i].opaque, r, from, len);
 	}
 }
 

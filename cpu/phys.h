@@ -72,8 +72,8 @@ bool phys_a20(const struct phys *p);
 /* Every vCPU registers (cpu_new() does), so that changes of the map flush its TLB. Twice is once. */
 void phys_add_cpu(struct phys *p, struct cpu *c);
 void phys_del_cpu(struct phys *p, struct cpu *c);
-/* The first one that registered, or NULL. */
-struct cpu *phys_first_cpu(const struct phys *p);
+/* The nth registered one, or NULL. Light. */
+struct cpu *phys_cpu(const struct phys *p, unsigned n);
 
 /* What one page looks like to an access. Light. */
 struct phys_page {
@@ -103,7 +103,11 @@ bool phys_cas(struct cpu *c, uint64_t pa, int size, uint64_t old, uint64_t new_)
 /* The accelerator holds code of this page: writes to it must be told. Light. */
 void phys_set_code(struct phys *p, struct ram *r, uint64_t ram_off);
 void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off);
-/* Whoever translates code registers once; called for writes by devices (any thread, machine lock). */
+/*
+ * Whoever translates code registers; called for writes by devices (any thread,
+ * machine lock). Several may, told apart by `opaque`; fn NULL removes one, and
+ * with opaque NULL all. Machine lock.
+ */
 void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),
 			void *opaque);
 /* Begin/stop dirty tracking of a range; test and clear one page's bit. */

@@ -32,6 +32,11 @@ const struct span *phys_span(struct phys *p, uint64_t pa)
 	return s;
 }
 
+struct cpu *phys_cpu(const struct phys *p, unsigned n)
+{
+	return n < p->ncpus ? p->cpus[n] : NULL;
+}
+
 struct ram *phys_ram_by_id(struct phys *p, uint64_t id)
 {
 	for (struct ram_list *l = p->rams; l; l = l->next)

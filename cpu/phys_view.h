@@ -49,8 +49,11 @@ struct phys {
 	uint64_t next_id;
 	struct cpu *cpus[MAX_CPUS];
 	unsigned ncpus;
-	void (*code_fn)(void *opaque, struct ram *r, uint64_t off, uint64_t n);
-	void *code_opaque;
+	struct code_listener {
+		void (*fn)(void *opaque, struct ram *r, uint64_t off, uint64_t n);
+		void *opaque;
+	} code[MAX_CPUS];
+	_Atomic unsigned ncode;
 };
 
 /* The span pa (behind the A20 gate) lies in, or NULL: nothing there. Light. */

@@ -231,6 +231,21 @@ void cpu_write_dr(struct cpu *c, int n, uint64_t v)
 	}
 }
 
+void cpu_check_breakpoint(struct cpu *c, uint64_t va)
+{
+	uint64_t met = 0;
+
+	if (!(c->dr[7] & 0xff) || c->eflags & FL_RF)
+		return;
+	for (int i = 0; i < 4; i++)
+		if (c->dr[7] >> 2 * i & 3 && !(c->dr[7] >> (16 + 4 * i) & 0xf) && c->dr[i] == va)
+			met |= 1u << i;
+	if (!met)
+		return;
+	c->dr[6] = (c->dr[6] & ~0xfull) | met;
+	cpu_raise(c, EXC_DB);
+}
+
 /* ---- counters, extended control registers ---- */
 
 uint64_t cpu_rdtsc(struct cpu *c)

@@ -13,6 +13,12 @@
 uint64_t cpu_read_cr(struct cpu *c, int n);
 void cpu_write_cr(struct cpu *c, int n, uint64_t v);
 uint64_t cpu_read_dr(struct cpu *c, int n);
+/*
+ * Raise #DB if an instruction breakpoint of DR7 stands at linear address va and
+ * RF is clear. For the run loop, before each instruction under MODE_DEBUG; RF is
+ * its to clear once an instruction has completed.
+ */
+void cpu_check_breakpoint(struct cpu *c, uint64_t va);
 void cpu_write_dr(struct cpu *c, int n, uint64_t v);
 void cpu_lmsw(struct cpu *c, uint16_t v);
 void cpu_clts(struct cpu *c);

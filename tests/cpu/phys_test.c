@@ -199,9 +199,15 @@ Test(phys, device_writes_to_code_are_told)
 	phys_set_code(s.p, s.ram, 0x2000);
 	phys_write_buf(s.p, 0x1800, block, sizeof(block));
 	cr_expect(code_writes == 1 && code_off == 0x2000 && code_n == 0x1000);
+	phys_on_code_write(s.p, on_code, &s);
+	phys_write(s.p, 0x2010, 4, 0);
+	cr_expect(code_writes == 3 && code_off == 0x2010 && code_n == 4, "both are told");
+	phys_on_code_write(s.p, NULL, &s);
+	phys_write(s.p, 0x2010, 4, 0);
+	cr_expect_eq(code_writes, 4);
 	phys_clear_code(s.p, s.ram, 0x2000);
 	phys_write_buf(s.p, 0x1800, block, sizeof(block));
-	cr_expect_eq(code_writes, 1);
+	cr_expect_eq(code_writes, 4);
 	space_fini(&s);
 }
 

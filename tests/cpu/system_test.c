@@ -132,6 +132,18 @@ Test(system, debug_registers_force_their_fixed_bits)
 	cr_expect(c->dr[6] & 0x2000 && !(c->dr[7] & 0x2000));
 }
 
+Test(system, instruction_breakpoints_fault_unless_resumed)
+{
+	at(bench_protected, 0);
+	cpu_write_dr(c, 2, 0x6000);
+	cpu_write_dr(c, 7, 1 << 4);
+	cr_expect_eq(TRY(cpu_check_breakpoint(c, 0x6001)), -1);
+	cr_expect_eq(TRY(cpu_check_breakpoint(c, 0x6000)), EXC(EXC_DB, 0));
+	cr_expect_eq(c->dr[6], 0xffff0ff4);
+	c->eflags |= FL_RF;
+	cr_expect_eq(TRY(cpu_check_breakpoint(c, 0x6000)), -1);
+}
+
 Test(system, popf_obeys_cpl_and_iopl)
 {
 	at(bench_protected, 0);
