@@ -304,7 +304,7 @@ static unsigned long from_env(const char *name, unsigned long otherwise)
 	return s ? strtoul(s, NULL, 0) : otherwise;
 }
 
-Test(vec, every_row_equals_the_host, .init = setup)
+Test(vec_host, every_row_equals_the_host, .init = setup)
 {
 	struct ours *o = new_ours();
 	unsigned long seed = from_env("SEED", 0x7ec), cases = from_env("CASES", CASES);
@@ -335,7 +335,7 @@ Test(vec, every_row_equals_the_host, .init = setup)
 
 /* ---- exceptions ---- */
 
-Test(vec, an_unmasked_exception_writes_nothing, .init = setup)
+Test(vec_host, an_unmasked_exception_writes_nothing, .init = setup)
 {
 	static const uint8_t divss[] = { 0xf3, 0x0f, 0x5e, 0xc1 };	/* divss xmm0, xmm1 */
 	struct insn_env env = { .mode = MODE_CODE64 | MODE_PE | MODE_LMA, .feat = { ~0ull, ~0ull } };
