@@ -152,6 +152,7 @@ struct dtr {
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
 #define MODE_SHADOW	0x80000u	/* interrupt shadow: one instruction a block */
+#define MODE_NOSHARE	0x400000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
 
@@ -298,6 +299,7 @@ struct cpu {
 	uint64_t tsc_khz;
 	const struct cpu_model *model;
 	uint32_t feat[32];		/* CPUID feature words, enum feat_word in cpu/cpuid.h */
+	uint64_t insn_feat[2];		/* the same as enum insn_cpuid bits (cpu/insn.h) */
 
 	/* --- surroundings --- */
 	struct phys *phys;

@@ -265,6 +265,16 @@ static bool apply_word(struct cpu *c, const char *w, size_t n, bool x2apic, stru
 	return set_feature(c, w, len, on, x2apic, e);
 }
 
+static void set_insn_features(struct cpu *c)
+{
+	c->insn_feat[0] = BIT(F_BASE);
+	c->insn_feat[1] = 0;
+	c->insn_feat[F_486 >> 6] |= BIT(F_486 & 63);
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		if (c->feat[features[i].word] >> features[i].bit & 1)
+			c->insn_feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
+}
+
 bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e)
 {
 	if (!text || !*text)
@@ -284,15 +294,6 @@ bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e
 	}
 	drop_dependents(c);
 	c->virt_bits = cpu_has(c, CPUID_LM) ? 48 : 32;
+	set_insn_features(c);
 	return true;
-}
-
-void cpuid_insn_features(const struct cpu *c, uint64_t feat[2])
-{
-	feat[0] = BIT(F_BASE);
-	feat[1] = 0;
-	feat[F_486 >> 6] |= BIT(F_486 & 63);
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		if (c->feat[features[i].word] >> features[i].bit & 1)
-			feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
 }

@@ -55,6 +55,10 @@ uint64_t xsave_features(const struct cpu *c);
 uint32_t xsave_bytes(uint64_t xcr0);
 
 /* The enum insn_cpuid bits (cpu/insn.h) that instruction rows are gated by. */
-void cpuid_insn_features(const struct cpu *c, uint64_t feat[2]);
+static inline void cpuid_insn_features(const struct cpu *c, uint64_t feat[2])
+{
+	feat[0] = c->insn_feat[0];
+	feat[1] = c->insn_feat[1];
+}
 
 #endif
