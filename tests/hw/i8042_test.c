@@ -1,0 +1,214 @@
+/* What a keyboard driver notices of the controller and its devices. */
+#include <criterion/criterion.h>
+
+#include "tests/bench.h"
+
+#include "hw/core/input.h"
+#include "hw/input/i8042.h"
+
+static struct bench b;
+
+/* The next byte, as a driver waits for it; -1: none comes. */
+static int next(void)
+{
+	for (int i = 0; i < 10; i++) {
+		if (in(0x64) & 1)
+			return (int)in(0x60);
+		bench_run(&b, 100 * NS_PER_US);
+	}
+	return -1;
+}
+
+static void command(uint8_t c, int data)
+{
+	out(0x64, c);
+	if (data >= 0)
+		out(0x60, (uint8_t)data);
+}
+
+static void expect(const int *bytes, int n)
+{
+	for (int i = 0; i < n; i++)
+		cr_expect_eq(next(), bytes[i], "byte %d of %d", i, n);
+	cr_expect_eq(next(), -1);
+}
+#define EXPECT(...) expect((const int[]){ __VA_ARGS__ }, sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int))
+
+static void setup(void) { bench_open(&b, &i8042_type, NULL); }
+static void teardown(void) { bench_close(&b); }
+TestSuite(i8042, .init = setup, .fini = teardown);
+
+Test(i8042, the_self_tests_pass)
+{
+	command(0xaa, -1);
+	cr_assert_eq(next(), 0x55);
+	cr_assert_eq(in(0x64) & 4, 4);
+	command(0xab, -1);
+	cr_assert_eq(next(), 0);
+	command(0xa9, -1);
+	cr_assert_eq(next(), 0);
+}
+
+Test(i8042, the_command_byte_reads_back)
+{
+	command(0x60, 0x47);
+	command(0x20, -1);
+	cr_assert_eq(next(), 0x47);
+}
+
+Test(i8042, keys_arrive_translated_to_set_1)
+{
+	input_key(b.m, 0x1e, true);
+	input_key(b.m, 0x1e, false);
+	input_key(b.m, KEY_EXT | 0x48, true);
+	input_key(b.m, KEY_EXT | 0x48, false);
+	EXPECT(0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8);
+}
+
+Test(i8042, without_translation_keys_are_set_2)
+{
+	command(0x60, 0x01);
+	input_key(b.m, 0x1e, true);
+	input_key(b.m, 0x1e, false);
+	input_key(b.m, 0x41, true);
+	EXPECT(0x1c, 0xf0, 0x1c, 0x83);
+}
+
+Test(i8042, pause_and_print_have_their_own_sequences)
+{
+	input_key(b.m, KEY_PAUSE, true);
+	input_key(b.m, KEY_PAUSE, false);
+	EXPECT(0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+	input_key(b.m, KEY_PRINT, true);
+	input_key(b.m, KEY_PRINT, false);
+	EXPECT(0xe0, 0x2a, 0xe0, 0x37, 0xe0, 0xb7, 0xe0, 0xaa);
+}
+
+Test(i8042, a_key_raises_line_1_until_it_is_read)
+{
+	input_key(b.m, 0x1e, true);
+	bench_run(&b, NS_PER_MS);
+	cr_assert(b.isa[1].level);
+	cr_assert_eq(in(0x60), 0x1e);
+	cr_assert_not(b.isa[1].level);
+	cr_assert_eq(in(0x60), 0x1e);		/* the byte stays in the buffer */
+}
+
+Test(i8042, a_disabled_keyboard_keeps_its_bytes)
+{
+	command(0xad, -1);
+	input_key(b.m, 0x1e, true);
+	cr_assert_eq(next(), -1);
+	command(0xae, -1);
+	EXPECT(0x1e);
+}
+
+Test(i8042, the_keyboard_answers_commands)
+{
+	out(0x60, 0xff);
+	EXPECT(0xfa, 0xaa);
+	out(0x60, 0xf2);
+	EXPECT(0xfa, 0xab, 0x41);
+	out(0x60, 0xed);
+	EXPECT(0xfa);
+	out(0x60, 0x02);
+	EXPECT(0xfa);
+	out(0x60, 0xee);
+	EXPECT(0xee);
+	out(0x60, 0x10);
+	EXPECT(0xfe);
+}
+
+Test(i8042, scan_code_set_1_needs_no_translation)
+{
+	command(0x60, 0x01);
+	out(0x60, 0xf0);
+	EXPECT(0xfa);
+	out(0x60, 0x01);
+	EXPECT(0xfa);
+	input_key(b.m, 0x1e, true);
+	input_key(b.m, 0x1e, false);
+	EXPECT(0x1e, 0x9e);
+}
+
+Test(i8042, the_mouse_reports_moves_on_line_12)
+{
+	command(0xa8, -1);
+	command(0x60, 0x03);
+	command(0xd4, 0xf4);
+	EXPECT(0xfa);
+	input_rel(b.m, 5, 3, 0, BTN_LEFT);
+	bench_run(&b, NS_PER_MS);
+	cr_assert(b.isa[12].level);
+	cr_assert_eq(in(0x64) & 0x21, 0x21);
+	EXPECT(0x29, 0x05, 0xfd);
+	cr_assert_not(b.isa[12].level);
+}
+
+Test(i8042, the_mouse_says_nothing_until_enabled)
+{
+	command(0xa8, -1);
+	input_rel(b.m, 5, 3, 0, 0);
+	cr_assert_eq(next(), -1);
+}
+
+static void mouse(uint8_t v)
+{
+	command(0xd4, v);
+	cr_assert_eq(next(), 0xfa);
+}
+
+Test(i8042, three_sample_rates_turn_on_the_wheel)
+{
+	command(0xa8, -1);
+	mouse(0xf3); mouse(200); mouse(0xf3); mouse(100); mouse(0xf3); mouse(80);
+	mouse(0xf2);
+	cr_assert_eq(next(), 3);
+	mouse(0xf4);
+	input_rel(b.m, 0, 0, 1, 0);
+	EXPECT(0x08, 0x00, 0x00, 0xff);
+}
+
+Test(i8042, long_moves_are_split_into_packets)
+{
+	command(0xa8, -1);
+	mouse(0xf4);
+	input_rel(b.m, 300, 0, 0, 0);
+	EXPECT(0x08, 0xff, 0x00, 0x08, 45, 0x00);
+}
+
+Test(i8042, the_output_port_and_port_92_move_a20)
+{
+	cr_assert(b.m->a20);
+	command(0xd1, 0xdd);
+	cr_assert_not(b.m->a20);
+	cr_assert_eq(in(0x92) & 2, 0);
+	out(0x92, 0x02);
+	cr_assert(b.m->a20);
+	command(0xd0, -1);
+	cr_assert_eq(next() & 3, 3);
+	command(0xdd, -1);
+	cr_assert_not(b.m->a20);
+	command(0xdf, -1);
+	cr_assert(b.m->a20);
+}
+
+Test(i8042, three_ways_to_reset_the_machine)
+{
+	command(0xfe, -1);
+	cr_assert_eq(b.requests[MACHINE_RESET], 1);
+	out(0x92, 0x03);
+	cr_assert_eq(b.requests[MACHINE_RESET], 2);
+	command(0xd1, 0xfe);
+	cr_assert_eq(b.requests[MACHINE_RESET], 3);
+}
+
+Test(i8042, a_flood_of_keys_keeps_whole_codes)
+{
+	for (int i = 0; i < 1000; i++)
+		input_key(b.m, KEY_EXT | 0x48, i & 1);
+	for (int i = 0; i < 4; i++) {
+		cr_expect_eq(next(), 0xe0);
+		next();
+	}
+}
