@@ -2,7 +2,7 @@
  * Vector moves: whole registers, parts, shuffles, packing, widening, blends,
  * broadcasts, transfers to and from general registers.
  *
- * Source: SDM vol. 2.
+ * Source: SDM vol. 2; APM vol. 4 (SSE4a).
  */
 #include "cpu/vec_priv.h"
 
@@ -259,3 +259,26 @@ void v_insertps(struct vx *x)
 		if (x->imm >> i & 1)
 			x->r.d[i] = 0;
 }
+
+/* ---- SSE4a: bit fields of the low quadword; a length of 0 is 64. The upper one is undefined: 0 ---- */
+
+static uint64_t field_mask(uint64_t len) { return ~0ull >> (-len & 63); }
+
+static void extract(struct vx *x, uint64_t len, uint64_t at)
+{
+	x->r.q[0] = x->a.q[0] >> (at & 63) & field_mask(len);
+	x->r.q[1] = 0;
+}
+
+static void insert(struct vx *x, uint64_t len, uint64_t at)
+{
+	uint64_t m = field_mask(len) << (at & 63);
+
+	x->r.q[0] = (x->a.q[0] & ~m) | (x->b.q[0] << (at & 63) & m);
+	x->r.q[1] = 0;
+}
+
+void v_extrq(struct vx *x) { extract(x, x->b.q[0], x->b.q[0] >> 8); }
+void v_extrq_imm(struct vx *x) { extract(x, x->imm, (uint64_t)x->in->imm2); }
+void v_insertq(struct vx *x) { insert(x, x->b.q[1], x->b.q[1] >> 8); }
+void v_insertq_imm(struct vx *x) { insert(x, x->imm, (uint64_t)x->in->imm2); }

@@ -248,7 +248,7 @@ static bool is_ours(unsigned row)
 {
 	switch (insn_rows[row].does) {
 	case DOES_vec: case DOES_vec_gpr: case DOES_vec_pcmpstr: case DOES_emms: case DOES_stmxcsr:
-		return insn_rows[row].cpuid != F_SSE4A;
+		return true;
 	default:
 		return false;
 	}
