@@ -1,18 +1,17 @@
 /*
  * Making, emptying and freeing the code cache.
  *
- * Code memory is one memory file mapped twice: writable here, executable there
+ * Code memory is one piece of memory mapped twice: writable here, executable there
  * (W^X). All tables are reserved at their largest size and touched as they
  * fill; when one is full, everything is dropped at once.
  */
 #include "tcg/cache.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "cpu/cpuid.h"
 #include "tcg/perfmap.h"
 
 static void *reserve(size_t n)
@@ -24,20 +23,17 @@ static void *reserve(size_t n)
 
 static bool map_code(struct tcg *t, struct err *e)
 {
-	int fd = memfd_create("rhea-code", MFD_CLOEXEC);
-	uint8_t *w, *x;
+	/* Shared, so that a second mapping can show the same memory; no file, so that perf reads its map. */
+	uint8_t *w = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *x;
 
-	if (fd < 0)
-		return err_errno(e, "code memory");
-	if (ftruncate(fd, CODE_SIZE) < 0) {
-		close(fd);
+	if (w == MAP_FAILED)
 		return err_errno(e, "code memory of %u MiB", CODE_SIZE >> 20);
+	x = mremap(w, 0, CODE_SIZE, MREMAP_MAYMOVE);
+	if (x == MAP_FAILED || mprotect(x, CODE_SIZE, PROT_READ | PROT_EXEC)) {
+		munmap(w, CODE_SIZE);
+		return err_errno(e, "executable code memory");
 	}
-	w = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	x = mmap(NULL, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	close(fd);
-	if (w == MAP_FAILED || x == MAP_FAILED)
-		return err_errno(e, "code memory of %u MiB", CODE_SIZE >> 20);
 	t->code_start = w;
 	t->code = (struct code){ .p = w, .end = w + CODE_SIZE, .rx = x - w };
 	return true;
@@ -61,7 +57,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 {
 	static const struct x64_callbacks callbacks = {
 		.find = tcg_cb_find, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
-		.slow = tcg_cb_slow, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
+		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
 	};
 	struct tcg *t = reserve(sizeof(*t));
 
@@ -70,6 +66,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 		return NULL;
 	}
 	t->cpu = c;
+	cpuid_insn_features(c, t->feat);
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);
 	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs));

@@ -98,7 +98,7 @@ struct itlb_entry {
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
 	uint64_t flushes, killed, smc_stores, slow_reads, slow_writes, mmio;
-	uint64_t finds, resolves, guards, singles, exits[4];
+	uint64_t groups, noshare, finds, resolves, guards, singles, exits[8];
 };
 
 struct tcg {
@@ -121,6 +121,7 @@ struct tcg {
 	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
 	bool flush_wanted;		/* out of room: flush before the next translation */
 	bool single;			/* the block under way is one instruction; come back behind it */
+	bool noshare_next;		/* the next block is to be one without shared proofs */
 	bool single_next;		/* the next block is to be such a one */
 	uint32_t current;		/* interpreter: block under way */
 	bool stop;			/* interpreter: it was overwritten */
@@ -135,6 +136,7 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
+	uint64_t feat[2];		/* of insn_env */
 	struct tcg_stats stats;
 	struct perfmap *perf;
 };
@@ -162,6 +164,7 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
 uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
 void tcg_itlb_flush(struct cpu *c);
 const uint8_t *tcg_cb_find(struct cpu *c);
+const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
@@ -199,6 +202,7 @@ bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
 
 /* ---- slow_light.c: callbacks of the stubs ---- */
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
+uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 void tcg_cb_commit(struct cpu *c);
 void tcg_cb_raise(struct cpu *c, uint64_t imm);
 

@@ -128,6 +128,14 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	return tb->entry;
 }
 
+const uint8_t *tcg_cb_noshare(struct cpu *c)
+{
+	struct tb *tb = must_stop(c) ? NULL : tcg_find(c, c->mode | MODE_NOSHARE);
+
+	tcg_of(c)->stats.noshare++;
+	return tb ? tb->entry : NULL;
+}
+
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);

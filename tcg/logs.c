@@ -8,15 +8,14 @@
 
 #include "config.h"
 #include "cpu/disasm.h"
-#ifdef HAVE_CAPSTONE
+#ifdef CONFIG_CAPSTONE
 #include <capstone/capstone.h>
 #endif
 
-void log_ir(const struct ir *ir, const uint8_t *bytes, enum log_area area)
+void log_ir(const struct ir *ir, enum log_area area)
 {
 	char line[160];
 
-	(void)bytes;
 	if (!log_on(area) || !log_in_range(ir->rip + ir->cs_base))
 		return;
 	log_to(area, "%s of %#lx, mode %#x:\n", area == LOG_UOP ? "uops" : "uops, optimised,",
@@ -27,7 +26,7 @@ void log_ir(const struct ir *ir, const uint8_t *bytes, enum log_area area)
 	}
 }
 
-#ifdef HAVE_CAPSTONE
+#ifdef CONFIG_CAPSTONE
 static void list(enum log_area area, cs_mode mode, const uint8_t *code, size_t n, uint64_t va)
 {
 	csh h;

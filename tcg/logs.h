@@ -6,7 +6,7 @@
 #include "tcg/cache.h"
 
 /* The µops of a block, if that area is on and the address passes the filter. */
-void log_ir(const struct ir *ir, const uint8_t *bytes, enum log_area area);
+void log_ir(const struct ir *ir, enum log_area area);
 /* Guest and host instructions of a finished block; its µops are still in t->ir. */
 void log_code(const struct tcg *t, const struct tb *tb, const uint8_t *bytes);
 /* One executed block. */

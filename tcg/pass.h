@@ -15,6 +15,9 @@ void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), v
 /* Values nobody reads: temporaries and registers overwritten before use, inside an instruction. */
 void opt_dead(struct ir *ir);
 
+/* Shared page proofs. The last pass: others would have to know about followers. */
+void opt_mem(struct ir *ir);
+
 /* Flags that straight-line code reads before it writes them, from decoded bytes: the usual live_at. */
 uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n);
 

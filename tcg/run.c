@@ -153,6 +153,8 @@ static void run_block(struct cpu *c, struct tb *tb)
 	t->stats.exits[x.reason]++;
 	if (x.reason == X64_HOST_FAULT)
 		host_fault(c);
+	else if (x.reason == X64_NOSHARE)
+		t->noshare_next = true;
 	else if (x.reason == X64_LINK && !t->single)
 		t->last_exit = (uint32_t)x.data;
 }
@@ -182,18 +184,21 @@ static void run_many(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	uint32_t from = t->last_exit, n;
-	struct tb *tb = tcg_find(c, c->mode);
+	uint32_t mode = c->mode | (t->noshare_next ? MODE_NOSHARE : 0);
+	struct tb *tb = tcg_find(c, mode);
 
 	t->last_exit = 0;
+	t->noshare_next = false;
 	if (!tb) {
 		uint64_t flushes = t->stats.flushes;
 
-		tb = tcg_translate(c, c->mode, false);
+		tb = tcg_translate(c, mode, false);
 		if (t->stats.flushes != flushes)
 			from = 0;
 	}
 	n = (uint32_t)(tb - t->tbs);
-	if (from && !tb->dead && t->links[from].x.rip == tb->rip && t->tbs[t->links[from].from].mode == tb->mode)
+	if (from && !tb->dead && t->links[from].x.rip == tb->rip &&
+	    (t->tbs[t->links[from].from].mode & ~MODE_NOSHARE) == tb->mode)
 		tcg_link(t, from, n);
 	run_block(c, tb);
 }
@@ -276,6 +281,8 @@ static bool create_interp(struct cpu *c, struct err *e) { return create(c, true,
 static void destroy(struct cpu *c)
 {
 	phys_on_code_write(c->phys, NULL, NULL);
+	perfmap_free(tcg_of(c)->perf);		/* keeps what it has */
+	tcg_of(c)->perf = NULL;
 	tcg_flush(tcg_of(c));
 	tcg_free(tcg_of(c));
 	c->accel = NULL;

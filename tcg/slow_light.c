@@ -119,6 +119,38 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	return p;
 }
 
+/* Is [va, va + n) on one page that the inline table knows? Its host address. */
+static uint8_t *in_tlb(struct cpu *c, uint64_t va, unsigned n, bool write, enum mmu_idx idx)
+{
+	struct tlb *t = &c->tlb[idx];
+	const struct tlb_entry *e = (const struct tlb_entry *)(const void *)((char *)(write ? t->w : t->r) + TLB_OFF(va));
+
+	return (va ^ e->tag) <= PAGE_SIZE - n ? (uint8_t *)(uintptr_t)(e->host + (va ^ e->tag)) : NULL;
+}
+
+/*
+ * A leader's probe missed. Do what its own access does to the TLB (raising its
+ * fault), then see whether the range can be shared after all.
+ */
+uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
+{
+	struct x64_env *env = x64_env(c);
+	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3;
+	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
+	uint64_t lead = va + (info >> GROUP_LEAD & 0xfff), pa;
+	bool code = false;
+
+	tcg_of(c)->stats.groups++;
+	env->fault_pc = ret;
+	if (!cpu_is64(c))
+		lead = (uint32_t)lead;
+	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))
+		raise_segment(c, info >> SLOW_SEG & 15);
+	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
+	env->fault_pc = 0;
+	return in_tlb(c, va, info >> GROUP_RANGE & 0xfff, info & GROUP_WRITES, idx);
+}
+
 void tcg_cb_commit(struct cpu *c)
 {
 	struct x64_env *env = x64_env(c);

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "tcg/cache.h"
 #include "tcg/front.h"
@@ -116,6 +115,7 @@ static uint16_t live_in(const struct ir *ir)
 
 static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 {
+	mode &= ~MODE_NOSHARE;
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
@@ -183,11 +183,10 @@ static bool keep_ir(struct tb *tb, const struct ir *ir)
 static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 {
 	struct tcg *t = tcg_of(c);
-	struct front fr = { .ir = t->ir, .env.mode = mode, .cs_limit = c->segs[CS].limit };
+	struct front fr = { .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } }, .cs_limit = c->segs[CS].limit };
 	unsigned off = f->va & (PAGE_SIZE - 1);
 	struct peek peek = { .env = &fr.env };
 
-	cpuid_insn_features(c, fr.env.feat);
 	t->ir->rip = c->rip;
 	t->ir->cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
 	t->ir->mode = mode;
@@ -202,10 +201,12 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 		if (front_block(&fr, f->bytes, f->n, 1) == FRONT_TRUNCATED)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
-	log_ir(t->ir, f->bytes, LOG_UOP);
+	log_ir(t->ir, LOG_UOP);
 	opt_flags(t->ir, live_at, &peek);
 	opt_dead(t->ir);
-	log_ir(t->ir, f->bytes, LOG_UOP_OPT);
+	if (!t->interp && !(mode & MODE_NOSHARE))
+		opt_mem(t->ir);
+	log_ir(t->ir, LOG_UOP_OPT);
 }
 
 static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
@@ -213,6 +214,9 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 	uint32_t user = cpu_cpl(c) == 3;
 	uint64_t va = cpu_is64(c) ? tb->rip : (uint32_t)(tb->rip + tb->cs_base);
 	struct x64_params p = { .tb = n, .first_link = t->n_links + 1, .jc_table = tb->jc };
+
+	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
+		tb->jc = -1;
 
 	p.page_id[0] = tb->page_id[0] = tcg_vpage_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
 	if (tb->ram2 != ~0ull)

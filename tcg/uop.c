@@ -71,8 +71,8 @@ uint16_t uop_flags_read(const struct uop *u, const struct insn *insns)
 		return r;
 	if (r & C)
 		return cc_flags(u->c);
-	if (r & R)
-		return count_is_nonzero(u) ? r & FL_ARITH : flag_columns[u->op].writes | (r & FL_ARITH);
+	if (r & R)	/* what survives is read only if somebody wants it afterwards */
+		return (count_is_nonzero(u) ? 0 : flag_columns[u->op].writes & u->fl) | (r & FL_ARITH);
 	if (r & H)
 		return helper_info[u->aux].attr & H_FL_IN ? FL_ARITH : 0;
 	return insn_row(&insns[u->aux])->fl_read;
@@ -89,4 +89,47 @@ uint16_t uop_flags_written(const struct uop *u, const struct insn *insns)
 		return helper_info[u->aux].attr & H_FL_OUT ? FL_ARITH : 0;
 	row = insn_row(&insns[u->aux]);
 	return row->fl_written | row->fl_undef;
+}
+
+/* Registers written although no operand names them. */
+static uint32_t implicit_writes(const struct uop *u, const struct insn *insns)
+{
+	const struct insn *in;
+	uint32_t m = 0;
+
+	switch (u->op) {
+	case UOP_mul1: case UOP_imul1: case UOP_div1: case UOP_idiv1: case UOP_rdtsc:
+	case UOP_cmpxchg8b: case UOP_cmpxchg16b:
+		return 1 << RAX | 1 << RDX;
+	case UOP_cmpxchg: case UOP_lahf:
+		return 1 << RAX;
+	case UOP_call:
+		return 0xffff;
+	case UOP_vec: case UOP_x87:
+		in = &insns[u->aux];
+		for (int k = 0; k < in->nopd; k++)
+			if (in->opd[k].kind == OPD_REG)
+				m |= 1u << (in->opd[k].reg & 15);
+		return m | 1 << RCX;	/* pcmpestri, pcmpistri */
+	default:
+		return 0;
+	}
+}
+
+static uint32_t gpr_bit(int op)
+{
+	if (op <= R15)
+		return 1u << op;
+	return op >= OP_AH && op <= OP_BH ? 1u << (op - OP_AH) : 0;
+}
+
+uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
+{
+	uint32_t m = implicit_writes(u, insns);
+
+	if (uop_info[u->op].d && u->op != UOP_probe)
+		m |= gpr_bit(u->d);
+	if (u->op == UOP_xchg || u->op == UOP_xadd || u->op == UOP_mulx)
+		m |= gpr_bit(u->b);
+	return m;
 }

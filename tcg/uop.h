@@ -44,7 +44,7 @@ struct uop {
 	uint16_t fl;		/* arithmetic flags live behind this µop (on the path that goes on) */
 	uint16_t flx;		/* exits: arithmetic flags live at the target */
 	uint16_t insn;		/* index of the instruction it belongs to */
-	uint16_t pad;
+	uint16_t pad;		/* probe leader: its offset in the group's range, of flx bytes */
 	int64_t imm;
 };
 
@@ -59,6 +59,11 @@ struct uop {
 #define PROBE_ALIGN	0x80u	/* #GP(0) unless aligned to size (SSE) */
 
 #define U_LOCK		1u	/* aux of arithmetic on M */
+
+/* aux of probe: shared proofs, see tcg/opt_mem.c. A follower's imm is less by the range's start. */
+#define PROBE_LEADER	1u
+#define PROBE_FOLLOWER	2u
+#define PROBE_GROUP_W	4u	/* leader: somebody in the group writes */
 
 /* Conditions are the low nibble of Jcc: CC_O .. CC_G, the lowest bit inverts. */
 enum { CC_O, CC_NO, CC_C, CC_NC, CC_Z, CC_NZ, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
@@ -104,6 +109,9 @@ extern const struct helper_info helper_info[HELPER_COUNT];
 /* Flags a µop reads and writes (FL_* masks); `insns` for vec and x87. Undefined counts as written. */
 uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
 uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
+
+/* Guest general registers a µop writes, implicit ones included, as a bit mask. */
+uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns);
 
 /* One block of guest code. The arrays belong to the translator thread and are reused. */
 #define IR_MAX_INSNS	64

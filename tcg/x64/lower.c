@@ -21,7 +21,7 @@ int host_reg(int op)
 	return op == OP_T0 ? H_T0 : -1;
 }
 
-struct hop operand(int op)
+struct hop operand(const struct lower *l, int op)
 {
 	int r = host_reg(op);
 
@@ -32,7 +32,7 @@ struct hop operand(int op)
 	if (is_hi(op))
 		return hop_hi(op - OP_AH);
 	if (op == OP_M)
-		return hop_mem(H_M, 0);
+		return l->m;
 	return hop_gs(CPU_OFF(tmp) + 8 * (op - OP_T0));
 }
 
@@ -47,7 +47,7 @@ int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 	else if (is_hi(op))
 		rorx(&l->c, 4, scratch, hop_reg(op - OP_AH), 8);
 	else
-		load(&l->c, is_slot(op) ? 8 : size, scratch, operand(op));
+		load(&l->c, is_slot(op) ? 8 : size, scratch, operand(l, op));
 	return scratch;
 }
 
@@ -227,6 +227,7 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 	l->out = out;
 	l->base = c->p;
 	l->flags = FLAGS_MEM;
+	l->m = hop_mem(H_M, 0);
 	l->pending = NULL;
 	l->n_cold = 0;
 	l->failed = false;

@@ -38,6 +38,7 @@ struct lower {
 	const struct uop *u;	/* the one being lowered */
 	uint8_t *base;		/* writable address of the guarded entry */
 	enum flags_at flags;	/* where the live arithmetic flags are */
+	struct hop m;		/* what OP_M is now */
 	struct cold *pending;	/* write probe whose consumer comes next */
 	unsigned n_cold;
 	bool failed;
@@ -52,7 +53,7 @@ typedef void lower_fn(struct lower *l, const struct uop *u);
 /* Host register of an operand code, or -1 if it is a memory slot, M or an immediate. */
 int host_reg(int op);
 /* Operand as ModRM.rm (register, high byte, slot or M). */
-struct hop operand(int op);
+struct hop operand(const struct lower *l, int op);
 /* Operand in a register: its own, or loaded into `scratch`. size 8 loads the whole slot. */
 int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch);
 static inline bool is_slot(int op) { return (op >= R12 && op <= R15) || (op >= OP_T1 && op <= OP_T3); }

@@ -32,7 +32,7 @@ void lower_nop(struct lower *l, const struct uop *u) { (void)l; (void)u; }
 /* Immediate to anything. */
 static void mov_imm(struct lower *l, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 
 	if (u->size == 8 || u->size == 4) {
 		uint64_t v = (uint64_t)u->imm & size_mask(u->size);
@@ -53,17 +53,17 @@ static void mov_imm(struct lower *l, const struct uop *u)
 /* 1 and 2 bytes: the rest of a register stays. */
 static void mov_narrow(struct lower *l, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 	unsigned op = u->size == 1 ? 0x8a : 0x8b;
 
 	if (is_hi(u->d) && !plain_byte(u->a)) {
 		hi_down(l, u->d);
-		ins(C(l), op, 1, u->d - OP_AH, operand(u->a));
+		ins(C(l), op, 1, u->d - OP_AH, operand(l, u->a));
 		hi_up(l, u->d);
 	} else if (is_hi(u->d)) {
-		ins(C(l), op | X_HIREG, 1, u->d - OP_AH, operand(u->a));
+		ins(C(l), op | X_HIREG, 1, u->d - OP_AH, operand(l, u->a));
 	} else if (d.kind == HOP_REG && !(is_hi(u->a) && !plain_byte(u->d))) {
-		ins(C(l), op, u->size, d.reg, operand(u->a));
+		ins(C(l), op, u->size, d.reg, operand(l, u->a));
 	} else {
 		int s = in_reg(l, u->size, u->a, 0, H_TMP);
 
@@ -76,14 +76,14 @@ static void mov_narrow(struct lower *l, const struct uop *u)
 
 void lower_mov(struct lower *l, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 
 	if (u->a == OP_IMM) {
 		mov_imm(l, u);
 	} else if (u->size < 4) {
 		mov_narrow(l, u);
 	} else if (d.kind == HOP_REG) {
-		ins(C(l), 0x8b, u->size, d.reg, operand(u->a));
+		ins(C(l), 0x8b, u->size, d.reg, operand(l, u->a));
 	} else {
 		int s = in_reg(l, u->size, u->a, 0, H_TMP);
 
@@ -106,13 +106,13 @@ static int dest_reg(const struct uop *u)
 static void dest_done(struct lower *l, const struct uop *u)
 {
 	if (is_slot(u->d))
-		store(C(l), 8, operand(u->d), H_TMP);
+		store(C(l), 8, operand(l, u->d), H_TMP);
 }
 
 /* Narrow results (size 1, 2) are merged into the register. */
 static void extend(struct lower *l, const struct uop *u, bool sign)
 {
-	struct hop s = operand(u->a);
+	struct hop s = operand(l, u->a);
 	int r = dest_reg(u);
 
 	if (is_hi(u->a)) {
@@ -122,7 +122,7 @@ static void extend(struct lower *l, const struct uop *u, bool sign)
 	if (u->size == 2 && is_slot(u->d)) {
 		/* the old value is needed: work in r14, merge in memory */
 		ins(C(l), X_0F | X_RM8 | (sign ? 0xbe : 0xb6), 4, H_M, s);
-		store(C(l), 2, operand(u->d), H_M);
+		store(C(l), 2, operand(l, u->d), H_M);
 		return;
 	}
 	if (u->c == 1)
@@ -152,7 +152,7 @@ void lower_bswap(struct lower *l, const struct uop *u)
 		e8(C(l), 0x0f);
 		e8(C(l), 0xc8 | (H_TMP & 7));		/* bswap r15d */
 		rorx(C(l), 4, H_TMP, hop_reg(H_TMP), 16);
-		ins(C(l), 0x89, 2, H_TMP, operand(u->d));
+		ins(C(l), 0x89, 2, H_TMP, operand(l, u->d));
 		return;
 	}
 	if (u->d != u->a || is_slot(u->d)) {
@@ -164,7 +164,7 @@ void lower_bswap(struct lower *l, const struct uop *u)
 	e8(C(l), 0x0f);
 	e8(C(l), (unsigned)(0xc8 | (r & 7)));
 	if (u->d == OP_M)
-		store(C(l), u->size, operand(OP_M), r);
+		store(C(l), u->size, operand(l, OP_M), r);
 	dest_done(l, u);
 }
 
@@ -175,37 +175,37 @@ void lower_xchg(struct lower *l, const struct uop *u)
 
 	if (hb && !plain_byte(u->d)) {		/* M or a REX register with AH..BH */
 		hi_down(l, u->b);
-		ins(C(l), op, 1, u->b - OP_AH, operand(u->d));
+		ins(C(l), op, 1, u->b - OP_AH, operand(l, u->d));
 		hi_up(l, u->b);
 	} else if (hd && !plain_byte(u->b)) {
 		hi_down(l, u->d);
 		ins(C(l), op, 1, host_reg(u->b), hop_reg(u->d - OP_AH));
 		hi_up(l, u->d);
 	} else if (hb && host_reg(u->d) >= 0) {
-		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(u->d));
+		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
 	} else if (hb && hd) {
-		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(u->d));
+		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
 	} else if (hb) {			/* slot with AH..BH */
-		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(u->d));
+		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
 	} else if (is_slot(u->b)) {
-		load(C(l), 8, H_TMP, operand(u->b));
+		load(C(l), 8, H_TMP, operand(l, u->b));
 		if (is_slot(u->d)) {
-			load(C(l), 8, H_M, operand(u->d));
+			load(C(l), 8, H_M, operand(l, u->d));
 			ins(C(l), op, u->size, H_TMP, hop_reg(H_M));
-			store(C(l), 8, operand(u->d), H_M);
+			store(C(l), 8, operand(l, u->d), H_M);
 		} else {
-			ins(C(l), op, u->size, H_TMP, operand(u->d));
+			ins(C(l), op, u->size, H_TMP, operand(l, u->d));
 		}
-		store(C(l), 8, operand(u->b), H_TMP);
+		store(C(l), 8, operand(l, u->b), H_TMP);
 	} else if (is_slot(u->d)) {
-		load(C(l), 8, H_TMP, operand(u->d));
+		load(C(l), 8, H_TMP, operand(l, u->d));
 		if (is_hi(u->b))
-			ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(u->d));
+			ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
 		else
 			ins(C(l), op, u->size, host_reg(u->b), hop_reg(H_TMP));
-		store(C(l), 8, operand(u->d), H_TMP);
+		store(C(l), 8, operand(l, u->d), H_TMP);
 	} else {
-		ins(C(l), op, u->size, host_reg(u->b), operand(u->d));
+		ins(C(l), op, u->size, host_reg(u->b), operand(l, u->d));
 	}
 }
 
@@ -215,7 +215,7 @@ void lower_ldenv(struct lower *l, const struct uop *u)
 
 	if (u->size == 2 && u->d < OP_T0) {	/* 16-bit destinations are asked for by zext */
 		load(C(l), 2, H_TMP, hop_gs((int32_t)u->imm));
-		ins(C(l), 0x89, 2, H_TMP, operand(u->d));
+		ins(C(l), 0x89, 2, H_TMP, operand(l, u->d));
 		return;
 	}
 	load(C(l), u->size, r, hop_gs((int32_t)u->imm));
@@ -246,15 +246,15 @@ void lower_cmov(struct lower *l, const struct uop *u)
 
 	flags_op(l, u);
 	if (is_slot(u->d))
-		load(C(l), 8, H_TMP, operand(u->d));
-	ins(C(l), X_0F | 0x40 | u->c, u->size, r, operand(u->b));
+		load(C(l), 8, H_TMP, operand(l, u->d));
+	ins(C(l), X_0F | 0x40 | u->c, u->size, r, operand(l, u->b));
 	dest_done(l, u);
 }
 
 void lower_setcc(struct lower *l, const struct uop *u)
 {
 	flags_op(l, u);
-	ins(C(l), X_0F | 0x90 | u->c, 1, 0, operand(u->d));
+	ins(C(l), X_0F | 0x90 | u->c, 1, 0, operand(l, u->d));
 }
 
 /* ---- two-operand arithmetic ---- */
@@ -265,25 +265,25 @@ static void alu_hi(struct lower *l, int op, const struct uop *u)
 	int d = u->a, s = u->b;
 
 	if (s == OP_IMM) {
-		alu_ri(C(l), op, 1, operand(d), (int8_t)u->imm);
+		alu_ri(C(l), op, 1, operand(l, d), (int8_t)u->imm);
 	} else if (plain_byte(d) && plain_byte(s)) {
 		if (is_hi(d))
-			ins(C(l), (unsigned)(op << 3 | 2) | X_HIREG, 1, d - OP_AH, operand(s));
+			ins(C(l), (unsigned)(op << 3 | 2) | X_HIREG, 1, d - OP_AH, operand(l, s));
 		else
-			ins(C(l), (unsigned)(op << 3) | X_HIREG, 1, s - OP_AH, operand(d));
+			ins(C(l), (unsigned)(op << 3) | X_HIREG, 1, s - OP_AH, operand(l, d));
 	} else if (is_hi(d)) {
 		hi_down(l, d);
-		alu_rm(C(l), op, 1, d - OP_AH, operand(s));
+		alu_rm(C(l), op, 1, d - OP_AH, operand(l, s));
 		hi_up(l, d);
 	} else {
 		rorx(C(l), 4, H_TMP, hop_reg(s - OP_AH), 8);
-		ins(C(l), (unsigned)(op << 3) | (lock_of(u) ? X_LOCK : 0), 1, H_TMP, operand(d));
+		ins(C(l), (unsigned)(op << 3) | (lock_of(u) ? X_LOCK : 0), 1, H_TMP, operand(l, d));
 	}
 }
 
 static void alu2(struct lower *l, int op, const struct uop *u)
 {
-	struct hop d = operand(u->a);
+	struct hop d = operand(l, u->a);
 	unsigned w = u->size > 1;
 	unsigned lock = lock_of(u) ? X_LOCK : 0;
 
@@ -293,7 +293,7 @@ static void alu2(struct lower *l, int op, const struct uop *u)
 
 		mv.b = OP_NONE;
 		lower_mov(l, &mv);
-		d = operand(u->d);
+		d = operand(l, u->d);
 	}
 	if (u->size == 1 && (is_hi(u->a) || is_hi(u->b))) {
 		alu_hi(l, op, u);
@@ -303,7 +303,7 @@ static void alu2(struct lower *l, int op, const struct uop *u)
 		if (u->b == OP_IMM)
 			alu_ri(C(l), op, u->size, d, (int32_t)u->imm);
 		else
-			alu_rm(C(l), op, u->size, d.reg, operand(u->b));
+			alu_rm(C(l), op, u->size, d.reg, operand(l, u->b));
 		return;
 	}
 	if (d.kind == HOP_MEM || u->d == OP_NONE) {	/* M, or a slot that is only read */
@@ -322,7 +322,7 @@ static void alu2(struct lower *l, int op, const struct uop *u)
 	if (u->b == OP_IMM)
 		alu_ri(C(l), op, u->size, hop_reg(H_TMP), (int32_t)u->imm);
 	else
-		alu_rm(C(l), op, u->size, H_TMP, operand(u->b));
+		alu_rm(C(l), op, u->size, H_TMP, operand(l, u->b));
 	store(C(l), 8, d, H_TMP);
 }
 
@@ -338,7 +338,7 @@ ALU2(cmp, ALU_CMP)
 
 void lower_test(struct lower *l, const struct uop *u)
 {
-	struct hop d = operand(u->a);
+	struct hop d = operand(l, u->a);
 
 	flags_op(l, u);
 	if (u->b == OP_IMM) {
@@ -348,7 +348,7 @@ void lower_test(struct lower *l, const struct uop *u)
 	} else if (is_hi(u->a) && !plain_byte(u->b)) {
 		int s = in_reg(l, 1, u->a, 0, H_TMP);
 
-		ins(C(l), 0x84, 1, s, operand(u->b));
+		ins(C(l), 0x84, 1, s, operand(l, u->b));
 	} else {
 		int s = in_reg(l, u->size, u->b, 0, H_TMP);
 
@@ -359,7 +359,7 @@ void lower_test(struct lower *l, const struct uop *u)
 /* One operand, d == a: opcode byte / word and /digit. */
 static void alu1(struct lower *l, unsigned op, int digit, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 
 	op |= u->size > 1;
 	if (u->d != u->a) {
@@ -383,11 +383,29 @@ void lower_dec(struct lower *l, const struct uop *u) { flags_op(l, u); alu1(l, 0
 
 /* ---- shifts ---- */
 
+static void shift3(struct lower *l, int pp, const struct uop *u);
+
+/* shl, shr, sar by CL whose flags nobody wants: shlx and its like touch none. */
+static bool shift_without_flags(struct lower *l, int digit, const struct uop *u)
+{
+	static const int pp[8] = { [4] = 1, [5] = 3, [7] = 2 };
+
+	if (u->b == OP_IMM || u->size < 4 || !pp[digit] || u->d == OP_M ||
+	    u->fl & uop_flags_written(u, l->ir->insns))
+		return false;
+	struct uop x = *u;
+	x.b = RCX;
+	shift3(l, pp[digit], &x);
+	return true;
+}
+
 static void shift(struct lower *l, int digit, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 	unsigned w = u->size > 1;
 
+	if (shift_without_flags(l, digit, u))
+		return;
 	flags_op(l, u);
 	if (u->d != u->a) {
 		struct uop mv = *u;
@@ -417,7 +435,7 @@ SHIFT(sar, 7)
 
 static void shift_double(struct lower *l, unsigned op, const struct uop *u)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 	int s;
 
 	flags_op(l, u);
@@ -426,11 +444,11 @@ static void shift_double(struct lower *l, unsigned op, const struct uop *u)
 		load(C(l), 8, H_TMP, d);
 		d = hop_reg(H_TMP);
 		if (s < 0) {
-			load(C(l), 8, H_M, operand(u->b));
+			load(C(l), 8, H_M, operand(l, u->b));
 			s = H_M;
 		}
 	} else if (s < 0) {
-		load(C(l), 8, H_TMP, operand(u->b));
+		load(C(l), 8, H_TMP, operand(l, u->b));
 		s = H_TMP;
 	}
 	if (u->c)
@@ -448,7 +466,7 @@ static void shift3(struct lower *l, int pp, const struct uop *u)
 {
 	int n = in_reg(l, 8, u->b, 0, H_TMP);
 
-	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(u), n, operand(u->a));
+	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(u), n, operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -458,7 +476,7 @@ void lower_shrx(struct lower *l, const struct uop *u) { shift3(l, 3, u); }
 
 void lower_rorx(struct lower *l, const struct uop *u)
 {
-	rorx(C(l), u->size, dest_reg(u), operand(u->a), (int)u->imm);
+	rorx(C(l), u->size, dest_reg(u), operand(l, u->a), (int)u->imm);
 	dest_done(l, u);
 }
 
@@ -468,7 +486,7 @@ static void muldiv(struct lower *l, int digit, const struct uop *u)
 {
 	flags_op(l, u);
 	side_mark(l, u);	/* #DE */
-	ins(C(l), u->size == 1 ? 0xf6 : 0xf7, u->size, digit, operand(u->a));
+	ins(C(l), u->size == 1 ? 0xf6 : 0xf7, u->size, digit, operand(l, u->a));
 }
 
 void lower_mul1(struct lower *l, const struct uop *u) { muldiv(l, 4, u); }
@@ -483,9 +501,9 @@ void lower_imul2(struct lower *l, const struct uop *u)
 
 	flags_op(l, u);
 	if (is_slot(u->d) && (u->size == 2 || u->b != OP_IMM))
-		load(C(l), 8, H_TMP, operand(u->d));
+		load(C(l), 8, H_TMP, operand(l, u->d));
 	if (u->b == OP_IMM) {
-		ins_imm(C(l), byte ? 0x6b : 0x69, u->size, r, operand(u->a),
+		ins_imm(C(l), byte ? 0x6b : 0x69, u->size, r, operand(l, u->a),
 			byte ? 1 : u->size > 4 ? 4 : u->size, u->imm);
 	} else {
 		if (u->d != u->a) {
@@ -493,7 +511,7 @@ void lower_imul2(struct lower *l, const struct uop *u)
 
 			mov_rr(C(l), 8, r, s);
 		}
-		ins(C(l), X_0F | 0xaf, u->size, r, operand(u->b));
+		ins(C(l), X_0F | 0xaf, u->size, r, operand(l, u->b));
 	}
 	dest_done(l, u);
 }
@@ -504,9 +522,9 @@ void lower_mulx(struct lower *l, const struct uop *u)
 
 	if (lo < 0)
 		lo = u->a == OP_T0 ? H_M : H_T0;
-	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, operand(u->a));
+	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, operand(l, u->a));
 	if (is_slot(u->b))	/* first: when d == b, the high half wins */
-		store(C(l), 8, operand(u->b), lo);
+		store(C(l), 8, operand(l, u->b), lo);
 	dest_done(l, u);
 }
 
@@ -530,12 +548,12 @@ static void bit_mem_reg(struct lower *l, int digit, const struct uop *u)
 	e8(c, 0x3d);
 	e32(c, 0);
 	fix32(c, c->p - 4, l->x->stubs.shift_mask + 8 * k);
-	ins(c, X_0F | (unsigned)(0x83 | digit << 3) | (lock_of(u) ? X_LOCK : 0), u->size, H_TMP, hop_mem(H_M, 0));
+	ins(c, X_0F | (unsigned)(0x83 | digit << 3) | (lock_of(u) ? X_LOCK : 0), u->size, H_TMP, operand(l, OP_M));
 }
 
 static void bit(struct lower *l, int digit, const struct uop *u)
 {
-	struct hop a = operand(u->a);
+	struct hop a = operand(l, u->a);
 	unsigned lock = lock_of(u) ? X_LOCK : 0;
 
 	flags_op(l, u);
@@ -575,8 +593,8 @@ static void unary(struct lower *l, unsigned op, const struct uop *u, int src)
 {
 	flags_op(l, u);
 	if (is_slot(u->d))
-		load(C(l), 8, H_TMP, operand(u->d));
-	ins(C(l), op, u->size, dest_reg(u), operand(src));
+		load(C(l), 8, H_TMP, operand(l, u->d));
+	ins(C(l), op, u->size, dest_reg(u), operand(l, src));
 	dest_done(l, u);
 }
 
@@ -590,7 +608,7 @@ void lower_adox(struct lower *l, const struct uop *u) { unary(l, X_0F38 | X_F3 |
 
 void lower_crc32(struct lower *l, const struct uop *u)
 {
-	struct hop s = operand(u->b);
+	struct hop s = operand(l, u->b);
 	int r = dest_reg(u);
 
 	if (is_hi(u->b)) {
@@ -598,7 +616,7 @@ void lower_crc32(struct lower *l, const struct uop *u)
 		s = hop_reg(H_M);
 	}
 	if (is_slot(u->d))
-		load(C(l), 8, H_TMP, operand(u->d));
+		load(C(l), 8, H_TMP, operand(l, u->d));
 	if (u->c == 1)
 		ins(C(l), X_0F38 | X_F2 | X_RM8 | 0xf0, u->size, r, s);
 	else
@@ -613,7 +631,7 @@ void lower_andn(struct lower *l, const struct uop *u)
 	flags_op(l, u);
 	int v = in_reg(l, 8, u->a, 0, H_TMP);
 
-	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf2, dest_reg(u), v, operand(u->b));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf2, dest_reg(u), v, operand(l, u->b));
 	dest_done(l, u);
 }
 
@@ -623,7 +641,7 @@ static void bmi_rmv(struct lower *l, int op, const struct uop *u)
 	flags_op(l, u);
 	int v = in_reg(l, 8, u->b, 0, H_TMP);
 
-	ins_vex(C(l), 2, 0, u->size == 8, 0, op, dest_reg(u), v, operand(u->a));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, op, dest_reg(u), v, operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -634,7 +652,7 @@ void lower_bzhi(struct lower *l, const struct uop *u) { bmi_rmv(l, 0xf5, u); }
 static void bls(struct lower *l, int digit, const struct uop *u)
 {
 	flags_op(l, u);
-	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf3, digit, dest_reg(u), operand(u->a));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf3, digit, dest_reg(u), operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -647,7 +665,7 @@ static void pdep_pext(struct lower *l, int pp, const struct uop *u)
 {
 	int v = in_reg(l, 8, u->a, 0, H_TMP);
 
-	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf5, dest_reg(u), v, operand(u->b));
+	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf5, dest_reg(u), v, operand(l, u->b));
 	dest_done(l, u);
 }
 
@@ -659,7 +677,7 @@ void lower_pdep(struct lower *l, const struct uop *u) { pdep_pext(l, 3, u); }
 /* A byte operand AH..BH is rotated down around `op`; b then has a plain number. */
 static void exchange(struct lower *l, unsigned op, const struct uop *u, bool writes_b)
 {
-	struct hop d = operand(u->d);
+	struct hop d = operand(l, u->d);
 	unsigned o = X_0F | op | (u->size > 1) | (lock_of(u) ? X_LOCK : 0);
 	int s = host_reg(u->b);
 
@@ -673,12 +691,12 @@ static void exchange(struct lower *l, unsigned op, const struct uop *u, bool wri
 			hi_up(l, u->b);
 		} else {
 			if (s < 0)
-				load(C(l), 8, H_TMP, operand(u->b));
+				load(C(l), 8, H_TMP, operand(l, u->b));
 			hi_down(l, u->d);
 			ins(C(l), o, 1, s < 0 ? H_TMP : s, hop_reg(u->d - OP_AH));
 			hi_up(l, u->d);
 			if (s < 0 && writes_b)
-				store(C(l), 8, operand(u->b), H_TMP);
+				store(C(l), 8, operand(l, u->b), H_TMP);
 		}
 		return;
 	}
@@ -687,27 +705,55 @@ static void exchange(struct lower *l, unsigned op, const struct uop *u, bool wri
 		d = hop_reg(H_M);
 	}
 	if (s < 0)
-		load(C(l), 8, H_TMP, operand(u->b));
+		load(C(l), 8, H_TMP, operand(l, u->b));
 	ins(C(l), o, u->size, s < 0 ? H_TMP : s, d);
 	if (s < 0 && writes_b)
-		store(C(l), 8, operand(u->b), H_TMP);
+		store(C(l), 8, operand(l, u->b), H_TMP);
 	if (is_slot(u->d))	/* last: for xadd d == b, the sum wins */
-		store(C(l), 8, operand(u->d), H_M);
+		store(C(l), 8, operand(l, u->d), H_M);
 }
 
-void lower_cmpxchg(struct lower *l, const struct uop *u) { exchange(l, 0xb0, u, false); }
+/*
+ * AH..BH beside REX operands: RAX is compared with as it stands, so nothing may
+ * be rotated before; copies in r14 and r15 stand in.
+ */
+static void cmpxchg_hi(struct lower *l, const struct uop *u)
+{
+	struct code *c = C(l);
+	int s;
+
+	flags_op(l, u);
+	s = in_reg(l, 1, u->b, 0, H_TMP);
+	if (!is_hi(u->d)) {
+		ins(c, X_0F | 0xb0 | (lock_of(u) ? X_LOCK : 0), 1, s, operand(l, u->d));
+		return;
+	}
+	rorx(c, 4, H_M, hop_reg(u->d - OP_AH), 8);
+	ins(c, X_0F | 0xb0, 1, s, hop_reg(H_M));
+	hi_down(l, u->d);
+	ins(c, 0x8a, 1, u->d - OP_AH, hop_reg(H_M));
+	hi_up(l, u->d);
+}
+
+void lower_cmpxchg(struct lower *l, const struct uop *u)
+{
+	if ((is_hi(u->d) || is_hi(u->b)) && !(plain_byte(u->d) && plain_byte(u->b) && !is_slot(u->b)))
+		cmpxchg_hi(l, u);
+	else
+		exchange(l, 0xb0, u, false);
+}
 void lower_xadd(struct lower *l, const struct uop *u) { exchange(l, 0xc0, u, true); }
 
 void lower_cmpxchg8b(struct lower *l, const struct uop *u)
 {
 	flags_op(l, u);
-	ins(C(l), X_0F | 0xc7 | (lock_of(u) ? X_LOCK : 0), 4, 1, hop_mem(H_M, 0));
+	ins(C(l), X_0F | 0xc7 | (lock_of(u) ? X_LOCK : 0), 4, 1, operand(l, OP_M));
 }
 
 void lower_cmpxchg16b(struct lower *l, const struct uop *u)
 {
 	flags_op(l, u);
-	ins(C(l), X_0F | 0xc7 | (lock_of(u) ? X_LOCK : 0), 8, 1, hop_mem(H_M, 0));
+	ins(C(l), X_0F | 0xc7 | (lock_of(u) ? X_LOCK : 0), 8, 1, operand(l, OP_M));
 }
 
 /* ---- flags ---- */

@@ -12,7 +12,7 @@
 struct fields {
 	int reg, rm;		/* numbers for the encoding */
 	int8_t load, store;	/* guest register to bring into / take out of r15, or -1 */
-	bool imm;
+	int imm;		/* immediate byte, or -1 */
 };
 
 static int gpr_field(struct fields *f, const struct opd *o, bool dest)
@@ -35,12 +35,14 @@ static void find_fields(const struct insn *in, struct fields *f)
 	f->reg = INSN_REG(in) | (in->rex & 4) << 1;
 	f->rm = INSN_RM(in) | (in->rex & 1) << 3;
 	f->load = f->store = -1;
-	f->imm = false;
+	f->imm = -1;
 	for (int k = 0; k < in->nopd; k++) {
 		uint8_t place = opd_info[row->opd[k]].place;
 
-		if (place == PL_IMM || place == PL_IMMS || place == PL_IS4)
-			f->imm = true;
+		if (place == PL_IMM || place == PL_IMMS)
+			f->imm = (uint8_t)in->imm;
+		else if (place == PL_IS4)
+			f->imm = in->opd[k].reg << 4;
 		if (in->opd[k].kind != OPD_REG)
 			continue;
 		if (place == PL_REG)
@@ -79,9 +81,9 @@ void lower_vec(struct lower *l, const struct uop *u)
 	if (uop_flags_read(u, l->ir->insns) | uop_flags_written(u, l->ir->insns))
 		flags_op(l, u);
 	find_fields(in, &f);
-	rm = u->a == OP_M ? hop_mem(H_M, 0) : hop_reg(f.rm);
+	rm = u->a == OP_M ? operand(l, OP_M) : hop_reg(f.rm);
 	if (f.load >= 0)
-		load(&l->c, 8, H_TMP, operand(f.load));
+		load(&l->c, 8, H_TMP, operand(l, f.load));
 	side_mark(l, u);
 	if (!in->has_modrm) {		/* emms, vzeroall, vzeroupper */
 		if (in->vex) {
@@ -95,10 +97,10 @@ void lower_vec(struct lower *l, const struct uop *u)
 		encode_vex(l, in, &f, rm);
 	else
 		ins(&l->c, legacy_opcode(in), in->rex & 8 ? 8 : 4, f.reg, rm);
-	if (f.imm)
-		e8(&l->c, (unsigned)in->imm);
+	if (f.imm >= 0)
+		e8(&l->c, (unsigned)f.imm);
 	if (f.store >= 0)
-		store(&l->c, 8, operand(f.store), H_TMP);
+		store(&l->c, 8, operand(l, f.store), H_TMP);
 }
 
 void lower_x87(struct lower *l, const struct uop *u)
@@ -110,7 +112,7 @@ void lower_x87(struct lower *l, const struct uop *u)
 		flags_op(l, u);
 	side_mark(l, u);
 	if (u->a == OP_M) {
-		ins(&l->c, op, 4, INSN_REG(in), hop_mem(H_M, 0));
+		ins(&l->c, op, 4, INSN_REG(in), operand(l, OP_M));
 	} else {
 		e8(&l->c, op);
 		if (in->has_modrm)	/* not fwait */

@@ -90,7 +90,7 @@ void lower_lea(struct lower *l, const struct uop *u)
 	} else {
 		address(l, u, H_M);
 		if (u->size == 2) {
-			store(c, 2, operand(u->d), H_M);
+			store(c, 2, operand(l, u->d), H_M);
 			return;
 		}
 		if (d >= 0)
@@ -103,7 +103,7 @@ void lower_lea(struct lower *l, const struct uop *u)
 	}
 	if (u->size == 4)
 		mov_rr(c, 4, H_M, H_M);
-	store(c, 8, operand(u->d), H_M);
+	store(c, 8, operand(l, u->d), H_M);
 }
 
 /* ---- slow paths ---- */
@@ -139,6 +139,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 	}
 	jcc_to(c, CC_Z, k->back + c->rx);
 	l->u = u + 1;
+	l->m = hop_mem(H_M, 0);
 	side_mark(l, u + 1);
 	lower_uop(l, u + 1);		/* the consumer again, on the bounce buffer */
 	call_to(c, l->x->stubs.commit);
@@ -164,7 +165,68 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	}
 }
 
-void lower_probe(struct lower *l, const struct uop *u)
+/* ---- shared proofs (tcg/opt_mem.c): r13 = host address - base register ---- */
+
+static void cold_group(struct lower *l, struct cold *k)
+{
+	struct code *c = &l->c;
+	const struct uop *u = k->u;
+	uint8_t *none;
+
+	land32(c, k->at[AT_TAG]);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
+			 (u->aux & PROBE_GROUP_W ? GROUP_WRITES : 0));
+	call_to(c, l->x->stubs.group);
+	ins(c, 0x85, 8, H_M, hop_reg(H_M));
+	none = jcc_rel32(c, CC_Z);
+	jmp_to(c, k->back + c->rx);
+	land32(c, none);
+	set_rip(l, insn_rip(l, u));
+	jmp_to(c, l->x->stubs.noshare);
+}
+
+/* One look-up for the range [base + imm - pad, + flx). */
+static void leader(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
+	bool write = u->aux & PROBE_GROUP_W;
+	int32_t lo = (int32_t)(u->imm - u->pad);
+	struct cold *k;
+	int base;
+
+	flags_clobber(l, u);
+	k = cold_new(l, cold_group);
+	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
+		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
+	if (!is64(l))		/* the upper half counts in addresses below */
+		if (host_reg(u->a) >= 0)
+			mov_rr(c, 4, host_reg(u->a), host_reg(u->a));
+	base = in_reg(l, 8, u->a, 0, H_T0);
+	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(base, lo));
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->flx);
+	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	k->back = c->p;
+	base = in_reg(l, 8, u->a, 0, H_TMP);
+	mov_rr(c, 8, H_T0, H_M);
+	alu_rm(c, ALU_SUB, 8, H_T0, hop_reg(base));
+	l->m = hop_mem(H_M, u->pad);
+}
+
+static void follower(struct lower *l, const struct uop *u)
+{
+	int base = in_reg(l, 8, u->a, 0, H_M);
+
+	l->m = hop_sib(base, H_T0, 0, (int32_t)u->imm);
+}
+
+static void single(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
@@ -190,8 +252,19 @@ void lower_probe(struct lower *l, const struct uop *u)
 	k->at[AT_TAG] = jcc_rel32(c, CC_A);
 	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
 	k->back = c->p;
+	l->m = hop_mem(H_M, 0);
 	if (write)
 		l->pending = k;
+}
+
+void lower_probe(struct lower *l, const struct uop *u)
+{
+	if (u->aux & PROBE_FOLLOWER)
+		follower(l, u);
+	else if (u->aux & PROBE_LEADER)
+		leader(l, u);
+	else
+		single(l, u);
 }
 
 /* ---- C ---- */
@@ -226,11 +299,11 @@ void lower_call(struct lower *l, const struct uop *u)
 	if (u->d == OP_NONE)
 		return;
 	if (u->size < 4)		/* the rest of a register stays */
-		store(c, u->size, operand(u->d), H_TMP);
+		store(c, u->size, operand(l, u->d), H_TMP);
 	else if (r >= 0)
 		mov_rr(c, u->size, r, H_TMP);
 	else {
 		mov_rr(c, u->size, H_TMP, H_TMP);
-		store(c, 8, operand(u->d), H_TMP);
+		store(c, 8, operand(l, u->d), H_TMP);
 	}
 }

@@ -130,23 +130,32 @@ static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn,
 	return at;
 }
 
-static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
+/* r14 = fn(cpu, r14, r15, return address); ZF: nothing is pending. */
+static const uint8_t *make_access(struct code *c, const void *fn)
 {
-	struct x64_stubs *s = &x->stubs;
+	const uint8_t *at = here(c);
 
-	s->probe_slow = here(c);
 	regs_save(c, sizeof(pinned));
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	mov_rr(c, 8, RSI, H_M);
 	mov_rr(c, 8, RDX, H_TMP);
 	load(c, 8, RCX, hop_mem(RSP, 0));
 	rsp_add(c, -8);
-	call_c(c, (const void *)(uintptr_t)cb->slow);
+	call_c(c, fn);
 	rsp_add(c, 8);
 	mov_rr(c, 8, H_M, RAX);
 	regs_load(c, N_VOLATILE);
 	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
 	ret(c);
+	return at;
+}
+
+static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
+{
+	struct x64_stubs *s = &x->stubs;
+
+	s->probe_slow = make_access(c, (const void *)(uintptr_t)cb->slow);
+	s->group = make_access(c, (const void *)(uintptr_t)cb->group);
 
 	s->commit = here(c);		/* keeps the host's flags */
 	e8(c, 0x9c);			/* pushf */
@@ -211,6 +220,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	ret(c);
 	make_enter_leave(x, c, mxcsr);
 	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP);
+	s->noshare = make_lookup(x, c, (const void *)(uintptr_t)cb->noshare, X64_NOSHARE);
 	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
 	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);
 	make_slow(x, c, cb);

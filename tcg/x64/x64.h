@@ -56,7 +56,7 @@ struct x64_stubs {
 	struct x64_exit (*enter)(const uint8_t *code);
 	void (*vec_save)(void), (*vec_load)(void);
 	const uint8_t *leave, *dispatch, *link, *guard, *host_fault;
-	const uint8_t *probe_slow, *commit;
+	const uint8_t *probe_slow, *commit, *group, *noshare;
 	const uint8_t *raise;
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
 	const uint8_t *thunk[HELPER_COUNT];
@@ -68,6 +68,8 @@ struct x64_callbacks {
 	const uint8_t *(*resolve)(struct cpu *c, uint64_t link);	/* target of an unlinked exit, or NULL */
 	const uint8_t *(*guard)(struct cpu *c, uint64_t tb);		/* a page guard failed: as find */
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
+	uint8_t *(*group)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);	/* NULL: cannot be shared */
+	const uint8_t *(*noshare)(struct cpu *c);	/* as find, for code without shared proofs */
 	void (*commit)(struct cpu *c);
 	void (*raise)(struct cpu *c, uint64_t imm);
 };
@@ -86,6 +88,10 @@ struct x64 {
 #define SLOW_ALIGN	0x20000u	/* misaligned where that faults: #GP(0) with SLOW_SSE, else #AC */
 #define SLOW_SSE	0x40000u
 #define SLOW_NOSEG	0x80000u
+/* and of the group callback, whose va is the range's start */
+#define GROUP_LEAD	32	/* shift: offset of the leader's access */
+#define GROUP_RANGE	44	/* shift: bytes */
+#define GROUP_WRITES	(1ull << 60)
 
 /* Build the stubs into c. */
 void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);

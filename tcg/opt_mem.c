@@ -1,0 +1,134 @@
+/*
+ * Shared page proofs: probes through the same base register, in a small range
+ * of displacements, need one look-up between them.
+ *
+ * The first probe of such a group (the leader) proves the whole range, in one
+ * comparison; the back end then keeps "host address minus base register" in
+ * T0's register, and the other probes (followers) become plain memory operands.
+ * The base may change by known constants in between, as the stack pointer does.
+ *
+ * If the range crosses a page, or the page cannot be used directly, the leader
+ * leaves for a variant of the code from its instruction on that shares nothing
+ * (MODE_NOSHARE). So a leader must be the first access of its instruction, with
+ * no register of it written yet.
+ *
+ * A group ends where the base gets an unknown value, T0 is used, or C is called.
+ */
+#include "tcg/pass.h"
+
+#define MAX_RANGE 256		/* a longer range crosses pages too often */
+
+static bool plain(const struct ir *ir, const struct uop *u)
+{
+	bool is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
+	int ad = u->c >> PROBE_ADSIZE & 3;
+
+	if (u->op != UOP_probe || u->a > R15 || u->b != OP_NONE || u->c & (PROBE_ALIGN | PROBE_NOSEG))
+		return false;
+	if (u->imm != (int32_t)u->imm || u->size > 64)
+		return false;
+	if (u->d == FS || u->d == GS)
+		return false;
+	return is64 ? ad == 2 : ad == 1 && ir->mode & MODE_FLAT;
+}
+
+static bool uses_t0(const struct ir *ir, const struct uop *u)
+{
+	if (u->d == OP_T0 || u->a == OP_T0 || u->b == OP_T0)
+		return u->op != UOP_probe || u->a == OP_T0 || u->b == OP_T0;
+	return u->op == UOP_mulx || (ir->mode & MODE_AC && u->op == UOP_probe);
+}
+
+/* Base register changed by a constant: by how much. */
+static bool constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step)
+{
+	int size = (ir->mode & MODE_CODE) == MODE_CODE64 ? 8 : 4;
+
+	if (u->d != base || u->a != base || u->size != size)
+		return false;
+	switch (u->op) {
+	case UOP_lea:
+		*step = u->imm;
+		return u->b == OP_NONE && (u->c >> PROBE_ADSIZE & 3) == (size == 8 ? 2 : 1);
+	case UOP_add: *step = u->imm; return u->b == OP_IMM;
+	case UOP_sub: *step = -u->imm; return u->b == OP_IMM;
+	case UOP_inc: *step = 1; return true;
+	case UOP_dec: *step = -1; return true;
+	default: return false;
+	}
+}
+
+struct group {
+	int64_t lo, hi;		/* displacements from the leader's base value */
+	unsigned last, n;
+	bool write;
+};
+
+/* Which accesses can share the proof of probe `first`? With `mark`, note it in them. */
+static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
+{
+	struct uop *l = &ir->uops[first];
+	int64_t off = 0, step;
+
+	if (!mark)
+		*g = (struct group){ l->imm, l->imm + l->size, first, 1, l->c & PROBE_W };
+	for (unsigned i = first + 1; i < ir->n_uops && (!mark || i <= g->last); i++) {
+		struct uop *u = &ir->uops[i];
+
+		if (u->op == UOP_call || uses_t0(ir, u))
+			return;
+		if (constant_step(ir, u, l->a, &step)) {
+			off += step;
+			if (off != (int32_t)off)
+				return;
+			continue;
+		}
+		if (plain(ir, u) && u->a == l->a) {
+			int64_t at = u->imm + off;
+			int64_t lo = at < g->lo ? at : g->lo, hi = at + u->size > g->hi ? at + u->size : g->hi;
+
+			if (hi - lo > MAX_RANGE)
+				continue;
+			if (mark) {
+				u->aux = PROBE_FOLLOWER;
+				u->imm -= g->lo;
+			} else {
+				*g = (struct group){ lo, hi, i, g->n + 1, g->write || u->c & PROBE_W };
+			}
+			continue;
+		}
+		if (uop_gprs_written(u, ir->insns) & BIT(l->a))
+			return;
+	}
+}
+
+/* Nothing of the leader's instruction has happened yet. */
+static bool at_start(const struct ir *ir, unsigned i)
+{
+	unsigned insn = ir->uops[i].insn;
+
+	while (i-- && ir->uops[i].insn == insn)
+		if (ir->uops[i].op == UOP_probe || uop_gprs_written(&ir->uops[i], ir->insns) ||
+		    uop_info[ir->uops[i].op].kind == K_CALL)
+			return false;
+	return true;
+}
+
+void opt_mem(struct ir *ir)
+{
+	for (unsigned i = 0; i < ir->n_uops; i++) {
+		struct uop *u = &ir->uops[i];
+		struct group g;
+
+		if (!plain(ir, u) || !at_start(ir, i))
+			continue;
+		walk(ir, i, &g, false);
+		if (g.n < 2)
+			continue;
+		walk(ir, i, &g, true);
+		u->aux = PROBE_LEADER | (g.write ? PROBE_GROUP_W : 0);
+		u->pad = (uint16_t)(u->imm - g.lo);
+		u->flx = (uint16_t)(g.hi - g.lo);
+		i = g.last;
+	}
+}
