@@ -13,6 +13,7 @@
 #include "tests/insn/native.h"
 
 #define CODE_SIZE 4096
+#define GUARD 4096
 #define FX_XMM 160		/* offsets in the frame's xsave image */
 #define XSTATE_BV 512
 #define XSTATE_YMM 576
@@ -109,9 +110,10 @@ void native_open(void)
 
 	host.code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	host.scratch = mmap(NULL, NATIVE_SCRATCH, PROT_READ | PROT_WRITE,
+	host.scratch = mmap(NULL, NATIVE_SCRATCH + GUARD, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	assert(host.code != MAP_FAILED && host.scratch != MAP_FAILED);
+	assert(mprotect(host.scratch + NATIVE_SCRATCH, GUARD, PROT_NONE) == 0);
 	assert(sigaltstack(&ss, NULL) == 0);
 	sigfillset(&sa.sa_mask);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)

@@ -32,7 +32,7 @@ void native_state_init(struct native_state *s);
 
 /* Install handlers, map code and scratch. Once a process; asserts that it works. */
 void native_open(void);
-/* Address of the memory that `mem` is copied to and from; below 2 GiB, page-aligned. */
+/* Address of the memory that `mem` is copied to and from; below 2 GiB, page-aligned. Behind it nothing is mapped. */
 uint64_t native_scratch(void);
 /* Address the instruction starts at. */
 uint64_t native_code(void);
