@@ -183,8 +183,11 @@ static bool make_cpus(struct app *a, struct err *e)
 static bool make_board(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
+	const char *boot_order = o->pc.boot_order;
 	bool ok;
 
+	if (o->boot_once)
+		o->pc.boot_order = o->boot_once;
 	for (int i = 0; i < o->nglobals; i++)
 		if (!machine_add_global(a->m, o->globals[i], e))
 			return err_prefix(e, "-global %s", o->globals[i]);
@@ -200,7 +203,7 @@ static bool make_board(struct app *a, struct err *e)
 		return false;
 	a->vm = (struct vm){
 		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name,
-		.no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
+		.boot_once = o->boot_once, .boot_order = boot_order, .no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
 	};
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
 		return false;

@@ -197,6 +197,10 @@ void vm_reset(struct vm *vm)
 	vm_hold(vm);
 	for (int i = 0; i < vm->ncpus; i++)
 		cpu_reset(vm->vcpus[i].cpu);
+	if (vm->boot_once && vm->status != VM_PRELAUNCH) {
+		pc_set_boot_order(vm->pc, vm->boot_order);
+		vm->boot_once = NULL;
+	}
 	pc_reset(vm->pc);
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
 		vm->status = VM_PAUSED;

@@ -47,6 +47,8 @@ struct vm {
 	struct vcpu *vcpus;
 	int ncpus;
 	const char *name;	/* of the guest, or NULL */
+	const char *boot_once;	/* boot order of the first start, or NULL */
+	const char *boot_order;	/* and of those after it */
 	bool no_reboot, no_shutdown;
 	enum vm_status status;
 

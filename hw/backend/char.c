@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spell.h"
 #include "hw/core/prop.h"
 
 /* ---- null ---- */
@@ -118,6 +119,19 @@ static const struct chr_kind *find_kind(const char *name)
 	return NULL;
 }
 
+static bool unknown_kind(const char *name, struct err *e)
+{
+	struct spell near;
+	char hint[80];
+
+	spell_init(&near, name);
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+		spell_try(&near, kinds[i].name);
+	return err_set(e, "'%s' is no kind of character device%s", name,
+		       near.best ? spell_hint(&near, hint, sizeof(hint))
+				 : "; expected stdio, pty, file:.., tcp:.., unix:.., null or another");
+}
+
 /* ---- text to struct chr_spec ---- */
 
 static bool is_on(const char *v)
@@ -214,7 +228,7 @@ static bool parse_spec(struct chr_spec *s, const char *text, char *id, size_t n_
 	n = strcspn(text, ":,");
 	snprintf(s->kind, sizeof(s->kind), "%.*s", (int)n, text);
 	if (!find_kind(s->kind))
-		return err_set(e, "'%s' is no kind of character device", s->kind);
+		return unknown_kind(s->kind, e);
 	s->telnet = !strcmp(s->kind, "telnet");
 	is_tcp = s->telnet || !strcmp(s->kind, "tcp");
 	text += n;

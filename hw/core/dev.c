@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spell.h"
 #include "hw/core/prop.h"
 
 /* ---- finding ---- */
@@ -97,12 +98,29 @@ struct dev *dev_new(struct machine *m, const struct dev_type *t, const char *id,
 	return d;
 }
 
+static void spell_props(struct spell *near, const struct prop *p)
+{
+	for (; p && p->name; p++)
+		spell_try(near, p->name);
+}
+
+static bool unknown_prop(const struct dev_type *t, const char *prop, struct err *e)
+{
+	struct spell near;
+	char hint[80];
+
+	spell_init(&near, prop);
+	spell_props(&near, t->props);
+	spell_props(&near, t->bus_props);
+	return err_set(e, "%s has no property '%s'%s", t->name, prop, spell_hint(&near, hint, sizeof(hint)));
+}
+
 bool dev_set(struct dev *d, const char *prop, const char *value, struct err *e)
 {
 	const struct prop *p = prop_find(d->type, prop);
 
 	if (!p)
-		return err_set(e, "%s has no property '%s'", d->type->name, prop);
+		return unknown_prop(d->type, prop, e);
 	return prop_set(d, p, value, e) || err_prefix(e, "%s", d->id);
 }
 
@@ -206,6 +224,19 @@ static void split_id(const char *list, char *id, size_t n_id, char *rest, size_t
 		rest[0] = 0;
 }
 
+static bool unknown_type(const struct machine *m, const char *name, struct err *e)
+{
+	struct spell near;
+	char hint[80];
+
+	spell_init(&near, name);
+	for (const struct dev_type *const *p = m->types; p && *p; p++)
+		if (!(*p)->bus || strcmp((*p)->bus, "system"))
+			spell_try(&near, (*p)->name);
+	return err_set(e, "'%s' is not a device type%s", name,
+		       near.best ? spell_hint(&near, hint, sizeof(hint)) : " (see -device help)");
+}
+
 struct dev *dev_make_from(struct machine *m, const char *text, struct err *e)
 {
 	char name[128], id[512], rest[2048];
@@ -215,7 +246,7 @@ struct dev *dev_make_from(struct machine *m, const char *text, struct err *e)
 	snprintf(name, sizeof(name), "%.*s", (int)n, text);
 	t = dev_type_find(m, name);
 	if (!t) {
-		err_set(e, "'%s' is not a device type", name);
+		unknown_type(m, name, e);
 		return NULL;
 	}
 	if (t->bus && !strcmp(t->bus, "system")) {

@@ -102,10 +102,9 @@ static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
 	}
 	if (cfg->boot_strict)
 		bytes_put(&b, "HALT\n", 5);
-	if (b.n) {
+	if (b.n)
 		b.p[b.n - 1] = 0;
-		fwcfg_add_file(f, "bootorder", b.p, (uint32_t)b.n);
-	}
+	fwcfg_add_file(f, "bootorder", b.p, (uint32_t)b.n);
 	bytes_fini(&b);
 }
 
@@ -275,6 +274,13 @@ static void cmos_boot_order(const struct pc_config *cfg, struct dev *rtc)
 		n[i] = boot_nibble(o[i]);
 	rtc_cmos_set(rtc, CMOS_BOOT, (uint8_t)(n[1] << 4 | n[0]));
 	rtc_cmos_set(rtc, CMOS_BOOT3, (uint8_t)(n[2] << 4));
+}
+
+void firmware_boot_order(const struct pc_config *cfg, struct fwcfg *f, struct dev *rtc)
+{
+	fwcfg_add16(f, FWCFG_BOOT_DEVICE, (uint8_t)boot_order(cfg)[0]);
+	add_boot_order(cfg, f);
+	cmos_boot_order(cfg, rtc);
 }
 
 void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t low)

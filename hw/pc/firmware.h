@@ -19,6 +19,9 @@ struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct
 /* Fill fw_cfg: sizes, boot order, e820, ACPI, SMBIOS, kernel. */
 bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t ram_below_4g, struct err *e);
 
+/* The boot order in both places, again: cfg->boot_order has changed. */
+void firmware_boot_order(const struct pc_config *cfg, struct fwcfg *f, struct dev *rtc);
+
 /* Fill the CMOS memory of an RTC. */
 void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t ram_below_4g);
 

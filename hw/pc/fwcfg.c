@@ -104,9 +104,30 @@ static void list_file(struct fwcfg *f, const char *name, uint16_t key, uint32_t 
 	fwcfg_give(f, FWCFG_FILE_DIR, dir, len);
 }
 
+/* The directory entry of a file, or NULL. */
+static uint8_t *file_entry(struct fwcfg *f, const char *name)
+{
+	uint8_t *dir = f->item[FWCFG_FILE_DIR].data;
+
+	for (int i = 0; i < f->nfiles; i++) {
+		uint8_t *e = dir + 4 + i * DIR_ENTRY;
+		if (!strncmp((const char *)e + 8, name, NAME_LEN))
+			return e;
+	}
+	return NULL;
+}
+
 uint16_t fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, uint32_t n)
 {
 	uint16_t key = (uint16_t)(FWCFG_FILE_FIRST + f->nfiles);
+	uint8_t *old = file_entry(f, name);
+
+	if (old) {
+		key = __builtin_bswap16(ld16(old + 4));
+		st32(old, __builtin_bswap32(n));
+		fwcfg_add(f, key, data, n);
+		return key;
+	}
 	if (key >= MAX_ITEMS)
 		return 0;
 	fwcfg_add(f, key, data, n);

@@ -272,6 +272,12 @@ void pc_reset(struct pc *pc)
 	machine_reset_devices(pc->m);
 }
 
+void pc_set_boot_order(struct pc *pc, const char *order)
+{
+	pc->cfg.boot_order = order;
+	firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
+}
+
 void pc_power_button(struct pc *pc)
 {
 	piix4_pm_power_button(pc->pm);

@@ -114,6 +114,8 @@ struct phys *pc_phys(struct pc *pc);
 
 /* Reset every device (machine lock, vCPUs stopped or being reset by the caller). */
 void pc_reset(struct pc *pc);
+/* Another boot order from the next reset on: letters as in pc_config, or NULL. Machine lock. */
+void pc_set_boot_order(struct pc *pc, const char *order);
 /* The power button (system_powerdown) and the NMI button. Machine lock. */
 void pc_power_button(struct pc *pc);
 void pc_nmi(struct pc *pc);
