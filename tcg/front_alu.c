@@ -290,16 +290,31 @@ void front_crc32(struct front *f, const struct insn *in)
 
 /* ---- compare and exchange ---- */
 
-/* dst and register with implicit results; with memory one µop does it all. */
-static void exchange(struct front *f, const struct insn *in, enum uop_op op)
+/* AH is a part of the accumulator, so it cannot be an operand beside it. */
+static int away_from_accumulator(struct front *f, int op, int temp)
+{
+	if (op != OP_AH)
+		return op;
+	emit(f, UOP_mov, 1, temp, OP_AH, OP_NONE);
+	return temp;
+}
+
+void front_cmpxchg(struct front *f, const struct insn *in)
+{
+	int b = away_from_accumulator(f, in->opd[1].reg, OP_T1);
+	int d = away_from_accumulator(f, use(f, in, 0, PROBE_RW), OP_T0);
+
+	lock(in, emit(f, UOP_cmpxchg, in->opd[0].size, d, d, b));
+	if (d == OP_T0)
+		emit(f, UOP_mov, 1, OP_AH, OP_T0, OP_NONE);
+}
+
+void front_xadd(struct front *f, const struct insn *in)
 {
 	int d = use(f, in, 0, PROBE_RW);
 
-	lock(in, emit(f, op, in->opd[0].size, d, d, in->opd[1].reg));
+	lock(in, emit(f, UOP_xadd, in->opd[0].size, d, d, in->opd[1].reg));
 }
-
-void front_cmpxchg(struct front *f, const struct insn *in)	{ exchange(f, in, UOP_cmpxchg); }
-void front_xadd(struct front *f, const struct insn *in)		{ exchange(f, in, UOP_xadd); }
 
 void front_cmpxchg8b(struct front *f, const struct insn *in)
 {

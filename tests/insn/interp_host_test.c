@@ -12,11 +12,9 @@
  */
 #include <criterion/criterion.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "cpu/cpuid.h"
 #include "cpu/disasm.h"
@@ -26,144 +24,12 @@
 #include "tcg/interp.h"
 #include "tcg/pass.h"
 #include "tests/insn/gen.h"
+#include "tests/insn/host.h"
 
 #ifdef __x86_64__
 
 #define CASES 2000
-
-/* One area of host memory below 4 GiB; the guest's has the data at the same place. */
-enum {
-	AREA = 0x10000000, AREA_SIZE = 0x20000,
-	PROLOGUE = AREA, INSN_AT = AREA + 0x200, EPILOGUE = AREA + 0x400, STATE = AREA + 0x1000,
-	DATA = AREA + 0xf800, DATA_SIZE = 0x1000,	/* its middle is a page's end */
-};
-
-/* At STATE: what the generated frame loads and stores. */
-struct state {
-	uint64_t regs[NGPR];
-	uint64_t flags;
-	uint64_t host_rsp;
-	uint32_t far_off;
-	uint16_t far_sel;
-};
-#define S_REG(r)	(STATE + 8 * (r))
-#define S_FLAGS		(STATE + (int)offsetof(struct state, flags))
-#define S_RSP		(STATE + (int)offsetof(struct state, host_rsp))
-#define S_FAR		(STATE + (int)offsetof(struct state, far_off))
-
-#define USER_CS32	0x23
-#define USER_CS64	0x33
-#define USER_DS		0x2b
-
-static struct state *const state = (struct state *)STATE;
-
-/* ---- the frame around the instruction, in host code ---- */
-
-static uint8_t *put(uint8_t *p, const char *bytes, int n)
-{
-	memcpy(p, bytes, n);
-	return p + n;
-}
-#define PUT(p, ...) put(p, (const char []) { __VA_ARGS__ }, sizeof((const char []) { __VA_ARGS__ }))
-
-static uint8_t *put32(uint8_t *p, uint32_t v)
-{
-	st32(p, v);
-	return p + 4;
-}
-
-/* mov between a register and the state; opcode 0x8b loads, 0x89 stores. */
-static uint8_t *move_reg(uint8_t *p, bool is64, int opcode, int reg, uint32_t at)
-{
-	if (!is64) {
-		*p++ = opcode;
-		*p++ = (reg & 7) << 3 | 5;
-		return put32(p, at);
-	}
-	*p++ = 0x48 | reg >> 3 << 2;
-	*p++ = opcode;
-	*p++ = (reg & 7) << 3 | 4;
-	*p++ = 0x25;
-	return put32(p, at);
-}
-
-static uint8_t *jump_to(uint8_t *p, uint32_t at)
-{
-	*p++ = 0xe9;
-	return put32(p, at - (uint32_t)(uintptr_t)p - 4);
-}
-
-static void make_frame(bool is64)
-{
-	uint8_t *p = (uint8_t *)PROLOGUE;
-	int n = is64 ? 16 : 8;
-
-	p = PUT(p, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);	/* push rbx rbp r12-r15 */
-	p = move_reg(p, true, 0x89, RSP, S_RSP);
-	p = put32(PUT(p, 0xff, 0x34, 0x25), S_FLAGS);				/* push [flags] */
-	p = PUT(p, 0x9d);							/* popfq */
-	if (!is64) {
-		p = put32(PUT(p, 0xff, 0x2c, 0x25), S_FAR);			/* jmp far [far] */
-		state->far_off = (uint32_t)(uintptr_t)p;
-		state->far_sel = USER_CS32;
-	}
-	for (int r = 0; r < n; r++)
-		p = move_reg(p, is64, 0x8b, r, S_REG(r));
-	jump_to(p, INSN_AT);
-
-	p = (uint8_t *)EPILOGUE;
-	for (int r = 0; r < n; r++)
-		p = move_reg(p, is64, 0x89, r, S_REG(r));
-	if (!is64) {
-		*p++ = 0xea;							/* jmp far */
-		p = put32(p, (uint32_t)(uintptr_t)p + 6);
-		p = PUT(p, USER_CS64, 0);
-	}
-	p = move_reg(p, true, 0x8b, RSP, S_RSP);
-	p = PUT(p, 0x9c);							/* pushfq */
-	p = put32(PUT(p, 0x8f, 0x04, 0x25), S_FLAGS);				/* pop [flags] */
-	p = PUT(p, 0xfc);							/* cld */
-	PUT(p, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
-}
-
-static void put_insn(const uint8_t *bytes, unsigned n)
-{
-	memcpy((void *)INSN_AT, bytes, n);
-	jump_to((uint8_t *)INSN_AT + n, EPILOGUE);
-}
-
-/* ---- running on the host ---- */
-
-static sigjmp_buf host_env;
-
-static void on_signal(int sig)
-{
-	siglongjmp(host_env, sig);
-}
-
-static void catch_signals(void)
-{
-	static const int sigs[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGTRAP };
-	stack_t ss = { .ss_sp = malloc(65536), .ss_size = 65536 };
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER };
-
-	sigaltstack(&ss, NULL);
-	for (unsigned i = 0; i < ARRAY_LEN(sigs); i++)
-		sigaction(sigs[i], &sa, NULL);
-}
-
-/* The exception raised, or -1. */
-static int run_host(void)
-{
-	int sig = sigsetjmp(host_env, 0);
-
-	if (!sig) {
-		((void (*)(void))PROLOGUE)();
-		return -1;
-	}
-	__asm__ volatile("cld");
-	return sig == SIGFPE ? EXC_DE : sig == SIGILL ? EXC_UD : EXC_GP;
-}
+#define USER_DS 0x2b
 
 /* ---- the guest ---- */
 
@@ -458,10 +324,10 @@ static void show(const struct test_case *t, const struct guest *g, int host_exc,
 		fprintf(stderr, " %02x", t->bytes[i]);
 	fprintf(stderr, "\n  exception: host %d, interpreter %d; flags before %#x\n", host_exc, guest_exc, t->flags);
 	for (int r = 0; r < NGPR; r++)
-		if (host_exc < 0 && state->regs[r] != g->c->regs[r])
+		if (host_exc < 0 && host_state->regs[r] != g->c->regs[r])
 			fprintf(stderr, "  r%d before %#lx host %#lx interpreter %#lx\n", r, t->regs[r],
-				state->regs[r], g->c->regs[r]);
-	fprintf(stderr, "  flags: host %#lx interpreter %#x, undefined %#x\n", state->flags & FL_ARITH,
+				host_state->regs[r], g->c->regs[r]);
+	fprintf(stderr, "  flags: host %#lx interpreter %#x, undefined %#x\n", host_state->flags & FL_ARITH,
 		cc_to_eflags(g->c->cc), undefined_flags(t));
 	for (unsigned i = 0; i < g->ir->n_uops; i++) {
 		uop_text(g->ir, &g->ir->uops[i], line, sizeof(line));
@@ -471,7 +337,7 @@ static void show(const struct test_case *t, const struct guest *g, int host_exc,
 
 static bool agree(const struct test_case *t, const struct guest *g, int host_exc, int guest_exc)
 {
-	const uint64_t *want = host_exc < 0 ? state->regs : t->regs;
+	const uint64_t *want = host_exc < 0 ? host_state->regs : t->regs;
 	uint64_t mask = t->is64 ? ~0ull : 0xffffffff;
 
 	if (host_exc != guest_exc)
@@ -487,7 +353,7 @@ static bool agree(const struct test_case *t, const struct guest *g, int host_exc
 		return true;
 	if (g->c->rip != INSN_AT + t->n)
 		return false;
-	return !((state->flags ^ cc_to_eflags(g->c->cc)) & FL_ARITH & ~undefined_flags(t));
+	return !((host_state->flags ^ cc_to_eflags(g->c->cc)) & FL_ARITH & ~undefined_flags(t));
 }
 
 /* ---- the walk ---- */
@@ -512,13 +378,13 @@ static bool run_case(struct test_case *t, struct guest *g)
 	if (wanted[insn_row(&t->in)->does] & W_EQUAL)
 		make_equal(t, (uint8_t *)DATA);
 	memcpy(guest_data, (void *)DATA, DATA_SIZE);
-	put_insn(t->bytes, t->n);
-	memcpy(state->regs, t->regs, sizeof(t->regs));
-	state->flags = t->flags | 0x202;
+	host_put(INSN_AT, t->bytes, t->n);
+	memcpy(host_state->regs, t->regs, sizeof(t->regs));
+	host_state->flags = t->flags | 0x202;
 	memcpy(g->c->regs, t->regs, sizeof(t->regs));
 	cpu_set_eflags(g->c, t->flags | 0x202);
 	guest_exc = run_guest(g, t->bytes, t->n);
-	host_exc = run_host();
+	host_exc = host_run(INSN_AT);
 	if (agree(t, g, host_exc, guest_exc))
 		return true;
 	show(t, g, host_exc, guest_exc);
@@ -534,14 +400,10 @@ static void walk(bool is64)
 	struct test_case t = { .rng = &gen.rng, .is64 = is64 };
 	unsigned failed = 0, n_rows = 0;
 
-	if (mmap((void *)AREA, AREA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+	if (!host_init(is64))
 		cr_skip_test("no memory that may be written and executed");
 	memset(&g, 0, sizeof(g));
 	make_guest(&g, is64);
-	make_frame(is64);
-	catch_signals();
-	__asm__ volatile("mov %0, %%ds; mov %0, %%es" :: "r"(USER_DS));
 	g.f.env.mode = g.c->mode;
 	gen.avoid = is64 ? 0 : 1u << RSP;
 	for (int i = 0; i < DATA_SIZE; i += 8)
