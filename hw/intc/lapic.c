@@ -27,7 +27,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
-#include "cpu/system.h"
+#include "cpu/tsc.h"
 
 enum {
 	R_ID = 0x20, R_TPR = 0x80, R_EOI = 0xb0, R_LDR = 0xd0, R_DFR = 0xe0, R_SVR = 0xf0, R_ISR = 0x100,
@@ -42,7 +42,7 @@ enum {
 	FIXED = 0, LOWEST = 1, SMI = 2, NMI = 4, INIT = 5, SIPI = 6, EXTINT = 7,
 	ESR_SEND_ILLEGAL = 0x20, ESR_RECEIVE_ILLEGAL = 0x40, ESR_REGISTER = 0x80,
 
-	MSR_APIC_BASE = 0x1b, MSR_TSC = 0x10, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800,
+	MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800,
 	MAX_CPUS = 256,
 };
 
@@ -384,21 +384,15 @@ static uint64_t period(const struct lapic *l)
 	return (uint64_t)l->initial << divide_shift(l);
 }
 
-static uint64_t guest_tsc(const struct lapic *l)
-{
-	uint64_t v = 0;
-
-	if (l->cpu)
-		msr_get(l->cpu, MSR_TSC, &v);
-	return v;
-}
-
 /* Nanoseconds until the guest's TSC reaches the deadline. */
 static uint64_t until_deadline(const struct lapic *l)
 {
-	int64_t left = (int64_t)(l->tsc_deadline - guest_tsc(l));
+	int64_t left;
 
-	if (left <= 0 || !l->cpu || !l->cpu->tsc_khz)
+	if (!l->cpu || !l->cpu->tsc_khz)
+		return 0;
+	left = (int64_t)(l->tsc_deadline - tsc_now(l->cpu));
+	if (left <= 0)
 		return 0;
 	return muldiv64((uint64_t)left, 1000000, l->cpu->tsc_khz) + 1;
 }

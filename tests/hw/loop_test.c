@@ -1,0 +1,158 @@
+/* The event loop, in real time but without waiting for it. */
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/bench.h"
+#include "hw/core/loop.h"
+#include "hw/pc/types.h"
+
+static struct machine *m;
+static struct loop *l;
+static int count;
+
+static void setup(void)
+{
+	struct err e;
+
+	m = machine_new(dev_types, NULL, &e);
+	l = loop_new(m, &e);
+	cr_assert(l, "%s", e.msg);
+	clock_start(&m->clock);
+}
+static void teardown(void)
+{
+	machine_free(m);
+	loop_free(l);
+}
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = 20);
+
+static void bump(void *opaque)
+{
+	(void)opaque;
+	cr_assert(machine_locked(m));
+	count++;
+}
+
+static void quit(void *opaque)
+{
+	(void)opaque;
+	loop_quit(l, 42);
+}
+
+Test(loop, it_runs_until_told_to_quit)
+{
+	loop_call(l, bump, NULL);
+	loop_call(l, quit, NULL);
+	cr_assert_eq(loop_run(l), 42);
+	cr_assert_eq(count, 1);
+}
+
+static void *arm_from_afar(void *opaque)
+{
+	struct timer *t = opaque;
+
+	usleep(20000);			/* let the loop fall asleep without a deadline */
+	machine_lock(m);
+	timer_mod(t, clock_now(&m->clock) + 1000);
+	machine_unlock(m);
+	return NULL;
+}
+
+Test(loop, a_timer_armed_by_another_thread_wakes_it)
+{
+	struct timer t;
+	pthread_t th;
+
+	timer_init(&t, &m->clock, quit, NULL);
+	pthread_create(&th, NULL, arm_from_afar, &t);
+	cr_assert_eq(loop_run(l), 42);
+	pthread_join(th, NULL);
+}
+
+static void *call_from_afar(void *opaque)
+{
+	(void)opaque;
+	usleep(20000);
+	loop_call(l, quit, NULL);
+	return NULL;
+}
+
+Test(loop, a_call_from_another_thread_wakes_it)
+{
+	pthread_t th;
+
+	pthread_create(&th, NULL, call_from_afar, NULL);
+	loop_run(l);
+	pthread_join(th, NULL);
+}
+
+static struct loop_fd *watched;
+
+static void on_byte(void *opaque, int fd, unsigned events)
+{
+	char c;
+
+	cr_assert(events & LOOP_READ);
+	cr_assert_eq(read(fd, &c, 1), 1);
+	count++;
+	if (c == 'q') {
+		loop_fd_del(l, watched);
+		loop_quit(l, 0);
+	}
+	(void)opaque;
+}
+
+Test(loop, descriptors_are_served_and_may_go_in_their_callback)
+{
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	cr_assert_eq(write(p[1], "aaq", 3), 3);
+	watched = loop_fd_add(l, p[0], LOOP_READ, on_byte, NULL);
+	loop_run(l);
+	cr_assert_eq(count, 3);
+	cr_assert_eq(write(p[1], "a", 1), 1);
+	loop_step(l, 0);
+	cr_assert_eq(count, 3);
+}
+
+Test(loop, a_suspended_descriptor_is_left_alone)
+{
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	watched = loop_fd_add(l, p[0], 0, on_byte, NULL);
+	close(p[1]);			/* a hang-up nobody wants to hear of */
+	loop_step(l, 0);
+	loop_step(l, 0);
+	cr_assert_eq(count, 0);
+}
+
+static void on_signal(void *opaque, int signo)
+{
+	(void)opaque;
+	cr_assert_eq(signo, SIGUSR1);
+	loop_quit(l, 1);
+}
+
+Test(loop, signals_become_callbacks)
+{
+	struct err e;
+
+	cr_assert(loop_signal(l, SIGUSR1, on_signal, NULL, &e), "%s", e.msg);
+	kill(getpid(), SIGUSR1);
+	cr_assert_eq(loop_run(l), 1);
+}
+
+Test(loop, host_time_runs_while_the_machine_is_stopped)
+{
+	struct timer t;
+
+	clock_stop(&m->clock);
+	timer_init(&t, loop_host_clock(l), quit, NULL);
+	timer_mod(&t, clock_now(loop_host_clock(l)) + 1000);
+	loop_run(l);
+}
