@@ -558,7 +558,8 @@ static bool legal(const struct dec *d)
 /* By hand, because a structure assignment may become a call of memset. */
 static void clear(struct insn *in)
 {
-	uint64_t *w = (uint64_t *)(void *)in;
+	typedef uint64_t __attribute__((may_alias)) word;
+	word *w = (word *)(void *)in;
 
 	_Static_assert(sizeof(*in) % 8 == 0, "cleared by words");
 	for (unsigned i = 0; i < sizeof(*in) / 8; i++)

@@ -30,6 +30,11 @@ enum opd_kind {
 	OPD_FAR,	/* immediate far pointer: imm = offset, imm2 = selector */
 };
 
+/*
+ * Memory that the opcode implies (strings, xlat, maskmov) has its base register in reg.
+ * movs and cmps have two such operands: insn.base and insn.seg are the source's, the
+ * destination is ES:rDI as always.
+ */
 struct opd {
 	uint8_t kind;		/* enum opd_kind */
 	uint8_t reg;
@@ -89,7 +94,7 @@ struct insn {
 #define A_FPU		0x1000	/* x87: #NM on EM or TS, checks pending #MF */
 #define A_MMX		0x2000	/* MMX: #UD on EM, #NM on TS, enters MMX mode */
 #define A_SSE		0x4000	/* SSE: #UD on EM or no OSFXSR, #NM on TS */
-#define A_ALIGN		0x8000	/* 16-byte memory operand must be aligned or #GP */
+#define A_ALIGN		0x8000	/* memory operand must be aligned to its size or #GP */
 #define A_HOST		0x10000	/* the host executes it as it is, operands re-encoded (vector, x87) */
 #define A_WIG		0x20000	/* REX.W makes no difference */
 #define A_I64		0x40000	/* REX.W is ignored / has no 64-bit form */
