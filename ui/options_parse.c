@@ -524,16 +524,13 @@ static bool check_kernel(const struct options *o, struct err *e)
 /* What stands behind the first serial port and the monitor if nobody says. */
 static void default_consoles(struct options *o)
 {
-	bool terminal = o->nographic || (o->display == OPT_DISPLAY_DEFAULT && !o->nserials && !o->nmonitors);
+	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
+	bool terminal = o->nographic || (!silent && !o->nserials && !o->nmonitors);
 
-	if (o->nodefaults || o->daemonize)
-		terminal = o->nographic && !o->daemonize;
-	if (!terminal)
-		return;
-	if (!o->nographic)
-		warn("there is no display window yet: serial port and monitor are on this terminal "
-		     "(Ctrl-a h for help)");
-	if (!o->nserials)
+	if (!silent && !o->nographic)
+		warn("there is no display window yet%s", terminal ? ": serial port and monitor are on "
+		     "this terminal (Ctrl-A h for help)" : "");
+	if (terminal && !o->nserials)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
 }
 

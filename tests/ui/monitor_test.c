@@ -30,12 +30,10 @@ static void setup(void)
 	struct err e;
 	static struct cpu *cpu;
 
-	cpu = aligned_alloc(4096, align_up(sizeof(*cpu), 4096));
-	memset(cpu, 0, sizeof(*cpu));
-	cpu->regs[RAX] = 0x1122334455667788;
-	cpu->segs[CS].sel = 0xf000;
 	vm.m = machine_new(no_types, NULL, &e);
-	cpu->phys = vm.m->phys;
+	cpu = cpu_new(&(struct cpu_config){ .model = "max", .phys = vm.m->phys }, &e);
+	cr_assert(cpu, "%s", e.msg);
+	cpu->regs[RAX] = 0x1122334455667788;
 	machine_lock(vm.m);
 	cr_assert(vm_init(&vm, &cpu, 1, &e));
 	mon = monitor_new_silent(&vm);

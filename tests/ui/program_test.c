@@ -1,0 +1,174 @@
+/*
+ * The program as a whole, from outside: ./rhea with a firmware of a few bytes
+ * that writes ports, so neither a kernel nor a firmware package is needed.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PROGRAM	"./rhea"
+#define BIOS	65536
+
+/* A ROM with code at f000:0000 and a jump to it at the reset vector. */
+static void make_bios(char *path, const uint8_t *code, size_t n)
+{
+	static uint8_t rom[BIOS];
+	static const uint8_t jump[] = { 0xea, 0x00, 0x00, 0x00, 0xf0 };
+	int fd = mkstemp(path);
+
+	memset(rom, 0xf4, sizeof(rom));
+	memcpy(rom, code, n);
+	memcpy(rom + 0xfff0, jump, sizeof(jump));
+	cr_assert_eq(write(fd, rom, sizeof(rom)), sizeof(rom));
+	close(fd);
+}
+
+/* Run a shell line, $B being the ROM; its status and the start of its output. */
+static int run(const char *line, const uint8_t *code, size_t n, char *out, size_t n_out)
+{
+	char path[] = "/tmp/rhea-bios-XXXXXX";
+	size_t got;
+	FILE *p;
+
+	make_bios(path, code, n);
+	setenv("B", path, 1);
+	setenv("R", PROGRAM " -vga none -display none", 1);
+	p = popen(line, "r");
+	got = fread(out, 1, n_out - 1, p);
+	out[got] = 0;
+	unlink(path);
+	return WEXITSTATUS(pclose(p));
+}
+
+static const uint8_t debug_exit[] = {
+	0xb0, 0x15,		/* mov al, 0x15 */
+	0xe6, 0xf4,		/* out 0xf4, al */
+	0xf4,			/* hlt */
+};
+static const uint8_t hello[] = {
+	0xba, 0xf8, 0x03,	/* mov dx, 0x3f8 */
+	0xb0, 'o', 0xee,	/* mov al, 'o'; out dx, al */
+	0xb0, 'k', 0xee,
+	0xb0, 0x00, 0xe6, 0xf4,	/* end with status 1 */
+	0xf4,
+};
+static const uint8_t reboot[] = {
+	0xba, 0xf8, 0x03, 0xb0, '.', 0xee,
+	0xb0, 0xfe, 0xe6, 0x64,	/* reset through the keyboard controller */
+	0xf4,
+};
+static const uint8_t triple_fault[] = {
+	0x0f, 0x01, 0x1e, 0x10, 0x00,	/* lidt [0x10]: the contents are zero */
+	0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0,	/* mov eax, cr0; or al, 1; mov cr0, eax */
+	0xcc,			/* int3 */
+	0xf4,
+};
+static const uint8_t sleep_forever[] = { 0xf4, 0xeb, 0xfd };
+
+Test(program, debug_exit_is_the_exit_status)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -bios $B -device isa-debug-exit,iobase=0xf4 2>&1", debug_exit,
+			 sizeof(debug_exit), out, sizeof(out)), 0x15 << 1 | 1, "%s", out);
+}
+
+Test(program, both_accelerators_agree)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -accel tcg,interp=on -bios $B -device isa-debug-exit,iobase=0xf4 2>&1", debug_exit,
+			 sizeof(debug_exit), out, sizeof(out)), 0x15 << 1 | 1, "%s", out);
+}
+
+Test(program, serial_output_is_complete_at_exit)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -bios $B -serial stdio -device isa-debug-exit,iobase=0xf4 </dev/null", hello,
+			 sizeof(hello), out, sizeof(out)), 1);
+	cr_assert_str_eq(out, "ok");
+}
+
+Test(program, no_reboot_ends_at_a_reset)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -no-reboot -bios $B -serial stdio </dev/null", reboot, sizeof(reboot), out,
+			 sizeof(out)), 0);
+	cr_assert_str_eq(out, ".");
+}
+
+Test(program, a_triple_fault_is_a_reset)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -no-reboot -bios $B 2>&1", triple_fault, sizeof(triple_fault), out, sizeof(out)), 0,
+		     "%s", out);
+}
+
+Test(program, terminates_cleanly_on_a_signal)
+{
+	char out[200];
+
+	cr_assert_eq(run("$R -bios $B & sleep 0.3; kill $!; wait $!", sleep_forever, sizeof(sleep_forever), out,
+			 sizeof(out)), 0);
+}
+
+Test(program, monitor_on_standard_input)
+{
+	char out[4000];
+
+	cr_assert_eq(run("{ sleep 0.2; echo info status; echo stop; echo info status; echo quit; } | "
+			 "$R -bios $B -monitor stdio", sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 0);
+	cr_assert(strstr(out, "VM status: running"), "%s", out);
+	cr_assert(strstr(out, "VM status: paused"), "%s", out);
+}
+
+Test(program, stopped_until_told_to_go_on)
+{
+	char out[4000];
+
+	cr_assert_eq(run("{ echo info status; echo cont; sleep 2; } | "
+			 "$R -S -bios $B -monitor stdio -device isa-debug-exit,iobase=0xf4", debug_exit,
+			 sizeof(debug_exit), out, sizeof(out)), 0x15 << 1 | 1);
+	cr_assert(strstr(out, "prelaunch"), "%s", out);
+}
+
+Test(program, daemon_writes_its_number_and_removes_it)
+{
+	char out[4000];
+
+	cr_assert_eq(run("f=$(mktemp) && $R -daemonize -pidfile $f -bios $B && p=$(cat $f) && kill -0 $p && kill $p && "
+			 "for i in 1 2 3 4 5 6 7 8 9; do [ -e $f ] || exit 7; sleep 0.2; done", sleep_forever,
+			 sizeof(sleep_forever), out, sizeof(out)), 7);
+}
+
+Test(program, a_daemon_that_fails_says_so)
+{
+	char out[4000];
+
+	cr_assert_eq(run("$R -daemonize -bios $B -hda /nonexistent/disk 2>&1", sleep_forever,
+			 sizeof(sleep_forever), out, sizeof(out)), 1);
+	cr_assert(strstr(out, "/nonexistent/disk"), "%s", out);
+}
+
+Test(program, mistakes_are_one_line_and_status_1)
+{
+	static const char *const lines[] = {
+		"$R -kernl x 2>&1", "$R -m 2>&1", "$R -kernel /nonexistent 2>&1", "$R -accel kvm 2>&1",
+		"$R -device isa-debug-exti 2>&1", "$R -serial stdoi 2>&1", "$R -cpu mx 2>&1", "$R -d itn 2>&1",
+	};
+	char out[1000], *end;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		cr_expect_eq(run(lines[i], sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 1, "%s", lines[i]);
+		end = strchr(out, '\n');
+		cr_expect(end && !end[1] && !strncmp(out, "rhea: ", 6), "%s: %s", lines[i], out);
+	}
+}
