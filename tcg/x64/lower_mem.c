@@ -153,7 +153,8 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	int32_t seg = CPU_OFF(segs) + u->d * (int32_t)sizeof(struct seg);
 	int32_t limit = u->c & PROBE_W ? offsetof(struct seg, wlimit) : offsetof(struct seg, rlimit);
 
-	if (u->c & PROBE_NOSEG || (l->ir->mode & MODE_FLAT && u->d <= DS))
+	/* flat or not, code segments cannot be written */
+	if (u->c & PROBE_NOSEG || (l->ir->mode & MODE_FLAT && u->d <= DS && (is64(l) || u->d != CS)))
 		return;
 	if (!is64(l)) {
 		ins(c, 0x8d, 8, H_TMP, hop_mem(H_M, u->size));
