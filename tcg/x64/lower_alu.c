@@ -115,6 +115,10 @@ static void extend(struct lower *l, const struct uop *u, bool sign)
 	struct hop s = operand(l, u->a);
 	int r = dest_reg(u);
 
+	if (u->c >= u->size) {
+		lower_mov(l, u);
+		return;
+	}
 	if (is_hi(u->a)) {
 		rorx(C(l), 4, H_TMP, hop_reg(u->a - OP_AH), 8);
 		s = hop_reg(H_TMP);
