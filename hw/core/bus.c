@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
+#include "hw/core/loop.h"
 #include "hw/core/port.h"
 
 /* A mapped range and the wrappers that take the lock. */
@@ -92,6 +93,7 @@ void machine_free(struct machine *m)
 		m->mmios = r->next;
 		free(r);
 	}
+	loop_forget_machine(m->loop);
 	clock_fini(&m->clock);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

@@ -155,10 +155,7 @@ void loop_free(struct loop *l)
 		next = c->next;
 		free(c);
 	}
-	if (l->m && l->m->loop == l) {
-		l->m->loop = NULL;
-		l->m->clock.on_earlier = NULL;
-	}
+	loop_forget_machine(l);
 	if (l->event_fd >= 0)
 		close(l->event_fd);
 	if (l->signal_fd >= 0)
@@ -168,6 +165,15 @@ void loop_free(struct loop *l)
 	free(l->poll);
 	free(l->poll_owner);
 	free(l);
+}
+
+void loop_forget_machine(struct loop *l)
+{
+	if (!l || !l->m)
+		return;
+	l->m->loop = NULL;
+	l->m->clock.on_earlier = NULL;
+	l->m = NULL;
 }
 
 struct clock *loop_host_clock(struct loop *l)

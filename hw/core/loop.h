@@ -22,7 +22,10 @@ struct machine;
 
 /* m (may be NULL in tests): its lock is taken around callbacks and its clock served. */
 struct loop *loop_new(struct machine *m, struct err *e);
+/* After machine_free(), whose streams still use the loop. */
 void loop_free(struct loop *l);
+/* The machine goes away: machine_free() calls it. */
+void loop_forget_machine(struct loop *l);
 
 /* ---- file descriptors ---- */
 #define LOOP_READ	1u
