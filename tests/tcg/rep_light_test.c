@@ -1,0 +1,271 @@
+/*
+ * Repeated string instructions where they stop: page faults in the middle, page
+ * crossings, MMIO, wrapping offsets, segment limits, translated code, pending
+ * requests. Plain results are compared with the host's in tests/insn.
+ */
+#include <criterion/criterion.h>
+#include <setjmp.h>
+#include <string.h>
+
+#include "cpu/mmu.h"
+#include "cpu/phys.h"
+#include "cpu/seg.h"
+#include "tcg/helper.h"
+#include "tcg/rep.h"
+
+enum { RAM_SIZE = 0x200000, TABLES = 0x1000, MMIO_AT = 0x40000000, N_MAPPED = 256 };
+
+static struct {
+	struct cpu *c;
+	struct ram *ram;
+	jmp_buf env;
+	unsigned mmio_reads, mmio_writes, code_bytes;
+	uint64_t code_pa;
+} b;
+
+static void __attribute__((noreturn)) unwind(struct cpu *c)
+{
+	(void)c;
+	longjmp(b.env, 1);
+}
+
+static uint64_t mmio_read(void *opaque, uint64_t off, int size)
+{
+	(void)opaque;
+	b.mmio_reads++;
+	return off * 0x0101 & size_mask(size);
+}
+
+static void mmio_write(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	(void)opaque;
+	(void)off;
+	(void)size;
+	(void)v;
+	b.mmio_writes++;
+}
+
+static const struct mmio_ops mmio = { mmio_read, mmio_write, 8 };
+
+static void code_written(struct cpu *c, uint64_t pa, int n)
+{
+	(void)c;
+	b.code_pa = pa;
+	b.code_bytes += n;
+}
+
+static void put_pte(uint64_t table, int i, uint64_t v)
+{
+	st64(b.ram->host + table + 8 * i, v);
+}
+
+/* Pages 0 .. 255 and, as page 256, MMIO; nothing behind. */
+static void make_tables(void)
+{
+	memset(b.ram->host + TABLES, 0, 0x4000);
+	put_pte(TABLES, 0, (TABLES + 0x1000) | 7);
+	put_pte(TABLES + 0x1000, 0, (TABLES + 0x2000) | 7);
+	put_pte(TABLES + 0x2000, 0, (TABLES + 0x3000) | 7);
+	for (int i = 0; i < N_MAPPED; i++)
+		put_pte(TABLES + 0x3000, i, (uint64_t)i << 12 | 7);
+	put_pte(TABLES + 0x3000, N_MAPPED, MMIO_AT | 7);
+}
+
+static void setup_real(void)
+{
+	struct err e = { "" };
+	struct phys *p = phys_new();
+
+	b.ram = phys_ram_new(p, "ram", RAM_SIZE, &e);
+	cr_assert(b.ram);
+	struct phys_range r = { .pa = 0, .size = RAM_SIZE, .rram = b.ram, .wram = b.ram, .name = "ram" };
+	struct phys_range m = { .pa = MMIO_AT, .size = 0x1000, .ops = &mmio, .name = "mmio" };
+	cr_assert(phys_map(p, &r, &e) && phys_map(p, &m, &e));
+	b.c = cpu_new(&(struct cpu_config){ .model = "max", .phys = p }, &e);
+	cr_assert(b.c, "%s", e.msg);
+	b.c->unwind = unwind;
+	b.c->code_written = code_written;
+	for (int i = 0; i < RAM_SIZE; i++)
+		b.ram->host[i] = i * 7 + (i >> 8);
+}
+
+static void setup(void)
+{
+	setup_real();
+	make_tables();
+	b.c->cr4 |= CR4_PAE;
+	b.c->efer |= EFER_LME | EFER_LMA;
+	b.c->cr0 |= CR0_PE | CR0_PG;
+	for (int s = ES; s <= GS; s++)
+		seg_set(b.c, s, 8, 0, ~0u, SEG_G | (s == CS ? SEG_L | 0x9b : SEG_DB | 0x93));
+	cpu_update_mode(b.c);
+	b.c->cr3 = TABLES;
+	mmu_flush(b.c, false);
+}
+
+static void regs(uint64_t si, uint64_t di, uint64_t cx)
+{
+	b.c->regs[RSI] = si;
+	b.c->regs[RDI] = di;
+	b.c->regs[RCX] = cx;
+}
+
+static int64_t rep(int size, int adsize, bool down)
+{
+	return rep_pack((struct rep){ .size = size, .adsize = adsize, .seg = DS, .down = down });
+}
+
+/* The exception it raises, or -1; *done: finished. */
+static int run(helper_fn *fn, int64_t imm, uint64_t *done)
+{
+	if (setjmp(b.env)) {
+		int v = b.c->exc_vector;
+
+		b.c->exc_vector = -1;
+		return v;
+	}
+	*done = fn(b.c, 0, 0, imm);
+	return -1;
+}
+
+#define END (N_MAPPED << 12)		/* of plain memory */
+
+Test(rep_light, movs_stops_at_the_faulting_element, .init = setup)
+{
+	uint64_t done = 0;
+
+	regs(0x20000, 0x102000 - 24, 8);	/* the third quadword of the target is not mapped */
+	memset(b.ram->host + 0x100000, 0, 0x1000);
+	put_pte(TABLES + 0x3000, 257, 0x30000 | 7);
+	put_pte(TABLES + 0x3000, 258, 0);
+	cr_expect_eq(run(h_rep_movs, rep(8, 8, false), &done), EXC_PF);
+	cr_expect_eq(b.c->regs[RCX], 5);
+	cr_expect_eq(b.c->regs[RSI], 0x20018);
+	cr_expect_eq(b.c->regs[RDI], 0x102000);
+	cr_expect_eq(b.c->exc_cr2, 0x102000);
+	cr_expect_arr_eq(b.ram->host + 0x31000 - 24, b.ram->host + 0x20000, 24);
+}
+
+Test(rep_light, movs_down_crosses_pages, .init = setup)
+{
+	uint8_t want[0x1800];
+	uint64_t done = 0;
+
+	memcpy(want, b.ram->host + 0x20000, sizeof(want));
+	regs(0x20000 + sizeof(want) - 2, 0x40123 + sizeof(want) - 2, sizeof(want) / 2);
+	cr_expect_eq(run(h_rep_movs, rep(2, 8, true), &done), -1);
+	cr_expect(done);
+	cr_expect_eq(b.c->regs[RCX], 0);
+	cr_expect_eq(b.c->regs[RSI], 0x20000 - 2);
+	cr_expect_eq(b.c->regs[RDI], 0x40123 - 2);
+	cr_expect_arr_eq(b.ram->host + 0x40123, want, sizeof(want));
+}
+
+Test(rep_light, overlapping_movs_repeats_the_pattern, .init = setup)
+{
+	uint64_t done = 0;
+
+	memcpy(b.ram->host + 0x20ffd, "abc", 3);
+	regs(0x20ffd, 0x21000, 3000);
+	run(h_rep_movs, rep(1, 8, false), &done);
+	cr_expect(done);
+	for (int i = 0; i < 3000; i++)
+		cr_assert_eq(b.ram->host[0x21000 + i], "abc"[i % 3]);
+}
+
+Test(rep_light, mmio_is_accessed_element_by_element, .init = setup)
+{
+	uint64_t done = 0;
+
+	regs(END, 0x20000, 16);
+	run(h_rep_movs, rep(4, 8, false), &done);
+	cr_expect(done);
+	cr_expect_eq(b.mmio_reads, 16);
+	cr_expect_eq(ld32(b.ram->host + 0x20000 + 4), 4 * 0x0101);
+	regs(0, END - 8, 8);
+	run(h_rep_stos, rep(4, 8, false), &done);
+	cr_expect(done);
+	cr_expect_eq(b.mmio_writes, 6);
+}
+
+Test(rep_light, scas_and_cmps_find_the_place, .init = setup)
+{
+	uint64_t done = 0;
+
+	memset(b.ram->host + 0x20ff0, 'x', 0x100);
+	memset(b.ram->host + 0x30ff0, 'x', 0x100);
+	b.ram->host[0x21005] = 'y';
+	regs(0x20ff0, 0x30ff0, 0x100);
+	run(h_rep_cmps, rep(1, 8, false), &done);
+	cr_expect_eq(b.c->regs[RSI], 0x21006);
+	cr_expect_eq(b.c->regs[RCX], 0x100 - 0x16);
+	cr_expect_eq(cc_to_eflags(b.c->cc) & (FL_ZF | FL_CF), 0);	/* 'y' > 'x' */
+	regs(0, 0x20ff0, ~0ull);
+	b.c->regs[RAX] = 'y';
+	run(h_rep_scas, rep_pack((struct rep){ .size = 1, .adsize = 8, .until_equal = true }), &done);
+	cr_expect_eq(b.c->regs[RDI], 0x21006);
+	cr_expect(cc_to_eflags(b.c->cc) & FL_ZF);
+}
+
+Test(rep_light, count_of_zero_changes_nothing, .init = setup)
+{
+	uint64_t done = 0;
+
+	b.c->cc = cc_from_eflags(FL_CF | FL_OF);
+	regs(~0ull, ~0ull, 0xdead00000000);
+	cr_expect_eq(run(h_rep_cmps, rep(8, 4, false), &done), -1);
+	cr_expect(done);
+	cr_expect_eq(b.c->cc, cc_from_eflags(FL_CF | FL_OF));
+	cr_expect_eq(b.c->regs[RSI], ~0ull);
+}
+
+Test(rep_light, pending_request_interrupts_between_runs, .init = setup)
+{
+	uint64_t done = 1;
+
+	regs(0, 0x20000, 0x3000);
+	b.c->request = REQ_INTR;
+	run(h_rep_stos, rep(1, 8, false), &done);
+	cr_expect_eq(done, 0);
+	cr_expect_eq(b.c->regs[RCX], 0x2000);
+	cr_expect_eq(b.c->regs[RDI], 0x21000);
+}
+
+Test(rep_light, writing_to_code_is_told_and_leaves, .init = setup)
+{
+	uint64_t done = 1;
+
+	phys_set_code(b.c->phys, b.ram, 0x20000);
+	regs(0, 0x20010, 3);
+	run(h_rep_stos, rep(8, 8, false), &done);
+	cr_expect_eq(done, 0);
+	cr_expect_eq(b.c->regs[RCX], 0);
+	cr_expect_eq(b.code_pa, 0x20010);
+	cr_expect_eq(b.code_bytes, 24);
+}
+
+Test(rep_light, offsets_wrap_at_64k_in_real_mode, .init = setup_real)
+{
+	uint64_t done = 0;
+
+	seg_set(b.c, ES, 0x2000, 0x20000, 0xffff, 0x93);
+	regs(0, 0xabcdfffe, 0x770004);
+	b.c->regs[RAX] = 0x55;
+	cr_expect_eq(run(h_rep_stos, rep(1, 2, false), &done), -1);
+	cr_expect(done);
+	cr_expect_eq(b.c->regs[RDI], 0xabcd0002);
+	cr_expect_eq(b.c->regs[RCX], 0x770000);
+	cr_expect_eq(b.ram->host[0x2ffff], 0x55);
+	cr_expect_eq(b.ram->host[0x20001], 0x55);
+	cr_expect_neq(b.ram->host[0x30000], 0x55);
+}
+
+Test(rep_light, segment_limit_faults_at_the_element, .init = setup_real)
+{
+	uint64_t done = 0;
+
+	regs(0, 0xfff9, 8);
+	cr_expect_eq(run(h_rep_stos, rep(4, 2, false), &done), EXC_GP);
+	cr_expect_eq(b.c->regs[RCX], 7);
+	cr_expect_eq(b.c->regs[RDI] & 0xffff, 0xfffd);
+}
