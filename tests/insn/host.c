@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #ifdef __x86_64__
 
@@ -143,12 +144,38 @@ int host_run(uint32_t at)
 	return sig == SIGFPE ? EXC_DE : sig == SIGILL ? EXC_UD : EXC_GP;
 }
 
+static uint8_t *alias;		/* of AREA */
+
+uint8_t *host_data(void)
+{
+	return alias + (DATA - AREA);
+}
+
+void host_protect(enum host_protect how)
+{
+	static const int prot[] = { PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE };
+
+	mprotect((void *)(DATA + DATA_SIZE / 2), DATA_SIZE / 2 < 4096 ? 4096 : DATA_SIZE / 2, prot[how]);
+}
+
+/* The area is one memory file, mapped twice. */
+static bool map_area(void)
+{
+	int fd = memfd_create("area", 0);
+
+	if (fd < 0 || ftruncate(fd, AREA_SIZE) < 0)
+		return false;
+	alias = mmap(NULL, AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return alias != MAP_FAILED &&
+	       mmap((void *)AREA, AREA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE,
+		    fd, 0) != MAP_FAILED;
+}
+
 bool host_init(bool is64)
 {
 	stack_t ss = { .ss_sp = malloc(65536), .ss_size = 65536 };
 
-	if (mmap((void *)AREA, AREA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+	if (!map_area())
 		return false;
 	make_prologue(is64);
 	make_epilogue(is64);
@@ -165,5 +192,7 @@ bool host_init(bool is64) { (void)is64; return false; }
 void host_catch(void) { }
 void host_put(uint32_t at, const uint8_t *bytes, unsigned n) { (void)at; (void)bytes; (void)n; }
 int host_run(uint32_t at) { (void)at; return -1; }
+uint8_t *host_data(void) { return NULL; }
+void host_protect(enum host_protect how) { (void)how; }
 
 #endif

@@ -30,6 +30,12 @@ struct host_frame {
 	uint32_t far_off;
 	uint16_t far_sel;
 };
+/* The data area by another address, at which it can always be read and written. */
+uint8_t *host_data(void);
+/* Forbid or allow the code all access to the second half of the data, or writing there. */
+enum host_protect { HOST_ALL, HOST_READ_ONLY, HOST_NOTHING };
+void host_protect(enum host_protect how);
+
 /* What host_run() loads and stores. */
 #define host_state ((struct host_frame *)(AREA + 0x1000))
 

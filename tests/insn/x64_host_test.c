@@ -152,7 +152,7 @@ static void run_on_host(struct seq *s)
 	memcpy(s->after.r, host_state->regs, sizeof(s->after.r));
 	s->after.flags = host_state->flags & FL_ARITH;
 	s->after.rip = host_state->rip;
-	memcpy(s->data, (void *)DATA, DATA_SIZE);
+	memcpy(s->data, host_data(), DATA_SIZE);
 }
 
 /* ---- the guest ---- */
@@ -287,7 +287,7 @@ static void walk(bool is64)
 		cr_skip_test("no memory that may be written and executed");
 	for (int i = 0; i < DATA_SIZE; i += 8)
 		st64(first + i, value(&gen.rng));
-	memcpy((void *)DATA, first, DATA_SIZE);
+	memcpy(host_data(), first, DATA_SIZE);
 	for (unsigned i = 0; i < SEQS; i++) {
 		seqs[i].at = INSN_AT + i * SLOT;
 		make_seq(&gen, &env, &seqs[i]);
