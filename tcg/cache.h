@@ -87,6 +87,8 @@ struct itlb_entry {
 	uint32_t user;
 };
 
+#define NO_PEEK_BITS	12
+#define NO_PEEK_SLOT(ram) ((ram) * 0x9e3779b97f4a7c15ull >> (64 - NO_PEEK_BITS))
 #define HASH_BITS	16
 #define VPAGE_BITS	12
 #define MAX_TBS		(1u << 19)
@@ -97,7 +99,7 @@ struct itlb_entry {
 
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
-	uint64_t flushes, killed, smc_stores, slow_reads, slow_writes, mmio;
+	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
 	uint64_t groups, noshare, finds, resolves, guards, singles, exits[8];
 };
 
@@ -136,6 +138,7 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
+	uint8_t no_peek[1u << NO_PEEK_BITS];	/* blocks that must not guess what targets need */
 	uint64_t feat[2];		/* of insn_env */
 	struct tcg_stats stats;
 	struct perfmap *perf;

@@ -20,9 +20,9 @@ static uint16_t exit_flags(struct uop *u, uint16_t live, uint16_t (*live_at)(voi
 	case UOP_jrnz:
 		u->flx = live_at(opaque, u->imm);
 		return live | u->flx;
-	case UOP_poll:
-		u->flx = FL_ARITH;
-		return FL_ARITH;
+	case UOP_poll:		/* comes back behind itself */
+		u->flx = live;
+		return live;
 	default:
 		u->flx = FL_ARITH;
 		u->fl = 0;

@@ -320,7 +320,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"translation       %.3f s, %.2f million guest instructions a second\n"
 		"returned to loop  %llu look-up, %llu unlinked, %llu request, %llu host fault, %llu single\n"
 		"light look-ups    %llu find, %llu link, %llu guard\n"
-		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n",
+		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
+		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n",
 		t->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->killed,
 		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
 		(unsigned long long)s->guest_bytes, (unsigned long long)s->host_bytes,
@@ -331,7 +332,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		(unsigned long long)s->singles, (unsigned long long)s->finds, (unsigned long long)s->resolves,
 		(unsigned long long)s->guards, (unsigned long long)s->slow_reads,
 		(unsigned long long)s->slow_writes, (unsigned long long)s->mmio,
-		(unsigned long long)s->smc_stores);
+		(unsigned long long)s->smc_stores, (unsigned long long)s->groups,
+		(unsigned long long)s->noshare, (unsigned long long)s->mispeeks);
 }
 
 bool tcg_perfmap(struct cpu *c, struct err *e)
