@@ -37,7 +37,7 @@ _Static_assert(offsetof(struct boot_plan, piece) == 104, "as in bios/bootrom.S")
 
 static const uint64_t flat_gdt[4] = {
 	0, 0x00cf9b000000ffff, 0x00cf93000000ffff,	/* code, data */
-	0x00008b0000000067,				/* 32-bit TSS at 0 */
+	0x0000890000000067,				/* 32-bit TSS at 0 */
 };
 
 bool boot_read_file(const char *path, struct boot_file *out, struct err *e)

@@ -32,8 +32,9 @@ struct boot_job {
 	uint32_t map_lead, map_count, map_unit;	/* memory map wanted if map_unit is not 0 */
 };
 #define BOOT_MAP_ADDR	0x2000		/* where the ROM puts the memory map */
-#define BOOT_INFO_ADDR	0x9000		/* where boot information for ELF kernels goes */
-#define BOOT_INFO_MAX	0x7000
+#define BOOT_INFO_ADDR	0x3000		/* where boot information for ELF kernels goes */
+#define BOOT_INFO_MAX	0x3000
+#define BOOT_LOWEST	0x7c00		/* below it work firmware and ROM */
 
 struct boot_file {
 	uint8_t *p;

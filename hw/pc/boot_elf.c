@@ -4,7 +4,7 @@
  *
  * The loaded image is made here in one piece, from its lowest to its highest
  * address with zeros in between, modules follow page-aligned, and the boot
- * information goes below 64 KiB, where the option ROM adds the memory map.
+ * information goes below 24 KiB, where the option ROM adds the memory map.
  *
  * Not modelled: multiboot video modes (flag 2), symbol tables, APM and VBE
  * information; PVH's RSDP address (kernels then search for it).
@@ -187,8 +187,8 @@ static bool give_image(struct fwcfg *f, const struct image *im, const struct boo
 {
 	if (im->high > r->ram_below_4g)
 		return err_set(e, "does not fit into memory; use a larger -m");
-	if (im->low < BOOT_INFO_ADDR + BOOT_INFO_MAX)
-		return err_set(e, "wants to be loaded below 64 KiB");
+	if (im->low < BOOT_LOWEST)
+		return err_set(e, "wants to be loaded below 31 KiB");
 	uint32_t n = (uint32_t)(im->high - im->low);
 	uint8_t *p = calloc(1, n);
 	if (!p)
