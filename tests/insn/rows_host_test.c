@@ -20,18 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu/cpuid.h"
 #include "cpu/disasm.h"
-#include "cpu/mmu.h"
 #include "cpu/phys.h"
-#include "cpu/seg.h"
 #include "tcg/front.h"
 #include "tcg/interp.h"
 #include "tcg/hostfault.h"
 #include "tcg/pass.h"
 #include "tcg/run.h"
 #include "tests/insn/gen.h"
-#include "tests/insn/host.h"
+#include "tests/insn/guest.h"
 
 #ifdef __x86_64__
 
@@ -42,97 +39,36 @@
 
 /* ---- the guest ---- */
 
-struct guest {
-	struct cpu *c;
-	struct phys *phys;
+struct engine {
+	struct guest g;
 	struct ir *ir;
 	struct front f;
-	struct ram *ram;
 	jmp_buf env;
 	bool x64;		/* translated code, else the interpreter alone */
-	bool shut_down;		/* no exception can be delivered: there is no IDT */
 	unsigned extra;		/* bytes executed behind the instruction */
 };
 
 static void __attribute__((noreturn)) unwind(struct cpu *c)
 {
-	longjmp(((struct guest *)c->board.opaque)->env, 1);
+	struct guest *g = c->board.opaque;
+
+	longjmp(((struct engine *)g->opaque)->env, 1);
 }
 
-static void port_out(void *opaque, uint16_t port, int size, uint32_t v)
+static void engine_init(struct engine *e, bool is64, bool x64, enum host_protect protect)
 {
-	struct guest *g = opaque;
-
-	(void)port;
-	(void)size;
-	(void)v;
-	cpu_request(g->c, REQ_EXIT);
-}
-
-static void shutdown(void *opaque, struct cpu *c)
-{
-	struct guest *g = opaque;
-
-	g->shut_down = true;
-	cpu_request(c, REQ_EXIT);
-}
-
-/* Guest page tables for the area, which is its own memory. */
-enum { TABLES = AREA + 0x2000 };
-
-static void put_entry(struct guest *g, int level, unsigned i, uint64_t v)
-{
-	st64(g->ram->host + (TABLES - AREA) + level * 4096 + 8 * i, v);
-}
-
-/* Identity; the second half of the data as the host has it. */
-static void make_tables(struct guest *g, bool is64, enum host_protect protect)
-{
-	static const uint64_t rights[] = { 3, 1, 0 };
-
-	put_entry(g, 0, 0, (TABLES + 0x1000) | 3);
-	put_entry(g, 1, 0, (TABLES + 0x2000) | (is64 ? 3 : 1));
-	put_entry(g, 2, AREA >> 21, (TABLES + 0x3000) | 3);
-	for (unsigned i = 0; i < AREA_SIZE / 4096; i++)
-		put_entry(g, 3, (AREA >> 12 & 511) + i, (AREA + i * 4096) | 3);
-	put_entry(g, 3, (DATA + DATA_SIZE / 2) >> 12 & 511, (DATA + DATA_SIZE / 2) | rights[protect]);
-	g->c->cr4 |= CR4_PAE;
-	g->c->cr0 |= CR0_PG | CR0_WP;
-	g->c->cr3 = is64 ? TABLES : TABLES + 0x1000;
-	mmu_flush(g->c, false);
-	if (!is64)
-		mmu_load_pdptes(g->c);
-}
-
-static void make_guest(struct guest *g, bool is64, enum host_protect protect)
-{
-	struct err e = { "" };
-	struct phys *p = g->phys = phys_new();
-	uint32_t code = SEG_G | (is64 ? SEG_L : SEG_DB) | 0x9b, data = SEG_G | SEG_DB | 0x93;
-
-	g->ram = phys_ram_new(p, "ram", AREA_SIZE, &e);
-	cr_assert(g->ram, "%s", e.msg);
-	struct phys_range r = { .pa = AREA, .size = AREA_SIZE, .rram = g->ram, .wram = g->ram, .name = "ram" };
-	cr_assert(phys_map(p, &r, &e), "%s", e.msg);
-	struct cpu_config cfg = { .model = "max", .phys = p,
-		.board = { .opaque = g, .port_out = port_out, .shutdown = shutdown } };
-	g->c = cpu_new(&cfg, &e);
-	cr_assert(g->c, "%s", e.msg);
-	g->c->unwind = unwind;
-	if (g->x64)
-		cr_assert(tcg_accel.create(g->c, &e), "%s", e.msg);
-	g->c->cr0 |= CR0_PE;
-	if (is64)
-		g->c->efer |= EFER_LME | EFER_LMA;
-	for (int s = ES; s <= GS; s++)
-		seg_set(g->c, s, s == CS ? 8 : 16, 0, ~0u, s == CS ? code : data);
-	g->c->idtr.limit = 0;
-	make_tables(g, is64, protect);
-	cpu_update_mode(g->c);
-	g->ir = calloc(1, sizeof(*g->ir));
-	g->f.ir = g->ir;
-	g->f.cs_limit = ~0u;
-	g->f.env.feat[0] = g->f.env.feat[1] = ~0ull;
+	memset(e, 0, sizeof(*e));
+	e->x64 = x64;
+	e->extra = x64 ? GUEST_END_RIP : 0;
+	e->g.opaque = e;
+	guest_init(&e->g, is64, protect, x64 ? &tcg_accel : NULL);
+	if (!x64)
+		e->g.c->unwind = unwind;
+	e->ir = calloc(1, sizeof(*e->ir));
+	e->f.ir = e->ir;
+	e->f.cs_limit = ~0u;
+	e->f.env.mode = e->g.c->mode;
+	e->f.env.feat[0] = e->f.env.feat[1] = ~0ull;
 }
 
 static uint16_t all_live(void *opaque, uint64_t rip)
@@ -145,47 +81,44 @@ static uint16_t all_live(void *opaque, uint64_t rip)
 /* Some exception, which the guest does not tell. */
 #define SOME_EXC 256
 
-/* The instruction, an `out` that ends the run, and a loop to be stopped in. */
-static int run_x64(struct guest *g, const uint8_t *bytes, unsigned n)
+static int run_x64(struct engine *e, const uint8_t *bytes, unsigned n)
 {
-	static const uint8_t end[] = { 0xe6, 0x80, 0xeb, 0xfe };
+	static const uint8_t end[] = { GUEST_END };
 	uint8_t code[32];
 
 	memcpy(code, bytes, n);
 	memcpy(code + n, end, sizeof(end));
-	phys_write_buf(g->phys, INSN_AT, code, n + sizeof(end));
-	g->extra = 2;
-	g->c->rip = INSN_AT;
-	g->c->halted = g->c->wait_sipi = g->shut_down = false;
-	hostfault_init(g->c);
-	tcg_accel.run(g->c);
+	phys_write_buf(e->g.phys, INSN_AT, code, n + sizeof(end));
+	hostfault_init(e->g.c);
+	guest_run(&e->g, INSN_AT);
 	host_catch();
-	return g->shut_down ? SOME_EXC : -1;
+	return e->g.shut_down ? SOME_EXC : -1;
 }
 
 /* The exception raised, or -1. Restarted instructions go on until rip leaves them. */
-static int run_interp(struct guest *g, const uint8_t *bytes, unsigned n)
+static int run_interp(struct engine *e, const uint8_t *bytes, unsigned n)
 {
 	static const bool never = false;
-	struct ir *ir = g->ir;
+	struct cpu *c = e->g.c;
+	struct ir *ir = e->ir;
 
 	ir->rip = INSN_AT;
-	ir->mode = g->c->mode;
-	cr_assert_eq(front_block(&g->f, bytes, n, 1), FRONT_OK);
+	ir->mode = c->mode;
+	cr_assert_eq(front_block(&e->f, bytes, n, 1), FRONT_OK);
 	uop_verify(ir, "front");
 	opt_flags(ir, all_live, NULL);
 	opt_dead(ir);
 	uop_verify(ir, "opt_dead");
-	g->c->rip = INSN_AT;
-	if (setjmp(g->env)) {
-		int v = g->c->exc_vector;
+	c->rip = INSN_AT;
+	if (setjmp(e->env)) {
+		int v = c->exc_vector;
 
-		g->c->exc_vector = -1;
+		c->exc_vector = -1;
 		return v == EXC_PF || v == EXC_SS || v == EXC_BR ? EXC_GP : v;
 	}
 	do
-		interp_run(g->c, ir, &never);
-	while (g->c->rip == INSN_AT);
+		interp_run(c, ir, &never);
+	while (c->rip == INSN_AT);
 	return -1;
 }
 
@@ -398,7 +331,7 @@ static bool undefined_result(const struct test_case *t)
 	}
 }
 
-static void show(const struct test_case *t, const struct guest *g, int host_exc, int guest_exc)
+static void show(const struct test_case *t, const struct engine *e, int host_exc, int guest_exc)
 {
 	char line[256];
 
@@ -408,18 +341,18 @@ static void show(const struct test_case *t, const struct guest *g, int host_exc,
 		fprintf(stderr, " %02x", t->bytes[i]);
 	fprintf(stderr, "\n  exception: host %d, interpreter %d; flags before %#x\n", host_exc, guest_exc, t->flags);
 	for (int r = 0; r < NGPR; r++)
-		if (host_state->regs[r] != g->c->regs[r])
+		if (host_state->regs[r] != e->g.c->regs[r])
 			fprintf(stderr, "  r%d before %#lx host %#lx interpreter %#lx\n", r, t->regs[r],
-				host_state->regs[r], g->c->regs[r]);
+				host_state->regs[r], e->g.c->regs[r]);
 	fprintf(stderr, "  flags: host %#lx interpreter %#x, undefined %#x\n", host_state->flags & FL_ARITH,
-		cc_to_eflags(g->c->cc), undefined_flags(t));
-	for (unsigned i = 0; i < g->ir->n_uops && !g->x64; i++) {
-		uop_text(g->ir, &g->ir->uops[i], line, sizeof(line));
+		cc_to_eflags(e->g.c->cc), undefined_flags(t));
+	for (unsigned i = 0; i < e->ir->n_uops && !e->x64; i++) {
+		uop_text(e->ir, &e->ir->uops[i], line, sizeof(line));
 		fprintf(stderr, "    %s\n", line);
 	}
 }
 
-static bool agree(const struct test_case *t, const struct guest *g, int host_exc, int guest_exc)
+static bool agree(const struct test_case *t, const struct engine *e, int host_exc, int guest_exc)
 {
 	uint64_t mask = t->is64 ? ~0ull : 0xffffffff;
 
@@ -427,27 +360,27 @@ static bool agree(const struct test_case *t, const struct guest *g, int host_exc
 		return false;
 	if (undefined_result(t))
 		return true;
-	if (memcmp(host_data(), g->ram->host + (DATA - AREA), DATA_SIZE))
+	if (memcmp(host_data(), guest_data(&e->g), DATA_SIZE))
 		return false;
 	if (host_exc >= 0 && insn_row(&t->in)->does == DOES_popa)
 		return true;		/* AMD processors have popped some registers */
 	for (int r = 0; r < (t->is64 ? 16 : 8); r++)
-		if ((host_state->regs[r] ^ g->c->regs[r]) & mask)
+		if ((host_state->regs[r] ^ e->g.c->regs[r]) & mask)
 			return false;
 	if (host_exc >= 0)
-		return g->c->rip == INSN_AT && host_state->rip == INSN_AT;
-	if (g->c->rip != INSN_AT + t->n + g->extra)
+		return e->g.c->rip == INSN_AT && host_state->rip == INSN_AT;
+	if (e->g.c->rip != INSN_AT + t->n + e->extra)
 		return false;
-	return !((host_state->flags ^ cc_to_eflags(g->c->cc)) & FL_ARITH & ~undefined_flags(t));
+	return !((host_state->flags ^ cc_to_eflags(e->g.c->cc)) & FL_ARITH & ~undefined_flags(t));
 }
 
 /* ---- the walk ---- */
 
-static bool make_case(struct test_case *t, struct gen *gen, struct guest *g, unsigned row)
+static bool make_case(struct test_case *t, struct gen *gen, struct engine *e, unsigned row)
 {
 	memset(t->bytes, 0, sizeof(t->bytes));
 	t->n = insn_gen(gen, row, t->bytes);
-	if (!t->n || insn_decode(t->bytes, t->n, &g->f.env, &t->in) != INSN_OK || t->in.row != row)
+	if (!t->n || insn_decode(t->bytes, t->n, &e->f.env, &t->in) != INSN_OK || t->in.row != row)
 		return false;
 	for (int r = 0; r < NGPR; r++)
 		t->regs[r] = value(t->rng) & (t->is64 ? ~0ull : 0xffffffff);
@@ -455,24 +388,23 @@ static bool make_case(struct test_case *t, struct gen *gen, struct guest *g, uns
 	return prepare(t, wanted[insn_row(&t->in)->does]);
 }
 
-static bool run_case(struct test_case *t, struct guest *g)
+static bool run_case(struct test_case *t, struct engine *e)
 {
-	uint8_t *guest_data = g->ram->host + (DATA - AREA);
 	int host_exc, guest_exc;
 
 	if (wanted[insn_row(&t->in)->does] & W_EQUAL)
 		make_equal(t, host_data());
-	memcpy(guest_data, host_data(), DATA_SIZE);
+	memcpy(guest_data(&e->g), host_data(), DATA_SIZE);
 	host_put(INSN_AT, t->bytes, t->n);
 	memcpy(host_state->regs, t->regs, sizeof(t->regs));
 	host_state->flags = t->flags | 0x202;
-	memcpy(g->c->regs, t->regs, sizeof(t->regs));
-	cpu_set_eflags(g->c, t->flags | 0x202);
-	guest_exc = g->x64 ? run_x64(g, t->bytes, t->n) : run_interp(g, t->bytes, t->n);
+	memcpy(e->g.c->regs, t->regs, sizeof(t->regs));
+	cpu_set_eflags(e->g.c, t->flags | 0x202);
+	guest_exc = e->x64 ? run_x64(e, t->bytes, t->n) : run_interp(e, t->bytes, t->n);
 	host_exc = host_run(INSN_AT);
-	if (agree(t, g, host_exc, guest_exc))
+	if (agree(t, e, host_exc, guest_exc))
 		return true;
-	show(t, g, host_exc, guest_exc);
+	show(t, e, host_exc, guest_exc);
 	return false;
 }
 
@@ -481,17 +413,14 @@ static void walk(bool is64, bool x64, enum host_protect protect)
 	const char *env = getenv("SEED");
 	uint64_t seed = env ? strtoull(env, NULL, 0) : 0x9e3779b97f4a7c15;
 	struct gen gen = { .rng.s = seed, .mode = is64 ? MODE_CODE64 : MODE_CODE32, .lock = true, .rep = true };
-	struct guest g;
+	struct engine e;
 	struct test_case t = { .rng = &gen.rng, .is64 = is64 };
 	unsigned failed = 0, n_rows = 0, cases = protect ? FAULT_CASES : x64 ? X64_CASES : INTERP_CASES;
 
 	if (!host_init(is64))
 		cr_skip_test("no memory that may be written and executed");
-	memset(&g, 0, sizeof(g));
-	g.x64 = x64;
-	make_guest(&g, is64, protect);
+	engine_init(&e, is64, x64, protect);
 	host_protect(protect);
-	g.f.env.mode = g.c->mode;
 	gen.avoid = is64 ? 0 : 1u << RSP;
 	for (int i = 0; i < DATA_SIZE; i += 8)
 		st64(host_data() + i, value(&gen.rng));
@@ -501,9 +430,9 @@ static void walk(bool is64, bool x64, enum host_protect protect)
 		if (!wanted[insn_rows[row].does])
 			continue;
 		for (int tries = 0; done < cases && tries < 8 * (int)cases && bad < 2; tries++) {
-			if (!make_case(&t, &gen, &g, row))
+			if (!make_case(&t, &gen, &e, row))
 				continue;
-			bad += !run_case(&t, &g);
+			bad += !run_case(&t, &e);
 			done++;
 		}
 		failed += bad > 0;

@@ -2,7 +2,8 @@
  * Short random sequences of integer instructions on the host processor against
  * translated code: a few instructions, with conditional jumps over some of them,
  * run from the same registers, flags and memory, and must leave the same. Where
- * one divides by 0, everything before it must have happened and nothing after.
+ * one divides by 0 or touches a protected page, everything before it must have
+ * happened and nothing after.
  *
  * No instruction reads a flag that the manual leaves undefined, and those undefined
  * at the end are not compared; behind an exception none is.
@@ -10,17 +11,16 @@
  * The host's part of all sequences comes first, since both sides want the signals.
  */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cpu/disasm.h"
-#include "cpu/phys.h"
-#include "cpu/seg.h"
 #include "tcg/run.h"
 #include "tcg/uop.h"
 #include "tests/insn/gen.h"
-#include "tests/insn/host.h"
+#include "tests/insn/guest.h"
 
 #ifdef __x86_64__
 
@@ -157,60 +157,9 @@ static void run_on_host(struct seq *s)
 
 /* ---- the guest ---- */
 
-struct guest {
-	struct cpu *c;
-	struct ram *ram;
-	bool shut_down;
-};
-
-static void port_out(void *opaque, uint16_t port, int size, uint32_t v)
-{
-	struct guest *g = opaque;
-
-	(void)port;
-	(void)size;
-	(void)v;
-	cpu_request(g->c, REQ_EXIT);
-}
-
-static void shutdown(void *opaque, struct cpu *c)
-{
-	struct guest *g = opaque;
-
-	g->shut_down = true;
-	cpu_request(c, REQ_EXIT);
-}
-
-static void make_guest(struct guest *g, bool is64, const struct accel_ops *ops)
-{
-	struct err e = { "" };
-	struct phys *p = phys_new();
-	uint32_t code = SEG_G | (is64 ? SEG_L : SEG_DB) | 0x9b, data = SEG_G | SEG_DB | 0x93;
-
-	memset(g, 0, sizeof(*g));
-	g->ram = phys_ram_new(p, "ram", AREA_SIZE, &e);
-	cr_assert(g->ram, "%s", e.msg);
-	struct phys_range r = { .pa = AREA, .size = AREA_SIZE, .rram = g->ram, .wram = g->ram, .name = "ram" };
-	cr_assert(phys_map(p, &r, &e), "%s", e.msg);
-	struct cpu_config cfg = { .model = "max", .phys = p,
-		.board = { .opaque = g, .port_out = port_out, .shutdown = shutdown } };
-	g->c = cpu_new(&cfg, &e);
-	cr_assert(g->c, "%s", e.msg);
-	g->c->ops = ops;
-	cr_assert(ops->create(g->c, &e), "%s", e.msg);
-	g->c->cr0 |= CR0_PE;
-	if (is64)
-		g->c->efer |= EFER_LME | EFER_LMA;
-	for (int s = ES; s <= GS; s++)
-		seg_set(g->c, s, s == CS ? 8 : 16, 0, ~0u, s == CS ? code : data);
-	g->c->idtr.limit = 0;
-	cpu_update_mode(g->c);
-}
-
-/* The sequence, an `out` that ends the run, and a loop to be stopped in. */
 static void load_seq(struct guest *g, const struct seq *s)
 {
-	static const uint8_t end[] = { 0xe6, 0x80, 0xeb, 0xfe };
+	static const uint8_t end[] = { GUEST_END };
 	uint8_t *p = g->ram->host + (s->at - AREA);
 
 	memcpy(p, s->bytes, s->n);
@@ -223,12 +172,10 @@ static void run_in_guest(struct guest *g, const struct seq *s, struct regs *out)
 
 	memcpy(c->regs, s->before.r, sizeof(c->regs));
 	cpu_set_eflags(c, s->before.flags | 2);
-	c->rip = s->at;
-	c->halted = c->wait_sipi = g->shut_down = false;
-	c->ops->run(c);
+	guest_run(g, s->at);
 	memcpy(out->r, c->regs, sizeof(out->r));
 	out->flags = cc_to_eflags(c->cc);
-	out->exc = g->shut_down ? EXC_DE : -1;
+	out->exc = g->shut_down ? 0 : -1;
 	out->rip = c->rip;
 }
 
@@ -239,7 +186,7 @@ static bool agree(const struct seq *s, const struct guest *g, const struct regs 
 	for (int r = 0; r < (is64 ? 16 : 8); r++)
 		if ((s->after.r[r] ^ got->r[r]) & (is64 ? ~0ull : 0xffffffff))
 			return false;
-	if (s->after.exc != got->exc || memcmp(s->data, g->ram->host + (DATA - AREA), DATA_SIZE))
+	if ((s->after.exc < 0) != (got->exc < 0) || memcmp(s->data, guest_data(g), DATA_SIZE))
 		return false;
 	return got->exc >= 0 ? got->rip == s->after.rip : !((got->flags ^ s->after.flags) & ~s->undefined);
 }
@@ -263,7 +210,7 @@ static void show(const struct seq *s, const struct guest *g, const struct regs *
 		if (s->after.r[r] != got->r[r])
 			fprintf(stderr, "  r%d before %#lx host %#lx guest %#lx\n", r, s->before.r[r], s->after.r[r], got->r[r]);
 	for (int i = 0; i < DATA_SIZE; i++)
-		if (s->data[i] != g->ram->host[DATA - AREA + i]) {
+		if (s->data[i] != guest_data(g)[i]) {
 			fprintf(stderr, "  memory differs first at %#x\n", DATA + i);
 			break;
 		}
@@ -271,7 +218,7 @@ static void show(const struct seq *s, const struct guest *g, const struct regs *
 		s->before.flags, s->after.flags, got->flags, s->undefined, s->after.rip, got->rip);
 }
 
-static void walk(bool is64)
+static void walk(bool is64, enum host_protect protect)
 {
 	const char *text = getenv("SEED");
 	uint64_t seed = text ? strtoull(text, NULL, 0) : 0x9e3779b97f4a7c15;
@@ -280,7 +227,7 @@ static void walk(bool is64)
 			   .scratch = true, .max_disp = 0x200 };
 	struct seq *seqs = calloc(SEQS, sizeof(*seqs));
 	uint8_t first[DATA_SIZE];
-	struct guest g;
+	struct guest g = { 0 };
 	unsigned bad = 0;
 
 	if (!host_init(is64))
@@ -288,15 +235,16 @@ static void walk(bool is64)
 	for (int i = 0; i < DATA_SIZE; i += 8)
 		st64(first + i, value(&gen.rng));
 	memcpy(host_data(), first, DATA_SIZE);
+	host_protect(protect);
 	for (unsigned i = 0; i < SEQS; i++) {
 		seqs[i].at = INSN_AT + i * SLOT;
 		make_seq(&gen, &env, &seqs[i]);
 		run_on_host(&seqs[i]);
 	}
-	make_guest(&g, is64, &tcg_accel);
+	guest_init(&g, is64, protect, &tcg_accel);
 	for (unsigned i = 0; i < SEQS; i++)
 		load_seq(&g, &seqs[i]);
-	memcpy(g.ram->host + (DATA - AREA), first, DATA_SIZE);
+	memcpy(guest_data(&g), first, DATA_SIZE);
 	for (unsigned i = 0; i < SEQS && bad < 5; i++) {
 		struct regs got;
 
@@ -305,20 +253,23 @@ static void walk(bool is64)
 			show(&seqs[i], &g, &got, &env);
 			bad++;
 		}
-		memcpy(g.ram->host + (DATA - AREA), seqs[i].data, DATA_SIZE);
+		memcpy(guest_data(&g), seqs[i].data, DATA_SIZE);
 	}
 	cr_expect(!bad, "SEED=%#lx", seed);
 	free(seqs);
 }
 
-Test(x64_host, code64_equals_host)
+/* is64, and three kinds of protection, as one number. */
+ParameterizedTestParameters(x64_host, sequences_equal_those_of_the_host)
 {
-	walk(true);
+	static int params[] = { 0, 1, 2, 3, 4, 5 };
+
+	return cr_make_param_array(int, params, ARRAY_LEN(params));
 }
 
-Test(x64_host, code32_equals_host)
+ParameterizedTest(int *k, x64_host, sequences_equal_those_of_the_host)
 {
-	walk(false);
+	walk(*k & 1, (enum host_protect)(*k >> 1));
 }
 
 #endif
