@@ -177,6 +177,12 @@ static inline void seg_null_ss(struct seg *s, int cpl)
 
 /* ---- delivery and tasks ---- */
 
+/*
+ * In cpu->dr6_pending: this instruction was INT n or SYSCALL and took TF away,
+ * so that no single-step trap follows it. Not a bit of DR6.
+ */
+#define NO_STEP	0x80000000u
+
 /* Task switch as cpu/seg.h has it, with the EXT bit. `next`: the EIP saved in the old TSS. */
 void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bool push_err,
 		     uint32_t err, int ext);

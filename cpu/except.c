@@ -169,10 +169,14 @@ void cpu_deliver_pending(struct cpu *c)
 /* With nothing in dr6_pending it was TF; with something, TF as it is now decides about BS. */
 void cpu_single_step_trap(struct cpu *c)
 {
-	if (!c->dr6_pending || c->eflags & FL_TF)
-		c->dr[6] |= DR6_BS;
-	c->dr[6] |= c->dr6_pending;
+	uint32_t met = c->dr6_pending;
+
 	c->dr6_pending = 0;
+	if (met == NO_STEP)
+		return;
+	if (!met || c->eflags & FL_TF)
+		c->dr[6] |= DR6_BS;
+	c->dr[6] |= met & ~NO_STEP;
 	c->exc_vector = EXC_DB;
 	c->exc_has_error = false;
 	c->exc_error = 0;
@@ -232,6 +236,8 @@ void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
 	deliver(c, &e, kind);
+	if (e.flags & FL_TF && !(c->eflags & FL_TF))
+		c->dr6_pending |= NO_STEP;
 }
 
 /* ---- requests ---- */

@@ -9,11 +9,11 @@
  * Source: APM vol. 2 10.2 (table 10-1, 64-bit); SDM vol. 3C 31.4, table 31-1
  * (32-bit; positions of hidden registers as firmware of P6 processors has them).
  */
+#include "cpu/cpuid.h"
 #include "cpu/desc.h"
 #include "cpu/except.h"
 #include "cpu/phys.h"
 #include "cpu/seg.h"
-#include "cpu/system.h"
 #include "cpu/tlb.h"
 
 #define SAVE_AREA	0x8000u		/* offsets below count from SMBASE + this */
@@ -81,12 +81,9 @@ static const struct seg_slot segs32[] = {
 };
 _Static_assert(ARRAY_LEN(segs64) == NSEG && ARRAY_LEN(segs32) == NSEG, "every segment register is saved");
 
-static bool is_64bit(struct cpu *c)
+static bool is_64bit(const struct cpu *c)
 {
-	uint32_t out[4];
-
-	cpu_cpuid(c, 0x80000001, 0, out);
-	return out[3] & BIT(29);	/* LM */
+	return cpu_has(c, CPUID_LM);
 }
 
 static uint64_t area_ld(struct cpu *c, unsigned off, int size)
@@ -218,12 +215,17 @@ static bool control_ok(const struct cpu *c)
 	return !(lme && pg && !(c->cr4 & CR4_PAE));
 }
 
+/* Bits that are not here are dropped. */
+#define CR0_KNOWN	0xe005003fu
+#define CR4_KNOWN	(0xfffu | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+#define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_NXE | BIT(14) | BIT(21))
+
 static void load_control(struct cpu *c, const struct control *k)
 {
-	c->cr0 = area_ld(c, k->cr0, k->size) | CR0_ET;
-	c->cr3 = area_ld(c, k->cr3, k->size);
-	c->cr4 = area_ld(c, k->cr4, k->size);
-	c->efer = k->efer ? area_ld(c, k->efer, 8) & ~EFER_LMA : 0;
+	c->cr0 = (area_ld(c, k->cr0, k->size) & CR0_KNOWN) | CR0_ET;
+	c->cr3 = area_ld(c, k->cr3, k->size) & (BIT(c->phys_bits) - 1);
+	c->cr4 = area_ld(c, k->cr4, k->size) & CR4_KNOWN;
+	c->efer = k->efer ? area_ld(c, k->efer, 8) & EFER_KNOWN : 0;
 	if (c->efer & EFER_LME && c->cr0 & CR0_PG)
 		c->efer |= EFER_LMA;
 	put_eflags(c, (uint32_t)area_ld(c, k->eflags, 4));

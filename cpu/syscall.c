@@ -39,6 +39,8 @@ void cpu_syscall(struct cpu *c, uint64_t next)
 		put_eflags(c, fl & ~(FL_VM | FL_IF | FL_RF));
 		set_flat(c, cs, cs + 8, 0, SEG_DB);
 	}
+	if (fl & FL_TF && !(c->eflags & FL_TF))
+		c->dr6_pending |= NO_STEP;
 	cpu_update_mode(c);
 }
 

@@ -1,6 +1,7 @@
 /* Delivery and return: cpu/except*.c, cpu/smm.c. */
 #include <criterion/criterion.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
@@ -235,6 +236,17 @@ Test(except, debug_trap_clears_gd_and_leaves_rf)
 	cr_assert_eq(C->dr[6], 0xffff0ff2);
 }
 
+Test(except, int_under_tf_is_not_followed_by_a_trap)
+{
+	bench_protected(&B, 0);
+	cpu_set_eflags(C, FL_TF);
+	cpu_soft_int(C, 5, 2, EVENT_SOFT_INT);
+	cr_assert_eq(C->rip, 0x7005);
+	cpu_single_step_trap(C);	/* the run loop, as TF was set before */
+	cr_assert_eq(C->rip, 0x7005);
+	cr_assert_eq(C->dr6_pending, 0);
+}
+
 Test(except, iret_flag_rights)
 {
 	bench_protected(&B, 3);
@@ -458,4 +470,35 @@ Test(except, smi_and_rsm_round_trip)
 	cr_assert(C->halted);
 	cr_assert_eq(C->gdtr.base, AT_GDT);
 	cr_assert_eq(R(smm_rsm(C)), EXC(EXC_UD, 0));
+}
+
+Test(except, save_area_of_a_processor_without_long_mode)
+{
+	bench_protected(&B, 0);
+	cr_assert(cpu_has(C, CPUID_LM));
+	C->feat[CPUID_LM / 32] &= ~(1u << CPUID_LM % 32);
+	C->smbase = 0x30000;
+	C->regs[RSI] = 0x51515151;
+	smm_enter(C);
+	cr_assert_eq(mem(&B, 0x3fefc, 4), 0x20000);
+	cr_assert_eq(mem(&B, 0x3fef8, 4), 0x30000);
+	cr_assert_eq(mem(&B, 0x3ffe8, 4), 0x51515151);
+	cr_assert_eq(mem(&B, 0x3fff0, 4), AT_CODE);
+	C->regs[RSI] = 0;
+	smm_rsm(C);
+	cr_assert_eq(C->regs[RSI], 0x51515151);
+	cr_assert_eq(C->rip, AT_CODE);
+	cr_assert_eq(C->segs[CS].attr, 0xc09b);
+	cr_assert_eq(C->segs[TR].base, AT_TSS);
+	cr_assert(C->mode & MODE_FLAT);
+}
+
+Test(except, leaving_smm_into_an_impossible_state_shuts_down)
+{
+	bench_protected(&B, 0);
+	C->smbase = 0x30000;
+	smm_enter(C);
+	mem_put(&B, 0x3ff58, 8, CR0_PG);
+	smm_rsm(C);
+	cr_assert_eq(B.shutdowns, 1);
 }
