@@ -273,6 +273,8 @@ static void set_insn_features(struct cpu *c)
 	for (size_t i = 0; i < ARRAY_LEN(features); i++)
 		if (c->feat[features[i].word] >> features[i].bit & 1)
 			c->insn_feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
+	if (cpu_has(c, CPUID_LM))	/* every 64-bit processor has PREFETCHW; Linux relies on it */
+		c->insn_feat[F_3DNOWPF >> 6] |= BIT(F_3DNOWPF & 63);
 }
 
 bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e)

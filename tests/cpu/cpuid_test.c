@@ -160,6 +160,9 @@ Test(cpuid, instruction_gates_follow_features)
 	cpuid_insn_features(&c, f);
 	cr_expect(f[F_486 >> 6] >> (F_486 & 63) & 1 && f[0] >> F_FPU & 1);
 	cr_expect_not(f[F_SSE >> 6] >> (F_SSE & 63) & 1);
+	configure("qemu64");
+	cpuid_insn_features(&c, f);
+	cr_expect(f[F_3DNOWPF >> 6] >> (F_3DNOWPF & 63) & 1, "PREFETCHW comes with long mode");
 	configure("max");
 	cpuid_insn_features(&c, f);
 	cr_expect(f[F_SSE42 >> 6] >> (F_SSE42 & 63) & 1 && f[F_LM >> 6] >> (F_LM & 63) & 1);
