@@ -51,16 +51,31 @@ void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), v
 /* How far to look; most code writes all flags within two or three instructions. */
 #define LOOK_AHEAD 8
 
-/* A shift by a constant: rows say that flags may survive, which only a count of 0 makes true. */
-static bool shifts_surely(const struct insn *in, const struct insn_row *row)
+/*
+ * Rows of shifts list the flags that a count of 0 leaves alone as read. Nobody
+ * reads those here; they are written for certain if the count is a constant.
+ */
+static bool is_shift(const struct insn_row *row)
 {
 	switch (row->does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror:
+	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
 	case DOES_shld: case DOES_shrd:
-		return in->opd[in->nopd - 1].kind == OPD_IMM && in->imm & (in->opd[0].size == 8 ? 63 : 31);
+		return true;
 	default:
 		return false;
 	}
+}
+
+static bool count_is_nonzero(const struct insn *in)
+{
+	return in->opd[in->nopd - 1].kind == OPD_IMM && in->imm & (in->opd[0].size == 8 ? 63 : 31);
+}
+
+static uint16_t flags_read(const struct insn_row *row)
+{
+	if (!is_shift(row))
+		return row->fl_read;
+	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
 }
 
 uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n)
@@ -74,9 +89,10 @@ uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned
 		if (insn_decode(bytes, n, env, &in) != INSN_OK)
 			break;
 		row = insn_row(&in);
-		if (!shifts_surely(&in, row))
-			needed |= row->fl_read & open;
-		open &= ~(row->fl_written | row->fl_undef | needed);
+		needed |= flags_read(row) & open;
+		open &= ~needed;
+		if (!is_shift(row) || count_is_nonzero(&in))
+			open &= ~(row->fl_written | row->fl_undef);
 		if (row->attr & A_END)
 			break;
 		bytes += in.len;

@@ -106,7 +106,11 @@ struct helper_info {
 };
 extern const struct helper_info helper_info[HELPER_COUNT];
 
-/* Flags a µop reads and writes (FL_* masks); `insns` for vec and x87. Undefined counts as written. */
+/*
+ * Flags a µop reads and writes (FL_* masks); `insns` for vec and x87. Undefined
+ * counts as written. A shift whose count may be 0 reads those of its flags that
+ * are live behind it, so u->fl must be right.
+ */
 uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
 uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
 

@@ -104,9 +104,10 @@ Test(opt_flags, successors_need_what_they_read_first)
 	cr_expect_eq(NEEDED(0x89, 0xd8, 0x39, 0xd8), 0);		/* mov; cmp */
 	cr_expect_eq(NEEDED(0xff, 0xc0, 0xc3), FL_CF);			/* inc; ret */
 	cr_expect_eq(NEEDED(0x0f, 0x94, 0xc0, 0x39, 0xd8), FL_ZF);	/* sete; cmp */
-	cr_expect_eq(NEEDED(0xd3, 0xe0, 0x39, 0xd8), A);		/* shl eax, cl; cmp */
+	cr_expect_eq(NEEDED(0xd3, 0xe0, 0x39, 0xd8), 0);		/* shl eax, cl; cmp */
+	cr_expect_eq(NEEDED(0xd3, 0xe0, 0x74, 0x10), A);		/* shl eax, cl; je */
 	cr_expect_eq(NEEDED(0xc1, 0xe0, 0x03), 0);			/* shl eax, 3 */
-	cr_expect_eq(NEEDED(0xc1, 0xd0, 0x03, 0x39, 0xd8), FL_CF | FL_OF);	/* rcl eax, 3; cmp */
+	cr_expect_eq(NEEDED(0xc1, 0xd0, 0x03, 0x39, 0xd8), FL_CF);	/* rcl eax, 3; cmp */
 	cr_expect_eq(NEEDED(0xc3), A);
 	cr_expect_eq(NEEDED(0x90), A);					/* code ends */
 }
