@@ -101,16 +101,7 @@ void front_cbw(struct front *f, const struct insn *in)
 
 void front_cwd(struct front *f, const struct insn *in)
 {
-	int size = in->opsize;
-
-	emit(f, UOP_mov, 8, OP_T0, OP_IMM, OP_NONE)->imm = size == 8 ? 63 : 31;
-	if (size == 2) {
-		emit(f, UOP_sext, 4, OP_T1, RAX, OP_NONE)->c = 2;
-		emit(f, UOP_sarx, 4, OP_T1, OP_T1, OP_T0);
-		emit(f, UOP_mov, 2, RDX, OP_T1, OP_NONE);
-	} else {
-		emit(f, UOP_sarx, size, RDX, RAX, OP_T0);
-	}
+	emit(f, UOP_cwd, in->opsize, RDX, RAX, OP_NONE);
 }
 
 /* ---- shifts and rotates ---- */

@@ -220,6 +220,8 @@ DO(sext) { wr_d(x, u, (uint64_t)sext(rd(x, u, u->a, u->c), 8 * u->c)); }
 DO(lea) { wr_d(x, u, effective(x, u)); }
 DO(not) { wr_d(x, u, ~rd_a(x, u)); }
 
+DO(cwd) { wr_d(x, u, (uint64_t)(sext(rd_a(x, u), 8 * u->size) >> 63)); }
+
 DO(bswap)
 {
 	wr_d(x, u, __builtin_bswap64(rd_a(x, u)) >> (64 - 8 * u->size));

@@ -143,6 +143,14 @@ static void extend(struct lower *l, const struct uop *u, bool sign)
 void lower_zext(struct lower *l, const struct uop *u) { extend(l, u, false); }
 void lower_sext(struct lower *l, const struct uop *u) { extend(l, u, true); }
 
+/* Both registers are the host's own. */
+void lower_cwd(struct lower *l, const struct uop *u)
+{
+	if (u->size != 4)
+		e8(C(l), u->size == 2 ? 0x66 : 0x48);
+	e8(C(l), 0x99);
+}
+
 void lower_bswap(struct lower *l, const struct uop *u)
 {
 	int r = dest_reg(u);

@@ -80,7 +80,7 @@ static const struct sample samples[] = {
 	{ M64, "48c1e000", "jmp.8 0x1004" },
 	{ M64, "c12000", "probe.4 rw a64 ds:[rax]; shl.4 M, M, 0; jmp.8 0x1003" },
 	{ M64, "0fa5c3", "shld.4 rbx, rbx, rax c=1; jmp.8 0x1003" },
-	{ M64, "99", "mov.8 t0, 31; sarx.4 rdx, rax, t0; jmp.8 0x1001" },
+	{ M64, "99", "cwd.4 rdx, rax; jmp.8 0x1001" },
 	{ M64, "480fab4b08", "mov.8 t1, 6; sarx.8 t0, rcx, t1; lea.8 t1, a64 [rbx + 8]; "
 		"probe.8 rw a64 ds:[t1 + t0*8]; bts.8 M, M, rcx; jmp.8 0x1005" },
 	{ M64, "0fba6010ff", "probe.4 r a64 ds:[rax + 16]; bt.4 M, 31; jmp.8 0x1005" },
