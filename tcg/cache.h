@@ -106,6 +106,7 @@ struct tcg_stats {
 struct tcg {
 	struct cpu *cpu;
 	bool interp;
+	uint32_t without;		/* passes switched off, bit enum pass */
 	struct x64 x;
 	struct code code;		/* next free byte */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */

@@ -46,6 +46,12 @@ void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), v
 	}
 }
 
+void opt_flags_none(struct ir *ir)
+{
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		ir->uops[i].fl = ir->uops[i].flx = FL_ARITH;
+}
+
 /* ---- guest code not translated yet ---- */
 
 /* How far to look; most code writes all flags within two or three instructions. */

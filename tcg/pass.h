@@ -4,6 +4,13 @@
 
 #include "tcg/uop.h"
 
+enum pass { PASS_FLAGS, PASS_DEAD, PASS_MEM, PASS_COUNT };
+extern const char *const pass_names[PASS_COUNT];
+/* Passes named in a list like "mem+dead", as bits; false: there is no such pass. */
+bool pass_list(const char *list, uint32_t *passes);
+/* Instead of opt_flags(): every flag is live everywhere. */
+void opt_flags_none(struct ir *ir);
+
 /*
  * Flags nobody reads: sets `fl` of every µop to the arithmetic flags live
  * behind it, and `flx` of exits. live_at(opaque, rip) tells which flags the

@@ -9,6 +9,8 @@ extern const struct accel_ops tcg_interp_accel;
 
 /* Text for `info jit` and -d stats. Returns the length. */
 int tcg_stats_text(struct cpu *c, char *buf, int n);
+/* Translate from now on without these passes (tcg/pass.h): "mem+dead"; "" means with all. */
+bool tcg_without(struct cpu *c, const char *passes, struct err *e);
 /* Write a perf map (/tmp/perf-PID.map) from now on. */
 bool tcg_perfmap(struct cpu *c, struct err *e);
 

@@ -202,9 +202,13 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
 	log_ir(t->ir, LOG_UOP);
-	opt_flags(t->ir, live_at, &peek);
-	opt_dead(t->ir);
-	if (!t->interp && !(mode & MODE_NOSHARE))
+	if (t->without & BIT(PASS_FLAGS))
+		opt_flags_none(t->ir);
+	else
+		opt_flags(t->ir, live_at, &peek);
+	if (!(t->without & BIT(PASS_DEAD)))
+		opt_dead(t->ir);
+	if (!t->interp && !(mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM)))
 		opt_mem(t->ir);
 	log_ir(t->ir, LOG_UOP_OPT);
 }
