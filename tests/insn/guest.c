@@ -52,10 +52,22 @@ static void make_tables(struct guest *g, bool is64, enum host_protect protect)
 		mmu_load_pdptes(g->c);
 }
 
-void guest_init(struct guest *g, bool is64, enum host_protect protect, const struct accel_ops *ops)
+static void make_segments(struct guest *g, enum host_code code)
 {
+	uint32_t big = code == HOST_CODE16 ? 0 : SEG_G | SEG_DB, limit = code == HOST_CODE16 ? 0xffff : ~0u;
+	uint64_t cs = code == HOST_CODE16 ? CODE_BASE16 : 0, ds = code == HOST_CODE16 ? DATA_BASE16 : 0;
+
+	for (int s = ES; s <= GS; s++)
+		if (s == CS)
+			seg_set(g->c, s, 8, cs, limit, code == HOST_CODE64 ? SEG_G | SEG_L | 0x9b : big | 0x9b);
+		else
+			seg_set(g->c, s, 16, ds, limit, big | 0x93);
+}
+
+void guest_init(struct guest *g, enum host_code code, enum host_protect protect, const struct accel_ops *ops)
+{
+	bool is64 = code == HOST_CODE64;
 	struct err e = { "" };
-	uint32_t code = SEG_G | (is64 ? SEG_L : SEG_DB) | 0x9b, data = SEG_G | SEG_DB | 0x93;
 
 	g->phys = phys_new();
 	g->ram = phys_ram_new(g->phys, "ram", AREA_SIZE, &e);
@@ -72,8 +84,7 @@ void guest_init(struct guest *g, bool is64, enum host_protect protect, const str
 	g->c->cr0 |= CR0_PE;
 	if (is64)
 		g->c->efer |= EFER_LME | EFER_LMA;
-	for (int s = ES; s <= GS; s++)
-		seg_set(g->c, s, s == CS ? 8 : 16, 0, ~0u, s == CS ? code : data);
+	make_segments(g, code);
 	g->c->idtr.limit = 0;
 	make_tables(g, is64, protect);
 	cpu_update_mode(g->c);

@@ -1,5 +1,5 @@
 /*
- * A vCPU in flat 32 or 64-bit code with the memory of tests/insn/host.h at the same
+ * A vCPU in flat 32 or 64-bit or segmented 16-bit code with the memory of tests/insn/host.h at the same
  * addresses, paged, so that the same accesses fault. There is no IDT: an exception
  * shuts it down. An `out` asks it to leave run().
  */
@@ -19,7 +19,7 @@ struct guest {
 };
 
 /* ops NULL: no accelerator; the caller sets c->unwind. */
-void guest_init(struct guest *g, bool is64, enum host_protect protect, const struct accel_ops *ops);
+void guest_init(struct guest *g, enum host_code code, enum host_protect protect, const struct accel_ops *ops);
 /* Go on at rip until an `out` or an exception, which is told by g->shut_down. */
 void guest_run(struct guest *g, uint64_t rip);
 /* The data area in guest memory. */

@@ -5,11 +5,15 @@
  */
 #include "tests/insn/host.h"
 
+#ifdef __x86_64__
+#include <asm/ldt.h>
+#endif
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -23,6 +27,8 @@ enum { PROLOGUE = AREA, EPILOGUE = AREA + 0x400 };
 #define USER_CS32	0x23
 #define USER_CS64	0x33
 #define USER_DS		0x2b
+#define LDT_CS16	0x07
+#define LDT_DS16	0x0f
 
 /* ---- the frame ---- */
 
@@ -54,8 +60,16 @@ static uint8_t *move_reg(uint8_t *p, bool is64, int opcode, int reg, uint32_t at
 	return put32(p, at);
 }
 
-static void make_prologue(bool is64)
+/* mov sreg, [at]; from CS in 32-bit code with DS unknown. */
+static uint8_t *load_seg(uint8_t *p, int seg, uint32_t at)
 {
+	p = PUT(p, 0x2e, 0x8e, (char)(seg << 3 | 5));
+	return put32(p, at);
+}
+
+static void make_prologue(enum host_code code)
+{
+	bool is64 = code == HOST_CODE64;
 	uint8_t *p = (uint8_t *)PROLOGUE;
 
 	p = PUT(p, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);	/* push rbx rbp r12-r15 */
@@ -67,17 +81,34 @@ static void make_prologue(bool is64)
 		host_state->far_off = (uint32_t)(uintptr_t)p;
 		host_state->far_sel = USER_CS32;
 	}
+	host_state->flat_sel = USER_DS;
+	host_state->data_sel = LDT_DS16;
+	if (code == HOST_CODE16)		/* an exception leaves it as it was */
+		p = load_seg(p, DS, S_FIELD(flat_sel));
 	for (int r = 0; r < (is64 ? 16 : 8); r++)
 		p = move_reg(p, is64, 0x8b, r, S_REG(r));
-	if (is64)
+	if (code == HOST_CODE16) {
+		p = load_seg(p, ES, S_FIELD(data_sel));
+		p = load_seg(p, DS, S_FIELD(data_sel));
+		p = load_seg(p, SS, S_FIELD(data_sel));
+		PUT(p, 0xea, 0, 0, 0, 0, LDT_CS16, 0);				/* jmp far */
+	} else if (is64) {
 		put32(PUT(p, 0xff, 0x24, 0x25), S_FIELD(entry));		/* jmp [entry] */
-	else
+	} else {
 		put32(PUT(p, 0xff, 0x25), S_FIELD(entry));
+	}
 }
 
-static void make_epilogue(bool is64)
+static void make_epilogue(enum host_code code)
 {
+	bool is64 = code == HOST_CODE64;
 	uint8_t *p = (uint8_t *)EPILOGUE;
+
+	if (code == HOST_CODE16) {
+		p = load_seg(p, DS, S_FIELD(flat_sel));
+		p = load_seg(p, ES, S_FIELD(flat_sel));
+		p = load_seg(p, SS, S_FIELD(flat_sel));
+	}
 
 	for (int r = 0; r < (is64 ? 16 : 8); r++)
 		p = move_reg(p, is64, 0x89, r, S_REG(r));
@@ -93,13 +124,21 @@ static void make_epilogue(bool is64)
 	PUT(p, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
 }
 
+static bool code16;
+
 void host_put(uint32_t at, const uint8_t *bytes, unsigned n)
 {
 	uint8_t *p = (uint8_t *)(uintptr_t)at;
 
 	memcpy(p, bytes, n);
-	p[n] = 0xe9;
-	st32(p + n + 1, EPILOGUE - (at + n + 5));
+	p += n;
+	if (code16) {							/* jmp far to 32-bit code */
+		p = put32(PUT(p, 0x66, 0xea), EPILOGUE);
+		PUT(p, USER_CS32, 0);
+	} else {
+		*p = 0xe9;
+		st32(p + 1, EPILOGUE - (at + n + 5));
+	}
 }
 
 /* ---- exceptions ---- */
@@ -171,25 +210,38 @@ static bool map_area(void)
 		    fd, 0) != MAP_FAILED;
 }
 
-bool host_init(bool is64)
+static bool make_segment(unsigned entry, uint32_t base, bool exec)
+{
+	struct user_desc d = { .entry_number = entry, .base_addr = base, .limit = 0xffff,
+			       .contents = exec ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA, .useable = 1 };
+
+	return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
+}
+
+bool host_init(enum host_code code)
 {
 	stack_t ss = { .ss_sp = malloc(65536), .ss_size = 65536 };
 
 	if (!map_area())
 		return false;
-	make_prologue(is64);
-	make_epilogue(is64);
+	code16 = code == HOST_CODE16;
+	if (code16 && !(make_segment(0, CODE_BASE16, true) && make_segment(1, DATA_BASE16, false)))
+		return false;
+	make_prologue(code);
+	make_epilogue(code);
 	sigaltstack(&ss, NULL);
 	host_catch();
-	if (!is64)
+	if (code != HOST_CODE64)
 		__asm__ volatile("mov %0, %%ds; mov %0, %%es" :: "r"(USER_DS));
 	return true;
 }
 
 #else
 
-bool host_init(bool is64) { (void)is64; return false; }
+bool host_init(enum host_code code) { (void)code; return false; }
 void host_catch(void) { }
+static bool code16;
+
 void host_put(uint32_t at, const uint8_t *bytes, unsigned n) { (void)at; (void)bytes; (void)n; }
 int host_run(uint32_t at) { (void)at; return -1; }
 uint8_t *host_data(void) { return NULL; }

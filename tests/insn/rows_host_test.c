@@ -1,8 +1,7 @@
 /*
  * Integer instructions on the host processor against front end, passes and µop
  * interpreter, and against translated code: random encodings of every row that
- * ordinary programs may execute, in 64-bit code and, through a compatibility-mode
- * segment, in 32-bit code.
+ * ordinary programs may execute, in 64-bit, flat 32-bit and segmented 16-bit code.
  *
  * The instruction is copied to one address in host and guest; a data area stands
  * at one address in both, too, as memory of its own. Registers, memory, defined
@@ -11,7 +10,7 @@
  * so that operands fault, and strings do in the middle. Translated code is written anew for every case, by a device
  * as it were, so that old translations must go.
  *
- * Not tested here: what the host does not let a program do, FS, GS, 16-bit addresses.
+ * Not tested here: what the host does not let a program do, FS, GS.
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -46,6 +45,7 @@ struct engine {
 	jmp_buf env;
 	bool x64;		/* translated code, else the interpreter alone */
 	unsigned extra;		/* bytes executed behind the instruction */
+	uint64_t insn_rip;	/* of the instruction, which stands at INSN_AT */
 };
 
 static void __attribute__((noreturn)) unwind(struct cpu *c)
@@ -55,18 +55,19 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	longjmp(((struct engine *)g->opaque)->env, 1);
 }
 
-static void engine_init(struct engine *e, bool is64, bool x64, enum host_protect protect)
+static void engine_init(struct engine *e, enum host_code code, bool x64, enum host_protect protect)
 {
 	memset(e, 0, sizeof(*e));
 	e->x64 = x64;
 	e->extra = x64 ? GUEST_END_RIP : 0;
 	e->g.opaque = e;
-	guest_init(&e->g, is64, protect, x64 ? &tcg_accel : NULL);
+	guest_init(&e->g, code, protect, x64 ? &tcg_accel : NULL);
 	if (!x64)
 		e->g.c->unwind = unwind;
 	e->ir = calloc(1, sizeof(*e->ir));
 	e->f.ir = e->ir;
-	e->f.cs_limit = ~0u;
+	e->f.cs_limit = code == HOST_CODE16 ? 0xffff : ~0u;
+	e->insn_rip = code == HOST_CODE16 ? 0 : INSN_AT;
 	e->f.env.mode = e->g.c->mode;
 	e->f.env.feat[0] = e->f.env.feat[1] = ~0ull;
 }
@@ -90,7 +91,7 @@ static int run_x64(struct engine *e, const uint8_t *bytes, unsigned n)
 	memcpy(code + n, end, sizeof(end));
 	phys_write_buf(e->g.phys, INSN_AT, code, n + sizeof(end));
 	hostfault_init(e->g.c);
-	guest_run(&e->g, INSN_AT);
+	guest_run(&e->g, e->insn_rip);
 	host_catch();
 	return e->g.shut_down ? SOME_EXC : -1;
 }
@@ -102,14 +103,14 @@ static int run_interp(struct engine *e, const uint8_t *bytes, unsigned n)
 	struct cpu *c = e->g.c;
 	struct ir *ir = e->ir;
 
-	ir->rip = INSN_AT;
+	ir->rip = e->insn_rip;
 	ir->mode = c->mode;
 	cr_assert_eq(front_block(&e->f, bytes, n, 1), FRONT_OK);
 	uop_verify(ir, "front");
 	opt_flags(ir, all_live, NULL);
 	opt_dead(ir);
 	uop_verify(ir, "opt_dead");
-	c->rip = INSN_AT;
+	c->rip = e->insn_rip;
 	if (setjmp(e->env)) {
 		int v = c->exc_vector;
 
@@ -118,7 +119,7 @@ static int run_interp(struct engine *e, const uint8_t *bytes, unsigned n)
 	}
 	do
 		interp_run(c, ir, &never);
-	while (c->rip == INSN_AT);
+	while (c->rip == e->insn_rip);
 	return -1;
 }
 
@@ -137,10 +138,6 @@ static uint64_t value(struct rng *r)
 	return (int64_t)rng_next(r) >> rng_below(r, 64);
 }
 
-static uint64_t data_address(struct rng *r)
-{
-	return DATA + DATA_SIZE / 4 + rng_below(r, DATA_SIZE / 2);
-}
 
 /* How an instruction wants its registers. */
 enum want { W_NONE = 1, W_STACK = 2, W_FRAME = 4, W_STRING = 8, W_BITS = 16, W_DIVIDE = 32, W_EQUAL = 64 };
@@ -167,6 +164,7 @@ static const uint8_t wanted[N_DOES] = {
 
 struct test_case {
 	struct rng *rng;
+	enum host_code code;
 	bool is64;
 	uint8_t bytes[16];
 	unsigned n;
@@ -174,6 +172,27 @@ struct test_case {
 	uint64_t regs[NGPR], ea;
 	uint32_t flags;
 };
+
+/* An offset into the segment of the data. */
+static uint64_t data_offset(struct test_case *t)
+{
+	uint32_t base = t->code == HOST_CODE16 ? DATA_BASE16 : 0;
+
+	return DATA - base + DATA_SIZE / 4 + rng_below(t->rng, DATA_SIZE / 2);
+}
+
+/* The same for a pointer of n bytes: what is above them does not matter. */
+static uint64_t pointer(struct test_case *t, int n)
+{
+	uint64_t garbage = t->is64 ? value(t->rng) : (uint32_t)value(t->rng);
+
+	return data_offset(t) | (garbage & ~size_mask(n));
+}
+
+static int stack_bytes(const struct test_case *t)
+{
+	return t->code == HOST_CODE64 ? 8 : t->code == HOST_CODE32 ? 4 : 2;
+}
 
 static bool has_memory(const struct insn *in)
 {
@@ -199,13 +218,13 @@ static bool patch_disp(struct test_case *t, int n, uint64_t disp)
 static bool aim(struct test_case *t)
 {
 	struct insn *in = &t->in;
-	uint64_t to = data_address(t->rng), scaled = 0;
+	uint64_t to = data_offset(t), scaled = 0;
 
-	if (in->adsize == 2 || in->seg == FS || in->seg == GS)
+	if ((in->adsize == 2 && t->code != HOST_CODE16) || in->seg == FS || in->seg == GS || in->seg == CS)
 		return false;
 	if (insn_row(in)->attr & A_ALIGN)
 		to &= ~15ull;
-	t->ea = to;
+	t->ea = to + (t->code == HOST_CODE16 ? DATA_BASE16 : 0);
 	if (in->index != NO_REG && in->base != NO_REG && in->index == in->base)
 		return false;
 	if (in->base == RIP_REG)
@@ -221,7 +240,7 @@ static bool aim(struct test_case *t)
 	if (!in->has_modrm)		/* moffs */
 		return patch_disp(t, in->adsize, to);
 	if (in->index == NO_REG)
-		return patch_disp(t, 4, to);
+		return patch_disp(t, in->adsize == 2 ? 2 : 4, to);
 	t->regs[in->index] &= 0xffff;
 	return patch_disp(t, 4, to - (t->regs[in->index] << in->scale));
 }
@@ -237,20 +256,20 @@ static bool prepare(struct test_case *t, unsigned want)
 	if (want & W_STACK) {
 		if (memory && (in->base == RSP || in->base == RBP || in->index == RBP))
 			return false;
-		t->regs[RSP] = data_address(t->rng);
+		t->regs[RSP] = pointer(t, stack_bytes(t));
 	}
 	if (want & W_FRAME)
-		t->regs[RBP] = data_address(t->rng);
+		t->regs[RBP] = pointer(t, stack_bytes(t));
 	if (insn_row(in)->does == DOES_enter) {		/* to stay in the data area */
 		t->bytes[t->n - 2] &= 1;
 		in->imm &= 0x1ff;
 	}
 	if (want & W_STRING) {
-		if (in->adsize == 2 || in->seg == FS || in->seg == GS)
+		if ((in->adsize == 2 && t->code != HOST_CODE16) || in->seg == FS || in->seg == GS || in->seg == CS)
 			return false;
-		t->regs[RSI] = data_address(t->rng);
-		t->regs[RDI] = rng_below(t->rng, 4) ? data_address(t->rng) : t->regs[RSI] + rng_below(t->rng, 17) - 8;
-		t->regs[RCX] = rng_below(t->rng, 40);
+		t->regs[RSI] = pointer(t, in->adsize);
+		t->regs[RDI] = rng_below(t->rng, 4) ? pointer(t, in->adsize) : t->regs[RSI] + rng_below(t->rng, 17) - 8;
+		t->regs[RCX] = rng_below(t->rng, 40) | (in->adsize == 2 ? value(t->rng) & 0xffff0000 : 0);
 		if (rng_below(t->rng, 3) == 0)
 			t->flags |= FL_DF;
 	}
@@ -335,8 +354,8 @@ static void show(const struct test_case *t, const struct engine *e, int host_exc
 {
 	char line[256];
 
-	insn_text(&t->in, INSN_AT, line, sizeof(line));
-	fprintf(stderr, "%s-bit %s:", t->is64 ? "64" : "32", line);
+	insn_text(&t->in, e->insn_rip, line, sizeof(line));
+	fprintf(stderr, "%s-bit %s:", t->code == HOST_CODE64 ? "64" : t->code == HOST_CODE32 ? "32" : "16", line);
 	for (unsigned i = 0; i < t->n; i++)
 		fprintf(stderr, " %02x", t->bytes[i]);
 	fprintf(stderr, "\n  exception: host %d, interpreter %d; flags before %#x\n", host_exc, guest_exc, t->flags);
@@ -368,8 +387,8 @@ static bool agree(const struct test_case *t, const struct engine *e, int host_ex
 		if ((host_state->regs[r] ^ e->g.c->regs[r]) & mask)
 			return false;
 	if (host_exc >= 0)
-		return e->g.c->rip == INSN_AT && host_state->rip == INSN_AT;
-	if (e->g.c->rip != INSN_AT + t->n + e->extra)
+		return e->g.c->rip == e->insn_rip && host_state->rip == e->insn_rip;
+	if (e->g.c->rip != e->insn_rip + t->n + e->extra)
 		return false;
 	return !((host_state->flags ^ cc_to_eflags(e->g.c->cc)) & FL_ARITH & ~undefined_flags(t));
 }
@@ -408,18 +427,19 @@ static bool run_case(struct test_case *t, struct engine *e)
 	return false;
 }
 
-static void walk(bool is64, bool x64, enum host_protect protect)
+static void walk(enum host_code code, bool x64, enum host_protect protect)
 {
 	const char *env = getenv("SEED");
 	uint64_t seed = env ? strtoull(env, NULL, 0) : 0x9e3779b97f4a7c15;
-	struct gen gen = { .rng.s = seed, .mode = is64 ? MODE_CODE64 : MODE_CODE32, .lock = true, .rep = true };
+	struct gen gen = { .rng.s = seed, .mode = (uint32_t)code, .lock = true, .rep = true };
+	bool is64 = code == HOST_CODE64;
 	struct engine e;
-	struct test_case t = { .rng = &gen.rng, .is64 = is64 };
+	struct test_case t = { .rng = &gen.rng, .code = code, .is64 = is64 };
 	unsigned failed = 0, n_rows = 0, cases = protect ? FAULT_CASES : x64 ? X64_CASES : INTERP_CASES;
 
-	if (!host_init(is64))
+	if (!host_init(code))
 		cr_skip_test("no memory that may be written and executed");
-	engine_init(&e, is64, x64, protect);
+	engine_init(&e, code, x64, protect);
 	host_protect(protect);
 	gen.avoid = is64 ? 0 : 1u << RSP;
 	for (int i = 0; i < DATA_SIZE; i += 8)
@@ -444,33 +464,43 @@ static void walk(bool is64, bool x64, enum host_protect protect)
 
 Test(rows_host, interpreted_code64_equals_host)
 {
-	walk(true, false, HOST_ALL);
+	walk(HOST_CODE64, false, HOST_ALL);
 }
 
 Test(rows_host, interpreted_code32_equals_host)
 {
-	walk(false, false, HOST_ALL);
+	walk(HOST_CODE32, false, HOST_ALL);
 }
 
 Test(rows_host, translated_code64_equals_host)
 {
-	walk(true, true, HOST_ALL);
+	walk(HOST_CODE64, true, HOST_ALL);
 }
 
 Test(rows_host, translated_code32_equals_host)
 {
-	walk(false, true, HOST_ALL);
+	walk(HOST_CODE32, true, HOST_ALL);
 }
 
-/* is64, x64 and what is protected, as one number. */
+Test(rows_host, interpreted_code16_equals_host)
+{
+	walk(HOST_CODE16, false, HOST_ALL);
+}
+
+Test(rows_host, translated_code16_equals_host)
+{
+	walk(HOST_CODE16, true, HOST_ALL);
+}
+
+/* What is protected, x64, and code size, as one number. */
 static void faults(int k)
 {
-	walk(k & 1, k & 2, k & 4 ? HOST_NOTHING : HOST_READ_ONLY);
+	walk((enum host_code)(k / 4), k & 2, k & 1 ? HOST_NOTHING : HOST_READ_ONLY);
 }
 
 ParameterizedTestParameters(rows_host, faults_equal_those_of_the_host)
 {
-	static int params[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+	static int params[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 };
 
 	return cr_make_param_array(int, params, ARRAY_LEN(params));
 }

@@ -230,7 +230,7 @@ static void walk(bool is64, enum host_protect protect)
 	struct guest g = { 0 };
 	unsigned bad = 0;
 
-	if (!host_init(is64))
+	if (!host_init(is64 ? HOST_CODE64 : HOST_CODE32))
 		cr_skip_test("no memory that may be written and executed");
 	for (int i = 0; i < DATA_SIZE; i += 8)
 		st64(first + i, value(&gen.rng));
@@ -241,7 +241,7 @@ static void walk(bool is64, enum host_protect protect)
 		make_seq(&gen, &env, &seqs[i]);
 		run_on_host(&seqs[i]);
 	}
-	guest_init(&g, is64, protect, &tcg_accel);
+	guest_init(&g, is64 ? HOST_CODE64 : HOST_CODE32, protect, &tcg_accel);
 	for (unsigned i = 0; i < SEQS; i++)
 		load_seq(&g, &seqs[i]);
 	memcpy(guest_data(&g), first, DATA_SIZE);
