@@ -235,7 +235,7 @@ struct cpu_board {
 	void (*smm)(void *opaque, struct cpu *c, bool in_smm);
 };
 
-#define CPU_ACCEL_MEM	(176u << 10)
+#define CPU_ACCEL_MEM	(400u << 10)
 #define XSAVE_SIZE	1088	/* legacy 512 + header 64 + AVX 256 + room to PKRU */
 
 struct cpu {
@@ -259,6 +259,7 @@ struct cpu {
 	bool vec_live;			/* vector and x87 state is in host registers */
 	bool halted;
 	bool shadow;			/* interrupts held off for one instruction (sti, mov ss) */
+	bool shadow_db;			/* ... by MOV or POP SS: debug traps wait as well */
 	bool nmi_blocked;
 	bool in_smm;
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */

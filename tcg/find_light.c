@@ -103,7 +103,7 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 /* May generated code go on by itself? */
 static bool must_stop(struct cpu *c)
 {
-	return tcg_of(c)->single || c->mode & MODE_TF || c->shadow || c->halted || c->debug ||
+	return tcg_of(c)->single || c->mode & (MODE_TF | MODE_DEBUG) || c->shadow || c->halted ||
 	       c->exc_vector >= 0;
 }
 
@@ -143,7 +143,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
 
 	t->stats.resolves++;
 	c->rip = t->links[n].x.rip;
-	if (must_stop(c))
+	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
 	tb = tcg_find(c, c->mode);
 	if (!tb)

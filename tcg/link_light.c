@@ -18,7 +18,7 @@ static void unlink_one(struct tcg *t, uint32_t n)
 	if (l->next)
 		t->links[l->next].prev = l->prev;
 	l->to = NO_TB;
-	x64_set_link(&l->x, t->code.rx, NULL, 0);
+	x64_set_link(&t->x, &l->x, NULL, 0);
 }
 
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
@@ -43,7 +43,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	if (tb->in)
 		t->links[tb->in].prev = n;
 	tb->in = n;
-	x64_set_link(&l->x, t->code.rx, same_page ? tb->entry : tb->code, tb->needs);
+	x64_set_link(&t->x, &l->x, same_page ? tb->entry : tb->code, tb->needs);
 }
 
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)

@@ -138,7 +138,10 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3;
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint64_t lead = va + (info >> GROUP_LEAD & 0xfff), pa;
+	struct tb_side side;
 	bool code = false;
+	uint32_t n_tb;
+	uint8_t *p;
 
 	tcg_of(c)->stats.groups++;
 	env->fault_pc = ret;
@@ -148,7 +151,10 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		raise_segment(c, info >> SLOW_SEG & 15);
 	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
 	env->fault_pc = 0;
-	return in_tlb(c, va, info >> GROUP_RANGE & 0xfff, info & GROUP_WRITES, idx);
+	p = in_tlb(c, va, info >> GROUP_RANGE & 0xfff, info & GROUP_WRITES, idx);
+	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
+		c->rip = tcg_of(c)->tbs[n_tb].rip + side.off;
+	return p;
 }
 
 void tcg_cb_commit(struct cpu *c)

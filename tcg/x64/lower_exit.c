@@ -11,27 +11,36 @@
 
 /* ---- direct exits ---- */
 
-/* Behind the block: [save flags,] thunk. */
+static uint32_t offset(const struct lower *l, const uint8_t *p)
+{
+	return (uint32_t)(p - l->x->base);
+}
+
+/* Behind the block: [save flags,] thunk. A poll of the same exit comes to the thunk, too: C sees the request. */
 static void cold_exit(struct lower *l, struct cold *k)
 {
-	struct x64_link *k_link = &l->out->links[k->info];
+	struct x64_link *link = &l->out->links[k->info];
 	struct code *c = &l->c;
+	uint8_t *cold = NULL;
 
-	if (k->flags_in == FLAGS_HOST && k_link->flx) {
-		k_link->save = here(c);
+	if (k->flags_in == FLAGS_HOST && link->flx) {
+		link->save = offset(l, c->p);
 		l->flags = FLAGS_HOST;
-		flags_save(l, k_link->flx);
-		k_link->cold = jmp_rel32(c);
+		flags_save(l, link->flx);
+		cold = jmp_rel32(c);
+		link->cold = offset(l, cold);
+		land32(c, cold);
 	}
-	k_link->thunk = here(c);
-	if (k_link->cold)
-		fix32(c, k_link->cold, k_link->thunk);
-	fix32(c, k_link->hot, k_link->cold ? k_link->save : k_link->thunk);
+	link->thunk = offset(l, c->p);
+	if (k->at[0])
+		land32(c, k->at[0]);
+	fix32(c, l->x->base + link->hot, l->x->base + (link->save ? link->save : link->thunk) + c->rx);
 	mov_ri(c, H_TMP, l->p->first_link + k->info);
 	jmp_to(c, l->x->stubs.link);
 }
 
-static void add_link(struct lower *l, uint8_t *at, uint64_t rip, uint16_t flx)
+/* The jump at `at` leaves for rip; `polled`: a jump of a failed poll to the same end, or NULL. */
+static void add_link(struct lower *l, uint8_t *polled, uint8_t *at, uint64_t rip, uint16_t flx)
 {
 	struct x64_block *o = l->out;
 	struct cold *k;
@@ -40,10 +49,11 @@ static void add_link(struct lower *l, uint8_t *at, uint64_t rip, uint16_t flx)
 		l->failed = true;
 		return;
 	}
-	o->links[o->n_links] = (struct x64_link){ .hot = at, .rip = rip, .live = flx,
+	o->links[o->n_links] = (struct x64_link){ .hot = offset(l, at), .rip = rip, .live = flx,
 						  .flx = l->flags == FLAGS_HOST ? flx : 0 };
 	k = cold_new(l, cold_exit);
 	k->info = o->n_links++;
+	k->at[0] = polled;
 }
 
 static void cold_leave(struct lower *l, struct cold *k)
@@ -54,15 +64,11 @@ static void cold_leave(struct lower *l, struct cold *k)
 	jmp_to(&l->c, l->x->stubs.leave);
 }
 
-/* Leave with that rip if a request is pending. Destroys the host's flags. */
-static void poll(struct lower *l, uint64_t rip)
+/* Is a request pending? The jump taken if so. Destroys the host's flags. */
+static uint8_t *poll(struct lower *l)
 {
-	struct cold *k;
-
 	alu_ri(&l->c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
-	k = cold_new(l, cold_leave);
-	k->imm = rip;
-	k->at[0] = jcc_rel32(&l->c, CC_NZ);
+	return jcc_rel32(&l->c, CC_NZ);
 }
 
 static bool backward(const struct lower *l, const struct uop *u)
@@ -72,11 +78,14 @@ static bool backward(const struct lower *l, const struct uop *u)
 
 void lower_jmp(struct lower *l, const struct uop *u)
 {
+	uint8_t *polled = NULL;
+
 	if (backward(l, u)) {
 		flags_save(l, u->flx);
-		poll(l, (uint64_t)u->imm);
+		l->flags = FLAGS_MEM;
+		polled = poll(l);
 	}
-	add_link(l, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
 }
 
 /* Bits of cpu->cc, second byte, that decide a condition alone; 0: several bytes. */
@@ -104,17 +113,17 @@ static int condition(struct lower *l, const struct uop *u, int cond)
 static void exit_if(struct lower *l, const struct uop *u, int cc)
 {
 	enum flags_at flags = l->flags;
-	uint8_t *over;
+	uint8_t *over, *polled;
 
 	if (!backward(l, u)) {
-		add_link(l, jcc_rel32(&l->c, cc), (uint64_t)u->imm, u->flx);
+		add_link(l, NULL, jcc_rel32(&l->c, cc), (uint64_t)u->imm, u->flx);
 		return;
 	}
 	over = jcc_short(&l->c, cc ^ 1);
 	flags_save(l, u->flx);
-	poll(l, (uint64_t)u->imm);
 	l->flags = FLAGS_MEM;
-	add_link(l, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	polled = poll(l);
+	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
 	land8(&l->c, over);
 	l->flags = flags;
 }
@@ -140,9 +149,13 @@ void lower_jrnz(struct lower *l, const struct uop *u) { jump_zero(l, u, CC_NZ); 
 
 void lower_poll(struct lower *l, const struct uop *u)
 {
+	struct cold *k;
+
 	flags_save(l, u->fl | u->flx);
 	l->flags = FLAGS_MEM;
-	poll(l, (uint64_t)u->imm);
+	k = cold_new(l, cold_leave);
+	k->imm = (uint64_t)u->imm;
+	k->at[0] = poll(l);
 }
 
 /* ---- indirect exits ---- */

@@ -56,9 +56,6 @@ static void address(struct lower *l, const struct uop *u, int r)
 		if (scale == 0) {
 			ins(c, 0x8d, size, r, hop_mem(x, (int32_t)disp));
 		} else {
-			mov_rr(c, size, r, x);
-			if (x == r && size == 4)
-				mov_rr(c, 4, r, r);
 			/* lea r, [0 + x * 2^scale + disp] */
 			e8(c, (unsigned)((size == 8 ? 0x48 : 0x40) | (r >> 3) << 2 | (x >> 3) << 1));
 			e8(c, 0x8d);
@@ -80,25 +77,38 @@ static void address(struct lower *l, const struct uop *u, int r)
 		load(c, 2, r, hop_reg(r));
 }
 
+/* One host lea, if all its registers are host registers. */
+static bool direct_lea(struct lower *l, const struct uop *u)
+{
+	int d = host_reg(u->d), ad = u->c >> PROBE_ADSIZE & 3;
+	int size = u->size == 8 && ad == 2 ? 8 : 4;
+	int b = u->a == OP_NONE ? -1 : host_reg(u->a), x = u->b == OP_NONE ? -1 : host_reg(u->b);
+
+	if (d < 0 || u->size < 4 || ad == 0 || u->imm != (int32_t)u->imm || b < 0 || (u->b != OP_NONE && x < 0))
+		return false;
+	if (x < 0 && !u->imm)
+		mov_rr(&l->c, size, d, b);
+	else if (x < 0)
+		ins(&l->c, 0x8d, size, d, hop_mem(b, (int32_t)u->imm));
+	else
+		ins(&l->c, 0x8d, size, d, hop_sib(b, x, u->c >> PROBE_SCALE & 3, (int32_t)u->imm));
+	return true;
+}
+
 void lower_lea(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
 	int d = host_reg(u->d);
 
-	if (u->size >= 4 && d >= 0 && u->b == OP_NONE) {
-		address(l, u, d);
-	} else {
-		address(l, u, H_M);
-		if (u->size == 2) {
-			store(c, 2, operand(l, u->d), H_M);
-			return;
-		}
-		if (d >= 0)
-			mov_rr(c, u->size, d, H_M);
+	if (direct_lea(l, u))
+		return;
+	address(l, u, H_M);
+	if (u->size == 2) {
+		store(c, 2, operand(l, u->d), H_M);
+		return;
 	}
 	if (d >= 0) {
-		if (u->size == 4 && u->b == OP_NONE && (u->c >> PROBE_ADSIZE & 3) == 2)
-			mov_rr(c, 4, d, d);
+		mov_rr(c, u->size, d, H_M);
 		return;
 	}
 	if (u->size == 4)
@@ -114,6 +124,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
 	const struct uop *u = k->u;
+	const uint8_t *thunk = x64_slow_thunk(l->x, k->info, k->tag_off);
 	uint8_t *join[2];
 	int n = 0;
 
@@ -128,11 +139,15 @@ static void cold_slow(struct lower *l, struct cold *k)
 		join[n++] = jmp_short(c);
 	}
 	land32(c, k->at[AT_TAG]);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	mov_ri(c, H_TMP, k->info);
-	while (n)
-		land8(c, join[--n]);
-	call_to(c, l->x->stubs.probe_slow);
+	if (n || !thunk) {
+		ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+		mov_ri(c, H_TMP, k->info);
+		while (n)
+			land8(c, join[--n]);
+		call_to(c, l->x->stubs.probe_slow);
+	} else {
+		call_to(c, thunk);
+	}
 	if (!(u->c & PROBE_W)) {
 		jmp_to(c, k->back + c->rx);
 		return;
@@ -172,19 +187,13 @@ static void cold_group(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
 	const struct uop *u = k->u;
-	uint8_t *none;
 
 	land32(c, k->at[AT_TAG]);
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
 			 (u->aux & PROBE_GROUP_W ? GROUP_WRITES : 0));
-	call_to(c, l->x->stubs.group);
-	ins(c, 0x85, 8, H_M, hop_reg(H_M));
-	none = jcc_rel32(c, CC_Z);
+	call_to(c, l->x->stubs.group);		/* does not return if nothing can be shared */
 	jmp_to(c, k->back + c->rx);
-	land32(c, none);
-	set_rip(l, insn_rip(l, u));
-	jmp_to(c, l->x->stubs.noshare);
 }
 
 /* One look-up for the range [base + imm - pad, + flx). */

@@ -1,18 +1,23 @@
 /* Linking: pointing a block's exits at other blocks while code may be running. */
 #include "tcg/x64/x64.h"
 
-void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs)
+static void point(const struct x64 *x, uint32_t rel32, const uint8_t *rx_target)
 {
-	struct code c = { .rx = rx };
+	fix32(&x->thunk_code, x->base + rel32, rx_target);
+}
+
+void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *target, uint16_t needs)
+{
+	const uint8_t *rx_base = x->base + x->thunk_code.rx;
 
 	if (!target) {
-		fix32(&c, l->hot, l->cold ? l->save : l->thunk);
-		if (l->cold)
-			fix32(&c, l->cold, l->thunk);
-	} else if (l->cold && needs & l->flx) {
-		fix32(&c, l->cold, target);
-		fix32(&c, l->hot, l->save);
+		point(x, l->hot, rx_base + (l->save ? l->save : l->thunk));
+		if (l->save)
+			point(x, l->cold, rx_base + l->thunk);
+	} else if (l->save && needs & l->flx) {
+		point(x, l->cold, target);
+		point(x, l->hot, rx_base + l->save);
 	} else {
-		fix32(&c, l->hot, target);
+		point(x, l->hot, target);
 	}
 }

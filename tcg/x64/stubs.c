@@ -130,11 +130,9 @@ static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn,
 	return at;
 }
 
-/* r14 = fn(cpu, r14, r15, return address); ZF: nothing is pending. */
-static const uint8_t *make_access(struct code *c, const void *fn)
+/* r14 = fn(cpu, r14, r15, return address). */
+static void call_access(struct code *c, const void *fn)
 {
-	const uint8_t *at = here(c);
-
 	regs_save(c, sizeof(pinned));
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	mov_rr(c, 8, RSI, H_M);
@@ -145,17 +143,51 @@ static const uint8_t *make_access(struct code *c, const void *fn)
 	rsp_add(c, 8);
 	mov_rr(c, 8, H_M, RAX);
 	regs_load(c, N_VOLATILE);
-	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
+}
+
+/* The same; without a pointer the call does not return but goes on without shared proofs. */
+static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn)
+{
+	const uint8_t *at = here(c);
+	uint8_t *some;
+
+	call_access(c, fn);
+	ins(c, 0x85, 8, H_M, hop_reg(H_M));
+	some = jcc_short(c, CC_NZ);
+	rsp_add(c, 8);
+	jmp_to(c, x->stubs.noshare);
+	land8(c, some);
 	ret(c);
 	return at;
+}
+
+const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
+{
+	struct code *c = &x->thunk_code;
+	unsigned i;
+
+	for (i = 0; i < x->n_thunks; i++)
+		if (x->thunk[i].info == info && x->thunk[i].tag_off == tag_off)
+			return x->thunk[i].at;
+	if (i == X64_MAX_THUNKS)
+		return NULL;
+	x->n_thunks++;
+	x->thunk[i] = (struct x64_thunk){ info, tag_off, here(c) };
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, tag_off));
+	mov_ri(c, H_TMP, info);
+	jmp_to(c, x->stubs.probe_slow);
+	return x->thunk[i].at;
 }
 
 static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
 {
 	struct x64_stubs *s = &x->stubs;
 
-	s->probe_slow = make_access(c, (const void *)(uintptr_t)cb->slow);
-	s->group = make_access(c, (const void *)(uintptr_t)cb->group);
+	s->probe_slow = here(c);
+	call_access(c, (const void *)(uintptr_t)cb->slow);
+	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
+	ret(c);
+	s->group = make_group(x, c, (const void *)(uintptr_t)cb->group);
 
 	s->commit = here(c);		/* keeps the host's flags */
 	e8(c, 0x9c);			/* pushf */
@@ -224,6 +256,9 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
 	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);
 	make_slow(x, c, cb);
+	x->base = (uint8_t *)align_down((uintptr_t)s->shift_mask - (uintptr_t)c->rx, 4096);
 	for (int i = 0; i < HELPER_COUNT; i++)
 		s->thunk[i] = make_thunk(x, c, &helper_info[i], mxcsr);
+	x->thunk_code = *c;
+	c->p += X64_MAX_THUNKS * 32;
 }

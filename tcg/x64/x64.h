@@ -17,11 +17,12 @@
 
 /* A direct exit of a block, to be linked to the block at rip. */
 struct x64_link {
-	uint8_t *hot;		/* writable address of the rel32 that leaves the block */
-	uint8_t *cold;		/* rel32 behind the code that saves the flags, or NULL */
-	const uint8_t *save;	/* where that code runs */
-	const uint8_t *thunk;	/* where an unlinked exit goes */
 	uint64_t rip;
+	/* Offsets in code memory. */
+	uint32_t hot;		/* the rel32 that leaves the block */
+	uint32_t save;		/* code that saves the flags, or 0 */
+	uint32_t cold;		/* the rel32 behind it */
+	uint32_t thunk;		/* where an unlinked exit goes */
 	uint16_t live;		/* flags the target was taken to need */
 	uint16_t flx;		/* those of them that this exit leaves in host registers */
 };
@@ -74,10 +75,22 @@ struct x64_callbacks {
 	void (*raise)(struct cpu *c, uint64_t imm);
 };
 
+/* Slow probes that differ in nothing share the code that calls C. */
+#define X64_MAX_THUNKS	256
 struct x64 {
 	struct x64_stubs stubs;
 	bool host_avx;
+	uint8_t *base;			/* writable start of code memory; links count from there */
+	struct code thunk_code;		/* room for thunks, in front of the blocks */
+	unsigned n_thunks;
+	struct x64_thunk {
+		uint32_t info;
+		int32_t tag_off;
+		const uint8_t *at;
+	} thunk[X64_MAX_THUNKS];
 };
+/* The thunk for that, or NULL if there are too many. */
+const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 
 /* info argument of the slow callback */
 #define SLOW_SIZE	0xffu
@@ -111,6 +124,6 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 		 struct x64_block *out);
 
 /* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. Light. */
-void x64_set_link(const struct x64_link *l, intptr_t rx, const uint8_t *target, uint16_t needs);
+void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *target, uint16_t needs);
 
 #endif
