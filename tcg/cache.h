@@ -174,6 +174,15 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
 
+/* Interrupts put aside (see run.c) count again once IF is set. Light. */
+static inline void tcg_unhold(struct cpu *c)
+{
+	if (x64_env(c)->held && c->eflags & FL_IF) {
+		x64_env(c)->held = 0;
+		atomic_fetch_or(&c->request, REQ_INTR);
+	}
+}
+
 static inline uint32_t tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
 {
 	uint64_t h = (ram ^ rip << 7 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;

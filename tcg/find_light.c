@@ -114,6 +114,7 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	struct tb *tb;
 
 	t->stats.finds++;
+	tcg_unhold(c);
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
 	tb = tcg_find(c, c->mode);

@@ -247,7 +247,7 @@ static void set_selector(struct front *f, int seg, int a)
 static void hold_interrupts(struct front *f, int seg)
 {
 	if (seg == SS)
-		emit_call(f, HELPER_set_shadow, OP_NONE, OP_NONE, OP_NONE, 0);
+		emit_call(f, HELPER_set_shadow, OP_NONE, OP_NONE, OP_NONE, 1);
 }
 
 /*

@@ -270,6 +270,7 @@ H(set_shadow)
 {
 	UNUSED;
 	c->shadow = true;
+	c->shadow_db = imm;
 	return 0;
 }
 

@@ -7,6 +7,10 @@
  * T0's register, and the other probes (followers) become plain memory operands.
  * The base may change by known constants in between, as the stack pointer does.
  *
+ * In 32-bit code the sum of base and displacement wraps, the host address does
+ * not: there the range includes the base itself, before and after each change,
+ * so that the base cannot have wrapped either.
+ *
  * If the range crosses a page, or the page cannot be used directly, the leader
  * leaves for a variant of the code from its instruction on that shares nothing
  * (MODE_NOSHARE). So a leader must be the first access of its instruction, with
@@ -17,6 +21,7 @@
 #include "tcg/pass.h"
 
 #define MAX_RANGE 256		/* a longer range crosses pages too often */
+#define MAX_STEP  (1 << 30)	/* of the base: follower displacements fit 32 bits */
 
 static bool plain(const struct ir *ir, const struct uop *u)
 {
@@ -64,6 +69,26 @@ struct group {
 	bool write;
 };
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The range grown by one access, the base having moved by `off`. */
+static struct group joined(const struct ir *ir, const struct group *g, const struct uop *u, unsigned i, int64_t off)
+{
+	struct group j = *g;
+
+	j.lo = least(j.lo, u->imm + off);
+	j.hi = most(j.hi, u->imm + off + u->size);
+	if (off && (ir->mode & MODE_CODE) != MODE_CODE64) {
+		j.lo = least(j.lo, least(off, 0));
+		j.hi = most(j.hi, most(off, 0) + 1);
+	}
+	j.last = i;
+	j.n++;
+	j.write |= (u->c & PROBE_W) != 0;
+	return j;
+}
+
 /* Which accesses can share the proof of probe `first`? With `mark`, note it in them. */
 static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 {
@@ -79,21 +104,20 @@ static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 			return;
 		if (constant_step(ir, u, l->a, &step)) {
 			off += step;
-			if (off != (int32_t)off)
+			if (off > MAX_STEP || off < -MAX_STEP)
 				return;
 			continue;
 		}
 		if (plain(ir, u) && u->a == l->a) {
-			int64_t at = u->imm + off;
-			int64_t lo = at < g->lo ? at : g->lo, hi = at + u->size > g->hi ? at + u->size : g->hi;
+			struct group j = joined(ir, g, u, i, off);
 
-			if (hi - lo > MAX_RANGE)
+			if (j.hi - j.lo > MAX_RANGE)
 				continue;
-			if (mark) {
+			if (!mark) {
+				*g = j;
+			} else {
 				u->aux = PROBE_FOLLOWER;
 				u->imm -= g->lo;
-			} else {
-				*g = (struct group){ lo, hi, i, g->n + 1, g->write || u->c & PROBE_W };
 			}
 			continue;
 		}

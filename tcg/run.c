@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
+#include "cpu/system.h"
 #include "tcg/cache.h"
 #include "tcg/hostfault.h"
 #include "tcg/interp.h"
@@ -159,7 +160,7 @@ static void run_block(struct cpu *c, struct tb *tb)
 		t->last_exit = (uint32_t)x.data;
 }
 
-/* One instruction, then what hangs on it: shadow, TF, a store into its own block. */
+/* One instruction, and what hangs on it: breakpoints, shadow, TF, a store into its own block. */
 static void run_single(struct cpu *c, uint32_t mode)
 {
 	struct tcg *t = tcg_of(c);
@@ -167,6 +168,10 @@ static void run_single(struct cpu *c, uint32_t mode)
 	struct tb *tb;
 
 	t->single_next = false;
+	if (mode & MODE_DEBUG && !c->shadow_db)
+		cpu_check_breakpoint(c, cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base));
+	c->eflags &= ~FL_RF;
+	c->shadow_db = false;
 	tb = tcg_find(c, mode | MODE_DEBUG);
 	if (!tb)
 		tb = tcg_translate(c, mode | MODE_DEBUG, true);
@@ -203,6 +208,16 @@ static void run_many(struct cpu *c)
 	run_block(c, tb);
 }
 
+/*
+ * A pending interrupt that cannot be taken would fail every poll. It is put
+ * aside until IF is set: by the orfl µop, or seen by tcg_cb_find and the run loop.
+ */
+static void hold_interrupts(struct cpu *c)
+{
+	x64_env(c)->held = REQ_INTR;
+	cpu_clear_request(c, REQ_INTR);
+}
+
 /* True: leave run() with *why. */
 static bool requests(struct cpu *c, enum accel_exit *why)
 {
@@ -217,6 +232,8 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 		take_device_writes(c);
 	if (r & ~REQ_CALL && cpu_handle_requests(c))
 		c->halted = false;
+	else if (r & REQ_INTR && !(c->eflags & FL_IF) && !tcg_of(c)->interp)
+		hold_interrupts(c);
 	return false;
 }
 
@@ -232,6 +249,7 @@ static enum accel_exit run(struct cpu *c)
 	for (;;) {
 		if (c->exc_vector >= 0)
 			cpu_deliver_pending(c);
+		tcg_unhold(c);
 		if (atomic_load(&c->request) && requests(c, &why))
 			return why;
 		if (c->halted || c->wait_sipi) {
@@ -241,7 +259,7 @@ static enum accel_exit run(struct cpu *c)
 				c->halted = false;
 			continue;
 		}
-		if (t->single_next || c->shadow || c->debug || c->mode & MODE_TF)
+		if (t->single_next || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
 			run_single(c, c->mode);
 		else
 			run_many(c);

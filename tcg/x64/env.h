@@ -33,6 +33,7 @@ struct x64_env {
 	uint32_t pend;		/* bytes waiting in cpu->bounce to be written, 0: none */
 	uint64_t pend_va;
 	uint32_t pend_idx;
+	uint32_t held;		/* REQ_INTR taken out of cpu->request while EFLAGS.IF is clear */
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];

@@ -822,4 +822,8 @@ void lower_orfl(struct lower *l, const struct uop *u)
 {
 	flags_clobber(l, u);
 	alu_ri(C(l), ALU_OR, 4, hop_gs(CPU_OFF(eflags)), (int32_t)u->imm);
+	if (u->imm & FL_IF) {		/* polls look at held interrupts again */
+		load(C(l), 4, H_TMP, hop_gs(ENV_OFF(held)));
+		ins(C(l), 0x09 | X_LOCK, 4, H_TMP, hop_gs(CPU_OFF(request)));
+	}
 }
