@@ -233,6 +233,8 @@ static void receive(struct lapic *l, unsigned mode, unsigned vector, bool level)
 		break;
 	case INIT:
 		reset_registers(l);
+		if (l->cpu)			/* a start-up before the INIT does not count */
+			cpu_clear_request(l->cpu, REQ_SIPI);
 		signal_cpu(l, REQ_INIT);
 		break;
 	case SIPI:
@@ -566,6 +568,8 @@ static void lint_set(void *opaque, int n, int level)
 	uint32_t *e = &l->lvt[LVT_LINT0 + n];
 	bool rises = level && !(l->lint >> n & 1);
 
+	if ((l->lint >> n & 1) == (level != 0))
+		return;
 	l->lint = (uint8_t)((l->lint & ~(1u << n)) | (level ? 1u << n : 0));
 	if (rises && !(*e & LVT_MASK) && hw_enabled(l)) {
 		if (mode_of(*e) == NMI) {

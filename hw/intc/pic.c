@@ -273,6 +273,8 @@ static void input(void *opaque, int n, int level)
 {
 	struct pic *p = opaque;
 
+	if ((p->chip[n >> 3].line >> (n & 7) & 1) == (level != 0))
+		return;
 	set_line(&p->chip[n >> 3], n & 7, level);
 	pic_update(p);
 }
