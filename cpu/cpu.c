@@ -123,7 +123,7 @@ static void reset_common(struct cpu *c)
 	c->dr[7] = 0x400;
 	c->exc_vector = c->exc_delivering = -1;
 	c->dr6_pending = 0;
-	c->shadow = c->nmi_blocked = c->in_smm = false;
+	c->shadow = c->shadow_db = c->nmi_blocked = c->in_smm = false;
 	c->halted = c->wait_sipi = !c->is_bsp;
 	c->eflags = 2;
 	c->cc = cc_from_eflags(0);

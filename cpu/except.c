@@ -96,7 +96,7 @@ static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 		deliver_real(c, e, (uint16_t)e->flags);
 	c->exc_delivering = -1;
 	c->halted = false;
-	c->shadow = false;
+	c->shadow = c->shadow_db = false;
 }
 
 void cpu_deliver(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error)
@@ -171,6 +171,8 @@ void cpu_single_step_trap(struct cpu *c)
 {
 	uint32_t met = c->dr6_pending;
 
+	if (c->shadow_db)
+		return;
 	c->dr6_pending = 0;
 	if (met == NO_STEP)
 		return;
@@ -225,8 +227,11 @@ void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind)
 		.ret = is64 ? next : (uint32_t)next,
 	};
 
-	if (kind == EVENT_EXCEPTION && vector == EXC_DB)	/* INT1 */
+	if (kind == EVENT_EXCEPTION && vector == EXC_DB) {	/* INT1 takes what MOV SS has kept back */
 		c->dr[7] &= ~(uint64_t)DR7_GD;
+		c->dr[6] |= c->dr6_pending & ~NO_STEP;
+		c->dr6_pending = 0;
+	}
 	if (in_vm86(c) && is_int_n) {
 		if (c->cr4 & CR4_VME && vme_redirects(c, vector)) {
 			deliver_vme(c, &e);

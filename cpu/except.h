@@ -35,7 +35,7 @@ void cpu_iret(struct cpu *c, int opsize);
 bool cpu_handle_requests(struct cpu *c);
 /* Would this vCPU, halted, wake up now? */
 bool cpu_has_work(const struct cpu *c);
-/* Trap #DB after an instruction with TF set or with pending dr6 bits. */
+/* Trap #DB after an instruction with TF set or with pending dr6 bits; behind MOV SS they wait. */
 void cpu_single_step_trap(struct cpu *c);
 /* SMM: enter on SMI, leave on RSM (#UD outside). */
 void smm_enter(struct cpu *c);

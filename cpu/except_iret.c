@@ -25,8 +25,11 @@ static uint32_t iret_mask(const struct cpu *c, int cpl, int opsize)
 	return m;
 }
 
+/* RF counts only while breakpoints are armed: the next instruction clears it. */
 static void load_flags(struct cpu *c, uint32_t v, uint32_t mask)
 {
+	if (!(c->mode & MODE_DEBUG))
+		v &= ~FL_RF;
 	put_eflags(c, (v & mask) | (cpu_get_eflags(c) & ~mask));
 }
 

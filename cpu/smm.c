@@ -170,7 +170,7 @@ void smm_enter(struct cpu *c)
 	save(c, nmi_blocked);
 	c->smm_nmi_blocked = nmi_blocked;
 	c->nmi_blocked = true;
-	c->halted = c->shadow = false;
+	c->halted = c->shadow = c->shadow_db = false;
 	c->cr0 &= ~(uint64_t)(CR0_PE | CR0_EM | CR0_TS | CR0_PG);
 	c->cr4 = 0;
 	c->efer = 0;

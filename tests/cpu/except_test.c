@@ -135,7 +135,7 @@ Test(except, fault_from_ring_3_pushes_error_and_rf)
 	seg_load(C, DS, S_DATA);
 	cpu_iret(C, 4);
 	cr_assert_eq(cpu_cpl(C), 3);
-	cr_assert_eq(cpu_get_eflags(C), frame[3]);
+	cr_assert_eq(cpu_get_eflags(C), frame[3] & ~FL_RF);
 	cr_assert_eq(C->regs[RSP], AT_STACK3);
 	cr_assert_eq(C->segs[DS].sel, 0);
 }
@@ -247,6 +247,37 @@ Test(except, int_under_tf_is_not_followed_by_a_trap)
 	cr_assert_eq(C->dr6_pending, 0);
 }
 
+Test(except, debug_traps_wait_behind_mov_ss)
+{
+	bench_protected(&B, 0);
+	cpu_set_eflags(C, FL_TF);
+	C->shadow_db = true;
+	C->dr6_pending = 2;
+	cpu_single_step_trap(C);
+	cr_assert_eq(C->rip, AT_CODE);
+	C->shadow_db = false;
+	cpu_set_eflags(C, 0);
+	cpu_soft_int(C, EXC_DB, 1, EVENT_EXCEPTION);	/* INT1 takes them along */
+	cr_assert_eq(C->rip, 0x7001);
+	cr_assert_eq(C->dr[6], 0xffff0ff2);
+	cr_assert_eq(C->dr6_pending, 0);
+}
+
+Test(except, iret_loads_rf_only_while_breakpoints_are_armed)
+{
+	for (int armed = 0; armed < 2; armed++) {
+		bench_protected(&B, 0);
+		C->dr[7] = armed ? 0x401 : 0x400;
+		cpu_update_mode(C);
+		C->regs[RSP] = AT_STACK - 12;
+		mem_put(&B, AT_STACK - 12, 4, 0x5000);
+		mem_put(&B, AT_STACK - 8, 4, S_CODE);
+		mem_put(&B, AT_STACK - 4, 4, FL_RF);
+		cpu_iret(C, 4);
+		cr_assert_eq(cpu_get_eflags(C), armed ? FL_RF | 2 : 2);
+	}
+}
+
 Test(except, iret_flag_rights)
 {
 	bench_protected(&B, 3);
@@ -298,8 +329,7 @@ Test(except, long_mode_from_ring_3_and_back)
 		cpu_iret(C, 8);
 		cr_assert_eq(cpu_cpl(C), 3);
 		cr_assert_eq(C->regs[RSP], AT_STACK3 + 5);
-		cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ZF | FL_RF | 2);
-		C->eflags &= ~FL_RF;
+		cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ZF | 2);
 	}
 }
 
