@@ -5,6 +5,7 @@
  *	# comment
  *	passes: flags dead
  *	live: zc                flags that the code at direct targets reads
+ *	code: 32                size of the code, 64 if not given
  *	insn                    begins the next instruction
  *	mov.8     t0, 5
  *	jmp       0x1000
@@ -72,6 +73,8 @@ static void parse_line(struct file *f, const char *line, const char *path)
 		snprintf(f->passes, sizeof(f->passes), "%s", line + 7);
 	} else if (!strncmp(line, "live:", 5)) {
 		f->live = parse_flags(line + 5);
+	} else if (!strcmp(line, "code: 32")) {
+		ir->mode = MODE_CODE32 | MODE_PE | MODE_FLAT;
 	} else if (!strcmp(line, "insn")) {
 		ir->n_insns++;
 	} else {
