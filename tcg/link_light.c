@@ -36,7 +36,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 		return;
 	}
 	same_page = PAGE_OF(tb->rip + tb->cs_base) == PAGE_OF(from->rip + from->cs_base) &&
-		    tb->ram2 == ~0ull;
+		    tb->ram2 == ~0ull && !l->x.far;
 	l->to = to;
 	l->prev = 0;
 	l->next = tb->in;

@@ -150,7 +150,7 @@ static void run_block(struct cpu *c, struct tb *tb)
 		run_interpreted(c, tb);
 		return;
 	}
-	x = t->x.stubs.enter(tb->entry);
+	x = t->x.stubs.enter(tb->entry, t->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
 	t->stats.exits[x.reason]++;
 	if (x.reason == X64_HOST_FAULT)
 		host_fault(c);

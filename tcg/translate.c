@@ -119,8 +119,10 @@ static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
-		if (!t->jc_mode[i])
+		if (!t->jc_mode[i]) {
 			t->jc_mode[i] = mode + 1;
+			x64_env(t->cpu)->jc_mode[i] = mode;
+		}
 		if (t->jc_mode[i] == mode + 1)
 			return i;
 	}

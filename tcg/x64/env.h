@@ -34,6 +34,8 @@ struct x64_env {
 	uint64_t pend_va;
 	uint32_t pend_idx;
 	uint32_t held;		/* REQ_INTR taken out of cpu->request while EFLAGS.IF is clear */
+	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
+	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];

@@ -76,10 +76,17 @@ static bool backward(const struct lower *l, const struct uop *u)
 	return (uint64_t)u->imm <= insn_rip(l, u);
 }
 
+static bool pairs_returns(const struct lower *l);
+static void direct_call(struct lower *l, const struct uop *u);
+
 void lower_jmp(struct lower *l, const struct uop *u)
 {
 	uint8_t *polled = NULL;
 
+	if (u->c == 1 && pairs_returns(l)) {
+		direct_call(l, u);
+		return;
+	}
 	if (backward(l, u)) {
 		flags_save(l, u->flx);
 		l->flags = FLAGS_MEM;
@@ -160,40 +167,147 @@ void lower_poll(struct lower *l, const struct uop *u)
 
 /* ---- indirect exits ---- */
 
-/* r14 has the target; not in the jump cache. */
-static void cold_indirect(struct lower *l, struct cold *k)
+uint8_t *x64_jump_cached(struct code *c, int t, int ext)
 {
-	cold_land(l, k);
-	store(&l->c, 8, hop_gs(CPU_OFF(rip)), H_M);
-	jmp_to(&l->c, l->x->stubs.dispatch);
-}
+	int32_t tag = ENV_OFF(jc_tag) + t * (int32_t)(JC_SIZE * 8);
+	int32_t code = ENV_OFF(jc_code) + t * (int32_t)(JC_SIZE * 8);
+	uint8_t *miss;
 
-void lower_jmpind(struct lower *l, const struct uop *u)
-{
-	struct code *c = &l->c;
-	int32_t tag = ENV_OFF(jc_tag), code = ENV_OFF(jc_code);
-	struct cold *k;
-	int s;
-
-	flags_save(l, u->flx);
-	l->flags = FLAGS_MEM;
-	s = in_reg(l, 8, u->a, 0, H_M);
-	mov_rr(c, 8, H_M, s);
-	k = cold_new(l, cold_indirect);
-	if (l->p->jc_table < 0) {
-		k->at[0] = jmp_rel32(c);
-		return;
-	}
-	tag += l->p->jc_table * (int32_t)(JC_SIZE * 8);
-	code += l->p->jc_table * (int32_t)(JC_SIZE * 8);
-	alu_ri(c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
-	k->at[0] = jcc_rel32(c, CC_NZ);
 	rorx(c, 4, H_TMP, hop_reg(H_M), JC_BITS);
 	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
 	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), JC_SIZE - 1);
 	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 3, tag));
+	miss = jcc_rel32(c, CC_NZ);
+	ins(c, 0xff, 4, ext, hop_gsx(H_TMP, 3, code));
+	return miss;
+}
+
+/*
+ * Calls and returns use the host's: the return address the host pushes is code
+ * right behind the call, which goes on at the guest's next instruction if r14,
+ * where every guest return leaves its target, says so. Anything that has come
+ * between (another stack, a long jump) shows as a difference there and is looked
+ * up; the host stack is emptied then. Its depth is bounded; leaving the cache
+ * empties it, too.
+ */
+static bool pairs_returns(const struct lower *l)
+{
+	return l->p->jc_table >= 0;
+}
+
+/* Push an executable address. Destroys r15. */
+static void push_code(struct code *c, const uint8_t *rx)
+{
+	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + x] */
+	e32(c, 0);
+	fix32(c, c->p - 4, rx);
+	e8(c, 0x41); e8(c, 0x57);			/* push r15 */
+}
+
+static void cold_deep(struct lower *l, struct cold *k)
+{
+	struct code *c = &l->c;
+
+	cold_land(l, k);
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	push_code(c, l->x->stubs.return_miss[l->p->jc_table]);
+	jmp_to(c, k->back + c->rx);
+}
+
+static void check_depth(struct lower *l)
+{
+	struct code *c = &l->c;
+	struct cold *k = cold_new(l, cold_deep);
+
+	alu_rm(c, ALU_CMP, 8, RSP, hop_gs(ENV_OFF(stack_limit)));
+	k->at[0] = jcc_rel32(c, CC_C);
+	k->back = c->p;
+}
+
+static void cold_mismatch(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	jmp_to(&l->c, l->x->stubs.return_miss[l->p->jc_table]);
+}
+
+/* Where the host comes back to: right behind the call. */
+static void return_site(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	bool is64 = (l->ir->mode & MODE_CODE) == MODE_CODE64;
+	uint64_t rip = next_rip(l, u);
+	struct cold *k = cold_new(l, cold_mismatch);
+
+	if (is64 && (int64_t)rip != (int32_t)rip) {
+		mov_ri(c, H_TMP, rip);
+		alu_rm(c, ALU_CMP, 8, H_M, hop_reg(H_TMP));
+	} else {
+		ins_imm(c, 0x81, is64 ? 8 : 4, ALU_CMP, hop_reg(H_M), 4, (int32_t)rip);
+	}
+	k->at[0] = jcc_rel32(c, CC_NZ);
+	ins_imm(c, 0x81, 4, ALU_CMP, hop_gs(CPU_OFF(mode)), 4, (int32_t)(l->ir->mode & ~MODE_NOSHARE));
 	k->at[1] = jcc_rel32(c, CC_NZ);
-	ins(c, 0xff, 4, 4, hop_gsx(H_TMP, 3, code));
+	l->flags = FLAGS_MEM;
+	add_link(l, NULL, jmp_rel32(c), is64 ? rip : (uint32_t)rip, FL_ARITH);
+	l->out->links[l->out->n_links - 1].far = true;
+}
+
+static void direct_call(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	uint8_t *polled = NULL;
+
+	flags_save(l, u->flx);
+	l->flags = FLAGS_MEM;
+	check_depth(l);
+	if (backward(l, u))
+		polled = poll(l);
+	e8(c, 0xe8);
+	e32(c, 0);
+	add_link(l, polled, c->p - 4, (uint64_t)u->imm, u->flx);
+	return_site(l, u);
+}
+
+/* r14 has the target; not in the jump cache. */
+static void cold_indirect(struct lower *l, struct cold *k)
+{
+	struct code *c = &l->c;
+
+	cold_land(l, k);
+	if (k->back)			/* a call: as if the host had called */
+		push_code(c, k->back + c->rx);
+	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
+	jmp_to(c, l->x->stubs.dispatch);
+}
+
+enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
+
+void lower_jmpind(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	struct cold *k;
+
+	flags_save(l, u->flx);
+	l->flags = FLAGS_MEM;
+	mov_rr(c, 8, H_M, in_reg(l, 8, u->a, 0, H_M));
+	if (!pairs_returns(l)) {
+		k = cold_new(l, cold_indirect);
+		k->at[0] = jmp_rel32(c);
+		return;
+	}
+	if (u->c == IND_RETURN) {
+		e8(c, 0xc3);
+		return;
+	}
+	if (u->c == IND_CALL)
+		check_depth(l);
+	k = cold_new(l, cold_indirect);
+	k->at[0] = poll(l);
+	k->at[1] = x64_jump_cached(c, l->p->jc_table, u->c == IND_CALL ? 2 : 4);
+	if (u->c == IND_CALL) {
+		k->back = c->p;
+		return_site(l, u);
+	}
 }
 
 void lower_exit(struct lower *l, const struct uop *u)

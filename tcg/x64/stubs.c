@@ -10,10 +10,11 @@
 
 #include "tcg/x64/lower.h"
 
+#define RETURN_STACK 0x10000	/* bytes of host stack for return addresses */
 #define XSAVE_MASK 7	/* x87, SSE, AVX */
 
 static const uint8_t pinned[] = { RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, RBX, RBP, RSP };
-#define N_VOLATILE 9	/* the first so many are not kept by C */
+#define N_VOLATILE 10	/* the first so many are not kept: C does not, and rbx holds rsp meanwhile */
 
 static void regs_save(struct code *c, unsigned n)
 {
@@ -44,10 +45,14 @@ static void pop(struct code *c, int r)
 static void ret(struct code *c) { e8(c, 0xc3); }
 static void rsp_add(struct code *c, int n) { alu_ri(c, ALU_ADD, 8, hop_reg(RSP), n); }
 
+/* Call C from wherever the stack pointer is; guest rbx is in cpu->regs. */
 static void call_c(struct code *c, const void *fn)
 {
+	mov_rr(c, 8, RBX, RSP);
+	alu_ri(c, ALU_AND, 8, hop_reg(RSP), -16);
 	mov_ri(c, RAX, (uint64_t)(uintptr_t)fn);
 	ins(c, 0xff, 4, 2, hop_reg(RAX));
+	mov_rr(c, 8, RSP, RBX);
 }
 
 /* Guest vector state to memory; host defaults for mxcsr and x87. Destroys rax, rdx. */
@@ -81,14 +86,18 @@ static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
 static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr)
 {
 	struct x64_stubs *s = &x->stubs;
-	union { const uint8_t *p; struct x64_exit (*fn)(const uint8_t *); } u = { here(c) };
+	union { const uint8_t *p; struct x64_exit (*fn)(const uint8_t *, const uint8_t *); } u = { here(c) };
 
 	s->enter = u.fn;
 	for (int i = 0; i < 6; i++)
 		push(c, callee_saved[i]);
 	rsp_add(c, -8);
 	store(c, 8, hop_gs(ENV_OFF(host_rsp)), RSP);
+	ins(c, 0x8d, 8, H_TMP, hop_mem(RSP, -RETURN_STACK));
+	store(c, 8, hop_gs(ENV_OFF(stack_limit)), H_TMP);
 	mov_rr(c, 8, H_TMP, RDI);
+	mov_rr(c, 8, H_M, RSI);
+	push(c, H_M);			/* where a return without a call goes */
 	vec_load(x, c);
 	regs_load(c, sizeof(pinned));
 	ins(c, 0xff, 4, 4, hop_reg(H_TMP));
@@ -138,9 +147,7 @@ static void call_access(struct code *c, const void *fn)
 	mov_rr(c, 8, RSI, H_M);
 	mov_rr(c, 8, RDX, H_TMP);
 	load(c, 8, RCX, hop_mem(RSP, 0));
-	rsp_add(c, -8);
 	call_c(c, fn);
-	rsp_add(c, 8);
 	mov_rr(c, 8, H_M, RAX);
 	regs_load(c, N_VOLATILE);
 }
@@ -179,6 +186,34 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 	return x->thunk[i].at;
 }
 
+/*
+ * A return that finds no matching call: r14 has the target, table t is that of
+ * the mode the code was made for. The stack of return addresses starts anew.
+ */
+static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
+{
+	const uint8_t *at = here(c);
+	uint8_t *miss[3];
+
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	load(c, 4, H_TMP, hop_gs(ENV_OFF(jc_mode) + 4 * t));
+	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x2d);		/* lea r13, [rip + at] */
+	e32(c, 0);
+	fix32(c, c->p - 4, at);
+	push(c, H_T0);
+	alu_rm(c, ALU_CMP, 4, H_TMP, hop_gs(CPU_OFF(mode)));
+	miss[0] = jcc_short(c, CC_NZ);
+	alu_ri(c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
+	miss[1] = jcc_short(c, CC_NZ);
+	miss[2] = x64_jump_cached(c, t, 4);
+	for (int i = 0; i < 2; i++)
+		land8(c, miss[i]);
+	land32(c, miss[2]);
+	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
+	jmp_to(c, x->stubs.dispatch);
+	return at;
+}
+
 static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
 {
 	struct x64_stubs *s = &x->stubs;
@@ -202,7 +237,6 @@ static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks 
 	regs_save(c, sizeof(pinned));
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	mov_rr(c, 8, RSI, H_M);
-	rsp_add(c, -8);
 	call_c(c, (const void *)(uintptr_t)cb->raise);
 }
 
@@ -219,9 +253,7 @@ static const uint8_t *make_thunk(struct x64 *x, struct code *c, const struct hel
 	mov_rr(c, 8, RSI, H_M);
 	mov_rr(c, 8, RDX, H_TMP);
 	load(c, 8, RCX, hop_gs(CPU_OFF(tmp)));
-	rsp_add(c, -8);
 	call_c(c, (const void *)(uintptr_t)h->fn);
-	rsp_add(c, 8);
 	mov_rr(c, 8, H_TMP, RAX);
 	if (!light)
 		vec_load(x, c);
@@ -256,6 +288,8 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
 	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);
 	make_slow(x, c, cb);
+	for (int t = 0; t < JC_TABLES; t++)
+		s->return_miss[t] = make_return_miss(x, c, t);
 	x->base = (uint8_t *)align_down((uintptr_t)s->shift_mask - (uintptr_t)c->rx, 4096);
 	for (int i = 0; i < HELPER_COUNT; i++)
 		s->thunk[i] = make_thunk(x, c, &helper_info[i], mxcsr);

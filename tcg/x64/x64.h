@@ -23,6 +23,7 @@ struct x64_link {
 	uint32_t save;		/* code that saves the flags, or 0 */
 	uint32_t cold;		/* the rel32 behind it */
 	uint32_t thunk;		/* where an unlinked exit goes */
+	bool far;		/* may be taken long after the block was entered: use the guarded entry */
 	uint16_t live;		/* flags the target was taken to need */
 	uint16_t flx;		/* those of them that this exit leaves in host registers */
 };
@@ -54,12 +55,14 @@ struct x64_exit {
 
 /* Code all blocks share, made once. Addresses are executable ones. */
 struct x64_stubs {
-	struct x64_exit (*enter)(const uint8_t *code);
+	/* Run code; a guest return without a matching call goes to `miss`. */
+	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);
 	const uint8_t *leave, *dispatch, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *group, *noshare;
 	const uint8_t *raise;
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
+	const uint8_t *return_miss[JC_TABLES];
 	const uint8_t *thunk[HELPER_COUNT];
 };
 
@@ -122,6 +125,12 @@ struct x64_params {
 #define X64_ROOM	(IR_MAX_UOPS * 256u)
 bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
 		 struct x64_block *out);
+
+/*
+ * Jump (ext 4) or call (ext 2) to the code at RIP r14 through jump cache t.
+ * Returns the rel32 of the jump taken if it is not there.
+ */
+uint8_t *x64_jump_cached(struct code *c, int t, int ext);
 
 /* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. Light. */
 void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *target, uint16_t needs);
