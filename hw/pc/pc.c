@@ -102,7 +102,8 @@ static void connect_isa_lines(struct pc *pc)
 	for (int i = 0; i < 4; i++)
 		pc->m->pci->irq[i] = piix3_pirq(pc->isa, i);
 	pc->m->pci->map_irq = map_pci_irq;
-	piix4_pm_connect(pc->pm, irq_or_in(&pc->line[PC_SCI], LINE_SCI), irq_make(pc_smi, pc, 0));
+	if (pc->pm)
+		piix4_pm_connect(pc->pm, irq_or_in(&pc->line[PC_SCI], LINE_SCI), irq_make(pc_smi, pc, 0));
 }
 
 static int ack_8259(void *opaque)
@@ -140,7 +141,7 @@ static bool make_chipset(struct pc *pc, struct err *e)
 {
 	return (pc->host = part(pc, &i440fx_type, e, "addr=0"))
 		&& (pc->isa = part(pc, &piix3_type, e, "addr=%d.0", PC_SLOT_PIIX))
-		&& (pc->pm = part(pc, &piix4_pm_type, e, "addr=%d.3", PC_SLOT_PIIX))
+		&& (pc->cfg.no_acpi || (pc->pm = part(pc, &piix4_pm_type, e, "addr=%d.3", PC_SLOT_PIIX)))
 		&& (pc->pic = part(pc, &pic_type, e, "%s", ""))
 		&& (pc->ioapic = part(pc, &ioapic_type, e, "%s", ""));
 }
@@ -280,7 +281,8 @@ void pc_set_boot_order(struct pc *pc, const char *order)
 
 void pc_power_button(struct pc *pc)
 {
-	piix4_pm_power_button(pc->pm);
+	if (pc->pm)
+		piix4_pm_power_button(pc->pm);
 }
 
 struct vga *pc_vga(struct pc *pc)

@@ -1,0 +1,145 @@
+/* ACPI tables as the firmware's loader puts them into memory. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "hw/pc/acpi.h"
+#include "hw/pc/aml.h"
+
+static struct acpi_files files;
+static uint8_t *mem;		/* "guest memory": tables at TABLES, RSDP at RSDP */
+#define TABLES	0x10000u
+#define RSDP	0x1000u
+#define MEM	0x40000u
+
+static uint8_t *place(const char *name)
+{
+	return mem + (strcmp(name, "etc/acpi/rsdp") ? TABLES : RSDP);
+}
+
+/* The loader's commands, carried out. */
+static void load(void)
+{
+	memcpy(mem + TABLES, files.tables.p, files.tables.n);
+	memcpy(mem + RSDP, files.rsdp.p, files.rsdp.n);
+	cr_assert_eq(files.loader.n % 128, 0);
+	for (size_t at = 0; at < files.loader.n; at += 128) {
+		const uint8_t *e = files.loader.p + at;
+		uint8_t *to = place((const char *)e + 4);
+		if (ld32(e) == 2) {
+			uint8_t *p = to + ld32(e + 116);
+			cr_assert_eq(e[120], 4);
+			cr_assert_str_eq((const char *)e + 60, "etc/acpi/tables");
+			st32(p, ld32(p) + TABLES);
+		} else if (ld32(e) == 3) {
+			to[ld32(e + 60)] = 0;
+			to[ld32(e + 60)] = bytes_checksum(to + ld32(e + 64), ld32(e + 68));
+		} else {
+			cr_assert_eq(ld32(e), 1);
+		}
+	}
+}
+
+static void setup(void)
+{
+	struct acpi_config cfg = { .ncpus = 3, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
+	acpi_build(&cfg, &files);
+	mem = calloc(1, MEM);
+	load();
+}
+static void teardown(void)
+{
+	free(mem);
+	acpi_files_fini(&files);
+}
+TestSuite(acpi, .init = setup, .fini = teardown);
+
+static const uint8_t *find(const char *sig)
+{
+	const uint8_t *rsdt = mem + ld32(mem + RSDP + 16);
+	for (uint32_t off = 36; off < ld32(rsdt + 4); off += 4)
+		if (!memcmp(mem + ld32(rsdt + off), sig, 4))
+			return mem + ld32(rsdt + off);
+	return NULL;
+}
+
+Test(acpi, every_table_sums_to_zero)
+{
+	static const char *const sigs[] = { "FACP", "APIC", "HPET" };
+	cr_assert_eq(bytes_checksum(mem + RSDP, 20), 0);
+	for (size_t i = 0; i < 3; i++) {
+		const uint8_t *t = find(sigs[i]);
+		cr_assert(t, "%s", sigs[i]);
+		cr_expect_eq(bytes_checksum(t, ld32(t + 4)), 0, "%s", sigs[i]);
+	}
+	const uint8_t *dsdt = mem + ld32(find("FACP") + 40);
+	cr_assert_eq(memcmp(dsdt, "DSDT", 4), 0);
+	cr_assert_eq(bytes_checksum(dsdt, ld32(dsdt + 4)), 0);
+}
+
+Test(acpi, the_facs_is_aligned)
+{
+	uint32_t at = ld32(find("FACP") + 36);
+	cr_assert_eq(at % 64, 0);
+	cr_assert_eq(memcmp(mem + at, "FACS", 4), 0);
+}
+
+Test(acpi, the_madt_lists_every_processor)
+{
+	const uint8_t *t = find("APIC");
+	int n = 0;
+	for (uint32_t off = 44; off < ld32(t + 4); off += t[off + 1])
+		n += t[off] == 0;
+	cr_assert_eq(n, 3);
+}
+
+static struct bytes a;
+
+static void expect_bytes(const char *hex)
+{
+	char got[256] = "";
+	for (size_t i = 0; i < a.n; i++)
+		sprintf(got + 2 * i, "%02x", a.p[i]);
+	cr_expect_str_eq(got, hex);
+	bytes_fini(&a);
+}
+
+Test(acpi, aml_numbers_take_the_shortest_form)
+{
+	aml_int(&a, 0);
+	aml_int(&a, 1);
+	aml_int(&a, 2);
+	aml_int(&a, 0x1234);
+	aml_int(&a, 0x12345678);
+	aml_int(&a, 0x123456789a);
+	expect_bytes("0001" "0a02" "0b3412" "0c78563412" "0e9a78563412000000");
+}
+
+Test(acpi, aml_names_have_segments_of_four)
+{
+	aml_path(&a, "A");
+	aml_path(&a, "\\_SB.PCI0");
+	aml_path(&a, "^X.Y.Z");
+	expect_bytes("415f5f5f" "5c2e5f53425f50434930" "5e2f03" "585f5f5f" "595f5f5f" "5a5f5f5f");
+}
+
+Test(acpi, aml_package_lengths_grow_with_the_content)
+{
+	size_t m = aml_scope(&a, "A");
+	aml_end(&a, m);
+	expect_bytes("10" "05" "415f5f5f");
+	m = aml_scope(&a, "A");
+	bytes_grow(&a, 100);
+	aml_end(&a, m);
+	cr_assert_eq(a.p[1], 0x40 | 0xa);	/* 106 = 6 << 4 | 10 */
+	cr_assert_eq(a.p[2], 6);
+	bytes_fini(&a);
+}
+
+Test(acpi, eisa_ids_are_compressed)
+{
+	aml_eisaid(&a, "PNP0A03");
+	expect_bytes("0c41d00a03");
+}
