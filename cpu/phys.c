@@ -169,6 +169,7 @@ void phys_free(struct phys *p)
 		next = l->next;
 		munmap(l->area, l->area_size);
 		free(l->ram.page);
+		free(l->ram.holders);
 		free(l);
 	}
 	free(p);
@@ -179,8 +180,9 @@ struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct
 	uint64_t room = align_up(size, PAGE);
 	struct ram_list *l = calloc(1, sizeof(*l));
 	_Atomic uint8_t *flags = calloc(room / PAGE + 1, 1);
+	uint16_t *holders = calloc(room / PAGE + 1, 2);
 
-	if (!size || !l || !flags) {
+	if (!size || !l || !flags || !holders) {
 		err_set(e, "memory '%s': no room for its tables", name);
 		goto fail;
 	}
@@ -199,13 +201,15 @@ struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct
 	}
 	if (room >= 4 << 20)
 		madvise(host, room, MADV_HUGEPAGE);
-	l->ram = (struct ram){ .name = name, .host = host, .size = room, .page = flags, .id = p->next_id };
+	l->ram = (struct ram){ .name = name, .host = host, .size = room, .page = flags, .id = p->next_id,
+			       .holders = holders };
 	p->next_id += room + PAGE;
 	l->next = p->rams;
 	p->rams = l;
 	return &l->ram;
 fail:
 	free(flags);
+	free(holders);
 	free(l);
 	return NULL;
 }
@@ -346,6 +350,13 @@ void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, 
 		p->code[n++] = (struct code_listener){ fn, opaque };
 	}
 	p->ncode = n;
+}
+
+void phys_tell_code_write(struct phys *p, const void *self, struct ram *r, uint64_t ram_off, uint64_t n)
+{
+	for (unsigned i = 0; i < p->ncode; i++)
+		if (p->code[i].opaque != self)
+			p->code[i].fn(p->code[i].opaque, r, ram_off, n);
 }
 
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on)

@@ -25,6 +25,7 @@ struct ram {
 	uint64_t size;
 	_Atomic uint8_t *page;		/* PAGE_* per page */
 	uint64_t id;			/* ram address of its first byte: unique page numbers */
+	uint16_t *holders;		/* per page: vCPUs that hold translations */
 };
 #define PAGE_CODE	0x01	/* the accelerator holds translations of bytes in it */
 #define PAGE_DIRTY	0x02	/* written since last cleared (display, migration) */
@@ -100,7 +101,10 @@ void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v);
 /* Compare-and-swap of 4 or 8 aligned bytes (accessed/dirty bits). Light. False if it had changed or is no RAM. */
 bool phys_cas(struct cpu *c, uint64_t pa, int size, uint64_t old, uint64_t new_);
 
-/* The accelerator holds code of this page: writes to it must be told. Light. */
+/*
+ * A vCPU's accelerator holds code of this page: writes to it must be told. Each
+ * counts once from set to clear; PAGE_CODE stays until the last has gone. Light.
+ */
 void phys_set_code(struct phys *p, struct ram *r, uint64_t ram_off);
 void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off);
 /*
@@ -110,6 +114,12 @@ void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off);
  */
 void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),
 			void *opaque);
+/*
+ * A vCPU has written, or is about to write, to a page with code: tell all others
+ * that registered, by the same functions. `self` is the writer's own `opaque`. Any
+ * thread, no lock needed. Not light.
+ */
+void phys_tell_code_write(struct phys *p, const void *self, struct ram *r, uint64_t ram_off, uint64_t n);
 /* Begin/stop dirty tracking of a range; test and clear one page's bit. */
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on);
 bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off);

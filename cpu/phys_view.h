@@ -54,6 +54,7 @@ struct phys {
 		void *opaque;
 	} code[MAX_CPUS];
 	_Atomic unsigned ncode;
+	_Atomic bool holders_busy;	/* guards ram.holders and PAGE_CODE */
 };
 
 /* The span pa (behind the A20 gate) lies in, or NULL: nothing there. Light. */

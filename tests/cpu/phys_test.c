@@ -211,6 +211,23 @@ Test(phys, device_writes_to_code_are_told)
 	space_fini(&s);
 }
 
+Test(phys, the_code_bit_stays_until_the_last_holder_goes)
+{
+	struct space s;
+	space_init(&s);
+	phys_on_code_write(s.p, on_code, &s.ram);
+	phys_on_code_write(s.p, on_code, &s.rom);
+	phys_set_code(s.p, s.ram, 0x3000);
+	phys_set_code(s.p, s.ram, 0x3000);
+	phys_clear_code(s.p, s.ram, 0x3000);
+	cr_expect(s.ram->page[3] & PAGE_CODE);
+	phys_tell_code_write(s.p, &s.ram, s.ram, 0x3000, 8);
+	cr_expect(code_writes == 1 && code_n == 8, "only the other one is told");
+	phys_clear_code(s.p, s.ram, 0x3000);
+	cr_expect_not(s.ram->page[3] & PAGE_CODE);
+	space_fini(&s);
+}
+
 Test(phys, dirty_bits_follow_writes_while_tracking)
 {
 	struct space s;
