@@ -94,6 +94,12 @@ static uint8_t *plain(struct cpu *c, uint64_t va, int n, int how)
 	return code ? NULL : p;
 }
 
+/* One access of a device takes 1, 2, 4 or 8 bytes. */
+static bool is_plain_size(int n)
+{
+	return n <= 8 && !(n & (n - 1));
+}
+
 void do_probe(struct run *x, const struct uop *u)
 {
 	struct cpu *c = x->c;
@@ -111,7 +117,11 @@ void do_probe(struct run *x, const struct uop *u)
 	x->m = c->bounce;
 	if (how & MMU_WRITE)
 		mmu_check(c, va, u->size, (enum mmu_access)how, cpu_mmu_idx(c));
-	if (how & MMU_READ)
+	if (!(how & MMU_READ))
+		return;
+	if (is_plain_size(u->size))
+		st_n(c->bounce, u->size, mmu_ld(c, va, u->size, cpu_mmu_idx(c)));
+	else
 		mmu_ld_buf(c, va, c->bounce, u->size, cpu_mmu_idx(c));
 }
 
@@ -170,7 +180,11 @@ static void consume(struct run *x, const struct uop *u)
 		locked(x, u);
 	else
 		do_fns[u->op](x, u);
-	if (x->m_store)
+	if (!x->m_store)
+		return;
+	if (is_plain_size(x->m_size))
+		mmu_st(x->c, x->m_va, x->m_size, ld_n(x->c->bounce, x->m_size), cpu_mmu_idx(x->c));
+	else
 		mmu_st_buf(x->c, x->m_va, x->c->bounce, x->m_size, cpu_mmu_idx(x->c));
 }
 
