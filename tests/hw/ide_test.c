@@ -1,0 +1,314 @@
+/* IDE as a driver sees it: identify, PIO, bus master, packet commands. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hw/backend/block.h"
+#include "hw/disk/ide.h"
+#include "hw/pci/i440fx.h"
+#include "tests/bench.h"
+
+static struct bench b;
+static struct dev *d;
+static struct block *disk, *disc;
+static char path[2][32];
+
+#define DISK_SECTORS	4096u
+#define DISC_SECTORS	64u		/* of 2048 bytes */
+#define RAM		(1u << 20)
+#define PRD		0x1000u
+#define BUF		0x10000u
+
+/* An image in which every doubleword says where it is. */
+static struct block *image(int n, uint32_t sectors, uint32_t tag, bool readonly)
+{
+	strcpy(path[n], "/tmp/rhea-ide-XXXXXX");
+	int fd = mkstemp(path[n]);
+	for (uint32_t i = 0; i < sectors * 128; i++) {
+		uint32_t v = tag + i;
+		cr_assert_eq(write(fd, &v, 4), 4);
+	}
+	close(fd);
+	struct block_options o = { .file = path[n], .readonly = readonly };
+	struct block *k = block_open(&o, &b.err);
+	cr_assert(k, "%s", b.err.msg);
+	return k;
+}
+
+static void setup(void)
+{
+	bench_open(&b, &i440fx_type, "addr=0");
+	struct ram *ram = phys_ram_new(b.m->phys, "ram", RAM, &b.err);
+	struct phys_range all = { .pa = 0, .size = RAM, .rram = ram, .wram = ram, .name = "ram" };
+	phys_map(b.m->phys, &all, &b.err);
+	d = dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err);
+	cr_assert(d, "%s", b.err.msg);
+	disk = image(0, DISK_SECTORS, 0, false);
+	disc = image(1, DISC_SECTORS * 4, 0x10000000, true);
+	cr_assert(ide_attach(d, 0, disk, false, "SERIAL1", &b.err));
+	cr_assert(ide_attach(d, 2, disc, true, NULL, &b.err));
+	bench_out(&b, 0xcf8, 4, 0x80000920);
+	bench_out(&b, 0xcfc, 4, 0xc000);
+	bench_out(&b, 0xcf8, 4, 0x80000904);
+	bench_out(&b, 0xcfc, 2, 5);
+}
+static void teardown(void)
+{
+	bench_close(&b);
+	block_close(disk);
+	block_close(disc);
+	unlink(path[0]);
+	unlink(path[1]);
+}
+TestSuite(ide, .init = setup, .fini = teardown);
+
+#define IRQ14 (b.isa[14].level)
+
+static void command(uint16_t base, uint32_t lba, uint8_t count, uint8_t cmd)
+{
+	out(base + 2, count);
+	out(base + 3, lba);
+	out(base + 4, lba >> 8);
+	out(base + 5, lba >> 16);
+	out(base + 6, 0xe0 | (lba >> 24 & 15));
+	out(base + 7, cmd);
+}
+
+static uint32_t word(uint16_t base) { return bench_in(&b, base, 2); }
+static uint32_t dword(uint16_t base) { return bench_in(&b, base, 4); }
+
+/* Descriptors for n bytes at BUF, and the command that waits for them. */
+static void prd(uint32_t n)
+{
+	wr(PRD, BUF);
+	wr(PRD + 4, (n & 0xffff) | 0x80000000);
+	bench_out(&b, 0xc004, 4, PRD);
+}
+
+Test(ide, absent_drives_read_as_zero)
+{
+	out(0x1f6, 0xf0);
+	cr_assert_eq(in(0x1f7), 0);
+	out(0x1f6, 0xe0);
+	cr_assert_eq(in(0x1f7), 0x50);
+}
+
+Test(ide, signatures_tell_disks_from_packet_devices)
+{
+	out(0x3f6, 4); out(0x3f6, 0);
+	out(0x376, 4); out(0x376, 0);
+	cr_assert_eq(in(0x1f4), 0);
+	cr_assert_eq(in(0x174), 0x14);
+	cr_assert_eq(in(0x175), 0xeb);
+	cr_assert_eq(in(0x1f1), 1);
+}
+
+Test(ide, identify_tells_capacity_and_serial_number)
+{
+	uint16_t id[256];
+	command(0x1f0, 0, 0, 0xec);
+	cr_assert(IRQ14);
+	cr_assert_eq(in(0x1f7), 0x58);
+	cr_assert_not(IRQ14);			/* reading the status acknowledges */
+	for (int i = 0; i < 256; i++)
+		id[i] = (uint16_t)word(0x1f0);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert_eq(id[60] | (uint32_t)id[61] << 16, DISK_SECTORS);
+	cr_assert_eq(id[10], 'S' << 8 | 'E');
+}
+
+Test(ide, pio_read_interrupts_for_every_sector)
+{
+	command(0x1f0, 5, 2, 0x20);
+	for (uint32_t s = 5; s < 7; s++) {
+		cr_assert(IRQ14);
+		cr_assert_eq(in(0x1f7), 0x58);
+		for (uint32_t i = 0; i < 128; i++)
+			cr_assert_eq(dword(0x1f0), s * 128 + i);
+	}
+	cr_assert_not(IRQ14);
+	cr_assert_eq(in(0x1f7), 0x50);
+}
+
+Test(ide, read_multiple_takes_several_sectors_an_interrupt)
+{
+	command(0x1f0, 0, 4, 0xc6);
+	in(0x1f7);
+	command(0x1f0, 8, 6, 0xc4);
+	for (uint32_t i = 0; i < 6 * 128; i++)
+		cr_assert_eq(dword(0x1f0), 8 * 128 + i);
+	cr_assert_eq(b.isa[14].rises, 2);	/* set multiple, first block; the second came unacknowledged */
+	cr_assert_eq(in(0x1f7), 0x50);
+}
+
+Test(ide, pio_write_reaches_the_image)
+{
+	uint32_t back[128];
+	command(0x1f0, 9, 1, 0x30);
+	cr_assert_not(IRQ14);
+	cr_assert_eq(in(0x1f7), 0x58);
+	for (uint32_t i = 0; i < 128; i++)
+		bench_out(&b, 0x1f0, 4, 0xa5000000 + i);
+	cr_assert(IRQ14);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert(block_read(disk, 9, back, 1, &b.err));
+	cr_assert_eq(back[77], 0xa5000000 + 77);
+}
+
+Test(ide, chs_and_lba_name_the_same_sectors)
+{
+	out(0x1f2, 1); out(0x1f3, 2); out(0x1f4, 1); out(0x1f5, 0); out(0x1f6, 0xa3);
+	out(0x1f7, 0x20);
+	cr_assert_eq(dword(0x1f0), ((1 * 16 + 3) * 63 + 1) * 128);
+}
+
+Test(ide, sectors_behind_the_end_are_an_error)
+{
+	command(0x1f0, DISK_SECTORS - 1, 2, 0x20);
+	cr_assert_eq(in(0x1f7) & 1, 1);
+	cr_assert(in(0x1f1) & 0x10);
+	command(0x1f0, DISK_SECTORS - 1, 1, 0x20);
+	cr_assert_eq(in(0x1f7), 0x58);
+}
+
+Test(ide, unknown_commands_are_aborted)
+{
+	command(0x1f0, 0, 0, 0xff);
+	cr_assert_eq(in(0x1f7) & 1, 1);
+	cr_assert_eq(in(0x1f1), 4);
+}
+
+Test(ide, dma_read_fills_memory_and_interrupts_once)
+{
+	prd(4 * 512);
+	command(0x1f0, 16, 4, 0xc8);
+	cr_assert_not(IRQ14);
+	out(0xc000, 0x09);
+	cr_assert(IRQ14);
+	cr_assert_eq(in(0xc002) & 7, 4);	/* interrupt, not active, no error */
+	for (uint32_t i = 0; i < 512; i++)
+		cr_assert_eq(rd(BUF + 4 * i), 16 * 128 + i);
+}
+
+Test(ide, dma_write_with_48_bit_address)
+{
+	uint32_t back[128];
+	prd(512);
+	wr(BUF, 0x12345678);
+	for (int i = 0; i < 2; i++) {
+		out(0x1f2, i); out(0x1f3, i ? 33 : 0); out(0x1f4, 0); out(0x1f5, 0);
+	}
+	out(0x1f6, 0xe0);
+	out(0x1f7, 0x35);
+	out(0xc000, 0x01);
+	cr_assert(IRQ14);
+	cr_assert(block_read(disk, 33, back, 1, &b.err));
+	cr_assert_eq(back[0], 0x12345678);
+}
+
+Test(ide, running_out_of_descriptors_is_an_error)
+{
+	prd(512);
+	command(0x1f0, 0, 2, 0xc8);
+	out(0xc000, 0x09);
+	cr_assert_eq(in(0xc002) & 2, 2);
+	cr_assert_eq(in(0x1f7) & 1, 1);
+}
+
+Test(ide, nien_holds_the_line)
+{
+	out(0x3f6, 2);
+	command(0x1f0, 0, 0, 0xec);
+	cr_assert_not(IRQ14);
+	out(0x3f6, 0);
+	cr_assert(IRQ14);
+}
+
+/* ---- packets ---- */
+
+static void packet(const uint8_t p[12], uint16_t limit, uint8_t feature)
+{
+	out(0x171, feature);
+	out(0x174, limit);
+	out(0x175, limit >> 8);
+	out(0x176, 0xa0);
+	out(0x177, 0xa0);
+	cr_assert_eq(in(0x177), 0x58);
+	cr_assert_eq(in(0x172), 1);		/* command phase */
+	for (int i = 0; i < 12; i += 2)
+		bench_out(&b, 0x170, 2, ld16(p + i));
+}
+
+Test(ide, inquiry_says_cd_rom)
+{
+	packet((uint8_t[12]){ 0x12, 0, 0, 0, 36 }, 36, 0);
+	cr_assert(b.isa[15].level);
+	cr_assert_eq(in(0x172), 2);		/* data to the host */
+	cr_assert_eq(in(0x174), 36);
+	cr_assert_eq(word(0x170), 0x8005);
+	for (int i = 0; i < 17; i++)
+		word(0x170);
+	cr_assert_eq(in(0x177), 0x50);
+	cr_assert_eq(in(0x172), 3);
+}
+
+Test(ide, capacity_is_in_2048_byte_sectors)
+{
+	packet((uint8_t[12]){ 0x25 }, 8, 0);
+	cr_assert_eq(__builtin_bswap32(dword(0x170)), DISC_SECTORS - 1);
+	cr_assert_eq(__builtin_bswap32(dword(0x170)), 2048);
+}
+
+Test(ide, packet_reads_come_in_pieces_of_the_host_s_choice)
+{
+	packet((uint8_t[12]){ 0x28, 0, 0, 0, 0, 7, 0, 0, 2 }, 1024, 0);
+	for (uint32_t i = 0; i < 4; i++) {
+		cr_assert_eq(in(0x177), 0x58);
+		cr_assert_eq(in(0x175) << 8 | in(0x174), 1024);
+		for (uint32_t k = 0; k < 256; k++)
+			cr_assert_eq(dword(0x170), 0x10000000 + 7 * 512 + i * 256 + k);
+	}
+	cr_assert_eq(in(0x177), 0x50);
+}
+
+Test(ide, packet_reads_by_dma)
+{
+	wr(PRD, BUF);
+	wr(PRD + 4, 0x80000000 | 40 * 2048 % 65536);
+	wr(PRD + 4, 0);				/* 64 KiB, then 16 more */
+	wr(PRD + 8, BUF + 0x10000);
+	wr(PRD + 12, 0x80000000 | 16384);
+	bench_out(&b, 0xc00c, 4, PRD);
+	packet((uint8_t[12]){ 0x28, 0, 0, 0, 0, 1, 0, 0, 40 }, 0, 1);
+	out(0xc008, 0x09);
+	cr_assert_eq(in(0x177), 0x50);
+	cr_assert_eq(in(0xc00a) & 7, 4);
+	cr_assert_eq(rd(BUF + 39 * 2048), 0x10000000 + 40 * 512);
+}
+
+Test(ide, reading_behind_the_disc_fails_with_sense)
+{
+	packet((uint8_t[12]){ 0x28, 0, 0, 0, 0, DISC_SECTORS, 0, 0, 1 }, 2048, 0);
+	cr_assert_eq(in(0x177) & 1, 1);
+	cr_assert_eq(in(0x171) >> 4, 5);
+	packet((uint8_t[12]){ 0x03, 0, 0, 0, 18 }, 18, 0);
+	word(0x170);
+	cr_assert_eq(word(0x170) & 0xff, 5);
+}
+
+Test(ide, a_changed_disc_is_reported_once)
+{
+	cr_assert(ide_change_disc(d, 2, disc, &b.err));
+	packet((uint8_t[12]){ 0 }, 0, 0);
+	cr_assert_eq(in(0x171) >> 4, 6);
+	packet((uint8_t[12]){ 0 }, 0, 0);
+	cr_assert_eq(in(0x177) & 1, 0);
+}
+
+Test(ide, without_a_disc_the_drive_is_not_ready)
+{
+	cr_assert(ide_change_disc(d, 2, NULL, &b.err));
+	packet((uint8_t[12]){ 0 }, 0, 0);
+	packet((uint8_t[12]){ 0 }, 0, 0);
+	cr_assert_eq(in(0x171) >> 4, 2);
+}

@@ -1,0 +1,280 @@
+/* VGA: memory modes, palette, extensions, and the picture. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "hw/display/vga.h"
+#include "hw/pci/i440fx.h"
+#include "tests/bench.h"
+
+static struct bench b;
+static struct vga *v;
+static struct surface s;
+
+static void index_write(uint16_t port, uint8_t i, uint8_t value)
+{
+	out(port, i);
+	out(port + 1, value);
+}
+
+static void attr(uint8_t i, uint8_t value)
+{
+	in(0x3da);
+	out(0x3c0, i);
+	out(0x3c0, value);
+}
+
+static void setup(void)
+{
+	bench_open(&b, &i440fx_type, "addr=0");
+	v = (struct vga *)dev_make(b.m, &vga_type, NULL, "addr=2", &b.err);
+	cr_assert(v, "%s", b.err.msg);
+	out(0x3c2, 0x67);			/* colour, memory on */
+	index_write(0x3c4, 2, 0x0f);
+	index_write(0x3c4, 4, 0x06);		/* sequential */
+	index_write(0x3ce, 6, 0x05);		/* graphics at a0000 */
+	index_write(0x3ce, 8, 0xff);
+	index_write(0x3ce, 7, 0x0f);
+	for (uint8_t i = 0; i < 16; i++)
+		attr(i, i);
+	attr(0x12, 0x0f);
+	in(0x3da);
+	out(0x3c0, 0x20);			/* screen on */
+}
+static void teardown(void)
+{
+	surface_fini(&s);
+	bench_close(&b);
+}
+TestSuite(vga, .init = setup, .fini = teardown);
+
+static uint8_t peek(uint32_t pa) { return (uint8_t)phys_read(b.m->phys, pa, 1); }
+static void poke(uint32_t pa, uint8_t x) { phys_write(b.m->phys, pa, 1, x); }
+
+static uint8_t plane(int p, uint32_t pa)
+{
+	index_write(0x3ce, 4, (uint8_t)p);
+	return peek(pa);
+}
+
+Test(vga, the_map_mask_chooses_planes)
+{
+	index_write(0x3c4, 2, 0x05);
+	poke(0xa0010, 0x3c);
+	cr_assert_eq(plane(0, 0xa0010), 0x3c);
+	cr_assert_eq(plane(1, 0xa0010), 0);
+	cr_assert_eq(plane(2, 0xa0010), 0x3c);
+}
+
+Test(vga, write_mode_0_combines_set_reset_rotate_and_mask)
+{
+	index_write(0x3ce, 0, 0x02);		/* set/reset: plane 1 gets ones */
+	index_write(0x3ce, 1, 0x02);
+	index_write(0x3ce, 3, 0x04);		/* rotate by 4 */
+	index_write(0x3ce, 8, 0x0f);
+	peek(0xa0000);				/* latches: zero */
+	poke(0xa0000, 0xa5);			/* rotated: 5a */
+	cr_assert_eq(plane(0, 0xa0000), 0x0a);
+	cr_assert_eq(plane(1, 0xa0000), 0x0f);
+}
+
+Test(vga, write_mode_1_copies_latches)
+{
+	poke(0xa0000, 0x77);
+	peek(0xa0000);
+	index_write(0x3ce, 5, 0x01);
+	poke(0xa0100, 0);
+	index_write(0x3ce, 5, 0x00);
+	cr_assert_eq(plane(3, 0xa0100), 0x77);
+}
+
+Test(vga, write_mode_2_writes_a_colour)
+{
+	index_write(0x3ce, 5, 0x02);
+	poke(0xa0000, 0x09);
+	index_write(0x3ce, 5, 0x00);
+	cr_assert_eq(plane(0, 0xa0000), 0xff);
+	cr_assert_eq(plane(1, 0xa0000), 0);
+	cr_assert_eq(plane(3, 0xa0000), 0xff);
+}
+
+Test(vga, logical_operations_use_the_latches)
+{
+	poke(0xa0000, 0xf0);
+	peek(0xa0000);
+	index_write(0x3ce, 3, 0x18);		/* xor */
+	poke(0xa0000, 0x3c);
+	cr_assert_eq(plane(2, 0xa0000), 0xcc);
+}
+
+Test(vga, read_mode_1_compares_colours)
+{
+	index_write(0x3ce, 5, 0x02);
+	index_write(0x3ce, 8, 0x81);
+	poke(0xa0000, 0x06);
+	index_write(0x3ce, 5, 0x08);
+	index_write(0x3ce, 2, 0x06);
+	cr_assert_eq(peek(0xa0000), 0x81);
+	index_write(0x3ce, 7, 0x00);		/* no plane matters: all match */
+	cr_assert_eq(peek(0xa0000), 0xff);
+}
+
+Test(vga, chain_4_is_linear)
+{
+	index_write(0x3c4, 4, 0x0e);
+	for (uint32_t i = 0; i < 8; i++)
+		poke(0xa0000 + i, (uint8_t)(0x10 + i));
+	cr_assert_eq(rd(0xa0004), 0x17161514);
+	index_write(0x3c4, 4, 0x06);
+	cr_assert_eq(plane(2, 0xa0001), 0x16);
+}
+
+Test(vga, memory_off_reads_as_ones)
+{
+	out(0x3c2, 0x65);
+	cr_assert_eq(peek(0xa0000), 0xff);
+}
+
+Test(vga, the_window_moves)
+{
+	index_write(0x3ce, 6, 0x0c);		/* b8000, 32 KiB */
+	cr_assert_eq(peek(0xa0000), 0xff);
+	cr_assert_eq(peek(0xb8000), 0);
+}
+
+Test(vga, the_palette_is_written_and_read_in_threes)
+{
+	out(0x3c8, 5);
+	out(0x3c9, 1); out(0x3c9, 2); out(0x3c9, 0xff);
+	out(0x3c7, 5);
+	cr_assert_eq(in(0x3c9), 1);
+	cr_assert_eq(in(0x3c9), 2);
+	cr_assert_eq(in(0x3c9), 0x3f);
+	cr_assert_eq(in(0x3c7), 3);
+}
+
+Test(vga, status_shows_retrace_once_a_frame)
+{
+	int edges = 0, was = 0;
+	for (int i = 0; i < 10000; i++) {
+		int now = in(0x3da) & 8;
+		edges += now && !was;
+		was = now;
+		bench_run(&b, 20 * NS_PER_US);
+	}
+	cr_assert(edges >= 11 && edges <= 13, "%d retraces in 200 ms", edges);
+}
+
+Test(vga, crtc_answers_at_one_of_two_places)
+{
+	index_write(0x3d4, 0x0e, 0x12);
+	cr_assert_eq(in(0x3d5), 0x12);
+	cr_assert_eq(in(0x3b5), 0xff);
+	out(0x3c2, 0x66);
+	cr_assert_eq(in(0x3b5), 0x12);
+	cr_assert_eq(in(0x3d5), 0xff);
+}
+
+Test(vga, crtc_registers_0_to_7_can_be_locked)
+{
+	index_write(0x3d4, 0x01, 79);
+	index_write(0x3d4, 0x11, 0x80);
+	index_write(0x3d4, 0x01, 39);
+	cr_assert_eq(in(0x3d5), 79);
+}
+
+/* ---- extensions ---- */
+
+static void dispi(uint16_t i, uint16_t value)
+{
+	bench_out(&b, 0x1ce, 2, i);
+	bench_out(&b, 0x1cf, 2, value);
+}
+
+static void vbe_mode(uint16_t w, uint16_t h, uint16_t bpp)
+{
+	dispi(4, 0);
+	dispi(1, w);
+	dispi(2, h);
+	dispi(3, bpp);
+	dispi(4, 0x41);
+}
+
+Test(vga, extensions_identify_themselves)
+{
+	bench_out(&b, 0x1ce, 2, 0);
+	cr_assert_eq(bench_in(&b, 0x1cf, 2), 0xb0c5);
+	bench_out(&b, 0x1ce, 2, 10);
+	cr_assert_eq(bench_in(&b, 0x1cf, 2), 256);
+}
+
+Test(vga, a_true_colour_mode_is_drawn_from_the_frame_buffer)
+{
+	bench_out(&b, 0xcf8, 4, 0x80001010);
+	bench_out(&b, 0xcfc, 4, 0xfd000000);
+	bench_out(&b, 0xcf8, 4, 0x80001004);
+	bench_out(&b, 0xcfc, 2, 2);
+	vbe_mode(640, 480, 32);
+	wr(0xfd000000 + 4 * (640 * 3 + 7), 0x123456);
+	cr_assert(vga_render(v, &s));
+	cr_assert_eq(s.w, 640);
+	cr_assert_eq(s.h, 480);
+	cr_assert_eq(s.px[640 * 3 + 7], 0x123456);
+	dispi(9, 3);				/* pan down three lines */
+	cr_assert(vga_render(v, &s));
+	cr_assert_eq(s.px[7], 0x123456);
+}
+
+Test(vga, a_mode_larger_than_memory_is_cut)
+{
+	vbe_mode(4096, 4096, 32);
+	cr_assert(vga_render(v, &s));
+	cr_assert_leq((uint64_t)s.w * (uint64_t)s.h * 4, 16u << 20);
+	dispi(9, 0xffff);
+	dispi(8, 0xffff);
+	cr_assert(vga_render(v, &s));
+}
+
+Test(vga, banks_move_the_window)
+{
+	vbe_mode(640, 480, 8);
+	index_write(0x3c4, 4, 0x0e);
+	dispi(5, 2);
+	poke(0xa0001, 0x99);
+	dispi(5, 0);
+	cr_assert_eq(peek(0xa0001), 0);
+	dispi(5, 0xffff);			/* the last bank there is */
+	poke(0xaffff, 1);
+	cr_assert_eq(peek(0xaffff), 1);
+}
+
+/* ---- text ---- */
+
+Test(vga, text_is_drawn_from_the_font_in_plane_2)
+{
+	static const uint8_t crtc[][2] = {
+		{ 0x11, 0 }, { 0x01, 79 }, { 0x07, 0x1f }, { 0x09, 0x4f }, { 0x12, 0x8f }, { 0x13, 40 },
+		{ 0x14, 0x1f }, { 0x17, 0xa3 }, { 0x0a, 0x20 },
+	};
+	char text[4096];
+	index_write(0x3c4, 1, 1);		/* eight dots a character */
+	index_write(0x3c4, 2, 0x04);
+	poke(0xa0000 + 'A' * 32 + 3, 0x81);	/* a glyph: two dots in line 3 */
+	index_write(0x3c4, 2, 0x03);
+	index_write(0x3c4, 4, 0x02);		/* odd/even */
+	index_write(0x3ce, 5, 0x10);
+	index_write(0x3ce, 6, 0x0e);
+	for (size_t i = 0; i < ARRAY_LEN(crtc); i++)
+		index_write(0x3d4, crtc[i][0], crtc[i][1]);
+	out(0x3c8, 7);
+	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
+	phys_write(b.m->phys, 0xb8000 + 2 * 81, 2, 0x0700 | 'A');
+
+	cr_assert(vga_render(v, &s));
+	cr_assert_eq(s.w, 640);
+	cr_assert_eq(s.h, 400);
+	cr_assert_eq(s.px[(16 + 3) * 640 + 8], 0xff0000);
+	cr_assert_eq(s.px[(16 + 3) * 640 + 15], 0xff0000);
+	cr_assert_eq(s.px[(16 + 3) * 640 + 9], 0);
+	cr_assert(vga_text(v, text, sizeof(text)));
+	cr_assert_eq(strncmp(text, "\n A\n", 4), 0, "%.10s", text);
+}
