@@ -119,6 +119,12 @@ static const struct chr_kind *find_kind(const char *name)
 	return NULL;
 }
 
+void chr_help(FILE *out)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+		fprintf(out, "%-8s %s\n", kinds[i].name, kinds[i].help);
+}
+
 static bool unknown_kind(const char *name, struct err *e)
 {
 	struct spell near;

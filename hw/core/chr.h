@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -71,6 +72,8 @@ struct chr {
  * file,path=.., ringbuf,size=.., stdio,mux=on,signal=off, ...; "id=" inside wins.
  */
 struct chr *chr_new(struct machine *m, const char *id, const char *spec, struct err *e);
+/* `-chardev help`: the kinds there are. */
+void chr_help(FILE *out);
 /* By id, or NULL. */
 struct chr *chr_find(struct machine *m, const char *id);
 /* An existing id, or a short form that makes a new stream called `id`. */

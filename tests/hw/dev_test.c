@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/intc/lapic.h"
 #include "hw/pc/types.h"
 
 /* ---- every device type there is ---- */
@@ -135,6 +136,40 @@ ParameterizedTest(size_t *i, dev, random_port_accesses_do_no_harm)
 			if (k % 64 == 0)
 				bench_run(&b, x >> 44 & 0xfffff);
 		}
+	bench_close(&b);
+}
+
+/* The same for registers in memory. */
+ParameterizedTestParameters(dev, random_memory_accesses_do_no_harm) { return each_type(); }
+ParameterizedTest(size_t *i, dev, random_memory_accesses_do_no_harm)
+{
+	static const uint64_t pages[] = { 0xfec00000u, 0xfed00000u, 0xfee00000u };
+	static const uint8_t sizes[] = { 4, 4, 4, 1, 2, 8 };
+	uint64_t x = 88172645463325252ull + *i;
+
+	if (open_alone(*i)) {
+		bench_cpus(&b, 1);
+		b.cpu[0]->board = (struct cpu_board){ .opaque = b.m, .now_ns = machine_now_ns };
+		b.cpu[0]->tsc_from_clock = true;
+		if (dev_types[*i] == &lapic_type)
+			lapic_connect_cpu(b.dev, b.cpu[0]);
+		for (int k = 0; k < 20000; k++) {
+			uint64_t pa;
+			int size;
+
+			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+			size = sizes[(x >> 8) % 6];
+			pa = pages[(x >> 16) % 3] + (x >> 40 & 0x3ff & ~(uint64_t)(size - 1));
+			if (x & 1)
+				phys_read(b.m->phys, pa, size);
+			else
+				phys_write(b.m->phys, pa, size, x >> (x >> 60));
+			if (k % 64 == 0)
+				bench_run(&b, x >> 44 & 0xffff);
+			if (k % 16 == 0 && dev_types[*i] == &lapic_type)
+				lapic_intack(b.dev);
+		}
+	}
 	bench_close(&b);
 }
 
