@@ -170,14 +170,14 @@ void cpu_reset(struct cpu *c)
 	reset_fpu(c);
 	reset_msrs(c);
 	reset_common(c);
-	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_SHADOW | REQ_FLUSH);
+	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI);
 }
 
+/* Requests stay: a start-up IPI may have followed before this vCPU came here. */
 void cpu_init_signal(struct cpu *c)
 {
 	c->cr0 = (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
 	reset_common(c);
-	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_SHADOW | REQ_FLUSH);
 }
 
 /* ---- requests ---- */

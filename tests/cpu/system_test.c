@@ -34,7 +34,9 @@ Test(system, reset_state_is_the_manuals)
 	c->lstar = 5;
 	c->regs[RAX] = 1;
 	c->cr0 = 0x11;
+	cpu_request(c, REQ_SIPI);
 	cpu_init_signal(c);
+	cr_expect(c->request & REQ_SIPI, "one that came right behind is not lost");
 	cr_expect(c->lstar == 5 && c->regs[RAX] == 0 && c->cr0 == 0x10, "INIT keeps MSRs");
 	cpu_reset(c);
 	cr_expect_eq(c->lstar, 0);
