@@ -1,0 +1,131 @@
+/* Raw images: bounds, odd lengths, the overlay of -snapshot, locking. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hw/backend/block.h"
+
+static char path[32];
+static struct err e;
+static uint8_t buf[4 * SECTOR];
+
+static void setup(void)
+{
+	strcpy(path, "/tmp/rhea-blk-XXXXXX");
+	int fd = mkstemp(path);
+	for (int i = 0; i < 1000; i++) {
+		memset(buf, i, SECTOR);
+		cr_assert_eq(write(fd, buf, SECTOR), (ssize_t)SECTOR);
+	}
+	close(fd);
+}
+static void teardown(void) { unlink(path); }
+TestSuite(block, .init = setup, .fini = teardown);
+
+static struct block *open_it(bool readonly, bool snapshot)
+{
+	struct block_options o = { .file = path, .readonly = readonly, .snapshot = snapshot };
+	struct block *b = block_open(&o, &e);
+	cr_assert(b, "%s", e.msg);
+	return b;
+}
+
+static uint8_t on_disk(int sector)
+{
+	uint8_t v = 0;
+	int fd = open(path, O_RDONLY);
+	cr_assert_eq(pread(fd, &v, 1, sector * (int)SECTOR), 1);
+	close(fd);
+	return v;
+}
+
+Test(block, reads_what_is_there)
+{
+	struct block *b = open_it(false, false);
+	cr_assert_eq(block_sectors(b), 1000);
+	cr_assert(block_read(b, 7, buf, 2, &e));
+	cr_assert_eq(buf[0], 7);
+	cr_assert_eq(buf[SECTOR], 8);
+	block_close(b);
+}
+
+Test(block, accesses_behind_the_end_fail)
+{
+	struct block *b = open_it(false, false);
+	cr_assert_not(block_read(b, 999, buf, 2, &e));
+	cr_assert_not(block_write(b, 1000, buf, 1, &e));
+	cr_assert_not(block_read(b, UINT64_MAX, buf, 1, &e));
+	cr_assert(block_read(b, 999, buf, 1, &e));
+	block_close(b);
+}
+
+Test(block, writes_reach_the_file)
+{
+	struct block *b = open_it(false, false);
+	memset(buf, 0xee, SECTOR);
+	cr_assert(block_write(b, 3, buf, 1, &e));
+	cr_assert(block_flush(b, &e));
+	cr_assert_eq(on_disk(3), 0xee);
+	cr_assert_eq(on_disk(4), 4);
+	block_close(b);
+}
+
+Test(block, read_only_images_refuse_writes)
+{
+	struct block *b = open_it(true, false);
+	cr_assert_not(block_write(b, 3, buf, 1, &e));
+	cr_assert(block_flush(b, &e));
+	block_close(b);
+}
+
+Test(block, a_snapshot_keeps_writes_to_itself)
+{
+	struct block *b = open_it(false, true);
+	memset(buf, 0xee, 2 * SECTOR);
+	cr_assert(block_write(b, 127, buf, 2, &e));	/* in two chunks */
+	cr_assert(block_read(b, 126, buf, 4, &e));
+	cr_assert_eq(buf[0], 126);
+	cr_assert_eq(buf[SECTOR], 0xee);
+	cr_assert_eq(buf[2 * SECTOR], 0xee);
+	cr_assert_eq(buf[3 * SECTOR], 129);
+	cr_assert(block_write(b, 999, buf, 1, &e));	/* the last, partial chunk */
+	block_close(b);
+	cr_assert_eq(on_disk(127), 127);
+}
+
+Test(block, a_partial_last_sector_reads_as_zeros_and_does_not_grow)
+{
+	struct stat st;
+	cr_assert_eq(truncate(path, 5 * SECTOR + 10), 0);
+	struct block *b = open_it(false, false);
+	cr_assert_eq(block_sectors(b), 6);
+	cr_assert(block_read(b, 5, buf, 1, &e));
+	cr_assert_eq(buf[9], 5);
+	cr_assert_eq(buf[10], 0);
+	memset(buf, 0xee, SECTOR);
+	cr_assert(block_write(b, 5, buf, 1, &e));
+	block_close(b);
+	cr_assert_eq(stat(path, &st), 0);
+	cr_assert_eq(st.st_size, 5 * (off_t)SECTOR + 10);
+}
+
+Test(block, an_image_is_written_by_one_program_only)
+{
+	struct block *b = open_it(false, false);
+	struct block_options o = { .file = path };
+	cr_assert_null(block_open(&o, &e));
+	cr_assert(strstr(e.msg, "in use"), "%s", e.msg);
+	block_close(b);
+}
+
+Test(block, unknown_formats_and_missing_files_are_errors)
+{
+	struct block_options o = { .file = path, .format = "qcow2" };
+	cr_assert_null(block_open(&o, &e));
+	o = (struct block_options){ .file = "/nonexistent/disk.img" };
+	cr_assert_null(block_open(&o, &e));
+	cr_assert(strstr(e.msg, "nonexistent"));
+}
