@@ -52,10 +52,20 @@ static void put_pointers(const struct cpu *c, uint8_t *b, bool rexw)
 	}
 }
 
+/* ES and B follow from the flags and masks. */
+static uint16_t with_summary(uint16_t fsw, uint16_t fcw)
+{
+	fsw &= 0x7f7f;
+	return fsw & ~fcw & 0x3f ? fsw | 0x8080 : fsw;
+}
+
 static void take_x87(struct cpu *c, const uint8_t *b, bool rexw)
 {
 	memcpy(c->xsave, b, X_MXCSR);
 	c->xsave[X_FTW + 1] = 0;
+	uint16_t fcw = (ld16(b + X_FCW) & 0x1f7f) | 0x40;
+	st16(c->xsave + X_FCW, fcw);
+	st16(c->xsave + X_FSW, with_summary(ld16(b + X_FSW), fcw));
 	if (!rexw) {
 		st32(c->xsave + X_FIP + 4, 0);
 		st32(c->xsave + X_FDP + 4, 0);
@@ -325,13 +335,6 @@ static void take_env_pointers(struct cpu *c, const uint8_t *b, int opsize)
 	st16(c->xsave + X_FOP, op & 0x7ff);
 	st64(c->xsave + X_FIP, ip);
 	st64(c->xsave + X_FDP, dp);
-}
-
-/* ES and B follow from the flags and masks. */
-static uint16_t with_summary(uint16_t fsw, uint16_t fcw)
-{
-	fsw &= 0x7f7f;
-	return fsw & ~fcw & 0x3f ? fsw | 0x8080 : fsw;
 }
 
 /* The image holds the stack from its top: a new top turns it, the registers stay. */
