@@ -68,8 +68,28 @@ static void encode_vex(struct lower *l, const struct insn *in, const struct fiel
 	const struct insn_row *row = insn_row(in);
 	uint32_t op = OP_BASE(row->opcode);
 	int map = op > 0xffff ? (op >> 8 & 0xff) == 0x38 ? 2 : 3 : 1;
+	bool is64 = (l->ir->mode & MODE_CODE) == MODE_CODE64;
+	int w = is64 ? in->rex >> 3 & 1 : (row->attr & A_W1) != 0;	/* no 64-bit operands elsewhere */
 
-	ins_vex(&l->c, map, pp[row->pfx], in->rex >> 3 & 1, in->vex_l, (int)(op & 0xff), f->reg, in->vex_v, rm);
+	ins_vex(&l->c, map, pp[row->pfx], w, in->vex_l, (int)(op & 0xff), f->reg, in->vex_v, rm);
+}
+
+/* emms, vzeroupper, vzeroall. The host's would clear 16 registers where the guest's clear 8. */
+static void no_operands(struct lower *l, const struct insn *in)
+{
+	struct code *c = &l->c;
+
+	if (!in->vex) {
+		e8(c, 0x0f);
+		e8(c, 0x77);
+	} else if ((l->ir->mode & MODE_CODE) == MODE_CODE64) {
+		e8(c, 0xc5);
+		e8(c, (unsigned)(0xf8 | in->vex_l << 2));
+		e8(c, 0x77);
+	} else {
+		for (int r = 0; r < 8; r++)	/* vmovaps r, r; vxorps r, r, r */
+			ins_vex(c, 1, 0, 0, 0, in->vex_l ? 0x57 : 0x28, r, in->vex_l ? r : 0, hop_reg(r));
+	}
 }
 
 void lower_vec(struct lower *l, const struct uop *u)
@@ -85,15 +105,9 @@ void lower_vec(struct lower *l, const struct uop *u)
 	if (f.load >= 0)
 		load(&l->c, 8, H_TMP, operand(l, f.load));
 	side_mark(l, u);
-	if (!in->has_modrm) {		/* emms, vzeroall, vzeroupper */
-		if (in->vex) {
-			e8(&l->c, 0xc5);
-			e8(&l->c, (unsigned)(0xf8 | in->vex_l << 2));
-		} else {
-			e8(&l->c, 0x0f);
-		}
-		e8(&l->c, 0x77);
-	} else if (in->vex)
+	if (!in->has_modrm)
+		no_operands(l, in);
+	else if (in->vex)
 		encode_vex(l, in, &f, rm);
 	else
 		ins(&l->c, legacy_opcode(in), in->rex & 8 ? 8 : 4, f.reg, rm);
