@@ -97,8 +97,11 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		t->stats.slow_writes++;
 	else
 		t->stats.slow_reads++;
-	if (info & SLOW_SEGCHECK)
+	if (info & SLOW_SEGCHECK) {
 		va = seg_check(c, seg, va, n, kind);
+		if (va & (unsigned)(n - 1) && (info & SLOW_SSE || (c->mode & MODE_AC && n <= 8)))
+			info |= SLOW_ALIGN;
+	}
 	if (cpu_is64(c)) {
 		if (!mmu_canonical(c, va) || !mmu_canonical(c, va + (unsigned)n - 1))
 			raise_segment(c, info & SLOW_NOSEG ? DS : seg);
