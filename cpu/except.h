@@ -25,8 +25,8 @@ void cpu_deliver_pending(struct cpu *c);
 void cpu_deliver(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error);
 /* INT n / INT3 / INTO / INT1 with c->rip at the instruction and its length; checks VME and IOPL. */
 void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind);
-/* IRET with operand size 2, 4 or 8. */
-void cpu_iret(struct cpu *c, int opsize);
+/* IRET with operand size 2, 4 or 8. next: address of the instruction behind it, which a nested task keeps. */
+void cpu_iret(struct cpu *c, int opsize, uint64_t next);
 
 /*
  * Look at c->request between instructions: SMI, INIT, NMI, INTR in order of

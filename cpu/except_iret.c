@@ -90,14 +90,14 @@ static void iret_to_vm86(struct cpu *c, struct stack *st, uint64_t ip, uint16_t 
 
 /* ---- protected mode, compatibility mode ---- */
 
-static void iret_task(struct cpu *c)
+static void iret_task(struct cpu *c, uint64_t next)
 {
 	uint16_t link;
 
 	if (in_long(c))
 		cpu_raise_err(c, EXC_GP, 0);
 	link = (uint16_t)sys_ld(c, (uint32_t)c->segs[TR].base, 2);
-	task_switch(c, link, TASK_IRET, c->rip, false, 0);
+	task_switch(c, link, TASK_IRET, next, false, 0);
 }
 
 static void iret_protected(struct cpu *c, int opsize)
@@ -169,7 +169,7 @@ static void iret64(struct cpu *c, int opsize)
 	cpu_update_mode(c);
 }
 
-void cpu_iret(struct cpu *c, int opsize)
+void cpu_iret(struct cpu *c, int opsize, uint64_t next)
 {
 	if (in_vm86(c) && cpu_iopl(c) < 3 && !(c->cr4 & CR4_VME && opsize == 2))
 		cpu_raise_err(c, EXC_GP, 0);
@@ -177,7 +177,7 @@ void cpu_iret(struct cpu *c, int opsize)
 	if (!in_protected(c))
 		iret_real(c, opsize);
 	else if (c->eflags & FL_NT)
-		iret_task(c);
+		iret_task(c, next);
 	else if (cpu_is64(c))
 		iret64(c, opsize);
 	else

@@ -215,7 +215,7 @@ void front_retf(struct front *f, const struct insn *in)
 
 void front_iret(struct front *f, const struct insn *in)
 {
-	emit_call(f, HELPER_iret, OP_NONE, OP_NONE, OP_NONE, in->opsize);
+	emit_call(f, HELPER_iret, OP_NONE, OP_NONE, OP_NONE, in->len | in->opsize << 8);
 	leave(f);
 }
 

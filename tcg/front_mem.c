@@ -331,11 +331,14 @@ void front_lds(struct front *f, const struct insn *in)
 /* Raise the RPL of the destination to that of the source; ZF tells whether it was lower. */
 void front_arpl(struct front *f, const struct insn *in)
 {
-	int a = use(f, in, 0, PROBE_R);
-
-	widen(f, OP_T0, a, 2);
+	if (in->opd[0].kind == OPD_MEM) {
+		emit_ea(f, in, OP_T0);
+		emit_call(f, HELPER_arpl_mem, OP_NONE, OP_T0, in->opd[1].reg, in->seg);
+		return;
+	}
+	widen(f, OP_T0, in->opd[0].reg, 2);
 	emit_call(f, HELPER_arpl, OP_T0, OP_T0, in->opd[1].reg, 0);
-	move(f, 2, use(f, in, 0, PROBE_W), OP_T0);
+	move(f, 2, in->opd[0].reg, OP_T0);
 }
 
 /* ---- hints, fences, cache lines ---- */

@@ -162,7 +162,8 @@ H(popa)
 H(enter)
 {
 	int level = imm >> 16 & 31, n = imm >> 24 & 0xff;
-	uint64_t sp = c->regs[RSP] - n, bp = c->regs[RBP], frame = sp;
+	uint64_t sp = c->regs[RSP] - n, bp = c->regs[RBP], mask = size_mask(stack_size(c));
+	uint64_t frame = (c->regs[RSP] & ~mask) | (sp & mask);	/* with 16-bit stacks ESP keeps its upper half */
 
 	UNUSED;
 	stack_st(c, sp, n, bp);
@@ -216,7 +217,7 @@ H(retf)
 H(iret)
 {
 	UNUSED;
-	cpu_iret(c, (int)imm);
+	cpu_iret(c, imm >> 8 & 0xff, next_rip(c, imm & 0xff));
 	return 0;
 }
 
@@ -283,6 +284,18 @@ H(arpl)
 	UNUSED;
 	c->cc = (c->cc & ~(FL_ZF << 8)) | (lower ? FL_ZF << 8 : 0);
 	return lower ? (a & ~3ull) | (b & 3) : a;
+}
+
+/* A selector that stays is not written: it may be read-only. */
+H(arpl_mem)
+{
+	enum mmu_idx idx = cpu_mmu_idx(c);
+	uint64_t sel = mmu_ld(c, seg_check(c, (int)imm, a, 2, MMU_READ), 2, idx);
+
+	if ((sel & 3) < (b & 3))
+		mmu_st(c, seg_check(c, (int)imm, a, 2, MMU_WRITE), 2, (sel & ~3ull) | (b & 3), idx);
+	h_arpl(c, sel, b, 0);
+	return 0;
 }
 
 H(seg_load)

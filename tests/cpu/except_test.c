@@ -44,7 +44,7 @@ Test(except, real_mode_interrupt_and_iret)
 	cr_assert_eq(cpu_get_eflags(C), FL_CF | 2);
 	cr_assert_eq(mem(&B, AT_STACK - 6, 2), AT_CODE + 2);
 	cr_assert_eq(mem(&B, AT_STACK - 2, 2), FL_IF | FL_CF | FL_TF | 2);
-	cpu_iret(C, 2);
+	cpu_iret(C, 2, 0);
 	cr_assert_eq(C->rip, AT_CODE + 2);
 	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_CF | FL_TF | 2);
 	cr_assert_eq(C->regs[RSP], AT_STACK);
@@ -66,7 +66,7 @@ Test(except, vm86_int_needs_iopl_3)
 {
 	bench_vm86(&B, 0);
 	cr_assert_eq(R(cpu_soft_int(C, 0x10, 2, EVENT_SOFT_INT)), EXC(EXC_GP, 0));
-	cr_assert_eq(R(cpu_iret(C, 2)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_iret(C, 2, 0)), EXC(EXC_GP, 0));
 	idt_put(&B, 3, S_CODE, 0x7003, 0xee);
 	cr_assert_eq(R(cpu_soft_int(C, 3, 1, EVENT_SOFT_INT)), -1, "INT3 needs none");
 	cr_assert_eq(cpu_cpl(C), 0);
@@ -85,7 +85,7 @@ Test(except, vm86_to_ring_0_and_back)
 	for (unsigned i = 0; i < ARRAY_LEN(frame); i++)
 		cr_expect_eq(mem(&B, AT_STACK - 40 + 4 * i, 4), frame[i], "%u", i);
 	C->regs[RSP] += 4;
-	cpu_iret(C, 4);
+	cpu_iret(C, 4, 0);
 	cr_assert(C->mode & MODE_VM);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert_eq(C->segs[GS].base, 0x3050);
@@ -109,7 +109,7 @@ Test(except, vme_redirects_int_to_the_8086_handler)
 	cr_assert_not(C->eflags & FL_VIF);
 	cr_assert(C->eflags & FL_IF, "the real IF stays");
 	cr_assert_eq(mem(&B, 0x2ffe, 2) & (FL_IF | FL_IOPL), FL_IF | FL_IOPL);
-	cr_assert_eq(R(cpu_iret(C, 2)), -1);
+	cr_assert_eq(R(cpu_iret(C, 2, 0)), -1);
 	cr_assert(C->eflags & FL_VIF);
 	cr_assert_eq(C->rip, 0x12);
 	mem_put(&B, AT_TSS + 0x68 + 4, 4, 2);	/* bit of vector 0x21 */
@@ -133,7 +133,7 @@ Test(except, fault_from_ring_3_pushes_error_and_rf)
 	cr_assert_eq(C->exc_delivering, -1);
 	C->regs[RSP] += 4;
 	seg_load(C, DS, S_DATA);
-	cpu_iret(C, 4);
+	cpu_iret(C, 4, 0);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert_eq(cpu_get_eflags(C), frame[3] & ~FL_RF);
 	cr_assert_eq(C->regs[RSP], AT_STACK3);
@@ -158,7 +158,7 @@ Test(except, gate_of_16_bits)
 	cpu_deliver(C, 0x30, EVENT_INTERRUPT, false, 0);
 	cr_assert_eq(C->rip, 0x7030);
 	cr_assert_eq(C->regs[RSP], AT_STACK - 6);
-	cpu_iret(C, 2);
+	cpu_iret(C, 2, 0);
 	cr_assert_eq(C->rip, AT_CODE);
 }
 
@@ -273,7 +273,7 @@ Test(except, iret_loads_rf_only_while_breakpoints_are_armed)
 		mem_put(&B, AT_STACK - 12, 4, 0x5000);
 		mem_put(&B, AT_STACK - 8, 4, S_CODE);
 		mem_put(&B, AT_STACK - 4, 4, FL_RF);
-		cpu_iret(C, 4);
+		cpu_iret(C, 4, 0);
 		cr_assert_eq(cpu_get_eflags(C), armed ? FL_RF | 2 : 2);
 	}
 }
@@ -286,7 +286,7 @@ Test(except, iret_flag_rights)
 	mem_put(&B, AT_STACK3 - 12, 4, 0x5000);
 	mem_put(&B, AT_STACK3 - 8, 4, S_CODE3);
 	mem_put(&B, AT_STACK3 - 4, 4, FL_IOPL | FL_VM | FL_VIF | FL_ID | FL_OF);
-	cpu_iret(C, 4);
+	cpu_iret(C, 4, 0);
 	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ID | FL_OF | 2);
 }
 
@@ -296,9 +296,9 @@ Test(except, iret_to_bad_code_changes_nothing)
 	C->nmi_blocked = true;
 	C->regs[RSP] = AT_STACK3 - 12;
 	mem_put(&B, AT_STACK3 - 8, 4, S_CODE);
-	cr_assert_eq(R(cpu_iret(C, 4)), EXC(EXC_GP, S_CODE));
+	cr_assert_eq(R(cpu_iret(C, 4, 0)), EXC(EXC_GP, S_CODE));
 	mem_put(&B, AT_STACK3 - 8, 4, 0);
-	cr_assert_eq(R(cpu_iret(C, 4)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_iret(C, 4, 0)), EXC(EXC_GP, 0));
 	cr_assert_eq(C->regs[RSP], AT_STACK3 - 12);
 	cr_assert_eq(C->rip, AT_CODE);
 	cr_assert_not(C->nmi_blocked);
@@ -326,7 +326,7 @@ Test(except, long_mode_from_ring_3_and_back)
 		cr_assert_eq(cpu_cpl(C), 0);
 		cr_assert_eq(C->rip, 0x700d);
 		C->regs[RSP] += 8;
-		cpu_iret(C, 8);
+		cpu_iret(C, 8, 0);
 		cr_assert_eq(cpu_cpl(C), 3);
 		cr_assert_eq(C->regs[RSP], AT_STACK3 + 5);
 		cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_ZF | 2);
@@ -341,7 +341,7 @@ Test(except, long_mode_same_level_aligns_the_stack)
 	const uint64_t frame[] = { AT_CODE, S_CODE64, 2, AT_STACK - 3, S_DATA };
 	expect_frame(AT_STACK - 16, frame, 5);
 	cr_assert_eq(C->segs[SS].sel, S_DATA);
-	cpu_iret(C, 8);
+	cpu_iret(C, 8, 0);
 	cr_assert_eq(C->regs[RSP], AT_STACK - 3);
 	cr_assert_eq(C->rip, AT_CODE);
 }
@@ -354,7 +354,7 @@ Test(except, ist_switches_stack_without_privilege_change)
 	cr_assert_eq(C->regs[RSP], AT_STACK - 0x400 - 40);
 	cr_assert_eq(C->rip, 0xffffffff80001000);
 	cr_assert(C->nmi_blocked);
-	cpu_iret(C, 8);
+	cpu_iret(C, 8, 0);
 	cr_assert_not(C->nmi_blocked);
 }
 
@@ -370,7 +370,7 @@ Test(except, long_mode_errors)
 	idt_put(&B, 5, S_CODE64, 0, 0x85);
 	cr_assert_eq(R(cpu_deliver(C, 5, EVENT_INTERRUPT, false, 0)), EXC(EXC_GP, 5 * 8 + 3), "no task gates");
 	C->eflags |= FL_NT;
-	cr_assert_eq(R(cpu_iret(C, 8)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_iret(C, 8, 0)), EXC(EXC_GP, 0));
 }
 
 Test(except, iretq_to_compatibility_mode)
@@ -380,7 +380,7 @@ Test(except, iretq_to_compatibility_mode)
 	const uint64_t frame[] = { 0x5000, S_CODE3, FL_IF, 0xffffffff00004000, S_DATA3 };
 	for (unsigned i = 0; i < 5; i++)
 		mem_put(&B, AT_STACK - 40 + 8 * i, 8, frame[i]);
-	cpu_iret(C, 8);
+	cpu_iret(C, 8, 0);
 	cr_assert_eq(C->mode & MODE_CODE, MODE_CODE32);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert_eq(C->regs[RSP], 0x4000);
@@ -396,7 +396,7 @@ Test(except, iretq_to_a_null_ss)
 	const uint64_t frame[] = { 0x5000, S_CODE64, FL_IF, AT_STACK, 0 };
 	for (unsigned i = 0; i < 5; i++)
 		mem_put(&B, AT_STACK - 40 + 8 * i, 8, frame[i]);
-	cpu_iret(C, 8);
+	cpu_iret(C, 8, 0);
 	cr_assert_eq(C->segs[SS].sel, 0);
 	cr_assert_eq(cpu_cpl(C), 0);
 }
@@ -444,7 +444,7 @@ Test(except, nmi_is_blocked_until_iret)
 	cr_assert_eq(C->rip, 0x7002);
 	atomic_fetch_or(&C->request, REQ_NMI);
 	cr_assert_not(cpu_handle_requests(C));
-	cpu_iret(C, 4);
+	cpu_iret(C, 4, 0);
 	cr_assert(cpu_handle_requests(C));
 }
 

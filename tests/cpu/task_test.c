@@ -56,7 +56,7 @@ Test(task, call_links_and_iret_returns)
 	cr_assert_eq(mem(&B, AT_TSS + 0x4c, 2), S_CODE);
 
 	C->rip = 0x5010;
-	cr_assert_eq(R(cpu_iret(C, 4)), -1);
+	cr_assert_eq(R(cpu_iret(C, 4, 0)), -1);
 	cr_assert_eq(C->rip, 0x6007);
 	cr_assert_eq(C->regs[RSI], 0x5151);
 	cr_assert_eq(cpu_get_eflags(C), FL_CF | 2);
@@ -106,7 +106,7 @@ Test(task, gate_in_the_idt_pushes_the_error_code)
 	cr_assert_eq(C->regs[RSP], 0xa000 - 4);
 	cr_assert_eq(mem(&B, AT_TSS + 0x20, 4), AT_CODE);
 	cr_assert(C->eflags & FL_NT);
-	cpu_iret(C, 4);
+	cpu_iret(C, 4, 0);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert_eq(C->rip, AT_CODE);
 }
@@ -147,7 +147,8 @@ Test(task, tss_of_16_bits)
 	cr_assert_eq(C->regs[RAX] & 0xffff, 0x1234);
 	cr_assert_eq(C->mode & MODE_CODE, MODE_CODE16);
 	cr_assert_eq(C->segs[FS].attr, 0);
-	cpu_iret(C, 2);
+	cpu_iret(C, 2, 0x5001);
+	cr_assert_eq(mem(&B, AT_TSS2 + 0x0e, 2), 0x5001, "the task goes on behind its IRET");
 	cr_assert_eq(C->rip, 0x6007);
 	cr_assert_eq(mem(&B, AT_TSS2 + 0x22 + 2, 2), S_CODE16);
 }
