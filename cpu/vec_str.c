@@ -36,7 +36,7 @@ static int implicit_length(const struct strings *s, const union vec *v)
 /* |register|, at most n. */
 static int explicit_length(const struct vx *x, int reg, int n)
 {
-	bool wide = x->in->rex & 8;
+	bool wide = x->in->rex & 8 && cpu_is64(x->c);
 	int64_t v = wide ? (int64_t)x->c->regs[reg] : (int32_t)x->c->regs[reg];
 
 	return v > n || v < -n ? n : (int)(v < 0 ? -v : v);
