@@ -10,7 +10,8 @@
  * exception, error code, CR2, what delivery pushed. A faulting instruction must also
  * have changed nothing.
  *
- * Not compared: flags the manual leaves undefined, or any behind a fault (a flag that is
+ * Not checked: that jumps to addresses beyond the limit or not canonical fault before they
+ * are taken. Not compared: flags the manual leaves undefined, or any behind a fault (a flag that is
  * overwritten later may be stale there); the x87's last instruction and operand.
  *
  * From the environment: SEED, CASES (of each row, and hundredths of the blocks), ONLY
@@ -31,7 +32,7 @@
 
 #ifdef __x86_64__
 
-enum { ROW_CASES = 60, BLOCK_CASES = 60, MAX_INSNS = 20, CODE_AT = M_CODE + 0x800, MAX_CODE = 320,
+enum { ROW_CASES = 60, BLOCK_CASES = 60, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 320,
        DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, N_XSAVE = 832 };
 
 /* What the data pages are. */
@@ -85,6 +86,11 @@ static uint64_t from_env(const char *name, uint64_t value)
 
 /* ---- machines ---- */
 
+static uint64_t code_rip(const struct walk *w)
+{
+	return CODE_AT - (w->s->flat ? 0u : M_CODE);
+}
+
 /* Segments of code that is not flat: data at offset 0 of DS, ES, SS; odd bases for FS and GS. */
 static void set_segments(const struct walk *w, struct cpu *c)
 {
@@ -134,7 +140,7 @@ static void walk_init(struct walk *w, const struct setup *s, const char *without
 		map_pages(m);
 		memset(machine_mem(m, M_CODE), 0xcc, 4096);
 		m->c->lstar = m->c->cstar = M_HANDLERS + 0x70 * 16;
-		m->c->star = (uint64_t)M_CODE0 << 32;
+		m->c->star = (uint64_t)M_CODE0 << 32 | (M_HANDLERS + 0x70 * 16);
 		cr_assert(tcg_without(m->c, k ? without : "flags+dead+mem", &e), "%s", e.msg);
 	}
 	w->env.mode = w->m[0].c->mode;
@@ -318,14 +324,18 @@ static bool precise(const struct walk *w, const struct insn *in)
 	const struct state *s = &w->before, *a = &w->after[1];
 	static uint8_t x[N_XSAVE];
 	bool partial = insn_row(in)->attr & A_REP || insn_row(in)->does == DOES_vec_gather;
+	bool gone = a->frame.rip != code_rip(w);
+	bool leaves = insn_row(in)->does == DOES_callind || insn_row(in)->does == DOES_syscall;
 
-	if (!is_fault(a->vector) || partial)
+	if (!is_fault(a->vector) || partial || gone || leaves)
 		return true;
 	memcpy(x, s->xsave, N_XSAVE);
 	canonical_xsave(x);
 	for (int i = 0; i < (w->s->bits == 64 ? 16 : 8); i++)
 		if (s->regs[i] != a->regs[i])
 			return false;
+	if (insn_row(in)->does == DOES_enter)	/* may have copied frame pointers */
+		return true;
 	return !memcmp(s->data, a->data, DATA_BYTES) && !a->writes &&
 	       (a->vector == EXC_XM || a->vector == EXC_MF || !memcmp(x + 24, a->xsave + 24, N_XSAVE - 24));
 }
@@ -343,7 +353,7 @@ static void show_code(const struct walk *w)
 		}
 		for (unsigned i = 0; i < in.len; i++)
 			fprintf(stderr, " %02x", w->code[off + i]);
-		insn_text(&in, CODE_AT - (w->s->flat ? 0 : M_CODE) + off, line, sizeof(line));
+		insn_text(&in, code_rip(w) + off, line, sizeof(line));
 		fprintf(stderr, "\t%s\n", line);
 	}
 }
@@ -381,7 +391,7 @@ static void run_code(struct walk *w)
 	for (int k = 0; k < 2; k++) {
 		machine_put(&w->m[k], CODE_AT, w->code, n + 1);
 		load_state(w, &w->m[k]);
-		machine_run(&w->m[k], CODE_AT - (w->s->flat ? 0 : M_CODE));
+		machine_run(&w->m[k], code_rip(w));
 		get_state(w, &w->m[k], &w->after[k]);
 	}
 	w->old_n = w->n;
@@ -411,15 +421,19 @@ static bool usable(const struct walk *w, const struct insn_row *row)
 	}
 }
 
-/* Jumps into the code under test may never end. */
-static bool ends(const struct walk *w, const struct insn *in, unsigned at)
+static bool in_code(const struct walk *w, uint64_t rip)
 {
-	int64_t to;
+	return rip >= code_rip(w) && rip < code_rip(w) + MAX_CODE;
+}
 
-	if (in->opd[0].kind != OPD_REL)
-		return true;
-	to = (int64_t)at + in->len + in->imm;
-	return to < 0 || to > MAX_CODE || to == at + in->len || w->s->bits == 16;
+/* Jumps into the code under test may never end. Double shifts by more than the width have no defined result. */
+static bool suits(const struct walk *w, const struct insn *in, unsigned at)
+{
+	uint64_t next = code_rip(w) + at + in->len, to = next + (uint64_t)in->imm;
+
+	if ((insn_row(in)->does == DOES_shld || insn_row(in)->does == DOES_shrd) && in->opsize == 2)
+		return in->opd[2].kind == OPD_IMM && (in->imm & 31) <= 16;
+	return in->opd[0].kind != OPD_REL || to == next || (!in_code(w, to) && !in_code(w, to & 0xffff));
 }
 
 static unsigned gen_mode(const struct walk *w)
@@ -458,7 +472,7 @@ static bool append(struct walk *w, struct gen *g, unsigned row, struct insn *in)
 	g->rng = w->rng;
 	n = insn_gen(g, row, to);
 	w->rng = g->rng;
-	if (!n || insn_decode(to, n, &w->env, in) != INSN_OK || !ends(w, in, w->n))
+	if (!n || insn_decode(to, n, &w->env, in) != INSN_OK || !suits(w, in, w->n))
 		return false;
 	w->n += n;
 	w->undefined = (uint16_t)((is_shift(r) ? w->undefined : w->undefined & ~r->fl_written) | r->fl_undef);
