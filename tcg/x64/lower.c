@@ -42,6 +42,10 @@ int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 
 	if (r >= 0)
 		return r;
+	if (op == l->tmp_slot && size >= 4)
+		return H_TMP;
+	if (scratch == H_TMP)
+		l->tmp_slot = is_slot(op) ? (uint8_t)op : OP_NONE;
 	if (op == OP_IMM)
 		mov_ri(&l->c, scratch, (uint64_t)imm & size_mask(size));
 	else if (is_hi(op))
@@ -66,6 +70,7 @@ void flags_save(struct lower *l, uint16_t live)
 		ins(c, X_0F | 0x92, 1, 0, hop_gs(CPU_OFF(cc) + 1));
 		return;
 	}
+	l->tmp_slot = OP_NONE;
 	mov_rr(c, 8, H_TMP, RAX);
 	e8(c, 0x9f);						/* lahf */
 	if (live & FL_OF)
@@ -85,6 +90,7 @@ void flags_restore(struct lower *l, uint16_t need)
 		ins_imm(c, X_0F | 0xba, 2, 4, hop_gs(CPU_OFF(cc)), 1, 8);
 		return;
 	}
+	l->tmp_slot = OP_NONE;
 	mov_rr(c, 8, H_TMP, RAX);
 	load(c, 2, RAX, hop_gs(CPU_OFF(cc)));
 	if (need & FL_OF)
@@ -202,15 +208,33 @@ void lower_uop(struct lower *l, const struct uop *u)
 	lower_fns[u->op](l, u);
 }
 
+/* Does lowering this µop know about tmp_slot? (lower_alu.c) */
+static bool keeps_tmp(const struct uop *u)
+{
+	switch (u->op) {
+	case UOP_mov: case UOP_add: case UOP_adc: case UOP_sub: case UOP_sbb: case UOP_and: case UOP_or:
+	case UOP_xor: case UOP_cmp: case UOP_inc: case UOP_dec: case UOP_neg: case UOP_not: case UOP_nop:
+		return u->size >= 4;
+	case UOP_shl: case UOP_shr: case UOP_sar:
+		return u->size >= 4 && u->b == OP_IMM;
+	default:
+		return false;
+	}
+}
+
 static void lower_one(struct lower *l, const struct uop *u)
 {
 	struct cold *wr = l->pending;
 
+	if (!keeps_tmp(u))
+		l->tmp_slot = OP_NONE;
 	l->pending = NULL;
 	l->u = u;
 	lower_uop(l, u);
 	if (wr)
 		wr->back2 = l->c.p;
+	if (wr || !keeps_tmp(u))
+		l->tmp_slot = OP_NONE;
 }
 
 bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
@@ -227,6 +251,7 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 	l->out = out;
 	l->base = c->p;
 	l->flags = FLAGS_MEM;
+	l->tmp_slot = OP_NONE;
 	l->m = hop_mem(H_M, 0);
 	l->pending = NULL;
 	l->n_cold = 0;
@@ -251,6 +276,7 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 
 		l->u = k->u;
 		l->flags = (enum flags_at)k->flags_in;
+		l->tmp_slot = OP_NONE;
 		side_mark(l, k->u);
 		k->emit(l, k);
 	}

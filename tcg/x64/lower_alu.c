@@ -25,6 +25,20 @@ static bool plain_byte(int op)
 static void hi_down(struct lower *l, int op) { rorx(C(l), 8, op - OP_AH, hop_reg(op - OP_AH), 8); }
 static void hi_up(struct lower *l, int op) { rorx(C(l), 8, op - OP_AH, hop_reg(op - OP_AH), 56); }
 
+/* Operand as a source: a slot's copy in r15 is better than memory. */
+static struct hop source(struct lower *l, int op)
+{
+	return op == l->tmp_slot ? hop_reg(H_TMP) : operand(l, op);
+}
+
+/* A slot's whole value into r15. */
+static void slot_to_tmp(struct lower *l, int op)
+{
+	if (op != l->tmp_slot)
+		load(C(l), 8, H_TMP, operand(l, op));
+	l->tmp_slot = (uint8_t)op;
+}
+
 /* ---- moves ---- */
 
 void lower_nop(struct lower *l, const struct uop *u) { (void)l; (void)u; }
@@ -34,6 +48,8 @@ static void mov_imm(struct lower *l, const struct uop *u)
 {
 	struct hop d = operand(l, u->d);
 
+	if (u->d == l->tmp_slot)
+		l->tmp_slot = OP_NONE;
 	if (u->size == 8 || u->size == 4) {
 		uint64_t v = (uint64_t)u->imm & size_mask(u->size);
 
@@ -43,6 +59,7 @@ static void mov_imm(struct lower *l, const struct uop *u)
 			store_imm(C(l), u->d == OP_M ? u->size : 8, d, (int32_t)v);
 		} else {
 			mov_ri(C(l), H_TMP, v);
+			l->tmp_slot = OP_NONE;
 			store(C(l), u->d == OP_M ? u->size : 8, d, H_TMP);
 		}
 		return;
@@ -83,7 +100,7 @@ void lower_mov(struct lower *l, const struct uop *u)
 	} else if (u->size < 4) {
 		mov_narrow(l, u);
 	} else if (d.kind == HOP_REG) {
-		ins(C(l), 0x8b, u->size, d.reg, operand(l, u->a));
+		ins(C(l), 0x8b, u->size, d.reg, source(l, u->a));
 	} else {
 		int s = in_reg(l, u->size, u->a, 0, H_TMP);
 
@@ -92,6 +109,10 @@ void lower_mov(struct lower *l, const struct uop *u)
 			s = H_TMP;
 		}
 		store(C(l), u->d == OP_M ? u->size : 8, d, s);
+		if (s == H_TMP && u->d != OP_M)
+			l->tmp_slot = u->d;
+		else if (u->d == l->tmp_slot)
+			l->tmp_slot = OP_NONE;
 	}
 }
 
@@ -105,8 +126,10 @@ static int dest_reg(const struct uop *u)
 
 static void dest_done(struct lower *l, const struct uop *u)
 {
-	if (is_slot(u->d))
-		store(C(l), 8, operand(l, u->d), H_TMP);
+	if (!is_slot(u->d))
+		return;
+	store(C(l), 8, operand(l, u->d), H_TMP);
+	l->tmp_slot = u->d;
 }
 
 /* Narrow results (size 1, 2) are merged into the register. */
@@ -315,27 +338,34 @@ static void alu2(struct lower *l, int op, const struct uop *u)
 		if (u->b == OP_IMM)
 			alu_ri(C(l), op, u->size, d, (int32_t)u->imm);
 		else
-			alu_rm(C(l), op, u->size, d.reg, operand(l, u->b));
+			alu_rm(C(l), op, u->size, d.reg, source(l, u->b));
 		return;
 	}
+	if (u->d == OP_NONE && u->a == l->tmp_slot && u->a != u->b)
+		d = hop_reg(H_TMP);
 	if (d.kind == HOP_MEM || u->d == OP_NONE) {	/* M, or a slot that is only read */
 		if (u->b == OP_IMM) {
 			if (lock)
 				e8(C(l), 0xf0);
 			alu_ri(C(l), op, u->size, d, (int32_t)u->imm);
 		} else {
-			int s = in_reg(l, u->size, u->b, 0, H_TMP);
+			int s;
 
+			if (d.kind == HOP_REG) {	/* r15 against anything */
+				alu_rm(C(l), op, u->size, H_TMP, operand(l, u->b));
+				return;
+			}
+			s = in_reg(l, u->size, u->b, 0, H_TMP);
 			ins(C(l), (unsigned)(op << 3) | w | lock, u->size, s, d);
 		}
 		return;
 	}
-	load(C(l), 8, H_TMP, d);
+	slot_to_tmp(l, u->d);
 	if (u->b == OP_IMM)
 		alu_ri(C(l), op, u->size, hop_reg(H_TMP), (int32_t)u->imm);
 	else
-		alu_rm(C(l), op, u->size, H_TMP, operand(l, u->b));
-	store(C(l), 8, d, H_TMP);
+		alu_rm(C(l), op, u->size, H_TMP, source(l, u->b));
+	dest_done(l, u);
 }
 
 #define ALU2(name, op) void lower_##name(struct lower *l, const struct uop *u) { alu2(l, op, u); }
@@ -380,9 +410,9 @@ static void alu1(struct lower *l, unsigned op, int digit, const struct uop *u)
 		lower_mov(l, &mv);
 	}
 	if (is_slot(u->d)) {
-		load(C(l), 8, H_TMP, d);
+		slot_to_tmp(l, u->d);
 		ins(C(l), op, u->size, digit, hop_reg(H_TMP));
-		store(C(l), 8, d, H_TMP);
+		dest_done(l, u);
 		return;
 	}
 	ins(C(l), op | (lock_of(u) ? X_LOCK : 0), u->size, digit, d);
@@ -426,7 +456,7 @@ static void shift(struct lower *l, int digit, const struct uop *u)
 		lower_mov(l, &mv);
 	}
 	if (is_slot(u->d)) {
-		load(C(l), 8, H_TMP, d);
+		slot_to_tmp(l, u->d);
 		d = hop_reg(H_TMP);
 	}
 	if (u->b == OP_IMM)
