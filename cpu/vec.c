@@ -178,11 +178,19 @@ static bool has_mmx(const struct insn *in)
 	return false;
 }
 
-/* Sticky flags, then #XM if one of this instruction's is unmasked; it must not have written anything. */
+/*
+ * Sticky flags, then #XM if one of this instruction's is unmasked; it must not have written
+ * anything. Where one of invalid, denormal and divide-by-zero is, nothing was computed that
+ * could overflow, underflow or be inexact (SDM vol. 1, 11.5.3.2).
+ */
 static void check_exceptions(struct vx *x)
 {
+	uint32_t unmasked = x->flags & ~(x->mxcsr >> 7) & MXCSR_FLAGS;
+
+	if (unmasked & 7)
+		x->flags &= 7;
 	st32(x->c->xsave + AT_MXCSR, x->mxcsr | x->flags);
-	if (x->flags & ~(x->mxcsr >> 7) & MXCSR_FLAGS)
+	if (unmasked)
 		cpu_raise(x->c, x->c->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
 }
 
