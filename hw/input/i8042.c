@@ -135,9 +135,9 @@ static void i8042_update(void *dev)
 	irq_set(k->irq12, full && k->status & ST_AUX && k->ccb & CCB_INT2);
 }
 
+/* Waits until what is in the buffer has been read. */
 static void answer(struct i8042 *k, uint8_t v)
 {
-	k->status &= ~ST_OBF;		/* an answer replaces what was not read */
 	fifo8_push(&k->own, v, FIFO8_CAP);
 }
 
@@ -200,6 +200,8 @@ static void command_write(void *dev, uint32_t val, uint32_t old)
 	case CMD_KBD: k->ccb &= ~CCB_NO_KBD; break;
 	case CMD_TEST_AUX: case CMD_TEST_KBD: answer(k, 0x00); break;
 	case CMD_SELF_TEST:
+		k->status &= ~(ST_OBF | ST_AUX);
+		fifo8_clear(&k->own);
 		set_ccb(k, k->ccb | CCB_SYS);
 		answer(k, 0x55);
 		break;

@@ -95,17 +95,22 @@ static void set_line(struct chip *c, int n, bool level)
 		c->irr |= bit;
 }
 
+/* The cascade acts like a level: INTA makes the second chip drop INT and raise it again for the next request. */
 static void pic_update(void *dev)
 {
 	struct pic *p = dev;
-	bool out;
+	struct chip *first = &p->chip[0];
+	uint8_t bit = 1u << CASCADE;
 
-	set_line(&p->chip[0], CASCADE, request(&p->chip[1], false) >= 0);
-	if (request(&p->chip[1], false) < 0)
-		p->chip[0].irr &= ~(1u << CASCADE);
-	out = request(&p->chip[0], true) >= 0;
-	p->out_level = out;
-	irq_set(p->out, out);
+	if (request(&p->chip[1], false) >= 0) {
+		first->line |= bit;
+		first->irr |= bit;
+	} else {
+		first->line &= ~bit;
+		first->irr &= ~bit;
+	}
+	p->out_level = request(first, true) >= 0;
+	irq_set(p->out, p->out_level);
 }
 
 static void accept(struct chip *c, int n)

@@ -212,3 +212,12 @@ Test(i8042, a_flood_of_keys_keeps_whole_codes)
 		next();
 	}
 }
+
+Test(i8042, an_answer_waits_behind_an_unread_key)
+{
+	input_key(b.m, 0x1e, true);
+	bench_run(&b, NS_PER_MS);
+	command(0x20, -1);
+	cr_assert_eq(in(0x60), 0x1e);
+	cr_assert_eq(next() & 0x40, 0x40);
+}

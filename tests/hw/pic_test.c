@@ -167,3 +167,14 @@ Test(pic, a_poll_reads_the_request_and_acknowledges_it)
 	out(0x20, 0x0b);
 	cr_assert_eq(in(0x20), 0x08);
 }
+
+Test(pic, two_requests_of_the_second_chip_come_one_after_the_other)
+{
+	program(0x03);				/* automatic EOI: nothing blocks the next one */
+	set(11, 1);
+	set(14, 1);
+	cr_assert_eq(pic_intack(b.dev), 0x73);
+	cr_assert(INT);
+	cr_assert_eq(pic_intack(b.dev), 0x76);
+	cr_assert_not(INT);
+}
