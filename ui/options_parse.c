@@ -507,7 +507,6 @@ void options_defaults(struct options *o)
 	o->pc.ram_size = 128 << 20;
 	o->pc.ncpus = 1;
 	o->pc.reboot_timeout = -1;
-	o->pc.rtc_base = -1;
 }
 
 static bool check_kernel(const struct options *o, struct err *e)

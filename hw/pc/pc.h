@@ -55,8 +55,8 @@ struct pc_config {
 	int sockets, cores, threads;	/* topology; 0: one core and thread a socket */
 	struct cpu **cpus;		/* ncpus vCPUs; may be NULL and given later by pc_set_cpus() */
 
-	const char *kernel, *initrd, *append;	/* -kernel; NULL: boot from the firmware's devices */
-	const char *initrd_modules;	/* multiboot modules "file args,file args"; NULL: initrd */
+	/* -kernel; NULL: boot from the firmware's devices. Multiboot: initrd is "file args,file args". */
+	const char *kernel, *initrd, *append;
 	const char *bios;		/* file name; NULL: bios-256k.bin */
 	const char *const *dirs;	/* -L, NULL-terminated, may be NULL */
 
@@ -77,8 +77,6 @@ struct pc_config {
 	bool has_uuid;
 	uint8_t uuid[16];		/* in the order it is printed */
 	const char *name;		/* -name; may be NULL */
-	int64_t rtc_base;		/* guest time at start, seconds since 1970 UTC; -1: host time */
-	bool rtc_localtime;
 
 	bool no_acpi, no_hpet;
 	bool no_reboot, no_shutdown;	/* what the machine does on reset/power-off requests */
