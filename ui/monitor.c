@@ -141,17 +141,23 @@ static int split(char *p, char **word, int max)
 	}
 }
 
-/* Take "/fmt" off the command's name, or off what stands behind it ("x /10i $rip"). */
-static const char *take_format(char *name, char **rest)
+/* Cut "/fmt" off the command's name. */
+static const char *cut_format(char *name)
 {
-	char *slash = strchr(name, '/'), *p = *rest;
+	char *slash = strchr(name, '/');
 
-	if (slash) {
-		*slash = 0;
-		return slash + 1;
-	}
-	p += strspn(p, " \t");
-	if (*p != '/')
+	if (!slash)
+		return "";
+	*slash = 0;
+	return slash + 1;
+}
+
+/* Take "/fmt" from in front of the other arguments ("x /10i $rip"); others may be paths. */
+static const char *take_format(const struct command *c, char **rest)
+{
+	char *p = *rest + strspn(*rest, " \t");
+
+	if (*c->params != '/' || *p != '/')
 		return "";
 	*rest = p + strcspn(p, " \t");
 	if (**rest)
@@ -174,14 +180,18 @@ void monitor_execute(struct monitor *mon, const char *line, FILE *out)
 	rest = name + strcspn(name, " \t");
 	if (*rest)
 		*rest++ = 0;
-	a.fmt = take_format(name, &rest);
+	a.fmt = cut_format(name);
+	c = find(commands, ARRAY_LEN(commands), name, &near);
+	if (!c) {
+		fprintf(out, "unknown command: '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
+		return;
+	}
+	if (!*a.fmt)
+		a.fmt = take_format(c, &rest);
 	a.rest = rest + strspn(rest, " \t");
 	snprintf(words, sizeof(words), "%s", a.rest);
 	a.n = split(words, a.word, MON_ARGS);
-	c = find(commands, ARRAY_LEN(commands), name, &near);
-	if (!c)
-		fprintf(out, "unknown command: '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
-	else if (a.n < c->min)
+	if (a.n < c->min)
 		fprintf(out, "%s: expected %s\n", c->name, c->params);
 	else
 		c->fn(mon, &a, out);

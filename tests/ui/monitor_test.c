@@ -119,6 +119,11 @@ Test(monitor, formats_are_checked)
 	cr_assert(strstr(run("xp/2z 0"), "expected a count"));
 }
 
+Test(monitor, absolute_paths_are_not_formats)
+{
+	cr_assert(strstr(run("logfile /no/such/folder"), "/no/such/folder"), "%s", text);
+}
+
 Test(monitor, unknown_keys_name_the_nearest)
 {
 	cr_assert(strstr(run("sendkey ctrl-alt-delet"), "did you mean delete"));
