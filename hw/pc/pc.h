@@ -53,7 +53,6 @@ struct pc_config {
 	uint64_t ram_size;		/* bytes, a multiple of 4 KiB, at least 1 MiB */
 	int ncpus;			/* 1 .. PC_MAX_CPUS */
 	int sockets, cores, threads;	/* topology; 0: one core and thread a socket */
-	struct cpu **cpus;		/* ncpus vCPUs; may be NULL and given later by pc_set_cpus() */
 
 	/* -kernel; NULL: boot from the firmware's devices. Multiboot: initrd is "file args,file args". */
 	const char *kernel, *initrd, *append;
