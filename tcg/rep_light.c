@@ -7,7 +7,8 @@
  * are moved behind every run, so a fault in the next one finds them exact.
  *
  * A helper returns 1 when its instruction is finished. It returns 0, to be called
- * again, if a request is pending or if it has written to translated code.
+ * again, if a request is pending, if it has written to translated code, or behind
+ * every element if EFLAGS.TF is set.
  *
  * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
  */
@@ -52,7 +53,7 @@ static int verdict(const struct cpu *c, const struct rep *r, bool code)
 {
 	if (!reg_get(c, RCX, r->adsize))
 		return !code;
-	return code || c->request ? 0 : -1;
+	return code || c->request || c->mode & MODE_TF ? 0 : -1;
 }
 
 /* ---- runs ---- */
@@ -84,6 +85,8 @@ static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side
 	uint64_t off = reg_get(c, s->reg, r->adsize), size = r->size, in_page, k, first;
 	bool is64 = cpu_is64(c);
 
+	if (c->mode & MODE_TF)		/* traps behind every element */
+		n = 1;
 	s->va = off + (is64 && s->seg < FS ? 0 : c->segs[s->seg].base);
 	if (!is64)
 		s->va = (uint32_t)s->va;

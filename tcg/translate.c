@@ -192,7 +192,8 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 	t->ir->rip = c->rip;
 	t->ir->cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
 	t->ir->mode = mode;
-	if (f->bytes != f->buf && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
+	/* a single step shows all flags */
+	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
 		peek.page = f->bytes - off;
 		peek.page_rip = c->rip - off;
 		peek.n = off + f->n;
