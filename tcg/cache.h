@@ -209,6 +209,7 @@ struct code_page *tcg_code_page(struct tcg *t, uint64_t ram);
 /* ---- smc_light.c ---- */
 /* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. */
 void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n);
+void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n);
 void tcg_code_written(struct cpu *c, uint64_t pa, int n);
 /* Does block tb contain bytes of [ram, ram + n)? */
 bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);

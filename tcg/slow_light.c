@@ -40,7 +40,7 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 			c->unwind(c);
 		}
 	}
-	tcg_smc(t, ram, (uint64_t)n);
+	tcg_own_write(c, pp.ram, ram - pp.ram->id, (uint64_t)n);
 }
 
 /* Page crossing or MMIO: the operand goes through cpu->bounce. */
