@@ -298,7 +298,7 @@ static bool create_interp(struct cpu *c, struct err *e) { return create(c, true,
 
 static void destroy(struct cpu *c)
 {
-	phys_on_code_write(c->phys, NULL, NULL);
+	phys_on_code_write(c->phys, NULL, c);
 	perfmap_free(tcg_of(c)->perf);		/* keeps what it has */
 	tcg_of(c)->perf = NULL;
 	tcg_flush(tcg_of(c));

@@ -35,7 +35,6 @@ Test(options, defaults)
 	cr_assert_str_eq(o.cpu, "max");
 	cr_assert_eq(o.naccels, 1);
 	cr_assert_eq(o.accels[0].kind, OPT_ACCEL_TCG);
-	cr_assert_eq(o.pc.rtc_base, -1);
 }
 
 Test(options, one_dash_or_two)
