@@ -73,6 +73,7 @@ struct walk {
 	uint8_t code[MAX_CODE + 16];
 	unsigned n, old_n;
 	uint16_t undefined;		/* flags at the end of the code */
+	uint16_t undefined_inside;	/* or somewhere in it */
 	unsigned bad, ran, faulted;
 	struct state before, after[2];
 };
@@ -251,7 +252,7 @@ static void load_state(struct walk *w, struct machine *m)
 	memcpy(m->device, s->data + 0x6000, 4096);
 }
 
-/* Components in their initial state are not in the image; what never counts is cleared. */
+/* Components in their initial state are not in the image; what never counts is cleared, as are empty x87 registers. */
 static void canonical_xsave(uint8_t *x)
 {
 	uint64_t bv = ld64(x + 512);
@@ -269,8 +270,11 @@ static void canonical_xsave(uint8_t *x)
 		memset(x + 576, 0, 256);
 	memset(x + 5, 0, 19);
 	memset(x + 28, 0, 4);
-	for (int i = 0; i < 8; i++)
-		memset(x + 42 + 16 * i, 0, 6);
+	for (unsigned i = 0; i < 8; i++) {
+		bool full = x[4] >> ((i + (x[3] >> 3)) & 7) & 1;
+
+		memset(x + 32 + 16 * i + (full ? 10 : 0), 0, full ? 6 : 16);
+	}
 	memset(x + 416, 0, 160);
 }
 
@@ -310,7 +314,8 @@ static bool is_fault(int vector)
 static bool equal(const struct walk *w)
 {
 	const struct state *a = &w->after[0], *b = &w->after[1];
-	uint32_t mask = ~(is_fault(a->vector) ? FL_ARITH : w->undefined);
+	bool at_end = a->frame.rip == code_rip(w) + w->n + 1;
+	uint32_t mask = ~(is_fault(a->vector) ? FL_ARITH : at_end ? w->undefined : w->undefined_inside);
 
 	return !memcmp(a->regs, b->regs, sizeof(a->regs)) && !((a->flags ^ b->flags) & mask) &&
 	       !memcmp(a->xsave, b->xsave, N_XSAVE) && a->vector == b->vector && a->cr2 == b->cr2 &&
@@ -476,6 +481,7 @@ static bool append(struct walk *w, struct gen *g, unsigned row, struct insn *in)
 		return false;
 	w->n += n;
 	w->undefined = (uint16_t)((is_shift(r) ? w->undefined : w->undefined & ~r->fl_written) | r->fl_undef);
+	w->undefined_inside |= w->undefined;
 	return true;
 }
 
@@ -489,7 +495,7 @@ static void one_row(struct walk *w, unsigned row)
 	struct insn in;
 
 	random_state(w, !rng_below(&w->rng, 3));
-	w->n = w->undefined = 0;
+	w->n = w->undefined = w->undefined_inside = 0;
 	if (!append(w, &g, row, &in))
 		return;
 	run_code(w);
@@ -567,7 +573,7 @@ static void random_block(struct walk *w)
 	struct gen g = { .mode = gen_mode(w), .scratch = true, .max_disp = 128, .lock = true, .rep = true };
 	struct insn in;
 
-	w->n = w->undefined = 0;
+	w->n = w->undefined = w->undefined_inside = 0;
 	while (count-- && w->n < MAX_CODE - 20) {
 		unsigned row = rng_below(&w->rng, n_insn_rows);
 
