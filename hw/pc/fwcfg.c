@@ -21,6 +21,7 @@
 #define KEY_WRITE	0x4000u		/* old write channel; no effect */
 #define KEY_NONE	0xffffu
 
+#define MAX_ZEROS	0x100000u	/* that one transfer makes behind an item's end */
 #define NAME_LEN	56
 #define DIR_ENTRY	64
 #define DMA_SIGNATURE	0x51454d5520434647ull	/* "QEMU CFG" */
@@ -174,8 +175,8 @@ static const struct port_ops selector_ops = { data_read, selector_write, 2, 1 };
 
 /* ---- DMA ---- */
 
-/* Item bytes, then zeros, into guest memory. */
-static void transfer(struct fwcfg *f, uint64_t to, uint32_t n)
+/* Item bytes, then a bounded number of zeros, into guest memory. False: that was too far. */
+static bool transfer(struct fwcfg *f, uint64_t to, uint32_t n)
 {
 	static const uint8_t zeros[4096];
 	const uint8_t *p = NULL;
@@ -184,11 +185,14 @@ static void transfer(struct fwcfg *f, uint64_t to, uint32_t n)
 	if (k)
 		dma_write(f->dev.m, to, p, k);
 	f->pos += k;
+	if (n - k > MAX_ZEROS)
+		return false;
 	while (k < n) {
 		uint32_t z = n - k < sizeof(zeros) ? n - k : (uint32_t)sizeof(zeros);
 		dma_write(f->dev.m, to + k, zeros, z);
 		k += z;
 	}
+	return true;
 }
 
 static void dma_run(struct fwcfg *f)
@@ -205,7 +209,7 @@ static void dma_run(struct fwcfg *f)
 	if (control & FWCFG_DMA_SELECT)
 		select_key(f, (uint16_t)(control >> 16));
 	if (control & FWCFG_DMA_READ)
-		transfer(f, addr, n);
+		result = transfer(f, addr, n) ? 0 : FWCFG_DMA_ERROR;
 	else if (control & FWCFG_DMA_WRITE)
 		result = FWCFG_DMA_ERROR;
 	else if (control & FWCFG_DMA_SKIP)
