@@ -181,12 +181,14 @@ static bool make_ports(struct pc *pc, struct err *e)
 				    c->debugcon_port ? c->debugcon_port : 0x402, c->debugcon->id);
 }
 
+#define VIDEO_BIOS "vgabios-stdvga.bin"
+
 static bool make_display(struct pc *pc, struct err *e)
 {
 	char rom[512];
 	if (pc->cfg.vga == PC_VGA_NONE)
 		return true;
-	if (!firmware_find(&pc->cfg, "vgabios-stdvga.bin", rom, sizeof(rom), e))
+	if (!firmware_find(&pc->cfg, VIDEO_BIOS, rom, sizeof(rom), e))
 		return false;
 	pc->vga = part(pc, &vga_type, e, "addr=%d,romfile=%s", PC_SLOT_VGA, rom);
 	return pc->vga;
@@ -204,16 +206,28 @@ static bool make_firmware(struct pc *pc, struct err *e)
 	return true;
 }
 
+/* A card of the user's that is the only display gets the video BIOS and the screen. */
+static bool make_user_device(struct pc *pc, const struct pc_device *d, struct err *e)
+{
+	char text[1536], rom[512];
+	bool display = !pc->vga && !strcmp(d->driver, vga_type.name);
+	bool with_rom = display && !(d->options && strstr(d->options, "romfile="));
+
+	if (with_rom && !firmware_find(&pc->cfg, VIDEO_BIOS, rom, sizeof(rom), e))
+		return false;
+	snprintf(text, sizeof(text), "%s%s%s%s%s", d->driver, d->options ? "," : "",
+		 d->options ? d->options : "", with_rom ? ",romfile=" : "", with_rom ? rom : "");
+	struct dev *dev = dev_make_from(pc->m, text, e);
+	if (display)
+		pc->vga = dev;
+	return dev;
+}
+
 static bool make_user_devices(struct pc *pc, struct err *e)
 {
-	for (int i = 0; i < pc->cfg.ndevices; i++) {
-		const struct pc_device *d = &pc->cfg.devices[i];
-		char text[1024];
-		snprintf(text, sizeof(text), "%s%s%s", d->driver, d->options ? "," : "",
-			 d->options ? d->options : "");
-		if (!dev_make_from(pc->m, text, e))
-			return err_prefix(e, "-device %s", d->driver);
-	}
+	for (int i = 0; i < pc->cfg.ndevices; i++)
+		if (!make_user_device(pc, &pc->cfg.devices[i], e))
+			return err_prefix(e, "-device %s", pc->cfg.devices[i].driver);
 	return true;
 }
 
