@@ -299,6 +299,7 @@ struct cpu {
 	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC + tsc_offset */
 	uint64_t tsc_khz;
 	const struct cpu_model *model;
+	char vendor[13];		/* the model's, or the user's */
 	uint32_t feat[32];		/* CPUID feature words, enum feat_word in cpu/cpuid.h */
 	uint64_t insn_feat[2];		/* the same as enum insn_cpuid bits (cpu/insn.h) */
 

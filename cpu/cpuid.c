@@ -5,7 +5,7 @@
  * has the bit as well. A model's own list is cut to that silently, as is "*";
  * a feature the user names that is not available draws a warning.
  *
- * Not modelled: changing family, model, stepping or vendor of a model.
+ * Not modelled: changing family, model or stepping of a model.
  */
 #include <cpuid.h>
 #include <stdlib.h>
@@ -236,6 +236,14 @@ static bool set_phys_bits(struct cpu *c, const char *v, struct err *e)
 	return true;
 }
 
+static bool set_vendor(struct cpu *c, const char *v, size_t n, struct err *e)
+{
+	if (n != 12)
+		return err_set(e, "vendor must be 12 characters, as in GenuineIntel");
+	memcpy(c->vendor, v, n);
+	return true;
+}
+
 /* Options of other emulators' command lines that ask for what is so anyway. */
 static bool harmless(const char *name, size_t n)
 {
@@ -256,6 +264,8 @@ static bool apply_word(struct cpu *c, const char *w, size_t n, bool x2apic, stru
 	size_t len = eq ? (size_t)(eq - w) : n;
 	if (same_name(w, "phys-bits", len) && eq)
 		return set_phys_bits(c, eq + 1, e);
+	if (same_name(w, "vendor", len) && eq)
+		return set_vendor(c, eq + 1, n - len - 1, e);
 	if (harmless(w, len))
 		return true;
 	size_t vlen = eq ? n - len - 1 : 0;
@@ -287,6 +297,7 @@ bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e
 	if (!c->model)
 		return false;
 	c->phys_bits = c->model->phys_bits;
+	memcpy(c->vendor, c->model->vendor, sizeof(c->vendor));
 	memset(c->feat, 0, sizeof(c->feat));
 	apply_model(c, x2apic);
 	for (text += n; *text == ','; text += n) {

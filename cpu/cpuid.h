@@ -38,7 +38,7 @@ extern const struct cpu_model cpu_models[];
 extern const unsigned n_cpu_models;
 
 /*
- * "model[,+f][,-f][,f=on|off][,phys-bits=n]" into c->model, c->feat, c->phys_bits.
+ * "model[,+f][,-f][,f=on|off][,phys-bits=n][,vendor=text]" into c->model, c->feat, c->phys_bits.
  * A feature this emulator or host lacks is left out with a warning if it was asked for by name.
  */
 bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e);

@@ -8,10 +8,12 @@
 #include "cpu/system.h"
 
 enum { EAX, EBX, ECX, EDX };
+#define MSR_APIC_BASE		0x1bu
+#define APIC_BASE_ENABLE	0x800u
 
 bool cpuid_is_intel(const struct cpu *c)
 {
-	return c->model->vendor[0] == 'G';
+	return c->vendor[0] == 'G';
 }
 
 #define is_intel(c) cpuid_is_intel(c)
@@ -23,6 +25,21 @@ uint32_t cpuid_signature(const struct cpu *c)
 
 	return (uint32_t)(m->family - family) << 20 | (m->model >> 4 & 0xfu) << 16 | family << 8 |
 	       (m->model & 0xfu) << 4 | m->stepping;
+}
+
+static uint64_t heavy_apic_base(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	uint64_t v = 0;
+
+	(void)b, (void)x, (void)y;
+	return c->board.msr_read(c->board.opaque, c, MSR_APIC_BASE, &v) ? v : APIC_BASE_ENABLE;
+}
+
+/* Switched off in its base register, the local APIC is not there (SDM vol. 3A, 11.4.3). */
+static bool apic_off(struct cpu *c)
+{
+	return c->board.msr_read && !(cpu_heavy(c, heavy_apic_base, (uint64_t)c, 0, 0, 0) & APIC_BASE_ENABLE);
 }
 
 /* Bits of an APIC id that number cores inside a package. */

@@ -182,6 +182,8 @@ static inline void seg_null_ss(struct seg *s, int cpl)
  * so that no single-step trap follows it. Not a bit of DR6.
  */
 #define NO_STEP	0x80000000u
+/* Also there: SYSRET has set TF, the trap comes before the next instruction. */
+#define STEP_NOW 0x40000000u
 
 /* Task switch as cpu/seg.h has it, with the EXT bit. `next`: the EIP saved in the old TSS. */
 void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bool push_err,

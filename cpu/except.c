@@ -178,7 +178,7 @@ void cpu_single_step_trap(struct cpu *c)
 		return;
 	if (!met || c->eflags & FL_TF)
 		c->dr[6] |= DR6_BS;
-	c->dr[6] |= met & ~NO_STEP;
+	c->dr[6] |= met & 15;
 	c->exc_vector = EXC_DB;
 	c->exc_has_error = false;
 	c->exc_error = 0;
@@ -229,7 +229,7 @@ void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind)
 
 	if (kind == EVENT_EXCEPTION && vector == EXC_DB) {	/* INT1 takes what MOV SS has kept back */
 		c->dr[7] &= ~(uint64_t)DR7_GD;
-		c->dr[6] |= c->dr6_pending & ~NO_STEP;
+		c->dr[6] |= c->dr6_pending & 15;
 		c->dr6_pending = 0;
 	}
 	if (in_vm86(c) && is_int_n) {

@@ -198,14 +198,14 @@ static bool wr_mtrr_def(struct cpu *c, const struct msr_row *r, uint32_t msr, ui
 	return memory_type(v & 0xff) && put(c, r, msr, v);
 }
 
-/* Banks of CTL (Intel: all or nothing), STATUS, ADDR, MISC: these take only zero unless AMD's test bit is set. */
+/* Banks of CTL (Intel: all or nothing), STATUS (zero unless AMD's test bit is set), ADDR and MISC. */
 static bool wr_mc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
 	bool intel = cpuid_is_intel(c), test = !intel && c->hwcr & HWCR_MCSTATUS;
 
 	if ((msr & 3) == 0)
 		return (!intel || !v || !~v) && put(c, r, msr, v);
-	return (!v || test) && put(c, r, msr, v);
+	return (!v || test || msr & 2) && put(c, r, msr, v);
 }
 
 static bool wr_efer(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)

@@ -59,6 +59,8 @@ void cpu_sysret(struct cpu *c, int opsize)
 	else
 		c->eflags |= FL_IF;
 	set_flat(c, to64 ? sel + 16 : sel, sel + 8, 3, to64 ? SEG_L : SEG_DB);
+	if (c->eflags & FL_TF)
+		c->dr6_pending |= STEP_NOW;
 	cpu_update_mode(c);
 }
 

@@ -249,6 +249,8 @@ static enum accel_exit run(struct cpu *c)
 	for (;;) {
 		if (c->exc_vector >= 0)
 			cpu_deliver_pending(c);
+		if (c->dr6_pending)
+			cpu_single_step_trap(c);
 		tcg_unhold(c);
 		if (atomic_load(&c->request) && requests(c, &why))
 			return why;

@@ -166,7 +166,7 @@ static bool make_cpus(struct app *a, struct err *e)
 {
 	struct cpu_config cfg = {
 		.model = a->o.cpu, .phys = pc_phys(a->pc), .board = pc_cpu_board(a->pc),
-		.ncpus = (unsigned)a->o.pc.ncpus,
+		.ncpus = (unsigned)a->o.pc.ncpus, .x2apic = true,
 	};
 
 	for (int i = 0; i < a->o.pc.ncpus; i++) {

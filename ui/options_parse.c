@@ -87,7 +87,7 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 {
 	static const char *const ignored[] = {
 		"usb", "dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
-		"smm", "kernel_irqchip", "memory-backend", NULL
+		"smm", "kernel_irqchip", "memory-backend", "pit", NULL
 	};
 	struct kv k;
 	const char *type, *accel;

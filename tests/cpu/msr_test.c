@@ -126,6 +126,7 @@ Test(msr, machine_check_banks)
 	cr_expect_eq(wr(0x400, ~0ull), -1);
 	cr_expect_eq(wr(0x401, 0), -1);
 	cr_expect_eq(wr(0x401, 5), GP0);
+	cr_expect_eq(wr(0x402, ~0ull), -1);
 	cr_expect_eq(wr(0x427, 0), -1);
 	cr_expect_eq(wr(0x428, 0), GP0);
 	cr_expect_eq(wr(0x17b, ~0ull), -1);

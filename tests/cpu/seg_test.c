@@ -363,7 +363,9 @@ Test(seg, sysret_checks_rcx_and_can_go_to_compatibility_mode)
 	C->regs[RCX] = 0x800000000000;
 	cr_assert_eq(R(cpu_sysret(C, 8)), EXC(EXC_GP, 0));
 	cr_assert_eq(cpu_cpl(C), 0);
+	C->regs[R11] |= FL_TF;
 	cpu_sysret(C, 4);
+	cr_assert_neq(C->dr6_pending, 0, "a trap before the next instruction");
 	cr_assert_eq(C->mode & MODE_CODE, MODE_CODE32);
 	cr_assert_eq(C->rip, 0);
 	C->efer &= ~EFER_SCE;
