@@ -229,11 +229,25 @@ static void leader(struct lower *l, const struct uop *u)
 	l->m = hop_mem(H_M, u->pad);
 }
 
+/* Does the consumer change the base register before its access is made? */
+static bool disturbs(const struct lower *l, const struct uop *u, int base)
+{
+	if (is_hi(u->d) || is_hi(u->a) || is_hi(u->b))	/* rotates a register back and forth */
+		return true;
+	if (u->op == UOP_mov || u->op == UOP_zext || u->op == UOP_sext)
+		return false;
+	return uop_gprs_written(u, l->ir->insns) >> base & 1;
+}
+
 static void follower(struct lower *l, const struct uop *u)
 {
 	int base = in_reg(l, 8, u->a, 0, H_M);
 
 	l->m = hop_sib(base, H_T0, 0, (int32_t)u->imm);
+	if (disturbs(l, u + 1, u->a)) {
+		ins(&l->c, 0x8d, 8, H_M, l->m);
+		l->m = hop_mem(H_M, 0);
+	}
 }
 
 static void single(struct lower *l, const struct uop *u)
