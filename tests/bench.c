@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/cpuid.h"
 #include "hw/pc/types.h"
 
 static uint64_t mono_ns(void *opaque) { return ((struct bench *)opaque)->mono; }
@@ -107,6 +108,8 @@ void bench_cpus(struct bench *b, int n)
 		c->index = i;
 		c->apic_id = (uint32_t)i;
 		c->is_bsp = i == 0;
+		c->feat[CPUID_APIC >> 5] |= 1u << (CPUID_APIC & 31);
+		c->feat[CPUID_X2APIC >> 5] |= 1u << (CPUID_X2APIC & 31);
 		c->phys_bits = 40;
 		c->tsc_khz = 1000000;
 		b->cpu[i] = c;

@@ -15,9 +15,9 @@
  * LINT0 of the first processor is an open ExtINT after reset, as firmware leaves
  * it on real boards, so that the 8259 works before anybody programs the APIC.
  *
- * Not modelled: CMCI, focus processor checking, suppressed EOI broadcasts,
- * interrupt arbitration, the remote read message, thermal and performance
- * interrupts (their LVT entries are storage).
+ * Not modelled: CPUID hiding the APIC while the base MSR disables it, CMCI, focus
+ * processor checking, suppressed EOI broadcasts, interrupt arbitration, the remote
+ * read message, thermal and performance interrupts (their LVT entries are storage).
  * Source: SDM vol. 3A chapter 11 "Advanced Programmable Interrupt Controller";
  * 11.12 for x2APIC.
  */
@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
+#include "cpu/cpuid.h"
 #include "cpu/tsc.h"
 
 enum {
@@ -76,7 +77,7 @@ struct lapic_set {
 
 struct lapic {
 	struct dev dev;
-	bool x2apic;			/* property: the processor has x2APIC mode */
+	bool x2apic;			/* property: may be in x2APIC mode, if CPUID has it */
 	struct cpu *cpu;
 	struct lapic_set *set;
 	int index;			/* in set->all */
@@ -89,6 +90,7 @@ struct lapic {
 	uint32_t isr[8], tmr[8], irr[8];
 	uint8_t lint;			/* pin levels */
 	uint64_t start;			/* guest ns at which the timer's count began */
+	bool spent;			/* it reached zero in one-shot mode and waits for a new count */
 	uint64_t tsc_deadline;
 	struct timer timer;
 };
@@ -404,7 +406,7 @@ static void arm(struct lapic *l)
 {
 	uint64_t t = TIME_NEVER, p = period(l);
 
-	if (l->lvt[LVT_TIMER] & LVT_MASK)
+	if (l->lvt[LVT_TIMER] & LVT_MASK || l->spent)
 		goto out;
 	switch (timer_mode(l)) {
 	case ONE_SHOT:
@@ -447,7 +449,7 @@ static uint32_t current_read(void *dev)
 	struct lapic *l = dev;
 	uint64_t gone = (now(l) - l->start) >> divide_shift(l);
 
-	if (!l->initial || timer_mode(l) == TSC_DEADLINE)
+	if (!l->initial || l->spent || timer_mode(l) == TSC_DEADLINE)
 		return 0;
 	if (timer_mode(l) == PERIODIC)
 		return l->initial - (uint32_t)(gone % l->initial);
@@ -462,6 +464,7 @@ static void initial_write(void *dev, uint32_t v, uint32_t old)
 	if (timer_mode(l) == TSC_DEADLINE)
 		return;
 	l->start = now(l);
+	l->spent = false;
 	arm(l);
 }
 
@@ -495,6 +498,17 @@ static void lvt_write(void *dev, uint32_t v, uint32_t old)
 		l->lvt[i] |= LVT_MASK;
 }
 
+/* Between one-shot and periodic the count goes on from where it is. */
+static void keep_count(struct lapic *l, bool was_periodic)
+{
+	uint64_t gone = now(l) - l->start;
+
+	if (was_periodic)
+		l->start += gone / period(l) * period(l);
+	else if (gone >= period(l))
+		l->spent = true;
+}
+
 static void lvt_timer_write(void *dev, uint32_t v, uint32_t old)
 {
 	struct lapic *l = dev;
@@ -503,6 +517,8 @@ static void lvt_timer_write(void *dev, uint32_t v, uint32_t old)
 	if ((v ^ old) >> LVT_MODE_SHIFT & 2) {		/* to or from TSC deadline: disarmed */
 		l->tsc_deadline = 0;
 		l->initial = 0;
+	} else if ((v ^ old) >> LVT_MODE_SHIFT & 1 && l->initial) {
+		keep_count(l, old >> LVT_MODE_SHIFT & 1);
 	}
 	arm(l);
 }
@@ -638,9 +654,20 @@ static bool open_window(struct lapic *l, uint64_t pa, struct err *e)
 
 /* ---- MSRs ---- */
 
+/* The id before software changed it. */
+static uint32_t first_id(const struct lapic *l)
+{
+	return l->cpu ? l->cpu->apic_id : (uint32_t)l->index;
+}
+
 static uint32_t x2apic_ldr(const struct lapic *l)
 {
 	return l->id >> 4 << 16 | 1u << (l->id & 15);
+}
+
+static bool has_x2apic(const struct lapic *l)
+{
+	return l->x2apic && l->cpu && cpu_has(l->cpu, CPUID_X2APIC);
 }
 
 static bool base_write(struct lapic *l, uint64_t v)
@@ -648,7 +675,7 @@ static bool base_write(struct lapic *l, uint64_t v)
 	uint64_t old = l->base, limit = BIT(l->cpu && l->cpu->phys_bits ? l->cpu->phys_bits : 36);
 	struct err e;
 
-	if (v >= limit || v & 0x2ff || (v & BASE_X2APIC && !l->x2apic))
+	if (v >= limit || v & 0x2ff || (v & BASE_X2APIC && !has_x2apic(l)))
 		return false;
 	if (v & BASE_X2APIC && !(v & BASE_ENABLE))
 		return false;
@@ -657,6 +684,8 @@ static bool base_write(struct lapic *l, uint64_t v)
 	if (v & BASE_X2APIC && !(old & BASE_ENABLE))
 		return false;			/* disabled to x2APIC in one step */
 	l->base = v | (old & BASE_BSP);
+	if (!(v & BASE_ENABLE) || v & ~old & BASE_X2APIC)
+		l->id = first_id(l);
 	if (v & ~old & BASE_X2APIC)
 		l->ldr = x2apic_ldr(l);
 	if (!(v & BASE_ENABLE))
@@ -836,6 +865,7 @@ static void reset_registers(struct lapic *l)
 	memset(l->irr, 0, sizeof(l->irr));
 	l->tsc_deadline = 0;
 	l->start = now(l);
+	l->spent = false;
 	if (in_x2apic(l))
 		l->ldr = x2apic_ldr(l);
 	timer_del(&l->timer);
@@ -847,7 +877,7 @@ static void lapic_reset(void *dev)
 	struct lapic *l = dev;
 
 	l->base = BASE_DEFAULT | BASE_ENABLE | (l->index == 0 ? BASE_BSP : 0);
-	l->id = l->cpu ? l->cpu->apic_id : (uint32_t)l->index;
+	l->id = first_id(l);
 	reset_registers(l);
 }
 
@@ -895,10 +925,10 @@ static const struct reg lapic_regs[] = {
 };
 static const struct state lapic_state[] = {
 	STATE(lapic, base), STATE(lapic, id), STATE(lapic, esr_pending), STATE(lapic, lint), STATE(lapic, start),
-	STATE(lapic, tsc_deadline), { 0 }
+	STATE(lapic, spent), STATE(lapic, tsc_deadline), { 0 }
 };
 static const struct prop lapic_props[] = {
-	PROP(BOOL, lapic, x2apic, "x2apic", true, "the processor has x2APIC mode"),
+	PROP(BOOL, lapic, x2apic, "x2apic", true, "allow x2APIC mode"),
 	{ 0 }
 };
 

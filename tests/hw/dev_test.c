@@ -122,7 +122,7 @@ ParameterizedTest(size_t *i, dev, random_port_accesses_do_no_harm)
 	static const uint8_t sizes[] = { 1, 1, 1, 2, 4 };
 
 	if (open_alone(*i))
-		for (int k = 0; k < 20000; k++) {
+		for (int k = 0; k < 3000; k++) {
 			uint16_t port;
 			int size;
 
@@ -153,7 +153,7 @@ ParameterizedTest(size_t *i, dev, random_memory_accesses_do_no_harm)
 		b.cpu[0]->tsc_from_clock = true;
 		if (dev_types[*i] == &lapic_type)
 			lapic_connect_cpu(b.dev, b.cpu[0]);
-		for (int k = 0; k < 20000; k++) {
+		for (int k = 0; k < 3000; k++) {
 			uint64_t pa;
 			int size;
 

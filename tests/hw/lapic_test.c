@@ -3,6 +3,7 @@
 
 #include "tests/bench.h"
 
+#include "cpu/cpuid.h"
 #include "cpu/tsc.h"
 #include "hw/intc/lapic.h"
 
@@ -344,4 +345,35 @@ Test(lapic, a_disabled_apic_lets_the_8259_through)
 	irq_set(lapic_lint(apic[0], 0), 1);
 	cr_assert(WANTS(0));
 	cr_assert_eq(lapic_intack(apic[0]), 0x77);
+}
+
+Test(lapic, x2apic_needs_its_cpuid_bit)
+{
+	b.cpu[1]->feat[CPUID_X2APIC >> 5] = 0;
+	cr_assert_not(lapic_msr_write(apic[1], 0x1b, 0xfee00c00));
+}
+
+Test(lapic, the_count_survives_a_change_of_mode)
+{
+	wr(REG(TIMER), 0x20030);
+	wr(REG(DIVIDE), 0xb);
+	wr(REG(INITIAL), 100000);
+	bench_run(&b, 340000);
+	wr(REG(TIMER), 0x30);
+	cr_assert_eq(rd(REG(CURRENT)), 60000);
+	bench_run(&b, 60000);
+	wr(REG(TIMER), 0x20030);
+	cr_assert_eq(rd(REG(CURRENT)), 0, "zero until a new count is written");
+	bench_run(&b, 10000);
+	cr_assert_eq(rd(REG(CURRENT)), 0);
+}
+
+Test(lapic, the_id_is_the_first_one_again_in_x2apic_mode_and_after_disabling)
+{
+	be(1);
+	wr(REG(ID), 9u << 24);
+	cr_assert_eq(rd(REG(ID)), 9u << 24);
+	lapic_msr_write(apic[1], 0x1b, 0xfee00000);
+	lapic_msr_write(apic[1], 0x1b, 0xfee00800);
+	cr_assert_eq(rd(REG(ID)), 1u << 24);
 }
