@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cpu/cpuid.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/system.h"
@@ -168,7 +169,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 	struct tb *tb;
 
 	t->single_next = false;
-	if (mode & MODE_DEBUG && !c->shadow_db)
+	if (mode & MODE_DEBUG && !(c->shadow_db && cpuid_is_intel(c)))
 		cpu_check_breakpoint(c, cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base));
 	c->eflags &= ~FL_RF;
 	c->shadow_db = false;

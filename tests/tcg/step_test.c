@@ -1,0 +1,135 @@
+/*
+ * What hangs on single instructions: breakpoints and RF, TF, the shadow of MOV SS,
+ * SYSRET that sets TF; and instructions that treat their operands oddly.
+ */
+#include <criterion/criterion.h>
+
+#include "cpu/seg.h"
+#include "cpu/system.h"
+#include "tcg/run.h"
+#include "tests/guest_code.h"
+
+#define DR6_BS 0x4000u
+
+static void arm(struct machine *m, int n, uint64_t va, unsigned kind)
+{
+	cpu_write_dr(m->c, n, va);
+	cpu_write_dr(m->c, 7, 0x400 | 2u << 2 * n | (uint64_t)kind << (16 + 4 * n));
+}
+
+GUEST(count, "nop; inc eax; inc eax; out 0xf4, al")
+
+TEST_BOTH(step, instruction_breakpoint_stops_before_the_instruction)
+{
+	GUEST_PUT(m, M_CODE, count);
+	arm(m, 2, M_CODE + 3, 0);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 3);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff4);
+	cr_expect_eq(m->c->regs[RAX], 1);
+}
+
+TEST_BOTH(step, rf_passes_one_breakpoint)
+{
+	GUEST_PUT(m, M_CODE, count);
+	arm(m, 0, M_CODE + 1, 0);
+	cpu_set_eflags(m->c, FL_RF);
+	cr_expect_eq(machine_run(m, M_CODE + 1), -1);
+	cr_expect_eq(m->c->regs[RAX], 2);
+	cr_expect_not(cpu_get_eflags(m->c) & FL_RF);
+}
+
+GUEST(watched, "mov eax, [0x20000]; nop; out 0xf4, al")
+
+TEST_BOTH(step, data_breakpoint_stops_behind_the_access)
+{
+	GUEST_PUT(m, M_CODE, watched);
+	arm(m, 1, M_DATA, 0xf);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 7);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff2);
+}
+
+GUEST(mov_ss, "mov ecx, ss; pushfq; or qword ptr [rsp], 0x100; popfq; mov ss, ecx; inc eax; inc eax; out 0xf4, al")
+
+TEST_BOTH(step, no_trap_between_mov_ss_and_its_successor)
+{
+	GUEST_PUT(m, M_CODE, mov_ss);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(m->c->regs[RAX], 1);
+	cr_expect_eq(m->c->dr[6] & DR6_BS, DR6_BS);
+}
+
+GUEST(watched_ss, "mov word ptr [0x20000], ss; mov ss, word ptr [0x20000]; .byte 0xf1; out 0xf4, al")
+
+TEST_BOTH(step, int1_behind_mov_ss_takes_its_breakpoint_along)
+{
+	GUEST_PUT(m, M_CODE, watched_ss);
+	st16(machine_mem(m, M_DATA), M_DATA0);
+	arm(m, 0, M_DATA, 7);
+	cr_assert_eq(machine_run(m, M_CODE + 7), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + GUEST_SIZE(watched_ss) - 2);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff1);
+}
+
+GUEST(sysret, "sysretq")
+GUEST(user, "inc eax; out 0xf4, al")
+
+TEST_BOTH(step, sysret_that_sets_tf_traps_at_its_target)
+{
+	GUEST_PUT(m, M_CODE, sysret);
+	GUEST_PUT(m, M_CODE + 0x100, user);
+	m->c->star = (uint64_t)(M_USER_CODE - 16) << 48;
+	m->c->regs[RCX] = M_CODE + 0x100;
+	m->c->regs[R11] = FL_TF | 2;
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 0x100);
+	cr_expect_eq(m->c->regs[RAX], 0);
+}
+
+/* ---- 32-bit code ---- */
+
+#define TEST_BOTH32(name)								\
+	static void name(struct machine *m);						\
+	static void name##_on(const struct accel_ops *ops)				\
+	{										\
+		struct machine m;							\
+											\
+		machine_init(&m, 32, 0, ops);						\
+		name(&m);								\
+		machine_fini(&m);							\
+	}										\
+	Test(step, name) { name##_on(&tcg_accel); }					\
+	Test(step, name##_interpreted) { name##_on(&tcg_interp_accel); }		\
+	static void name(struct machine *m)
+
+GUEST(enter, ".code32; enter 8, 1; out 0xf4, al")
+
+TEST_BOTH32(enter_on_a_16_bit_stack_keeps_the_upper_half)
+{
+	GUEST_PUT(m, M_CODE, enter);
+	seg_set(m->c, SS, M_DATA0, 0, 0xffff, 0x93);
+	m->c->regs[RSP] = 0x10000 + M_STACK;
+	m->c->regs[RBP] = 0x12345678;
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->c->regs[RBP], 0x10000 + M_STACK - 4);
+	cr_expect_eq(m->c->regs[RSP], 0x10000 + M_STACK - 16);
+	cr_expect_eq(ld32(machine_mem(m, M_STACK - 8)), 0x10000 + M_STACK - 4);
+}
+
+GUEST(arpl, ".code32; arpl word ptr [eax], cx; out 0xf4, al")
+
+TEST_BOTH32(arpl_writes_only_what_changes)
+{
+	GUEST_PUT(m, M_CODE, arpl);
+	st16(machine_mem(m, M_DATA), 0x0b);
+	seg_set(m->c, DS, M_DATA0, 0, ~0u, SEG_G | SEG_DB | 0x91);
+	m->c->regs[RAX] = M_DATA;
+	m->c->regs[RCX] = 2;
+	cpu_set_eflags(m->c, FL_ZF);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_not(cpu_get_eflags(m->c) & FL_ZF);
+	st16(machine_mem(m, M_DATA), 0x09);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_GP);
+	cr_expect_not(cpu_get_eflags(m->c) & FL_ZF, "a fault changes no flags");
+}
