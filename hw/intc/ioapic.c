@@ -195,6 +195,13 @@ void ioapic_connect(struct dev *d, void (*fn)(void *opaque, uint64_t addr, uint3
 	a->send_opaque = opaque;
 }
 
+int ioapic_vector(const struct dev *d, int n)
+{
+	uint64_t e = ((const struct ioapic *)d)->entry[n];
+
+	return e & (RTE_MASK | RTE_LEVEL) ? -1 : (int)(e & RTE_VECTOR);
+}
+
 void ioapic_eoi(struct dev *d, uint8_t vector)
 {
 	eoi((struct ioapic *)d, vector);

@@ -22,6 +22,8 @@ struct irq ioapic_isa(struct dev *d, int n);
  * machine_msi(). ExtINT messages are not sent; the virtual wire is the LAPIC's.
  */
 void ioapic_connect(struct dev *d, void (*send)(void *opaque, uint64_t addr, uint32_t data), void *opaque);
+/* The vector edges at pin n have; -1 while it is masked or level-triggered. */
+int ioapic_vector(const struct dev *d, int n);
 /* EOI for a vector came from a local APIC. */
 void ioapic_eoi(struct dev *d, uint8_t vector);
 

@@ -147,6 +147,13 @@ int pic_intack(struct dev *d)
 	return vector;
 }
 
+int pic_vector(const struct dev *d, int n)
+{
+	const struct chip *c = &((const struct pic *)d)->chip[0];
+
+	return c->imr >> n & 1 ? -1 : c->base + n;
+}
+
 /* ---- programming ---- */
 
 static void init_chip(struct chip *c, uint8_t v)

@@ -14,6 +14,8 @@ struct irq pic_in(struct dev *d, int n);
 void pic_connect(struct dev *d, struct irq out);
 /* The INTA cycle: accepts the highest request and gives its vector (7 or 15 of a chip if it is gone). */
 int pic_intack(struct dev *d);
+/* The vector input n of the first chip has; -1 while it is masked. */
+int pic_vector(const struct dev *d, int n);
 /* Is INT asserted? */
 bool pic_pending(const struct dev *d);
 

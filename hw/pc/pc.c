@@ -88,6 +88,20 @@ static int map_pci_irq(int slot, int pin)
 	return (slot + pin + 3) & 3;	/* slot - 1 + pin */
 }
 
+/* IRQ 0 is pin 2 of the I/O APIC. */
+static bool tick_open(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	return pic_vector(pc->pic, 0) >= 0 || ioapic_vector(pc->ioapic, 2) >= 0;
+}
+
+void pc_tick_taken(struct pc *pc, int vector)
+{
+	if (vector >= 0 && (vector == pic_vector(pc->pic, 0) || vector == ioapic_vector(pc->ioapic, 2)))
+		tick_taken(&pc->tick);
+}
+
 enum { LINE_DEVICE, LINE_PIRQ, LINE_SCI };	/* who may pull an ISA line */
 
 static void connect_isa_lines(struct pc *pc)
@@ -99,6 +113,8 @@ static void connect_isa_lines(struct pc *pc)
 		pc->m->isa_irq[i] = irq_or_in(&pc->line[i], LINE_DEVICE);
 		piix3_connect_isa(pc->isa, i, irq_or_in(&pc->line[i], LINE_PIRQ));
 	}
+	pc->tick = (struct tick){ .out = pc->line[0].out, .open = tick_open, .opaque = pc };
+	pc->line[0].out = tick_in(&pc->tick);
 	for (int i = 0; i < 4; i++)
 		pc->m->pci->irq[i] = piix3_pirq(pc->isa, i);
 	pc->m->pci->map_irq = map_pci_irq;

@@ -21,6 +21,7 @@ static int intack(void *opaque, struct cpu *c)
 	struct pc *pc = opaque;
 	machine_lock(pc->m);
 	int vector = lapic_intack(apic_of(pc, c));
+	pc_tick_taken(pc, vector);
 	machine_unlock(pc->m);
 	return vector;
 }

@@ -10,6 +10,7 @@
 
 #include "hw/core/dev.h"
 #include "hw/pc/pc.h"
+#include "hw/timer/tick.h"
 
 struct block;
 
@@ -25,10 +26,15 @@ struct pc {
 	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
 	struct dev *lapic[PC_MAX_CPUS];
 	struct irq_or line[16];		/* ISA lines */
+	struct tick tick;		/* in line 0 */
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
 	struct port_range *ferr_port;
 	struct block *drive[PC_MAX_DRIVES];	/* by IDE index */
 };
+
+/* ---- pc.c ---- */
+/* A processor acknowledged this vector of its APIC: was it the timer's? */
+void pc_tick_taken(struct pc *pc, int vector);
 
 /* ---- pc_cpu.c ---- */
 void pc_smi(void *opaque, int n, int level);

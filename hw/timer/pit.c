@@ -17,6 +17,7 @@
 
 enum {
 	RW_LATCH = 0, RW_LSB = 1, RW_MSB = 2, RW_WORD = 3,
+	MAX_LATE = 64,			/* periods that are made up for */
 	GATE2 = 0x01, SPEAKER = 0x02, REFRESH = 0x10, OUT2 = 0x20,
 };
 
@@ -43,6 +44,7 @@ struct pit {
 	struct dev dev;
 	struct counter ch[3];
 	struct timer timer;	/* counter 0 */
+	uint64_t due;		/* when it was to fire */
 	bool out0;
 	uint8_t port61;
 	struct irq irq;
@@ -177,10 +179,8 @@ static void arm(struct pit *p)
 	n = elapsed(c, now(p));
 	if (periodic(c))
 		end = (n / c->reload + 1) * c->reload;
-	if (n < end)
-		timer_mod(&p->timer, c->start + to_ns(end - c->held));
-	else
-		timer_del(&p->timer);
+	p->due = n < end ? c->start + to_ns(end - c->held) : TIME_NEVER;
+	timer_mod(&p->timer, p->due);
 }
 
 static void set_out0(struct pit *p, bool level)
@@ -194,10 +194,16 @@ static void on_timer(void *opaque)
 	struct pit *p = opaque;
 	struct counter *c = &p->ch[0];
 
+	uint64_t late = to_ticks(now(p) - p->due), rises = 1;
+
 	settle(c, now(p));
-	if (c->mode != 0 && c->mode != 1)
-		set_out0(p, false);
-	set_out0(p, true);
+	if (periodic(c))			/* the loop may be late by periods */
+		rises = min_u64(late / c->reload + 1, MAX_LATE);
+	for (; rises; rises--) {
+		if (c->mode != 0 && c->mode != 1)
+			set_out0(p, false);
+		set_out0(p, true);
+	}
 	arm(p);
 }
 

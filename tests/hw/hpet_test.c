@@ -107,6 +107,19 @@ Test(hpet, a_32_bit_comparator_wraps_with_the_low_half)
 	cr_assert_eq(b.line[20].rises, 1);
 }
 
+Test(hpet, periods_missed_by_a_late_loop_are_made_up_for)
+{
+	wr(R(T0), 0x04c | 20 << 9);
+	wr(R(CMP0), 100000);
+	wr(R(CMP0 + 4), 0);
+	wr(R(CONFIG), 1);
+	b.mono += 5 * NS_PER_MS + 1000;
+	clock_run(&b.m->clock);
+	cr_assert_eq(b.line[20].rises, 5);
+	bench_run(&b, NS_PER_MS);
+	cr_assert_eq(b.line[20].rises, 6);
+}
+
 Test(hpet, a_comparator_written_just_too_late_strikes_at_once)
 {
 	wr(R(CONFIG), 1);

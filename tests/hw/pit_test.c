@@ -45,6 +45,19 @@ Test(pit, rate_generator_interrupts_once_a_period_without_drift)
 	cr_assert_eq(IRQ0.rises, before + 1000);
 }
 
+Test(pit, periods_missed_by_a_late_loop_are_made_up_for)
+{
+	int before;
+
+	program(0, 0x34, 11932);
+	before = IRQ0.rises;
+	b.mono += TICKS(11932 * 5 + 100);
+	clock_run(&b.m->clock);
+	cr_assert_eq(IRQ0.rises, before + 5);
+	bench_run(&b, TICKS(11932 - 100));
+	cr_assert_eq(IRQ0.rises, before + 6);
+}
+
 Test(pit, interrupt_on_terminal_count_comes_once)
 {
 	program(0, 0x30, 1000);
