@@ -4,7 +4,7 @@
  *	GUEST(add_one, "inc eax; out 0xf4, al")
  *	GUEST_PUT(m, M_CODE, add_one);
  *
- * 64-bit code unless it says .code32 itself, position independent unless it names addresses.
+ * It starts at a multiple of 64, for .balign in it. 64-bit code unless it says .code32 itself, position independent unless it names addresses.
  */
 #ifndef TESTS_GUEST_CODE_H
 #define TESTS_GUEST_CODE_H
@@ -14,7 +14,7 @@
 #define GUEST(name, text)								\
 	extern const uint8_t guest_##name[], guest_##name##_end[];			\
 	asm(".pushsection .rodata\n\t.intel_syntax noprefix\n"				\
-	    "guest_" #name ":\n\t" text "\n"						\
+	    ".balign 64\nguest_" #name ":\n\t" text "\n"						\
 	    "guest_" #name "_end:\n\t.code64\n\t.att_syntax prefix\n\t.popsection");
 #define GUEST_SIZE(name) ((unsigned)(guest_##name##_end - guest_##name))
 #define GUEST_PUT(m, pa, name) machine_put(m, pa, guest_##name, GUEST_SIZE(name))

@@ -33,7 +33,8 @@
 #ifdef __x86_64__
 
 enum { ROW_CASES = 60, BLOCK_CASES = 60, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 320,
-       DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, N_XSAVE = 832 };
+       DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, N_XSAVE = 832,
+       SYSCALL_VECTOR = 0x70 /* its handler is where SYSCALL goes */ };
 
 /* What the data pages are. */
 static const uint64_t page_pte[DATA_PAGES] = {
@@ -117,8 +118,10 @@ static void map_pages(struct machine *m)
 			pte = page_pte[(va - M_DATA) / 4096] ? page_pte[(va - M_DATA) / 4096] | PTE_NX : 0;
 		else if (va == M_CODE)
 			pte = va | PTE_P | PTE_U;
-		else if (va == 0 || va > M_FAULT_STACK)
+		else if (va == 0 || va >= M_FAULT_STACK)
 			pte = 0;
+		else if (va < M_HANDLERS + 0x1000)	/* code at CPL 0 must not hit the tables */
+			pte = va | PTE_P;
 		machine_map(m, va, pte);
 	}
 }
@@ -140,8 +143,8 @@ static void walk_init(struct walk *w, const struct setup *s, const char *without
 		machine_mem(m, M_IDT)[3 * (s->bits == 64 ? 16 : 8) + 5] |= 0x60;	/* int3 is for all */
 		map_pages(m);
 		memset(machine_mem(m, M_CODE), 0xcc, 4096);
-		m->c->lstar = m->c->cstar = M_HANDLERS + 0x70 * 16;
-		m->c->star = (uint64_t)M_CODE0 << 32 | (M_HANDLERS + 0x70 * 16);
+		m->c->lstar = m->c->cstar = M_HANDLERS + SYSCALL_VECTOR * 16;
+		m->c->star = (uint64_t)M_CODE0 << 32 | (M_HANDLERS + SYSCALL_VECTOR * 16);
 		cr_assert(tcg_without(m->c, k ? without : "flags+dead+mem", &e), "%s", e.msg);
 	}
 	w->env.mode = w->m[0].c->mode;
@@ -286,11 +289,13 @@ static void get_state(struct walk *w, struct machine *m, struct state *s)
 	if (w->s->bits != 64)
 		memset(s->regs + 8, 0, 64);
 	s->vector = m->shut_down ? 999 : machine_vector(m);
-	s->frame = machine_frame(m);
+	s->frame = s->vector >= 0 ? machine_frame(m) : (struct machine_frame){ 0 };
 	if (s->vector == EXC_PF)
 		s->frame.error &= 0x1f;
-	s->flags = (uint32_t)(s->vector >= 0 ? s->frame.flags : cpu_get_eflags(c));
-	s->regs[RSP] = s->vector >= 0 ? s->frame.rsp : s->regs[RSP];
+	if (s->vector == SYSCALL_VECTOR)
+		memset(&s->frame, 0, sizeof(s->frame));
+	s->flags = (uint32_t)(s->frame.rip ? s->frame.flags : cpu_get_eflags(c));
+	s->regs[RSP] = s->frame.rip ? s->frame.rsp : s->regs[RSP];
 	memcpy(s->xsave, c->xsave, N_XSAVE);
 	canonical_xsave(s->xsave);
 	s->cr2 = c->cr2;
@@ -314,8 +319,8 @@ static bool is_fault(int vector)
 static bool equal(const struct walk *w)
 {
 	const struct state *a = &w->after[0], *b = &w->after[1];
-	bool at_end = a->frame.rip == code_rip(w) + w->n + 1;
-	uint32_t mask = ~(is_fault(a->vector) ? FL_ARITH : at_end ? w->undefined : w->undefined_inside);
+	bool at_end = a->frame.rip == code_rip(w) + w->n + 1, dead = is_fault(a->vector) || a->vector < 0;
+	uint32_t mask = ~(dead ? FL_ARITH : at_end ? w->undefined : w->undefined_inside);
 
 	return !memcmp(a->regs, b->regs, sizeof(a->regs)) && !((a->flags ^ b->flags) & mask) &&
 	       !memcmp(a->xsave, b->xsave, N_XSAVE) && a->vector == b->vector && a->cr2 == b->cr2 &&

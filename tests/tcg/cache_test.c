@@ -1,0 +1,127 @@
+/*
+ * The code cache's memory: nothing is writable and executable, and a program that does not
+ * fit runs all the same, with everything flushed now and then.
+ */
+#include "tcg/cache.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tcg/run.h"
+#include "tests/guest_code.h"
+
+#define END	"out 0xf4, al\n"
+
+static uint64_t reg(const struct machine *m, int r) { return m->c->regs[r]; }
+
+GUEST(nothing, END)
+
+TEST_BOTH(cache, no_memory_is_writable_and_executable)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+
+	cr_assert(f);
+	GUEST_PUT(m, M_CODE, nothing);
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	while (fgets(line, sizeof(line), f)) {
+		char rights[5] = "";
+
+		cr_assert_eq(sscanf(line, "%*s %4s", rights), 1, "%s", line);
+		cr_expect_not(rights[1] == 'w' && rights[2] == 'x', "%s", line);
+	}
+	fclose(f);
+}
+
+/* 64 blocks on as many pages, each adds its number, jumps to the next; then again. */
+enum { PAGES = 64, FIRST = 0x80000, ROUNDS = 20 };
+
+static void put_chain(struct machine *m)
+{
+	for (unsigned i = 0; i < PAGES; i++) {
+		uint64_t at = FIRST + i * 0x1000;
+		uint8_t code[] = { 0x48, 0x83, 0xc0, (uint8_t)i, 0xe9, 0, 0, 0, 0 };	/* add rax, i; jmp next */
+		static const uint8_t end[] = { 0xff, 0xc9, 0x75, 2, MACHINE_END, 0xe9 };	/* dec ecx; jnz; end */
+
+		st32(code + 5, 0x1000 - sizeof(code));
+		if (i < PAGES - 1) {
+			machine_put(m, at, code, sizeof(code));
+			continue;
+		}
+		machine_put(m, at, code, 4);
+		machine_put(m, at + 4, end, sizeof(end));
+		st32(code, (uint32_t)(FIRST - (at + 4 + sizeof(end) + 4)));
+		machine_put(m, at + 4 + sizeof(end), code, 4);
+	}
+}
+
+static void run_chain(struct machine *m)
+{
+	machine_reset(m);
+	m->c->regs[RCX] = ROUNDS;
+	cr_expect_eq(machine_run(m, FIRST), -1);
+	cr_expect_eq(reg(m, RAX), ROUNDS * (PAGES * (PAGES - 1) / 2));
+}
+
+TEST_BOTH(cache, a_full_code_memory_is_flushed)
+{
+	struct tcg *t = tcg_of(m->c);
+	uint64_t flushes = t->stats.flushes;
+
+	put_chain(m);
+	run_chain(m);
+	if (t->interp)
+		return;
+	t->code.end = t->code.p + X64_ROOM + 8192;	/* a few blocks more */
+	for (int i = 0; i < 3; i++) {
+		tcg_flush(t);
+		t->code.end = t->code.p + X64_ROOM + 4096 + 1024;
+		run_chain(m);
+	}
+	cr_expect_gt(t->stats.flushes, flushes + 6);
+}
+
+TEST_BOTH(cache, a_flush_between_any_two_blocks_is_survived)
+{
+	struct tcg *t = tcg_of(m->c);
+
+	put_chain(m);
+	for (int i = 0; i < 5; i++) {
+		run_chain(m);
+		t->flush_wanted = true;
+		MACHINE_PUT(m, FIRST + (uint64_t)i * 0x5000, 0x48);	/* needs a translation in the middle */
+	}
+	cr_expect_geq(t->stats.flushes, 4);
+}
+
+static void flush_on_out(struct machine *m, uint32_t v)
+{
+	(void)v;
+	tcg_of(m->c)->flush_wanted = true;
+}
+
+GUEST(flushing, "mov ecx, 100\n 1: out 0x80, al\n call 2f\n dec ecx\n jnz 1b\n" END " 2: inc rbx\n ret")
+
+TEST_BOTH(cache, a_wanted_flush_happens_at_the_next_translation)
+{
+	GUEST_PUT(m, M_CODE, flushing);
+	m->on_out = flush_on_out;
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(reg(m, RBX), 100);
+}
+
+/* ---- passes by name ---- */
+
+Test(cache, passes_are_named)
+{
+	struct machine m;
+	struct err e = { "" };
+
+	machine_init(&m, 64, 0, &tcg_interp_accel);
+	cr_expect(tcg_without(m.c, "mem+flags", &e));
+	cr_expect(tcg_without(m.c, "", &e));
+	cr_expect_not(tcg_without(m.c, "flags+memory", &e));
+	cr_expect_str_eq(e.msg, "flags+memory: the passes are flags, dead and mem");
+	machine_fini(&m);
+}

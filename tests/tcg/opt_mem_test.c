@@ -1,0 +1,184 @@
+/*
+ * Shared page proofs at run time: groups that cross a page, reach a read-only or missing
+ * page, or a device, and whose base register wraps. What faults must fault where it stands,
+ * with everything before it done.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tcg/run.h"
+#include "tests/guest_code.h"
+
+#define END	"out 0xf4, al\n"
+
+static uint64_t reg(const struct machine *m, int r) { return m->c->regs[r]; }
+
+/* Until both tables know the pages: the first passes find nothing to share. */
+static void warm(struct machine *m)
+{
+	struct cpu *c = m->c;
+	uint64_t regs[NGPR];
+
+	memcpy(regs, c->regs, sizeof(regs));
+	for (int i = 0; i < 3; i++) {
+		memcpy(c->regs, regs, sizeof(regs));
+		cr_assert_eq(machine_run(m, M_CODE), -1);
+	}
+	machine_reset(m);
+	memcpy(c->regs, regs, sizeof(regs));
+}
+
+GUEST(group, "mov rax, [rbx]\n mov rcx, [rbx + 8]\n add rdx, rax\n mov [rbx + 16], rcx\n mov rsi, [rbx + 24]\n" END)
+
+static void fill(struct machine *m)
+{
+	for (unsigned i = 0; i < 0x8000; i += 8)
+		st64(machine_mem(m, M_DATA + i), 0x100000 + i);
+}
+
+TEST_BOTH(opt_mem, a_group_may_cross_pages)
+{
+	GUEST_PUT(m, M_CODE, group);
+	machine_map(m, M_DATA + 0x1000, (M_DATA + 0x4000) | 3);
+	for (unsigned off = 0xfd0; off <= 0x1000; off += 4) {
+		unsigned at = off + 16;
+
+		machine_reset(m);
+		fill(m);
+		m->c->regs[RBX] = M_DATA + off;
+		cr_expect_eq(machine_run(m, M_CODE), -1);
+		if (off & 4)
+			continue;
+		cr_expect_eq(reg(m, RAX), 0x100000 + (off < 0x1000 ? off : off + 0x3000), "%x", off);
+		cr_expect_eq(reg(m, RCX), 0x100000 + (off + 8 < 0x1000 ? off + 8 : off + 0x3008), "%x", off);
+		cr_expect_eq(ld64(machine_mem(m, M_DATA + (at < 0x1000 ? at : at + 0x3000))), reg(m, RCX), "%x", off);
+		cr_expect_eq(reg(m, RSI), 0x100000 + (off + 24 < 0x1000 ? off + 24 : off + 0x3018), "%x", off);
+	}
+}
+
+TEST_BOTH(opt_mem, reads_of_a_group_with_a_write_need_no_writable_page)
+{
+	GUEST_PUT(m, M_CODE, group);
+	m->c->regs[RBX] = M_DATA + 0x100;
+	warm(m);
+	fill(m);
+	machine_map(m, M_DATA, M_DATA | 1);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 10);
+	cr_expect_eq(machine_frame(m).error, 3);
+	cr_expect_eq(m->c->cr2, M_DATA + 0x110);
+	cr_expect_eq(reg(m, RAX), 0x100100);
+	cr_expect_eq(reg(m, RCX), 0x100108);
+	cr_expect_eq(reg(m, RDX), 0x100100);
+	cr_expect_eq(reg(m, RSI), 0);
+	machine_map(m, M_DATA, M_DATA | 3);		/* as a kernel copies on write */
+	cr_expect_eq(machine_run(m, machine_frame(m).rip), -1);
+	cr_expect_eq(reg(m, RSI), 0x100118);
+	cr_expect_eq(ld64(machine_mem(m, M_DATA + 0x110)), 0x100108);
+}
+
+TEST_BOTH(opt_mem, a_group_into_a_missing_page_faults_at_its_access)
+{
+	GUEST_PUT(m, M_CODE, group);
+	m->c->regs[RBX] = M_DATA + 0xff8;
+	warm(m);
+	fill(m);
+	machine_map(m, M_DATA + 0x1000, 0);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 3);
+	cr_expect_eq(m->c->cr2, M_DATA + 0x1000);
+	cr_expect_eq(reg(m, RAX), 0x100ff8);
+	cr_expect_eq(reg(m, RDX), 0);
+}
+
+TEST_BOTH(opt_mem, a_group_in_a_device_accesses_it_once_each)
+{
+	GUEST_PUT(m, M_CODE, group);
+	st64(m->device, 11);
+	st64(m->device + 8, 22);
+	m->c->regs[RBX] = M_DEVICE;
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->n_reads, 3);
+	cr_expect_eq(m->n_writes, 1);
+	cr_expect_eq(ld64(m->device + 16), 22);
+	cr_expect_eq(reg(m, RAX), 11);
+}
+
+GUEST(pushes, "push rax\n push rbx\n push rcx\n push rdx\n push rsi\n push rdi\n"
+      " pop r8\n pop r9\n pop r10\n pop r11\n pop r12\n pop r13\n" END)
+
+TEST_BOTH(opt_mem, the_stack_may_cross_pages)
+{
+	GUEST_PUT(m, M_CODE, pushes);
+	for (unsigned off = 0; off < 64; off += 4) {
+		static const uint8_t regs[] = { RAX, RBX, RCX, RDX, RSI, RDI };
+
+		machine_reset(m);
+		for (unsigned i = 0; i < 6; i++)
+			m->c->regs[regs[i]] = 0x1111111111111111u * (i + 1);
+		m->c->regs[RSP] = M_DATA + 0x1000 + off;
+		cr_expect_eq(machine_run(m, M_CODE), -1);
+		for (unsigned i = 0; i < 6; i++)
+			cr_expect_eq(reg(m, R8 + (int)i), 0x1111111111111111u * (6 - i), "%u", off);
+		cr_expect_eq(reg(m, RSP), M_DATA + 0x1000 + off);
+	}
+}
+
+TEST_BOTH(opt_mem, a_stack_overflow_faults_at_its_push)
+{
+	GUEST_PUT(m, M_CODE, pushes);
+	m->c->regs[RSP] = M_DATA + 0x1000 + 24;
+	warm(m);
+	machine_map(m, M_DATA, 0);
+	m->c->regs[RAX] = 77;
+	cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 3);
+	cr_expect_eq(machine_frame(m).rsp, M_DATA + 0x1000);
+	cr_expect_eq(m->c->cr2, M_DATA + 0xff8);
+	cr_expect_eq(ld64(machine_mem(m, M_DATA + 0x1010)), 77);
+}
+
+/* The page becomes read-only between two runs of the same block. */
+TEST_BOTH(opt_mem, a_proof_lasts_for_one_run_of_the_block)
+{
+	GUEST_PUT(m, M_CODE, group);
+	for (int i = 0; i < 5; i++) {
+		machine_reset(m);
+		m->c->regs[RBX] = M_DATA + 0x100;
+		warm(m);
+		machine_map(m, M_DATA, M_DATA | 1);
+		cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+		machine_map(m, M_DATA, M_DATA | 3);
+	}
+}
+
+/* 32-bit addresses wrap at 4 GiB: the base register does here, the addresses do not. */
+GUEST(wrap32, ".code32\n mov eax, [ebx + 0x20900]\n add ebx, 0x1000\n mov ecx, [ebx + 0x1f904]\n"
+      " mov edx, [ebx + 0x1f908]\n mov [ebx + 0x1f90c], ecx\n" END)
+GUEST(wrap32_sp, ".code32\n mov esp, 0xfffffff8\n mov eax, [esp + 0x20108]\n add esp, 16\n mov ecx, [esp + 0x200fc]\n" END)
+
+static void wrapping(const struct accel_ops *ops)
+{
+	struct machine m;
+
+	machine_init(&m, 32, 0, ops);
+	fill(&m);
+	GUEST_PUT(&m, M_CODE, wrap32);
+	m.c->regs[RBX] = 0xfffff800;
+	warm(&m);
+	fill(&m);
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	cr_expect_eq(reg(&m, RAX), 0x100100);
+	cr_expect_eq(reg(&m, RCX), 0);			/* upper half of a quadword */
+	cr_expect_eq(reg(&m, RDX), 0x100108);
+	machine_reset(&m);
+	GUEST_PUT(&m, M_CODE, wrap32_sp);
+	warm(&m);
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	cr_expect_eq(reg(&m, RAX), 0x100100);
+	cr_expect_eq(reg(&m, RCX), 0);
+	machine_fini(&m);
+}
+
+Test(opt_mem, the_base_may_wrap_in_32_bit_code) { wrapping(&tcg_accel); }
+Test(opt_mem, the_base_may_wrap_in_32_bit_code_interpreted) { wrapping(&tcg_interp_accel); }
