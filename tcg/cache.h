@@ -213,6 +213,14 @@ void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n);
 void tcg_code_written(struct cpu *c, uint64_t pa, int n);
 /* Does block tb contain bytes of [ram, ram + n)? */
 bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
+/*
+ * The same, or did its translation look at them: to see which flags a jump's target on
+ * the same page needs, up to PEEK_BYTES of it were read.
+ */
+#define PEEK_BYTES	32u
+bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n);
+/* Chunks (struct code_page) of the first page whose bytes the block depends on. */
+uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb);
 
 /* ---- slow_light.c: callbacks of the stubs ---- */
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);

@@ -85,6 +85,43 @@ static uint64_t chunk_mask(uint64_t off, uint64_t n)
 	return (~0ull << lo) & (~0ull >> (63 - hi));
 }
 
+/* Bytes at an exit's target that were looked at: RAM address, or 0 bytes. */
+static uint64_t peeked(const struct tb *tb, const struct link *l, uint64_t *n)
+{
+	uint64_t a = tb->ram + (l->x.rip - tb->rip), room = PAGE_SIZE - (a & (PAGE_SIZE - 1));
+
+	*n = 0;
+	if (l->x.live != FL_ARITH && PAGE_OF(a) == PAGE_OF(tb->ram))
+		*n = room < PEEK_BYTES ? room : PEEK_BYTES;
+	return a;
+}
+
+bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n)
+{
+	if (tcg_overlaps(tb, ram, n))
+		return true;
+	for (uint32_t i = 0; i < tb->n_links; i++) {
+		uint64_t len, a = peeked(tb, &t->links[tb->first_link + i], &len);
+
+		if (a < ram + n && ram < a + len)
+			return true;
+	}
+	return false;
+}
+
+uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb)
+{
+	uint64_t chunks = 0;
+
+	for (uint32_t i = 0; i < tb->n_links; i++) {
+		uint64_t len, a = peeked(tb, &t->links[tb->first_link + i], &len);
+
+		if (len)
+			chunks |= chunk_mask(a & (PAGE_SIZE - 1), len);
+	}
+	return chunks;
+}
+
 void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 {
 	struct tb *tb = &t->tbs[n];
@@ -101,7 +138,7 @@ void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 			phys_set_code(t->cpu->phys, m, off);
 			mmu_protect_ram_page(t->cpu, m->host + off);
 		}
-		cp->chunks |= chunk_mask(a & (PAGE_SIZE - 1), len);
+		cp->chunks |= chunk_mask(a & (PAGE_SIZE - 1), len) | (w ? 0 : tcg_peeked_chunks(t, tb));
 		tb->page_next[w] = cp->tbs;
 		cp->tbs = n << 1 | (uint32_t)w;
 	}

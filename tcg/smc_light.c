@@ -1,7 +1,11 @@
 /*
  * Guest writes to translated bytes. Every RAM page with code has a bit for each
  * 64-byte chunk that was translated; a write elsewhere costs that bit test, a
- * write to such a chunk drops the blocks it overlaps. Light.
+ * write to such a chunk drops the blocks it overlaps. Blocks that looked at the bytes to
+ * see which flags are needed there go, too, and do not look again. Light.
+ *
+ * Not modelled: a block that writes to what it looked at has already thrown those flags
+ * away; if the new code needs them it finds old ones, once.
  */
 #include "tcg/cache.h"
 
@@ -19,9 +23,11 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 		struct tb *tb = &t->tbs[i >> 1];
 
 		next = tb->page_next[i & 1];
-		if (tcg_overlaps(tb, ram, n)) {
+		if (tcg_depends(t, tb, ram, n)) {
 			if (t->current == i >> 1)
 				t->stop = true;
+			if (!tcg_overlaps(tb, ram, n))
+				t->no_peek[NO_PEEK_SLOT(tb->ram)] = 1;
 			tcg_kill(t, i >> 1);
 		}
 	}
@@ -33,6 +39,8 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 		if (end > page + PAGE_SIZE)
 			end = page + PAGE_SIZE;
 		chunks |= (~0ull << ((a - page) >> 6)) & (~0ull >> (63 - ((end - 1 - page) >> 6)));
+		if (!(i & 1))
+			chunks |= tcg_peeked_chunks(t, tb);
 	}
 	cp->chunks = chunks;
 	if (!chunks)

@@ -102,7 +102,7 @@ static uint16_t live_at(void *opaque, uint64_t rip)
 
 	if (!p->page || off >= p->n)
 		return FL_ARITH;
-	return flags_needed(p->env, p->page + off, (unsigned)(p->n - off));
+	return flags_needed(p->env, p->page + off, (unsigned)(p->n - off < PEEK_BYTES ? p->n - off : PEEK_BYTES));
 }
 
 static uint16_t live_in(const struct ir *ir)
