@@ -120,7 +120,7 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	tb = tcg_find(c, c->mode);
 	if (!tb)
 		return NULL;
-	if (tb->jc >= 0 && !tb->needs) {	/* see can_redo_flags() in x64/lower_exit.c */
+	if (tb->jc >= 0) {
 		uint32_t s = jc_slot(tb->rip);
 
 		env->jc_tag[tb->jc][s] = tb->rip;

@@ -268,45 +268,12 @@ static void direct_call(struct lower *l, const struct uop *u)
 	return_site(l, u);
 }
 
-/*
- * `add` or `sub` of registers right before an indirect jump: its flags can be
- * had again as long as the operands stand. So nothing is saved on the way that
- * finds its target in the jump cache, which holds only code that reads no flags.
- */
-static bool can_redo_flags(const struct lower *l, const struct uop *u)
-{
-	const struct uop *p = u - 1;
-
-	return l->flags == FLAGS_HOST && u > l->ir->uops && p->insn + 1 == u->insn &&
-	       (p->op == UOP_add || p->op == UOP_sub) && p->size >= 4 && p->d == p->a && host_reg(p->d) >= 0 &&
-	       (p->b == OP_IMM || (host_reg(p->b) >= 0 && p->b != p->d));
-}
-
-static void redo_flags(struct lower *l, const struct uop *p)
-{
-	struct code *c = &l->c;
-	int op = p->op == UOP_add ? ALU_ADD : ALU_SUB, inverse = op == ALU_ADD ? ALU_SUB : ALU_ADD;
-
-	mov_rr(c, 8, H_TMP, host_reg(p->d));
-	if (p->b == OP_IMM) {
-		alu_ri(c, inverse, p->size, hop_reg(H_TMP), (int32_t)p->imm);
-		alu_ri(c, op, p->size, hop_reg(H_TMP), (int32_t)p->imm);
-	} else {
-		alu_rm(c, inverse, p->size, H_TMP, hop_reg(host_reg(p->b)));
-		alu_rm(c, op, p->size, H_TMP, hop_reg(host_reg(p->b)));
-	}
-	l->flags = FLAGS_HOST;
-	flags_save(l, FL_ARITH);
-}
-
-/* r14 has the target; not in the jump cache. info: the flags are still to be saved. */
+/* r14 has the target; not in the jump cache. */
 static void cold_indirect(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
 
 	cold_land(l, k);
-	if (k->info)
-		redo_flags(l, k->u - 1);
 	if (k->back)			/* a call: as if the host had called */
 		push_code(c, k->back + c->rx);
 	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
@@ -318,11 +285,9 @@ enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
 void lower_jmpind(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
-	bool redo = u->c == IND_JUMP && pairs_returns(l) && can_redo_flags(l, u);
 	struct cold *k;
 
-	if (!redo)
-		flags_save(l, u->flx);
+	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
 	mov_rr(c, 8, H_M, in_reg(l, 8, u->a, 0, H_M));
 	if (!pairs_returns(l)) {
@@ -337,7 +302,6 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 	if (u->c == IND_CALL)
 		check_depth(l);
 	k = cold_new(l, cold_indirect);
-	k->info = redo;
 	k->at[0] = poll(l);
 	k->at[1] = x64_jump_cached(c, l->p->jc_table, u->c == IND_CALL ? 2 : 4);
 	if (u->c == IND_CALL) {
