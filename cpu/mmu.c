@@ -54,6 +54,11 @@ static void zero64(uint64_t *p, unsigned n)
 		p[i] = 0;
 }
 
+static void zero(void *p, size_t n)
+{
+	__asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(0) : "memory");
+}
+
 /* ---- what the control registers say ---- */
 
 static uint64_t phys_mask(const struct cpu *c)
@@ -773,8 +778,8 @@ static void clear_logged_slots(struct cpu *c)
 
 static void forget_everything(struct mmu *m)
 {
-	zero64((uint64_t *)m->l2, sizeof(m->l2) / 8);
-	zero64((uint64_t *)m->pcid, sizeof(m->pcid) / 8);
+	zero(m->l2, sizeof(m->l2));
+	zero(m->pcid, sizeof(m->pcid));
 	m->next_asid = 1;
 	m->epoch = 1;
 }

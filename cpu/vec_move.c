@@ -58,8 +58,8 @@ static uint64_t signs(const struct vx *x, int size)
 {
 	uint64_t r = 0;
 
-	for (int i = 0; i < x->n / size; i++)
-		r |= (uint64_t)(x->b.b[i * size + size - 1] >> 7) << i;
+	for (int i = 0; i < x->n; i += size)
+		r |= (uint64_t)(x->b.b[i + size - 1] >> 7) << i / size;
 	return r;
 }
 

@@ -49,7 +49,7 @@ void mem_put(struct bench *b, uint64_t pa, int size, uint64_t v);
 /* The exception an expression raises, or -1. */
 #define RAISED(b, expr) (setjmp((b)->env) ? take_exc((b)->c) : ((expr), -1))
 /* Vector and error code as one number, for comparisons: EXC(EXC_GP, 0x18). */
-#define EXC(v, e) ((v) << 16 | (int)(e))
+#define EXC(v, e) ((v) * 0x10000 | (int)(e))
 int take_exc(struct cpu *c);
 
 #endif

@@ -310,7 +310,7 @@ static void make_equal(struct test_case *t, uint8_t *data)
 static int shift_count(const struct test_case *t)
 {
 	const struct insn *in = &t->in;
-	const struct opd *o = &in->opd[in->nopd - 1];
+	const struct opd *o = &in->opd[in->nopd ? in->nopd - 1 : 0];
 
 	switch (insn_row(in)->does) {
 	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
