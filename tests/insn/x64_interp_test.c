@@ -32,7 +32,7 @@
 
 #ifdef __x86_64__
 
-enum { ROW_CASES = 60, BLOCK_CASES = 60, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 320,
+enum { ROW_CASES = 40, BLOCK_CASES = 40, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 320,
        DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, N_XSAVE = 832,
        SYSCALL_VECTOR = 0x70 /* its handler is where SYSCALL goes */ };
 
@@ -344,7 +344,7 @@ static bool precise(const struct walk *w, const struct insn *in)
 	for (int i = 0; i < (w->s->bits == 64 ? 16 : 8); i++)
 		if (s->regs[i] != a->regs[i])
 			return false;
-	if (insn_row(in)->does == DOES_enter)	/* may have copied frame pointers */
+	if (insn_row(in)->does == DOES_enter || insn_row(in)->does == DOES_pusha)	/* have pushed some */
 		return true;
 	return !memcmp(s->data, a->data, DATA_BYTES) && !a->writes &&
 	       (a->vector == EXC_XM || a->vector == EXC_MF || !memcmp(x + 24, a->xsave + 24, N_XSAVE - 24));
