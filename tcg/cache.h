@@ -49,7 +49,6 @@ struct tb {
 	const uint8_t *code;		/* guarded entry; NULL: interpreted */
 	const uint8_t *entry;
 	uint32_t size;
-	uint32_t page_id[2];
 	uint32_t hash_next;
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
 	uint32_t first_link, n_links;	/* its exits */

@@ -133,7 +133,7 @@ static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 static bool room(struct tcg *t)
 {
 	return t->n_tbs + 2 < MAX_TBS && t->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
-	       t->n_sides + X64_MAX_SIDE < MAX_SIDE && !t->flush_wanted &&
+	       t->n_sides + X64_MAX_SIDE < MAX_SIDE && t->n_vpages + 8 < MAX_VPAGES && !t->flush_wanted &&
 	       (t->interp || t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096));
 }
 
@@ -171,13 +171,16 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	t->stats.host_bytes += b->size;
 }
 
+/* A copy that ends with the last µop: the arrays are mostly empty. */
 static bool keep_ir(struct tb *tb, const struct ir *ir)
 {
+	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
+
 	tb->code = NULL;
-	tb->ir = malloc(sizeof(*ir));
+	tb->ir = malloc(n);
 	if (!tb->ir)
 		return false;
-	*tb->ir = *ir;
+	memcpy(tb->ir, ir, n);
 	return true;
 }
 
@@ -216,6 +219,14 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 	log_ir(t->ir, LOG_UOP_OPT);
 }
 
+/* The number a guard compares with; out of numbers, one that no page has. */
+static uint32_t guard_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
+{
+	uint32_t id = tcg_vpage_id(t, va, ram, user);
+
+	return id ? id : UINT32_MAX;
+}
+
 static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 {
 	uint32_t user = cpu_cpl(c) == 3;
@@ -225,9 +236,9 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
 		tb->jc = -1;
 
-	p.page_id[0] = tb->page_id[0] = tcg_vpage_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
+	p.page_id[0] = guard_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
 	if (tb->ram2 != ~0ull)
-		p.page_id[1] = tb->page_id[1] = tcg_vpage_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
+		p.page_id[1] = guard_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
 	return x64_compile(&t->x, &t->code, t->ir, &p, t->block);
 }
 
@@ -283,6 +294,10 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 		};
 		if (t->interp ? keep_ir(tb, t->ir) : compile(t, c, tb, n))
 			break;
+		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
+			warn("no memory for translated code");
+			abort();
+		}
 	}
 	t->n_tbs = n;
 	if (!t->interp)
