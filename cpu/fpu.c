@@ -158,10 +158,15 @@ static void check_pending(struct cpu *c)
 	wait_for_ferr(c);
 }
 
+/* The registers stay where they are; the image, which begins at the stack's top, turns. */
 static void fninit(struct cpu *c)
 {
-	uint8_t *x = c->xsave;
+	uint8_t *x = c->xsave, old[8 * 16];
+	unsigned top = ld16(x + X_FSW) >> 11 & 7;
 
+	memcpy(old, x + X_ST, sizeof(old));
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(x + X_ST + 16 * i, old + 16 * ((i - top) & 7), 16);
 	st16(x + X_FCW, FCW_INIT);
 	st16(x + X_FSW, 0);
 	x[X_FTW] = 0;
