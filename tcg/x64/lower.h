@@ -39,7 +39,6 @@ struct lower {
 	uint8_t *base;		/* writable address of the guarded entry */
 	enum flags_at flags;	/* where the live arithmetic flags are */
 	struct hop m;		/* what OP_M is now */
-	int32_t group_lo;	/* start of the shared range, from the leader's base */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
 	struct cold *pending;	/* write probe whose consumer comes next */
 	unsigned n_cold;
