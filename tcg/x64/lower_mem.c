@@ -181,13 +181,7 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	}
 }
 
-/*
- * ---- shared proofs (tcg/opt_mem.c) ----
- *
- * r13 = host address - base register. In 32-bit code, where the base may wrap
- * as it changes, r13 = host address - linear address, and each operand's linear
- * address is computed at its width.
- */
+/* ---- shared proofs (tcg/opt_mem.c): r13 = host address - base register ---- */
 
 static void cold_group(struct lower *l, struct cold *k)
 {
@@ -217,7 +211,9 @@ static void leader(struct lower *l, const struct uop *u)
 	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
-	l->group_lo = lo;
+	if (!is64(l))		/* the upper half counts in addresses below */
+		if (host_reg(u->a) >= 0)
+			mov_rr(c, 4, host_reg(u->a), host_reg(u->a));
 	base = in_reg(l, 8, u->a, 0, H_T0);
 	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(base, lo));
 	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
@@ -228,10 +224,6 @@ static void leader(struct lower *l, const struct uop *u)
 	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
 	k->back = c->p;
 	base = in_reg(l, 8, u->a, 0, H_TMP);
-	if (!is64(l)) {
-		ins(c, 0x8d, 4, H_TMP, hop_mem(base, lo));
-		base = H_TMP;
-	}
 	mov_rr(c, 8, H_T0, H_M);
 	alu_rm(c, ALU_SUB, 8, H_T0, hop_reg(base));
 	l->m = hop_mem(H_M, u->pad);
@@ -251,11 +243,6 @@ static void follower(struct lower *l, const struct uop *u)
 {
 	int base = in_reg(l, 8, u->a, 0, H_M);
 
-	if (!is64(l)) {
-		ins(&l->c, 0x8d, 4, H_M, hop_mem(base, (int32_t)u->imm + l->group_lo));
-		l->m = hop_sib(H_M, H_T0, 0, 0);
-		return;
-	}
 	l->m = hop_sib(base, H_T0, 0, (int32_t)u->imm);
 	if (disturbs(l, u + 1, u->a)) {
 		ins(&l->c, 0x8d, 8, H_M, l->m);
