@@ -728,6 +728,8 @@ static bool x2apic_write(struct lapic *l, unsigned off, uint64_t v)
 		return false;
 	if ((off != R_ICR && v >> 32) || ((off == R_EOI || off == R_ESR) && v))
 		return false;
+	if ((off == R_TPR || off == R_SELF_IPI) && v >> 8)
+		return false;
 	if (off == R_ICR)
 		l->icr2 = (uint32_t)(v >> 32);
 	dev_reg_write(&l->dev, off, 4, (uint32_t)v);

@@ -321,6 +321,7 @@ Test(lapic, x2apic_mode_moves_the_registers_to_msrs)
 	cr_assert_not(lapic_msr_write(apic[1], 0x1b, 0xfee00800), "no way straight back");
 	cr_assert(lapic_msr_write(apic[1], 0x830, 3ull << 32 | 0x4041));
 	cr_assert(WANTS(3));
+	cr_assert_not(lapic_msr_write(apic[1], 0x83f, 0x199), "reserved bits");
 	cr_assert(lapic_msr_write(apic[1], 0x83f, 0x99));
 	cr_assert_eq(lapic_intack(apic[1]), 0x99);
 	cr_assert(lapic_msr_write(apic[1], 0x80b, 0));
