@@ -22,6 +22,7 @@ static void raise_segment(struct cpu *c, int seg)
 static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
+	const struct code_page *cp;
 	struct phys_page pp;
 	struct tb_side side;
 	uint32_t self;
@@ -32,7 +33,8 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	if (!pp.ram)
 		return;
 	ram = pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1));
-	if (!t->single) {
+	cp = tcg_code_page(t, ram);
+	if (!t->single && cp && cp->chunks) {
 		self = tcg_tb_at(t, ret, &side);
 		if (self != NO_TB && tcg_overlaps(&t->tbs[self], ram, (uint64_t)n)) {
 			t->single_next = true;
