@@ -151,7 +151,6 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
-#define MODE_SHADOW	0x80000u	/* interrupt shadow: one instruction a block */
 #define MODE_NOSHARE	0x400000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
@@ -199,7 +198,6 @@ struct tlb {
 #define REQ_SIPI	0x010u	/* start-up IPI; vector in sipi_vector */
 #define REQ_EXIT	0x020u	/* leave run(): stop, quit, debugger, another accelerator */
 #define REQ_FLUSH	0x040u	/* somebody asks for a complete TLB flush */
-#define REQ_SHADOW	0x080u	/* the interrupt shadow of the last instruction ends */
 #define REQ_RESET	0x100u
 #define REQ_DEBUG	0x200u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */

@@ -195,11 +195,6 @@ void alu_rm(struct code *c, int op, int size, int d, struct hop s)
 	ins(c, (unsigned)(op << 3 | 2 | (size > 1)), size, d, s);
 }
 
-void alu_mr(struct code *c, int op, int size, struct hop d, int s)
-{
-	ins(c, (unsigned)(op << 3 | (size > 1)), size, s, d);
-}
-
 void rorx(struct code *c, int size, int d, struct hop s, int n)
 {
 	ins_vex(c, 3, 3, size == 8, 0, 0xf0, d, 0, s);
@@ -240,7 +235,6 @@ static uint8_t *short_jump(struct code *c, unsigned op)
 
 uint8_t *jcc_short(struct code *c, int cc) { return short_jump(c, 0x70u | (unsigned)cc); }
 uint8_t *jmp_short(struct code *c) { return short_jump(c, 0xeb); }
-uint8_t *jrcxz_short(struct code *c) { return short_jump(c, 0xe3); }
 
 void land8(struct code *c, uint8_t *at)
 {

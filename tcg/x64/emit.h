@@ -82,7 +82,6 @@ void store(struct code *c, int size, struct hop m, int s);
 void store_imm(struct code *c, int size, struct hop m, int32_t v);
 void alu_ri(struct code *c, int op, int size, struct hop d, int32_t v);
 void alu_rm(struct code *c, int op, int size, int d, struct hop s);	/* d op= s */
-void alu_mr(struct code *c, int op, int size, struct hop d, int s);	/* d op= s */
 void rorx(struct code *c, int size, int d, struct hop s, int n);
 
 /* Jumps. The returned address (writable) is that of the rel32 to fill in. */
@@ -94,7 +93,6 @@ void call_to(struct code *c, const uint8_t *rx_target);
 /* Short forward jump: the address of its rel8, for land8(). */
 uint8_t *jcc_short(struct code *c, int cc);
 uint8_t *jmp_short(struct code *c);
-uint8_t *jrcxz_short(struct code *c);
 void land8(struct code *c, uint8_t *at);
 /* Make the rel32 at `at` (writable address) arrive at an executable address / here. Light. */
 static inline void fix32(const struct code *c, uint8_t *at, const uint8_t *rx_target)

@@ -216,11 +216,7 @@ void lower_xchg(struct lower *l, const struct uop *u)
 		hi_down(l, u->d);
 		ins(C(l), op, 1, host_reg(u->b), hop_reg(u->d - OP_AH));
 		hi_up(l, u->d);
-	} else if (hb && host_reg(u->d) >= 0) {
-		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
-	} else if (hb && hd) {
-		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
-	} else if (hb) {			/* slot with AH..BH */
+	} else if (hb) {
 		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
 	} else if (is_slot(u->b)) {
 		load(C(l), 8, H_TMP, operand(l, u->b));
@@ -234,10 +230,7 @@ void lower_xchg(struct lower *l, const struct uop *u)
 		store(C(l), 8, operand(l, u->b), H_TMP);
 	} else if (is_slot(u->d)) {
 		load(C(l), 8, H_TMP, operand(l, u->d));
-		if (is_hi(u->b))
-			ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
-		else
-			ins(C(l), op, u->size, host_reg(u->b), hop_reg(H_TMP));
+		ins(C(l), op, u->size, host_reg(u->b), hop_reg(H_TMP));
 		store(C(l), 8, operand(l, u->d), H_TMP);
 	} else {
 		ins(C(l), op, u->size, host_reg(u->b), operand(l, u->d));
