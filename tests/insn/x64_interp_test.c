@@ -1,6 +1,6 @@
 /*
  * Translated code against the µop interpreter: every row, register and memory forms,
- * and short random blocks, in 64, 32 and 16-bit code. The interpreter runs without any
+ * and short random blocks and loops, in 64, 32 and 16-bit code. The interpreter runs without any
  * pass, translated code with every pass on or some off.
  *
  * Both run on machines of their own with the same memory. Operands lie in plain pages,
@@ -32,8 +32,8 @@
 
 #ifdef __x86_64__
 
-enum { ROW_CASES = 40, BLOCK_CASES = 40, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 320,
-       DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, N_XSAVE = 832,
+enum { ROW_CASES = 40, BLOCK_CASES = 40, MAX_INSNS = 20, CODE_AT = M_CODE + 0x900, MAX_CODE = 352,
+       DATA_PAGES = 8, DATA_BYTES = DATA_PAGES * 4096, COUNTER = 0x7ff0, N_XSAVE = 832,
        SYSCALL_VECTOR = 0x70 /* its handler is where SYSCALL goes */ };
 
 /* What the data pages are. */
@@ -514,6 +514,7 @@ static void fill_data(struct walk *w)
 {
 	for (int i = 0; i < DATA_BYTES; i += 8)
 		st64(w->before.data + i, number(&w->rng));
+	w->before.data[COUNTER] = 3;
 }
 
 ParameterizedTestParameters(x64_interp, x64_equals_interp)
@@ -570,6 +571,27 @@ static void pointer_step(struct walk *w, int base)
 		w->undefined &= k == 5 ? FL_CF : 0;
 }
 
+/* dec byte [COUNTER]; jnz to the start. The flags that code at the start reads are defined. */
+static void append_loop(struct walk *w)
+{
+	uint32_t at = COUNTER + (w->s->flat ? M_DATA : 0), size = w->s->bits == 16 ? 2 : 4;
+	uint8_t *p = w->code + w->n;
+
+	if (w->undefined & FL_CF)
+		*p++ = 0xf8;			/* clc */
+	*p++ = 0xfe;
+	*p++ = w->s->bits == 64 ? 0x0c : w->s->bits == 32 ? 0x0d : 0x0e;
+	if (w->s->bits == 64)
+		*p++ = 0x25;
+	st_n(p, (int)size, at);
+	p += size;
+	*p++ = 0x0f;
+	*p++ = 0x85;
+	st_n(p, (int)size, (uint64_t)(w->code - p) - size);
+	w->n = (unsigned)(p + size - w->code);
+	w->undefined = 0;
+}
+
 static void random_block(struct walk *w)
 {
 	static const uint8_t bases[] = { RBX, RBP, RSI, RDI };
@@ -579,7 +601,7 @@ static void random_block(struct walk *w)
 	struct insn in;
 
 	w->n = w->undefined = w->undefined_inside = 0;
-	while (count-- && w->n < MAX_CODE - 20) {
+	while (count-- && w->n < MAX_CODE - 48) {
 		unsigned row = rng_below(&w->rng, n_insn_rows);
 
 		if (!rng_below(&w->rng, 4)) {
@@ -597,6 +619,8 @@ static void random_block(struct walk *w)
 		else
 			append(w, &g, row, &in);
 	}
+	if (!rng_below(&w->rng, 3))
+		append_loop(w);
 }
 
 static const char *const without[] = { "", "flags", "dead", "mem", "flags+dead+mem" };
