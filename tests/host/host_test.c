@@ -22,7 +22,9 @@
 
 /* ---- blocks ---- */
 
-#define OUT	"\n jmp .+4096\n"
+/* Jumps as bytes: assemblers do not agree about `.+4096` in Intel syntax. */
+#define OUT	"\n .byte 0xe9\n .long 4091\n"
+#define JUMP(opcode) "\n .byte 0x0f, " #opcode "\n .long 58\n"
 GUEST(add_rr, "add rax, rbx" OUT)
 GUEST(add_r12, "add r12, r13" OUT)
 GUEST(mov_load, "mov rax, [rbx + 8]" OUT)
@@ -33,16 +35,16 @@ GUEST(lock_xadd, "lock xadd [rbx], eax" OUT)
 GUEST(list, "mov rax, [rbx]\n mov rcx, [rbx + 8]\n mov [rbx + 16], rax" OUT)
 GUEST(frame, "push rbp\n mov rbp, rsp\n push rbx\n sub rsp, 24\n mov [rsp + 8], rax" OUT)
 GUEST(loop, "1: add eax, [rsi]\n add rsi, 4\n dec ecx\n jnz 1b" OUT)
-GUEST(cmp_jcc, "cmp eax, ecx\n jb .+64" OUT)
-GUEST(cmp_mem_jcc, "cmp byte ptr [rdi], 0\n je .+64" OUT)
-GUEST(flags_over_load, "cmp eax, ecx\n mov edx, [rbx]\n jb .+64" OUT)
+GUEST(cmp_jcc, "cmp eax, ecx" JUMP(0x82) OUT)
+GUEST(cmp_mem_jcc, "cmp byte ptr [rdi], 0" JUMP(0x84) OUT)
+GUEST(flags_over_load, "cmp eax, ecx\n mov edx, [rbx]" JUMP(0x82) OUT)
 GUEST(high_byte, "mov ah, [rbx]" OUT)
 GUEST(shl_cl, "shl eax, cl" OUT)
 GUEST(setcc, "test eax, eax\n setz cl\n movzx ecx, cl" OUT)
 GUEST(cmov, "cmp eax, ecx\n cmovl eax, ecx" OUT)
 GUEST(div, "div rcx" OUT)
 GUEST(mul, "imul rax, rbx, 100" OUT)
-GUEST(call_ret, "call .+64")
+GUEST(call_ret, ".byte 0xe8\n .long 59")
 GUEST(ret, "ret")
 GUEST(jmp_ind, "jmp rax")
 GUEST(movups, "movups xmm1, [rbx]" OUT)
