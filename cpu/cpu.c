@@ -7,6 +7,7 @@
  * Source: SDM vol. 3A, table 9-1 (state after power-up, reset, INIT).
  */
 #include <linux/futex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,7 +16,9 @@
 
 #include "cpu/accel.h"
 #include "cpu/cpu.h"
+#include "base/log.h"
 #include "cpu/cpuid.h"
+#include "cpu/dump.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
@@ -164,8 +167,22 @@ static void reset_msrs(struct cpu *c)
 	memset(c->pdpte, 0, sizeof(c->pdpte));
 }
 
+/* What the registers were when the reset came. */
+static void log_reset(const struct cpu *c)
+{
+	char text[4096];
+	FILE *f;
+
+	if (!log_on(LOG_CPU_RESET) || !(f = fmemopen(text, sizeof(text), "w")))
+		return;
+	cpu_dump(c, f, false);
+	fclose(f);
+	log_to(LOG_CPU_RESET, "reset of CPU %d, was:\n%s", c->index, text);
+}
+
 void cpu_reset(struct cpu *c)
 {
+	log_reset(c);
 	c->cr0 = CR0_CD | CR0_NW | CR0_ET;
 	reset_fpu(c);
 	reset_msrs(c);

@@ -15,6 +15,7 @@
  * reaches memory after it.
  * Source: Intel SDM vol. 3A chapter 4; AMD APM vol. 2 chapter 5.
  */
+#include "base/log.h"
 #include "cpu/cpuid.h"
 #include "cpu/tlb.h"
 
@@ -821,10 +822,25 @@ static bool asids_exhausted(const struct mmu *m)
 	return m->next_asid > (1u << ASID_BITS) - 4 || m->epoch == UINT32_MAX || !m->epoch;
 }
 
+static uint64_t heavy_log(uint64_t text, uint64_t index, uint64_t value, uint64_t unused)
+{
+	(void)unused;
+	log_to(LOG_MMU, (const char *)text, (int)index, (unsigned long)value);
+	return 0;
+}
+
+/* text: a format for the vCPU's number and an unsigned long. */
+static void log_mmu(struct cpu *c, const char *text, uint64_t value)
+{
+	if (log_on(LOG_MMU))
+		cpu_heavy(c, heavy_log, (uint64_t)text, (uint64_t)c->index, value, 0);
+}
+
 void mmu_flush(struct cpu *c, bool keep_global)
 {
 	struct mmu *m = c->mmu;
 
+	log_mmu(c, "mmu cpu %d: flush, global pages kept: %lu\n", keep_global);
 	configure(c);
 	m->pde_gen++;
 	if (asids_exhausted(m)) {
@@ -869,6 +885,7 @@ void mmu_flush_page(struct cpu *c, uint64_t va)
 	struct mmu *m = c->mmu;
 
 	va &= ~(PAGE - 1);
+	log_mmu(c, "mmu cpu %d: flush of page %#lx\n", va);
 	if (m->huge_seen) {
 		mmu_flush(c, false);
 		return;
@@ -889,6 +906,7 @@ void mmu_set_cr3(struct cpu *c, uint64_t v)
 {
 	struct mmu *m = c->mmu;
 
+	log_mmu(c, "mmu cpu %d: CR3 = %#lx\n", v);
 	if (asids_exhausted(m)) {
 		mmu_flush(c, false);
 		return;

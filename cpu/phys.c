@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/log.h"
 #include "cpu/phys_view.h"
 
 #define VIEWS_KEPT	4096
@@ -123,6 +124,21 @@ static void flush_all(struct phys *p)
 		cpu_request(p->cpus[i], REQ_FLUSH);
 }
 
+static void log_view(struct phys *p)
+{
+	const struct view *v = atomic_load(&p->view);
+
+	if (!log_on(LOG_PAGE))
+		return;
+	log_to(LOG_PAGE, "physical map:\n");
+	for (unsigned i = 0; i < v->n; i++) {
+		const struct span *s = &v->s[i];
+
+		log_to(LOG_PAGE, "  %012lx-%012lx %s%s%s\n", (unsigned long)s->pa, (unsigned long)(s->end - 1),
+		       s->r.name ? s->r.name : "?", s->r.rram ? " r" : "", s->r.wram ? " w" : "");
+	}
+}
+
 static void rebuild(struct phys *p)
 {
 	p->stale = false;
@@ -130,6 +146,7 @@ static void rebuild(struct phys *p)
 	if (v == atomic_load(&p->view))
 		return;
 	atomic_store_explicit(&p->view, v, memory_order_release);
+	log_view(p);
 	flush_all(p);
 }
 
