@@ -423,6 +423,8 @@ static bool usable(const struct walk *w, const struct insn_row *row)
 		return false;		/* not the same twice */
 	case DOES_fxsave: case DOES_xsave: case DOES_xsavec: case DOES_xsaveopt: case DOES_fnsave: case DOES_fnstenv:
 		return false;		/* the x87's last instruction */
+	case DOES_xgetbv:
+		return false;		/* what is in use: translated code may say more */
 	case DOES_iret: case DOES_retf: case DOES_sysret: case DOES_sysexit: case DOES_mov_sreg_load: case DOES_lds:
 	case DOES_pop_seg:
 		return w->s->cpl == 3;
