@@ -184,6 +184,17 @@ static bool keep_ir(struct tb *tb, const struct ir *ir)
 	return true;
 }
 
+/* Debug builds: the rules of µops hold after every step. */
+static void verify(const struct ir *ir, const char *after)
+{
+#ifdef CONFIG_DEBUG
+	uop_verify(ir, after);
+#else
+	(void)ir;
+	(void)after;
+#endif
+}
+
 /* Front end and passes; one instruction if the page does not suffice. */
 static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 {
@@ -208,14 +219,18 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
 	log_ir(t->ir, LOG_UOP);
+	verify(t->ir, "front");
 	if (t->without & BIT(PASS_FLAGS))
 		opt_flags_none(t->ir);
 	else
 		opt_flags(t->ir, live_at, &peek);
+	verify(t->ir, pass_names[PASS_FLAGS]);
 	if (!(t->without & BIT(PASS_DEAD)))
 		opt_dead(t->ir);
+	verify(t->ir, pass_names[PASS_DEAD]);
 	if (!t->interp && !(mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM)))
 		opt_mem(t->ir);
+	verify(t->ir, pass_names[PASS_MEM]);
 	log_ir(t->ir, LOG_UOP_OPT);
 }
 
