@@ -64,8 +64,63 @@ static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx
 		env->pend = (uint32_t)n;
 		env->pend_va = va;
 		env->pend_idx = idx;
+		env->pend_host[0] = NULL;
 	}
 	return c->bounce;
+}
+
+/* Is [va, va + n) on one page that the inline table knows? Its host address. */
+static uint8_t *in_tlb(struct cpu *c, uint64_t va, unsigned n, bool write, enum mmu_idx idx)
+{
+	struct tlb *t = &c->tlb[idx];
+	const struct tlb_entry *e = (const struct tlb_entry *)(const void *)((char *)(write ? t->w : t->r) + TLB_OFF(va));
+
+	return (va ^ e->tag) <= PAGE_SIZE - n ? (uint8_t *)(uintptr_t)(e->host + (va ^ e->tag)) : NULL;
+}
+
+/* Host address of a part of an access, NULL if it is not plain memory without code. Raises. */
+static uint8_t *plain_part(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
+{
+	uint8_t *p = in_tlb(c, va, (unsigned)n, kind & PROBE_W, idx);
+	bool code = false;
+	uint64_t pa;
+
+	if (!p)
+		p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
+	return code ? NULL : p;
+}
+
+static void copy(uint8_t *to, const uint8_t *from, int n)
+{
+	while (n--)
+		*to++ = *from++;
+}
+
+/* The common page crossing: both pages are plain memory. False: do it the long way. */
+static bool crossing(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
+{
+	struct x64_env *env = x64_env(c);
+	int first = (int)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
+	uint64_t va2 = va + (unsigned)first;
+	uint8_t *p, *q;
+
+	if (first >= n)
+		return false;
+	p = plain_part(c, va, first, kind, idx);
+	q = plain_part(c, cpu_is64(c) ? va2 : (uint32_t)va2, n - first, kind, idx);
+	if (!p || !q)
+		return false;
+	if (kind & PROBE_R) {
+		copy(c->bounce, p, first);
+		copy(c->bounce + first, q, n - first);
+	}
+	if (kind & PROBE_W) {
+		env->pend = (uint32_t)n;
+		env->pend_va = va;
+		env->pend_host[0] = p;
+		env->pend_host[1] = q;
+	}
+	return true;
 }
 
 /* A store that crosses pages may hit the running block, too. */
@@ -112,6 +167,10 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	}
 	if (info & SLOW_ALIGN)
 		cpu_raise_err(c, info & SLOW_SSE ? EXC_GP : EXC_AC, 0);
+	if (crossing(c, va, n, kind, idx)) {
+		env->fault_pc = 0;
+		return c->bounce;
+	}
 	p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
 	if (!p) {
 		if (kind & PROBE_W)
@@ -122,15 +181,6 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	}
 	env->fault_pc = 0;
 	return p;
-}
-
-/* Is [va, va + n) on one page that the inline table knows? Its host address. */
-static uint8_t *in_tlb(struct cpu *c, uint64_t va, unsigned n, bool write, enum mmu_idx idx)
-{
-	struct tlb *t = &c->tlb[idx];
-	const struct tlb_entry *e = (const struct tlb_entry *)(const void *)((char *)(write ? t->w : t->r) + TLB_OFF(va));
-
-	return (va ^ e->tag) <= PAGE_SIZE - n ? (uint8_t *)(uintptr_t)(e->host + (va ^ e->tag)) : NULL;
 }
 
 /*
@@ -168,6 +218,13 @@ void tcg_cb_commit(struct cpu *c)
 	int n = (int)env->pend;
 
 	env->pend = 0;
+	if (env->pend_host[0]) {
+		int first = (int)(PAGE_SIZE - (env->pend_va & (PAGE_SIZE - 1)));
+
+		copy(env->pend_host[0], c->bounce, first);
+		copy(env->pend_host[1], c->bounce + first, n - first);
+		return;
+	}
 	if (n <= 8 && !(n & (n - 1)))
 		mmu_st(c, env->pend_va, n, ld_n(c->bounce, n), (enum mmu_idx)env->pend_idx);
 	else
