@@ -13,7 +13,7 @@
  * Not checked: that jumps to addresses beyond the limit or not canonical fault before they
  * are taken. Not compared: flags the manual leaves undefined, or any behind a fault (a flag that is
  * overwritten later may be stale there); the x87's last instruction and operand; the
- * underflow flag of an unmasked SIMD exception (see cpu/vec.c).
+ * overflow, underflow and precision flags at an unmasked SIMD exception (see cpu/vec.c).
  *
  * From the environment: SEED, CASES (of each row, and hundredths of the blocks), ONLY
  * (a mnemonic).
@@ -300,7 +300,7 @@ static void get_state(struct walk *w, struct machine *m, struct state *s)
 	memcpy(s->xsave, c->xsave, N_XSAVE);
 	canonical_xsave(s->xsave);
 	if (s->vector == EXC_XM)
-		s->xsave[24] &= (uint8_t)~0x10;
+		s->xsave[24] &= (uint8_t)~0x38;
 	s->cr2 = c->cr2;
 	s->fs_base = c->segs[FS].base;
 	s->gs_base = c->segs[GS].base;
