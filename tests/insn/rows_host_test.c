@@ -31,7 +31,7 @@
 
 #ifdef __x86_64__
 
-/* Cases of a row. */
+/* Cases of a row, unless CASES of the environment says how many. */
 #define INTERP_CASES	2000
 #define X64_CASES	100
 #define FAULT_CASES	60
@@ -429,13 +429,16 @@ static bool run_case(struct test_case *t, struct engine *e)
 
 static void walk(enum host_code code, bool x64, enum host_protect protect)
 {
-	const char *env = getenv("SEED");
+	const char *env = getenv("SEED"), *given = getenv("CASES");
 	uint64_t seed = env ? strtoull(env, NULL, 0) : 0x9e3779b97f4a7c15;
 	struct gen gen = { .rng.s = seed, .mode = (uint32_t)code, .lock = true, .rep = true };
 	bool is64 = code == HOST_CODE64;
 	struct engine e;
 	struct test_case t = { .rng = &gen.rng, .code = code, .is64 = is64 };
 	unsigned failed = 0, n_rows = 0, cases = protect ? FAULT_CASES : x64 ? X64_CASES : INTERP_CASES;
+
+	if (given)
+		cases = (unsigned)strtoul(given, NULL, 0);
 
 	if (!host_init(code))
 		cr_skip_test("no memory that may be written and executed");
