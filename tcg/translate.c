@@ -65,6 +65,8 @@ static void fetch_second(struct cpu *c, struct fetch *f)
 	uint64_t next = PAGE_OF(f->va) + PAGE_SIZE;
 	struct phys_page pp;
 
+	if (first >= 15)		/* cut by the CS limit, not by the page */
+		cpu_raise_err(c, EXC_GP, 0);
 	if (!cpu_is64(c)) {
 		uint64_t room = c->segs[CS].limit - c->rip + 1;
 
