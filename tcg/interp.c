@@ -279,7 +279,16 @@ static void go(struct run *x, uint64_t rip)
 }
 
 DO(jmp) { go(x, (uint64_t)u->imm); }
-DO(jmpind) { go(x, rd(x, u, u->a, 8)); }
+
+/* A jump (not a call or return) to a non-canonical address faults itself. */
+DO(jmpind)
+{
+	uint64_t rip = rd(x, u, u->a, 8);
+
+	if (u->c == 0 && cpu_is64(x->c) && !mmu_canonical(x->c, rip))
+		cpu_raise_err(x->c, EXC_GP, 0);
+	go(x, rip);
+}
 
 DO(jcc)
 {

@@ -268,19 +268,38 @@ static void direct_call(struct lower *l, const struct uop *u)
 	return_site(l, u);
 }
 
+enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
+
+/* A jump to the non-canonical address in r14 faults itself: nothing has changed yet. */
+static void check_canonical(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	uint8_t *ok;
+
+	mov_rr(c, 8, H_TMP, H_M);
+	ins_imm(c, 0xc1, 8, 4, hop_reg(H_TMP), 1, 16);		/* shl r15, 16 */
+	ins_imm(c, 0xc1, 8, 7, hop_reg(H_TMP), 1, 16);		/* sar r15, 16 */
+	alu_rm(c, ALU_CMP, 8, H_TMP, hop_reg(H_M));
+	ok = jcc_short(c, CC_Z);
+	set_rip(l, insn_rip(l, u));
+	mov_ri(c, H_M, EXC_GP | 0x100);
+	call_to(c, l->x->stubs.raise);
+	land8(c, ok);
+}
+
 /* r14 has the target; not in the jump cache. */
 static void cold_indirect(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
 
 	cold_land(l, k);
+	if (k->u->c == IND_JUMP && (l->ir->mode & MODE_CODE) == MODE_CODE64)
+		check_canonical(l, k->u);
 	if (k->back)			/* a call: as if the host had called */
 		push_code(c, k->back + c->rx);
 	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
 	jmp_to(c, l->x->stubs.dispatch);
 }
-
-enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
 
 void lower_jmpind(struct lower *l, const struct uop *u)
 {

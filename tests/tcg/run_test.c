@@ -192,6 +192,16 @@ TEST_BOTH(run, a_fault_comes_before_its_trap)
 
 /* ---- the host's arithmetic faults ---- */
 
+GUEST(far_away, "inc ebx\n mov eax, 1\n shl rax, 48\n jmp rax\n ud2")
+
+TEST_BOTH(run, a_jump_to_a_non_canonical_address_faults_itself)
+{
+	GUEST_PUT(m, M_CODE, far_away);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_GP);
+	cr_expect_eq(reg(m, RBX), 1);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + GUEST_SIZE(far_away) - 4);
+}
+
 GUEST(div, "mov eax, 100\n mov ecx, 3\n 1: xor edx, edx\n inc rbx\n dec ecx\n div ecx\n jmp 1b")
 GUEST(idiv, "inc rbx\n mov edx, 0x80000000\n xor eax, eax\n or ecx, -1\n idiv ecx\n ud2")
 
