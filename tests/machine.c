@@ -58,8 +58,11 @@ static void shutdown(void *opaque, struct cpu *c)
 
 static void halted(void *opaque, struct cpu *c, bool on)
 {
-	(void)c;
-	((struct machine *)opaque)->halts += on;
+	struct machine *m = opaque;
+
+	m->halts += on;
+	if (on && m->end_at_halt)
+		cpu_request(c, REQ_EXIT);
 }
 
 static void trace(struct machine *m, int kind, uint64_t off, int size, uint64_t v)

@@ -38,6 +38,7 @@ struct machine {
 	bool shut_down;
 	int irq;			/* vector to acknowledge, or -1 */
 	unsigned ferrs, halts;
+	bool end_at_halt;		/* HLT ends machine_run(), too */
 
 	/* The device: memory that counts and notes accesses. */
 	uint8_t device[4096];

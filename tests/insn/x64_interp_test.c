@@ -142,6 +142,7 @@ static void walk_init(struct walk *w, const struct setup *s, const char *without
 
 		machine_init(m, s->bits, s->cpl, ops[k]);
 		machine_mem(m, M_IDT)[3 * (s->bits == 64 ? 16 : 8) + 5] |= 0x60;	/* int3 is for all */
+		m->end_at_halt = true;		/* wild jumps find HLT inside a handler */
 		map_pages(m);
 		memset(machine_mem(m, M_CODE), 0xcc, 4096);
 		m->c->lstar = m->c->cstar = M_HANDLERS + SYSCALL_VECTOR * 16;
