@@ -15,7 +15,7 @@
  * LINT0 of the first processor is an open ExtINT after reset, as firmware leaves
  * it on real boards, so that the 8259 works before anybody programs the APIC.
  *
- * Not modelled: CPUID hiding the APIC while the base MSR disables it, CMCI, focus
+ * Not modelled: CMCI, focus
  * processor checking, suppressed EOI broadcasts, interrupt arbitration, the remote
  * read message, thermal and performance interrupts (their LVT entries are storage).
  * Source: SDM vol. 3A chapter 11 "Advanced Programmable Interrupt Controller";
