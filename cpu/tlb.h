@@ -1,6 +1,6 @@
 /*
- * What cpu/mmu.c remembers besides the inline TLB (struct tlb in cpu/cpu.h).
- * Private to mmu.c and tlb.c.
+ * What the MMU remembers besides the inline TLB (struct tlb in cpu/cpu.h), and
+ * what its parts offer each other. Private to mmu*.c and tlb.c.
  *
  * Second-level TLB: L2_SETS sets of L2_WAYS translations of 4 KiB pieces, each
  * tagged with an address-space number ("asid"). Every PCID has a current asid
@@ -16,6 +16,7 @@
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
 
+#define PAGE		4096ull
 #define L2_SETS		1024u
 #define L2_WAYS		4u
 #define ASID_BITS	28
@@ -88,6 +89,58 @@ struct mmu {
 	struct pde_entry pde[PDE_SLOTS];
 };
 
+static inline void zero64(uint64_t *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		p[i] = 0;
+}
+
+/* One walk under way. */
+struct walk {
+	uint64_t va;
+	int n;				/* entries used */
+	uint64_t at[4], entry[4];	/* their physical addresses and values */
+	uint64_t perm;			/* TR_W, TR_U, TR_NX so far */
+	uint64_t pa;			/* of the 4 KiB page */
+	unsigned attr;			/* TR_* */
+	uint64_t table;			/* the last one read */
+	int leaf;			/* level of the last entry */
+	uint32_t fault;			/* PF_P, PF_RSVD of a failed walk */
+};
+
+/* ---- mmu_walk.c ---- */
+
+/* CR0, CR4, EFER changed: how walks go from now on. */
+void mmu_configure(struct cpu *c);
+/* A complete translation of w->va with side effects; w->pa and w->attr on success. */
+bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx idx, uint32_t *pf_error);
+
+/* The access rules (SDM vol. 3A, 4.6). */
+static inline bool mmu_allowed(const struct cpu *c, unsigned attr, enum mmu_access how,
+			       enum mmu_idx idx)
+{
+	bool user = idx == MMU_USER;
+
+	if (user && !(attr & TR_U))
+		return false;
+	if (how & MMU_FETCH)
+		return !(attr & TR_NX) && (user || !(attr & TR_U) || !(c->cr4 & CR4_SMEP));
+	if (idx == MMU_KERNEL && attr & TR_U && c->cr4 & CR4_SMAP)
+		return false;
+	return !(how & MMU_WRITE) || attr & TR_W || (!user && !(c->cr0 & CR0_WP));
+}
+
+/* ---- mmu.c ---- */
+
+/* The entry of a page under one asid, or NULL. */
+struct l2_entry *mmu_l2_find(struct mmu *m, uint64_t va, uint32_t asid);
+/*
+ * The translation of va for this access, entered into the inline tables where
+ * that is allowed; NULL host: not plain memory. Raises #PF.
+ */
+const struct l2_entry *mmu_enter(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx);
+/* Forget all write entries; tracked pages among them count as written until now. */
+void mmu_drop_writes(struct cpu *c);
 /* After DR7 or DR0-3 changed: which pages must take the slow path. */
 void mmu_update_watch(struct cpu *c);
 

@@ -1,0 +1,267 @@
+/*
+ * Page walks and the access rules: what the tables and control registers say.
+ * Nothing is remembered here but where page tables stand (struct pde_entry).
+ *
+ * Not modelled: protection keys, 5-level paging, shadow stacks, memory types.
+ * Source: Intel SDM vol. 3A chapter 4; AMD APM vol. 2 chapter 5.
+ */
+#include "cpu/cpuid.h"
+#include "cpu/tlb.h"
+
+#define PTE_P		0x001u
+#define PTE_W		0x002u
+#define PTE_U		0x004u
+#define PTE_A		0x020u
+#define PTE_D		0x040u
+#define PTE_PS		0x080u
+#define PTE_G		0x100u
+#define PTE_NX		(1ull << 63)
+
+#define PF_P		0x01u
+#define PF_W		0x02u
+#define PF_U		0x04u
+#define PF_RSVD		0x08u
+#define PF_ID		0x10u
+
+/* ---- what the control registers say ---- */
+
+static uint64_t phys_mask(const struct cpu *c)
+{
+	return (1ull << c->phys_bits) - 1;
+}
+
+static void configure_legacy(struct cpu *c, struct mmu *m)
+{
+	bool pse = c->cr4 & CR4_PSE;
+
+	m->levels = 2;
+	m->index_bits = 10;
+	m->entry_size = 4;
+	m->table_mask = 0xfffff000u;
+	m->large_ok = pse ? 1u << 1 : 0;
+	m->pse36 = pse && cpu_has(c, CPUID_PSE36);
+	zero64(m->rsvd, 4);
+	zero64(m->rsvd_large, 4);
+	/* Bits 20..13 are address bits 39..32, as far as there are such. */
+	int high = !m->pse36 ? 32 : c->phys_bits > 40 ? 40 : (int)c->phys_bits;
+	m->rsvd_large[1] = 0x3fe000u & ~((1ull << (13 + (high > 32 ? high - 32 : 0))) - 1);
+}
+
+static void configure_wide(struct cpu *c, struct mmu *m)
+{
+	bool lma = c->efer & EFER_LMA;
+	uint64_t high = 0x000ffffffffff000ull & ~phys_mask(c);
+
+	if (!lma)
+		high |= 0x7ff0000000000000ull;
+	if (!(c->efer & EFER_NXE))
+		high |= PTE_NX;
+	m->levels = lma ? 4 : 3;
+	m->index_bits = 9;
+	m->entry_size = 8;
+	m->table_mask = 0x000ffffffffff000ull & phys_mask(c);
+	m->large_ok = 1u << 1 | (lma && cpu_has(c, CPUID_PDPE1GB) ? 1u << 2 : 0);
+	m->pse36 = false;
+	for (int i = 0; i < 4; i++) {
+		m->rsvd[i] = high;
+		m->rsvd_large[i] = high;
+	}
+	m->rsvd_large[1] |= 0x1fe000u;
+	m->rsvd_large[2] |= 0x3fffe000u;
+	m->rsvd[2] |= PTE_PS;
+	m->rsvd[3] |= PTE_PS;
+}
+
+void mmu_configure(struct cpu *c)
+{
+	struct mmu *m = c->mmu;
+
+	if (!(c->cr0 & CR0_PG))
+		m->levels = 0;
+	else if (c->cr4 & CR4_PAE)
+		configure_wide(c, m);
+	else
+		configure_legacy(c, m);
+}
+
+/* ---- the walk ---- */
+
+static uint64_t perm_of(uint64_t entry)
+{
+	return ((entry & PTE_W) ? TR_W : 0) | ((entry & PTE_U) ? TR_U : 0);
+}
+
+static int level_shift(const struct mmu *m, int level)
+{
+	return 12 + m->index_bits * level;
+}
+
+static void leaf_found(const struct mmu *m, struct walk *w, uint64_t e, int level)
+{
+	uint64_t in_page = (1ull << level_shift(m, level)) - 1;
+	uint64_t base = e & m->table_mask & ~in_page;
+
+	if (level == 1 && m->pse36)
+		base |= (e & 0x1fe000u) << 19;
+	w->pa = base | (w->va & in_page & ~(PAGE - 1));
+	w->leaf = level;
+	w->attr = (unsigned)w->perm | (e & PTE_D ? TR_D : 0) | (e & PTE_G ? TR_G : 0) |
+		  (level == 1 ? TR_LARGE : 0) | (level == 2 ? TR_HUGE : 0);
+}
+
+/* Start at the top, at a PAE pointer, or where the paging-structure cache knows. Level, or -1: fault. */
+static int walk_start(struct cpu *c, struct walk *w)
+{
+	const struct mmu *m = c->mmu;
+	const struct pde_entry *p = &m->pde[w->va >> 21 & (PDE_SLOTS - 1)];
+
+	if (p->key == (w->va << 16 >> 37 | m->pde_gen << 27)) {
+		w->table = p->table;
+		w->perm = p->perm;
+		return 0;
+	}
+	w->perm = TR_W | TR_U;
+	if (m->levels != 3) {
+		w->table = c->cr3 & m->table_mask;
+		return m->levels - 1;
+	}
+	uint64_t pdpte = c->pdpte[w->va >> 30 & 3];
+	if (!(pdpte & PTE_P)) {
+		w->fault = 0;
+		return -1;
+	}
+	w->table = pdpte & m->table_mask;
+	return 1;
+}
+
+/* False: w->fault has PF_P and PF_RSVD. Reads only. */
+static bool walk_tables(struct cpu *c, struct walk *w)
+{
+	const struct mmu *m = c->mmu;
+	int level = walk_start(c, w);
+
+	w->n = 0;
+	for (; level >= 0; level--) {
+		uint64_t index = w->va >> level_shift(m, level) & ((1u << m->index_bits) - 1);
+		uint64_t at = w->table + index * m->entry_size;
+		uint64_t e = phys_ld(c, at, m->entry_size);
+		bool large = level > 0 && e & PTE_PS && m->large_ok >> level & 1;
+
+		if (!(e & PTE_P)) {
+			w->fault = 0;
+			return false;
+		}
+		if (e & (large ? m->rsvd_large : m->rsvd)[level]) {
+			w->fault = PF_P | PF_RSVD;
+			return false;
+		}
+		w->at[w->n] = at;
+		w->entry[w->n++] = e;
+		w->perm = (w->perm & perm_of(e)) | (w->perm & TR_NX) | (e & PTE_NX ? TR_NX : 0);
+		if (level == 0 || large) {
+			leaf_found(m, w, e, level);
+			return true;
+		}
+		w->table = e & m->table_mask;
+	}
+	return false;
+}
+
+/* Set accessed and dirty bits of the entries used. False: one changed meanwhile, walk again. */
+static bool set_used(struct cpu *c, struct walk *w, bool dirty)
+{
+	int size = c->mmu->entry_size;
+
+	for (int i = 0; i < w->n; i++) {
+		uint64_t need = i == w->n - 1 && dirty ? PTE_A | PTE_D : PTE_A;
+		if ((w->entry[i] & need) == need)
+			continue;
+		if (!phys_cas(c, w->at[i], size, w->entry[i], w->entry[i] | need) &&
+		    phys_ld(c, w->at[i], size) != w->entry[i])
+			return false;
+	}
+	if (dirty)
+		w->attr |= TR_D;
+	return true;
+}
+
+static void remember_table(struct cpu *c, const struct walk *w)
+{
+	struct mmu *m = c->mmu;
+	struct pde_entry *p = &m->pde[w->va >> 21 & (PDE_SLOTS - 1)];
+	uint64_t perm = TR_W | TR_U;
+
+	if (w->leaf != 0 || w->n < 2)
+		return;
+	for (int i = 0; i < w->n - 1; i++)
+		perm = (perm & perm_of(w->entry[i])) | (perm & TR_NX) | (w->entry[i] & PTE_NX ? TR_NX : 0);
+	p->key = w->va << 16 >> 37 | m->pde_gen << 27;
+	p->table = w->table;
+	p->perm = perm;
+}
+
+static uint32_t fault_code(const struct cpu *c, uint32_t base, enum mmu_access how, enum mmu_idx idx)
+{
+	bool id = c->cr4 & CR4_SMEP || (c->cr4 & CR4_PAE && c->efer & EFER_NXE);
+
+	return base | (how & MMU_WRITE ? PF_W : 0) | (idx == MMU_USER ? PF_U : 0) |
+	       (how & MMU_FETCH && id ? PF_ID : 0);
+}
+
+bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx idx, uint32_t *pf_error)
+{
+	if (!c->mmu->levels) {
+		w->pa = w->va & ~(PAGE - 1);
+		w->attr = TR_W | TR_U | TR_D;
+		return true;
+	}
+	do {
+		if (!walk_tables(c, w)) {
+			*pf_error = fault_code(c, w->fault, how, idx);
+			return false;
+		}
+		if (!mmu_allowed(c, w->attr, how, idx)) {
+			*pf_error = fault_code(c, PF_P, how, idx);
+			return false;
+		}
+	} while (!set_used(c, w, how & MMU_WRITE));
+	if (!(c->cr4 & CR4_PGE))
+		w->attr &= ~TR_G;
+	remember_table(c, w);
+	return true;
+}
+
+bool mmu_translate(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx,
+		   uint64_t *pa, uint32_t *pf_error)
+{
+	struct walk w = { .va = va };
+
+	if (!mmu_walk(c, &w, how, idx, pf_error))
+		return false;
+	*pa = w.pa | (va & (PAGE - 1));
+	return true;
+}
+
+bool mmu_probe(struct cpu *c, uint64_t va, uint64_t *pa)
+{
+	struct walk w = { .va = va, .pa = va & ~(PAGE - 1) };
+
+	if (c->mmu->levels && !walk_tables(c, &w))
+		return false;
+	*pa = w.pa | (va & (PAGE - 1));
+	return true;
+}
+
+bool mmu_load_pdptes(struct cpu *c)
+{
+	uint64_t v[4], rsvd = 0xfff00000000001e6ull | (0x000ffffffffff000ull & ~phys_mask(c));
+
+	for (int i = 0; i < 4; i++) {
+		v[i] = phys_ld(c, (c->cr3 & 0xffffffe0u) + 8 * i, 8);
+		if (v[i] & PTE_P && v[i] & rsvd)
+			return false;
+	}
+	for (int i = 0; i < 4; i++)
+		c->pdpte[i] = v[i];
+	return true;
+}
