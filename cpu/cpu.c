@@ -187,6 +187,7 @@ void cpu_reset(struct cpu *c)
 	reset_fpu(c);
 	reset_msrs(c);
 	reset_common(c);
+	atomic_store(&c->nmis, 0);
 	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI);
 }
 
@@ -211,6 +212,15 @@ void cpu_request(struct cpu *c, uint32_t bits)
 		futex(&c->request, FUTEX_WAKE_PRIVATE, 1);
 	else if (c->ops && c->ops->kick)
 		c->ops->kick(c);
+}
+
+void cpu_nmi(struct cpu *c)
+{
+	uint8_t n = atomic_load(&c->nmis), most = c->nmi_blocked ? 1 : 2;
+
+	while (n < most && !atomic_compare_exchange_weak(&c->nmis, &n, (uint8_t)(n + 1)))
+		;
+	cpu_request(c, REQ_NMI);
 }
 
 void cpu_wait(struct cpu *c)

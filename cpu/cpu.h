@@ -192,7 +192,7 @@ struct tlb {
  * edges, indirect exits, and between blocks that leave the cache.
  */
 #define REQ_INTR	0x001u	/* the board's interrupt line is up: ask intack() */
-#define REQ_NMI		0x002u
+#define REQ_NMI		0x002u		/* by cpu_nmi(), which counts them */
 #define REQ_SMI		0x004u
 #define REQ_INIT	0x008u
 #define REQ_SIPI	0x010u	/* start-up IPI; vector in sipi_vector */
@@ -258,6 +258,7 @@ struct cpu {
 	bool halted;
 	bool shadow;			/* interrupts held off for one instruction (sti, mov ss) */
 	bool shadow_db;			/* ... by MOV or POP SS: debug traps wait as well */
+	_Atomic uint8_t nmis;		/* sent and not delivered yet */
 	bool nmi_blocked;
 	bool in_smm;
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
@@ -383,6 +384,11 @@ static inline bool cpu_is64(const struct cpu *c)
 
 /* Set request bits and make the vCPU notice: kicks it out of HLT or of the cache. */
 void cpu_request(struct cpu *c, uint32_t bits);
+/*
+ * An NMI arrives. One can be in service and one more waits; so of those that
+ * arrive before the first is taken, two count.
+ */
+void cpu_nmi(struct cpu *c);
 static inline void cpu_clear_request(struct cpu *c, uint32_t bits)
 {
 	atomic_fetch_and(&c->request, ~bits);

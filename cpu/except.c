@@ -280,6 +280,21 @@ static int take_intr(struct cpu *c)
 	return vector;
 }
 
+/*
+ * One NMI less; false if there is none: its sender counts first and requests
+ * then, so it may have been taken with one before. The request goes first, so
+ * that one that arrives meanwhile raises it again.
+ */
+static bool take_nmi(struct cpu *c)
+{
+	cpu_clear_request(c, REQ_NMI);
+	if (!atomic_load(&c->nmis))
+		return false;
+	if (atomic_fetch_sub(&c->nmis, 1) > 1)
+		atomic_fetch_or(&c->request, REQ_NMI);
+	return true;
+}
+
 static void start_up(struct cpu *c)
 {
 	c->wait_sipi = false;
@@ -315,8 +330,7 @@ bool cpu_handle_requests(struct cpu *c)
 	}
 	if (c->wait_sipi)
 		return false;
-	if (r & REQ_NMI && !c->nmi_blocked && !c->shadow) {
-		cpu_clear_request(c, REQ_NMI);
+	if (r & REQ_NMI && !c->nmi_blocked && !c->shadow && take_nmi(c)) {
 		cpu_deliver(c, EXC_NMI, EVENT_NMI, false, 0);
 		return true;
 	}

@@ -231,7 +231,8 @@ static void receive(struct lapic *l, unsigned mode, unsigned vector, bool level)
 		signal_cpu(l, REQ_SMI);
 		break;
 	case NMI:
-		signal_cpu(l, REQ_NMI);
+		if (l->cpu)
+			cpu_nmi(l->cpu);
 		break;
 	case INIT:
 		reset_registers(l);
@@ -589,7 +590,7 @@ static void lint_set(void *opaque, int n, int level)
 	l->lint = (uint8_t)((l->lint & ~(1u << n)) | (level ? 1u << n : 0));
 	if (rises && !(*e & LVT_MASK) && hw_enabled(l)) {
 		if (mode_of(*e) == NMI) {
-			signal_cpu(l, REQ_NMI);
+			receive(l, NMI, 0, false);
 		} else if (mode_of(*e) == FIXED && !(*e & LVT_REMOTE_IRR)) {
 			if (*e & LVT_LEVEL)
 				*e |= LVT_REMOTE_IRR;

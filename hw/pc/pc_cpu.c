@@ -64,7 +64,7 @@ static bool msr_write(void *opaque, struct cpu *c, uint32_t msr, uint64_t v)
 void pc_nmi(struct pc *pc)
 {
 	for (int i = 0; i < pc->ncpus; i++)
-		cpu_request(pc->cpus[i], REQ_NMI);
+		cpu_nmi(pc->cpus[i]);
 }
 
 /* ---- system management ---- */

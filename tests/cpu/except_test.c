@@ -439,13 +439,52 @@ Test(except, interrupt_waits_for_if_and_shadow)
 Test(except, nmi_is_blocked_until_iret)
 {
 	bench_protected(&B, 0);
-	atomic_fetch_or(&C->request, REQ_NMI);
+	cpu_nmi(C);
 	cr_assert(cpu_handle_requests(C));
 	cr_assert_eq(C->rip, 0x7002);
-	atomic_fetch_or(&C->request, REQ_NMI);
+	cpu_nmi(C);
 	cr_assert_not(cpu_handle_requests(C));
 	cpu_iret(C, 4, 0);
 	cr_assert(cpu_handle_requests(C));
+}
+
+static int nmis_taken(void)
+{
+	int n = 0;
+
+	for (; cpu_handle_requests(C); n++) {
+		cr_assert_eq(C->rip, 0x7002);
+		cpu_iret(C, 4, 0);
+	}
+	return n;
+}
+
+Test(except, one_nmi_waits_behind_the_one_in_service)
+{
+	bench_protected(&B, 0);
+	cpu_nmi(C);
+	cr_assert_eq(nmis_taken(), 1);
+	cpu_nmi(C);
+	cpu_nmi(C);
+	cr_assert_eq(nmis_taken(), 2);
+	for (int i = 0; i < 5; i++)
+		cpu_nmi(C);
+	cr_assert_eq(nmis_taken(), 2);
+	cr_assert_not(C->request & REQ_NMI);
+	cpu_request(C, REQ_NMI);
+	cr_assert_eq(nmis_taken(), 0, "a late request for one that is done");
+}
+
+Test(except, only_one_nmi_is_remembered_while_one_is_in_service)
+{
+	bench_protected(&B, 0);
+	cpu_nmi(C);
+	cr_assert(cpu_handle_requests(C));
+	for (int i = 0; i < 5; i++)
+		cpu_nmi(C);
+	cr_assert_not(cpu_handle_requests(C));
+	cpu_iret(C, 4, 0);
+	cr_assert_eq(nmis_taken(), 1);
 }
 
 Test(except, sipi_starts_a_waiting_processor_once)
