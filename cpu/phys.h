@@ -36,6 +36,7 @@ struct mmio_ops {
 	uint64_t (*read)(void *opaque, uint64_t off, int size);
 	void (*write)(void *opaque, uint64_t off, int size, uint64_t v);
 	int max_size;		/* largest access the device takes; larger ones are split (0: 4) */
+	bool alone;		/* a write may interrupt the very processor that makes it, at once */
 };
 
 struct phys_range {
@@ -84,6 +85,8 @@ struct phys_page {
 	struct ram *wram;		/* of whost, or NULL; same offset */
 };
 void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out);
+/* Does a write there go to a device that wants it alone (mmio_ops.alone)? Light. */
+bool phys_alone(struct phys *p, uint64_t pa);
 
 /*
  * Access of 1, 2, 4 or 8 bytes at any alignment, by the vCPU or a device.

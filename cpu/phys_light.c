@@ -67,6 +67,13 @@ void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out)
 	}
 }
 
+bool phys_alone(struct phys *p, uint64_t pa)
+{
+	const struct span *s = phys_span(p, phys_gate(p, pa));
+
+	return s && !s->r.wram && s->r.ops && s->r.ops->alone;
+}
+
 /* Count and bit change together, or a bit could get lost between two vCPUs. */
 static void lock(struct phys *p)
 {

@@ -45,6 +45,23 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	tcg_own_write(c, pp.ram, ram - pp.ram->id, (uint64_t)n);
 }
 
+/*
+ * A write to a device that may interrupt this processor: the instruction is
+ * started again alone, so that the run loop sees the request right behind it.
+ */
+static void stand_alone(struct cpu *c, uint64_t va, enum mmu_idx idx)
+{
+	struct tcg *t = tcg_of(c);
+	uint64_t pa;
+	uint32_t pf;
+
+	if (t->single || !mmu_translate(c, va, MMU_WRITE, idx, &pa, &pf) || !phys_alone(c->phys, pa))
+		return;
+	t->single_next = true;
+	c->exc_vector = -1;
+	c->unwind(c);
+}
+
 /* Page crossing or MMIO: the operand goes through cpu->bounce. */
 static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
 {
@@ -52,8 +69,10 @@ static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx
 	struct x64_env *env = x64_env(c);
 
 	t->stats.mmio++;
-	if (kind & PROBE_W)
+	if (kind & PROBE_W) {
 		mmu_check(c, va, n, (enum mmu_access)kind, idx);
+		stand_alone(c, va, idx);
+	}
 	if (kind & PROBE_R) {
 		if (n <= 8 && !(n & (n - 1)))
 			st_n(c->bounce, n, mmu_ld(c, va, n, idx));

@@ -288,7 +288,7 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		return NULL;
 	}
 	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque,
-			    .locked = { locked_read, locked_write, ops->max_size } };
+			    .locked = { locked_read, locked_write, ops->max_size, ops->alone } };
 	range.ops = &r->locked;
 	range.opaque = r;
 	r->map = phys_map(m->phys, &range, e);

@@ -631,7 +631,7 @@ static void window_write(void *opaque, uint64_t off, int size, uint64_t v)
 		dev_reg_write(&l->dev, (unsigned)off, size, (uint32_t)v);
 }
 
-static const struct mmio_ops window_ops = { window_read, window_write, 4 };
+static const struct mmio_ops window_ops = { window_read, window_write, 4, true };
 
 /* Registers stand in the page at pa from now on, for whoever has his base there. */
 static bool open_window(struct lapic *l, uint64_t pa, struct err *e)

@@ -133,3 +133,37 @@ TEST_BOTH32(arpl_writes_only_what_changes)
 	cr_assert_eq(machine_run(m, M_CODE), EXC_GP);
 	cr_expect_not(cpu_get_eflags(m->c) & FL_ZF, "a fault changes no flags");
 }
+
+/* ---- devices that interrupt the processor that writes to them ---- */
+
+static void signal_self(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	struct machine *m = opaque;
+
+	(void)off, (void)size, (void)v;
+	m->n_writes++;
+	cpu_nmi(m->c);
+}
+
+static const struct mmio_ops signal_ops = { NULL, signal_self, 4, true };
+
+GUEST(to_itself, "mov dword ptr [0x61000], 1; inc eax; inc eax; out 0xf4, al")
+
+Test(step, nmi_that_a_store_causes_comes_right_behind_it)
+{
+	struct machine m;
+	struct err e;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	struct phys_range r = { .pa = 0x61000, .size = 0x1000, .prio = 1, .ops = &signal_ops, .opaque = &m, .name = "signal" };
+	cr_assert(phys_map(m.phys, &r, &e));
+	GUEST_PUT(&m, M_CODE, to_itself);
+	for (unsigned i = 1; i < 4; i++) {
+		m.c->nmi_blocked = false;
+		cr_assert_eq(machine_run(&m, M_CODE), EXC_NMI);
+		cr_expect_eq(m.n_writes, i);
+		cr_expect_eq(m.c->regs[RAX], 0);
+		cr_expect_eq(machine_frame(&m).rip, M_CODE + 11);
+	}
+	machine_fini(&m);
+}
