@@ -121,7 +121,9 @@ bool boot_load(struct fwcfg *f, const struct boot_request *r, struct err *e)
 
 	if (!boot_read_file(r->kernel, &k, e))
 		return err_prefix(e, "kernel");
-	if (boot_is_elf_kernel(&k))
+	if (!boot_gunzip(&k, r->ram_below_4g, e))
+		ok = false;
+	else if (boot_is_elf_kernel(&k))
 		ok = boot_elf_kernel(f, r, &k, &j, e);
 	else if (boot_is_linux(&k))
 		ok = boot_linux(f, r, &k, &j, e);

@@ -1,5 +1,6 @@
 /*
- * Direct kernel start (-kernel): Linux bzImage, multiboot 1 and PVH images.
+ * Direct kernel start (-kernel): Linux bzImage, multiboot 1 and PVH images,
+ * packed with gzip or not.
  */
 #ifndef HW_PC_BOOT_H
 #define HW_PC_BOOT_H
@@ -41,6 +42,9 @@ struct boot_file {
 	size_t n;
 };
 bool boot_read_file(const char *path, struct boot_file *out, struct err *e);
+
+/* If it is a gzip file, its contents (at most max bytes) take its place. */
+bool boot_gunzip(struct boot_file *k, uint64_t max, struct err *e);
 
 /* The item `key` (which fw_cfg has got) goes to addr. */
 void boot_piece(struct boot_job *j, uint16_t key, uint32_t n, uint64_t addr);

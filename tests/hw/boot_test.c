@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "hw/pc/boot.h"
 #include "tests/bench.h"
@@ -169,4 +170,48 @@ Test(boot, a_pvh_note_gives_the_entry)
 	cr_assert(load(0x2000, "x"), "%s", b.err.msg);
 	p[1].p_filesz = 0xfffffff0;		/* a damaged note is not read */
 	cr_assert_not(load(0x2000, "x"));
+}
+
+/* What is in the image, as a gzip file in its place; its length. */
+static size_t pack(size_t n)
+{
+	static uint8_t packed[sizeof(image)];
+	z_stream z = { .next_in = image, .avail_in = (uInt)n, .next_out = packed, .avail_out = sizeof(packed) };
+	cr_assert_eq(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
+	cr_assert_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+	memcpy(image, packed, z.total_out);
+	return z.total_out;
+}
+
+Test(boot, a_kernel_in_a_gzip_file_is_unpacked)
+{
+	multiboot_image();
+	cr_assert(load(pack(0x2000), "x"), "%s", b.err.msg);
+	cr_assert_eq(number(FWCFG_KERNEL_ENTRY), 0x100020);
+	cr_assert_eq(number(FWCFG_KERNEL_SIZE), 0x3000);
+}
+
+Test(boot, a_cut_or_damaged_gzip_file_is_refused)
+{
+	multiboot_image();
+	size_t n = pack(0x2000);
+	cr_assert_not(load(n - 9, NULL));
+	cr_assert(strstr(b.err.msg, "gzip"), "%s", b.err.msg);
+	image[n - 8] ^= 1;			/* its checksum */
+	cr_assert_not(load(n, NULL));
+	cr_assert(strstr(b.err.msg, "gzip"), "%s", b.err.msg);
+}
+
+Test(boot, a_gzip_file_larger_than_memory_is_refused)
+{
+	multiboot_image();
+	struct boot_file k = { .n = pack(0x2000) };
+	k.p = malloc(k.n);
+	memcpy(k.p, image, k.n);
+	cr_assert_not(boot_gunzip(&k, 0x1fff, &b.err));
+	cr_assert(strstr(b.err.msg, "-m"), "%s", b.err.msg);
+	cr_assert(boot_gunzip(&k, 0x2000, &b.err), "%s", b.err.msg);
+	cr_assert_eq(k.n, 0x2000);
+	free(k.p);
 }
