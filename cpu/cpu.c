@@ -55,7 +55,7 @@ static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 
 	if (first) {
 		c->tsc_khz = first->tsc_khz;
-		c->tsc_offset = first->tsc_offset;
+		c->tsc_offset = first->tsc_offset - first->tsc_written;
 		return;
 	}
 	c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
@@ -126,6 +126,7 @@ static void reset_common(struct cpu *c)
 	c->dr[7] = 0x400;
 	c->exc_vector = c->exc_delivering = -1;
 	c->dr6_pending = 0;
+	atomic_store(&c->pv_kicked, false);
 	c->shadow = c->shadow_db = c->nmi_blocked = c->in_smm = false;
 	c->halted = c->wait_sipi = !c->is_bsp;
 	c->eflags = 2;
@@ -161,6 +162,8 @@ static void reset_msrs(struct cpu *c)
 	c->mcg_status = 0;
 	c->mcg_ctl = 0;
 	memset(c->mc_bank, 0, sizeof(c->mc_bank));
+	c->pv_clock = c->pv_wall = 0;
+	c->pv_poll = 1;			/* the host may poll before it sleeps */
 	c->bndcfgs = c->xss = 0;
 	c->hwcr = BIT(24);		/* TSC counts at the P0 frequency */
 	c->syscfg = c->nb_cfg = c->de_cfg = 0;
@@ -188,7 +191,7 @@ void cpu_reset(struct cpu *c)
 	reset_msrs(c);
 	reset_common(c);
 	atomic_store(&c->nmis, 0);
-	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI);
+	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_KICK);
 }
 
 /* Requests stay: a start-up IPI may have followed before this vCPU came here. */

@@ -201,6 +201,7 @@ struct tlb {
 #define REQ_RESET	0x100u
 #define REQ_DEBUG	0x200u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
+#define REQ_KICK	0x800u	/* another vCPU's hypercall ends HLT: see pv_kicked */
 
 struct cpu;
 struct phys;
@@ -225,6 +226,10 @@ struct cpu_board {
 	void (*ferr)(void *opaque, struct cpu *c);
 	/* Guest time in nanoseconds, for TSC when it is not the host's (tsc_from_clock). */
 	uint64_t (*now_ns)(void *opaque);
+	/* The guest's wall clock, ns since 1970 (may be NULL: it is 1970). */
+	uint64_t (*wall_ns)(void *opaque);
+	/* Deliver an interrupt command's low word to the local APIC of `to` (may be NULL). */
+	void (*send_ipi)(void *opaque, struct cpu *to, uint32_t icr);
 	/* Triple fault or shutdown: ask the board for a reset. */
 	void (*shutdown)(void *opaque, struct cpu *c);
 	/* The vCPU went into or left HLT (may be NULL). */
@@ -276,6 +281,8 @@ struct cpu {
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16];
 	uint64_t mcg_status, mcg_ctl, mc_bank[40], bndcfgs, xss;
 	uint64_t hwcr, syscfg, nb_cfg, de_cfg;	/* AMD */
+	uint64_t tsc_written;		/* what the guest's writes have added to its TSC since power-on */
+	uint64_t pv_clock, pv_wall, pv_poll;	/* MSRs of cpu/pv.h */
 	uint64_t pdpte[4];		/* PAE page-directory pointers, loaded with CR3 */
 
 	/* --- x87, SSE, AVX in standard XSAVE layout (SDM vol. 1, 13.4) --- */
@@ -288,6 +295,7 @@ struct cpu {
 	uint64_t exc_cr2;
 	int exc_delivering;		/* vector whose delivery is under way, or -1 */
 	uint8_t sipi_vector;
+	_Atomic bool pv_kicked;		/* a kick ends HLT, or the next HLT is none (cpu/pv.h) */
 	uint32_t dr6_pending;		/* DR6 bits of breakpoints the current instruction met */
 
 	/* --- identity --- */

@@ -110,7 +110,10 @@ static void drop_dependents(struct cpu *c)
 		{ CPUID_XSAVE, CPUID_XSAVEOPT }, { CPUID_XSAVE, CPUID_XSAVEC }, { CPUID_XSAVE, CPUID_XGETBV1 },
 		{ CPUID_AVX, CPUID_AVX2 }, { CPUID_AVX, CPUID_FMA }, { CPUID_AVX, CPUID_F16C },
 		{ CPUID_LM, CPUID_PCID }, { CPUID_LM, CPUID_FSGSBASE }, { CPUID_LM, CPUID_LAHF },
-		{ CPUID_LM, CPUID_PDPE1GB },
+		{ CPUID_LM, CPUID_PDPE1GB }, { CPUID_HYPERVISOR, CPUID_KVM }, { CPUID_KVM, CPUID_KVM_CLOCK },
+		{ CPUID_TSC, CPUID_KVM_CLOCK }, { CPUID_MSR, CPUID_KVM_CLOCK }, { CPUID_KVM_CLOCK, CPUID_KVM_STABLE },
+		{ CPUID_KVM, CPUID_KVM_NOPIODELAY }, { CPUID_KVM, CPUID_KVM_UNHALT }, { CPUID_KVM, CPUID_KVM_IPI },
+		{ CPUID_APIC, CPUID_KVM_IPI }, { CPUID_KVM, CPUID_KVM_POLL }, { CPUID_MSR, CPUID_KVM_POLL },
 	};
 
 	if (!host_avx_usable())
@@ -203,6 +206,9 @@ static void apply_model(struct cpu *c, bool x2apic)
 			put(c, &features[i], features[i].how != OFF && available(&features[i], x2apic));
 		return;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)	/* the emulator's own, whatever the processor */
+		if (features[i].word == FEAT_HYPER || features[i].word == FEAT_KVM)
+			put(c, &features[i], available(&features[i], x2apic));
 	for (; *list; list += strspn(list, " ")) {
 		size_t n = strcspn(list, " ");
 		const struct feature *f = find(list, n);
@@ -247,7 +253,7 @@ static bool set_vendor(struct cpu *c, const char *v, size_t n, struct err *e)
 /* Options of other emulators' command lines that ask for what is so anyway. */
 static bool harmless(const char *name, size_t n)
 {
-	static const char *const names[] = { "migratable", "check", "enforce", "host-phys-bits", "kvm", "pmu" };
+	static const char *const names[] = { "migratable", "check", "enforce", "host-phys-bits", "pmu" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (same_name(name, names[i], n))

@@ -311,6 +311,11 @@ bool cpu_handle_requests(struct cpu *c)
 		cpu_clear_request(c, REQ_FLUSH);
 		mmu_flush(c, false);
 	}
+	if (r & REQ_KICK) {
+		cpu_clear_request(c, REQ_KICK);
+		if (c->halted && !c->wait_sipi && atomic_exchange(&c->pv_kicked, false))
+			return true;
+	}
 	if (r & REQ_SMI && !c->in_smm && !c->wait_sipi) {
 		cpu_clear_request(c, REQ_SMI);
 		smm_enter(c);
@@ -354,6 +359,8 @@ bool cpu_has_work(const struct cpu *c)
 	if (c->wait_sipi)
 		return r & REQ_SIPI;
 	if (r & REQ_SMI && !c->in_smm)
+		return true;
+	if (r & REQ_KICK)
 		return true;
 	if (r & REQ_NMI && !c->nmi_blocked)
 		return true;

@@ -111,7 +111,7 @@ enum insn_cpuid {
 	F_INVPCID, F_RTM, F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT, F_CLWB, F_SHA, F_PKU, F_RDPID,
 	F_GFNI, F_VAES, F_VPCLMUL, F_SYSCALL, F_NX, F_RDTSCP, F_LM, F_LAHF, F_SVM, F_LZCNT, F_SSE4A,
 	F_3DNOWPF, F_XSAVEOPT, F_XSAVEC, F_XSAVES, F_CLZERO, F_486 /* cpuid, cmpxchg, xadd, bswap */, F_UMIP,
-	F_NFEAT
+	F_HYPERCALL, F_NFEAT
 };
 
 /* Arithmetic flags in the rows: bit order of EFLAGS is FL_*; these are the text letters o s z a p c. */

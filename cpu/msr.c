@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
+#include "cpu/pv.h"
 #include "cpu/system.h"
 #include "cpu/tsc.h"
 
@@ -115,20 +116,41 @@ static bool rd_perf_status(struct cpu *c, const struct msr_row *r, uint32_t msr,
 
 /* ---- writes ---- */
 
+static void move_tsc(struct cpu *c, uint64_t step)
+{
+	c->tsc_offset += step;
+	c->tsc_written += step;
+	pv_write_clock(c);
+}
+
+static bool wr_pv_clock(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	put(c, r, msr, v);
+	pv_write_clock(c);
+	return true;
+}
+
+static bool wr_pv_wall(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	put(c, r, msr, v);
+	pv_write_wall(c, v);
+	return true;
+}
+
 static bool wr_tsc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
 	uint64_t step = v - tsc_now(c);
 
 	(void)r, (void)msr;
-	c->tsc_offset += step;
 	c->tsc_adjust += step;
+	move_tsc(c, step);
 	return true;
 }
 
 static bool wr_tsc_adjust(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
 	(void)r, (void)msr;
-	c->tsc_offset += v - c->tsc_adjust;
+	move_tsc(c, v - c->tsc_adjust);
 	c->tsc_adjust = v;
 	return true;
 }

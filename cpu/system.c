@@ -295,7 +295,7 @@ void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t v)
 void cpu_hlt(struct cpu *c)
 {
 	need_cpl0(c);
-	c->halted = true;
+	c->halted = !atomic_exchange(&c->pv_kicked, false);
 }
 
 void cpu_mwait(struct cpu *c)

@@ -211,6 +211,8 @@ void front_xgetbv(struct front *f, const struct insn *in) { (void)in; call0(f, H
 void front_xsetbv(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_xsetbv, 0); }
 void front_cpuid(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_cpuid, 0); }
 
+void front_hypercall(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_hypercall, 0); }
+
 void front_rdtsc(struct front *f, const struct insn *in)
 {
 	(void)in;

@@ -7,6 +7,7 @@
  */
 #include "cpu/except.h"
 #include "cpu/mmu.h"
+#include "cpu/pv.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
 #include "tcg/helper.h"
@@ -154,6 +155,8 @@ H(cpuid)
 	c->regs[RDX] = out[3];
 	return 0;
 }
+
+H(hypercall) { UNUSED; cpu_hypercall(c); return 0; }
 
 H(clac)
 {

@@ -322,6 +322,11 @@ static void to_all(struct lapic *l, bool self, unsigned mode, unsigned vector)
 			receive(l->set->all[i], mode, vector, false);
 }
 
+void lapic_command(struct dev *d, uint32_t icr)
+{
+	receive((struct lapic *)d, mode_of(icr), icr & 0xff, false);
+}
+
 static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 {
 	unsigned mode = mode_of(icr), vector = icr & 0xff;

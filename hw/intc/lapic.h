@@ -28,6 +28,8 @@ void lapic_message(void *opaque, uint64_t addr, uint32_t data);
 /* ---- what the processor asks: the halves of struct cpu_board ---- */
 /* Take the highest pending interrupt: vector, or -1. */
 int lapic_intack(struct dev *d);
+/* Another processor's interrupt command reaches this one: the low word of ICR. */
+void lapic_command(struct dev *d, uint32_t icr);
 uint64_t lapic_get_cr8(struct dev *d);
 void lapic_set_cr8(struct dev *d, uint64_t v);
 /* APIC base (1Bh), TSC deadline (6E0h), x2APIC (800h-8FFh). False: #GP. */

@@ -129,6 +129,23 @@ static uint64_t now_ns(void *opaque)
 	return machine_now_ns(((struct pc *)opaque)->m);
 }
 
+static uint64_t wall_ns(void *opaque)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	int64_t ns = clock_wall(&pc->m->clock);
+	machine_unlock(pc->m);
+	return ns > 0 ? (uint64_t)ns : 0;
+}
+
+static void send_ipi(void *opaque, struct cpu *to, uint32_t icr)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	lapic_command(apic_of(pc, to), icr);
+	machine_unlock(pc->m);
+}
+
 static void on_shutdown(void *opaque, struct cpu *c)
 {
 	struct pc *pc = opaque;
@@ -143,7 +160,7 @@ struct cpu_board pc_cpu_board(struct pc *pc)
 	return (struct cpu_board){
 		.opaque = pc, .port_in = port_in, .port_out = port_out, .intack = intack,
 		.get_cr8 = get_cr8, .set_cr8 = set_cr8, .msr_read = msr_read, .msr_write = msr_write,
-		.ferr = ferr, .now_ns = now_ns, .shutdown = on_shutdown, .smm = smm,
+		.ferr = ferr, .now_ns = now_ns, .wall_ns = wall_ns, .send_ipi = send_ipi, .shutdown = on_shutdown, .smm = smm,
 	};
 }
 

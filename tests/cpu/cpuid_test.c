@@ -115,12 +115,24 @@ Test(cpuid, leaves_out_of_range_follow_the_vendor)
 {
 	configure("max");
 	cr_expect_eq(leaf(0x17, 0, EAX) | leaf(0x17, 0, EBX), 0);
-	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x61656852);
 	cr_expect_eq(leaf(0x40000000, 0, EAX), 0x40000010);
 	cr_expect_eq(leaf(0x40000010, 0, EAX), 2400000);
 	configure("Nehalem,-hypervisor");
 	cr_expect_eq(leaf(0x40000000, 0, EBX), leaf(11, 0, EBX));
 	cr_expect_neq(leaf(0x40000000, 0, EBX), 0);
+}
+
+Test(cpuid, interface_says_kvm_or_hides)
+{
+	configure("max");
+	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x4b4d564b);	/* KVMK VMKV M */
+	cr_expect_eq(leaf(0x40000000, 0, ECX), 0x564b4d56);
+	cr_expect_eq(leaf(0x40000000, 0, EDX), 0x4d);
+	cr_expect_eq(leaf(0x40000001, 0, EAX), 0x100188b);
+	configure("qemu64,kvm=off");
+	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x61656852);	/* Rhea */
+	cr_expect_eq(leaf(0x40000001, 0, EAX), 0);
+	cr_expect(leaf(1, 0, ECX) >> 31);
 }
 
 Test(cpuid, osxsave_follows_cr4)
