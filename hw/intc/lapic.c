@@ -10,7 +10,7 @@
  *
  * The request line of the processor is derived in update(): it is up while IRR
  * holds a vector above the processor priority or LINT0 brings an ExtINT. The
- * timer counts nanoseconds; its current count is worked out when it is read.
+ * timer is worked out from guest time when its count is read.
  *
  * LINT0 of the first processor is an open ExtINT after reset, as firmware leaves
  * it on real boards, so that the 8259 works before anybody programs the APIC.
@@ -389,9 +389,15 @@ static unsigned divide_shift(const struct lapic *l)
 	return (((l->divide & 3) | (l->divide >> 1 & 4)) + 1) & 7;
 }
 
+/* Nanoseconds of one count. */
+static uint64_t count_ns(const struct lapic *l)
+{
+	return (uint64_t)(NS_PER_SEC / LAPIC_HZ) << divide_shift(l);
+}
+
 static uint64_t period(const struct lapic *l)
 {
-	return (uint64_t)l->initial << divide_shift(l);
+	return l->initial * count_ns(l);
 }
 
 /* Nanoseconds until the guest's TSC reaches the deadline. */
@@ -453,7 +459,7 @@ static void on_timer(void *opaque)
 static uint32_t current_read(void *dev)
 {
 	struct lapic *l = dev;
-	uint64_t gone = (now(l) - l->start) >> divide_shift(l);
+	uint64_t gone = (now(l) - l->start) / count_ns(l);
 
 	if (!l->initial || l->spent || timer_mode(l) == TSC_DEADLINE)
 		return 0;
@@ -486,7 +492,7 @@ static void divide_write(void *dev, uint32_t v, uint32_t old)
 		l->divide = old;
 		gone = l->initial ? l->initial - current_read(l) : 0;
 		l->divide = new_divide;
-		l->start = now(l) - (gone << divide_shift(l));
+		l->start = now(l) - gone * count_ns(l);
 		arm(l);
 	}
 }

@@ -36,7 +36,11 @@ void lapic_set_cr8(struct dev *d, uint64_t v);
 bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v);
 bool lapic_msr_write(struct dev *d, uint32_t msr, uint64_t v);
 
-/* Number of LAPIC timer ticks a second before the divider. */
-#define LAPIC_HZ 1000000000u
+/*
+ * LAPIC timer ticks a second before the divider: a bus clock. Not faster than on
+ * real boards: software that watches the count go by needs it to last longer
+ * than the host may take the processor away.
+ */
+#define LAPIC_HZ 100000000u
 
 #endif
