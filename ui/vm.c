@@ -175,14 +175,22 @@ const char *vm_status_text(enum vm_status s)
 void vm_stop(struct vm *vm, enum vm_status why)
 {
 	vm_hold(vm);
-	if (vm_running(vm))
+	if (vm_running(vm) || vm->status == VM_SUSPENDED)
 		clock_stop(&vm->m->clock);
 	vm->status = why;
 }
 
+/* In S3 time goes on: the real-time clock may end it. */
+static void suspend(struct vm *vm)
+{
+	vm_hold(vm);
+	if (vm_running(vm))
+		vm->status = VM_SUSPENDED;
+}
+
 void vm_cont(struct vm *vm)
 {
-	if (vm_running(vm))
+	if (vm_running(vm) || vm->status == VM_SUSPENDED)
 		return;
 	/* A machine that switched itself off starts again from the beginning. */
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
@@ -192,16 +200,23 @@ void vm_cont(struct vm *vm)
 	vm_release(vm);
 }
 
+static void reset_cpus(struct vm *vm)
+{
+	for (int i = 0; i < vm->ncpus; i++)
+		cpu_reset(vm->vcpus[i].cpu);
+}
+
 void vm_reset(struct vm *vm)
 {
 	vm_hold(vm);
-	for (int i = 0; i < vm->ncpus; i++)
-		cpu_reset(vm->vcpus[i].cpu);
+	reset_cpus(vm);
 	if (vm->boot_once && vm->status != VM_PRELAUNCH) {
 		pc_set_boot_order(vm->pc, vm->boot_order);
 		vm->boot_once = NULL;
 	}
 	pc_reset(vm->pc);
+	if (vm->status == VM_SUSPENDED)
+		vm->status = VM_RUNNING;
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
 		vm->status = VM_PAUSED;
 	vm_release(vm);
@@ -234,8 +249,11 @@ static void wake_up(struct vm *vm)
 {
 	if (vm->status != VM_SUSPENDED)
 		return;
-	vm_reset(vm);
-	vm_cont(vm);
+	vm_hold(vm);
+	reset_cpus(vm);
+	pc_wake(vm->pc);
+	vm->status = VM_RUNNING;
+	vm_release(vm);
 }
 
 static void act(struct vm *vm, enum machine_request what)
@@ -254,7 +272,7 @@ static void act(struct vm *vm, enum machine_request what)
 		power_off(vm, VM_PANICKED);
 		break;
 	case MACHINE_SUSPEND:
-		vm_stop(vm, VM_SUSPENDED);
+		suspend(vm);
 		break;
 	case MACHINE_WAKEUP:
 		wake_up(vm);

@@ -290,13 +290,23 @@ static void processors(struct bytes *a, int n)
 
 /* ---- all of it ---- */
 
+/* A state and its SLP_TYP on the PIIX4. */
+static void sleep_state(struct bytes *a, const char *name, uint64_t type)
+{
+	aml_name(a, name);
+	size_t p = aml_package(a, 4);
+	aml_int(a, type);
+	aml_int(a, type);
+	aml_int(a, 0);
+	aml_int(a, 0);
+	aml_end(a, p);
+}
+
 static void sleep_states(struct bytes *a)
 {
-	aml_name(a, "\\_S5");
-	size_t p = aml_package(a, 4);
-	for (int i = 0; i < 4; i++)
-		aml_int(a, 0);		/* SLP_TYP of soft-off is 0 on the PIIX4 */
-	aml_end(a, p);
+	sleep_state(a, "\\_S3", 1);
+	sleep_state(a, "\\_S4", 2);
+	sleep_state(a, "\\_S5", 0);
 }
 
 void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *a)

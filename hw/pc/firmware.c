@@ -165,8 +165,8 @@ static uint32_t pci_window(uint64_t low)
 
 static void add_acpi(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
 {
-	/* One bit and a value per sleep state S0..S5: only S0 and S5 can be entered. */
-	static const uint8_t states[6] = { 0x80, 0, 0, 1, 2, 0x80 };
+	/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
+	static const uint8_t states[6] = { 0x80, 0, 0, 0x81, 0x82, 0x80 };
 	struct acpi_config a = {
 		.ncpus = cfg->ncpus, .hpet = !cfg->no_hpet, .parallel = cfg->parallel,
 		.pci_mem_start = pci_window(low),

@@ -145,10 +145,12 @@ static void connect_apics(struct pc *pc)
 
 static void connect_timers(struct pc *pc)
 {
-	if (!pc->hpet)
-		return;
-	pit_connect(pc->pit, hpet_legacy_in(pc->hpet, 0));
-	rtc_connect(pc->rtc, hpet_legacy_in(pc->hpet, 1));
+	if (pc->hpet)
+		pit_connect(pc->pit, hpet_legacy_in(pc->hpet, 0));
+	irq_split_add(&pc->rtc_out, pc->hpet ? hpet_legacy_in(pc->hpet, 1) : pc->m->isa_irq[8]);
+	if (pc->pm)
+		irq_split_add(&pc->rtc_out, piix4_pm_rtc(pc->pm));
+	rtc_connect(pc->rtc, irq_split_in(&pc->rtc_out));
 }
 
 /* ---- the board ---- */
@@ -301,6 +303,22 @@ struct phys *pc_phys(struct pc *pc)
 void pc_reset(struct pc *pc)
 {
 	machine_reset_devices(pc->m);
+}
+
+/* SeaBIOS resumes if the shutdown byte says so and the shadow RAM it was in is there still. */
+#define CMOS_SHUTDOWN	0x0f
+#define SHUTDOWN_S3	0xfe
+
+void pc_wake(struct pc *pc)
+{
+	uint8_t pam[I440FX_NPAM];
+
+	i440fx_get_pam(pc->host, pam);
+	machine_reset_devices(pc->m);
+	i440fx_set_pam(pc->host, pam);
+	rtc_cmos_set(pc->rtc, CMOS_SHUTDOWN, SHUTDOWN_S3);
+	if (pc->pm)
+		piix4_pm_woken(pc->pm);
 }
 
 void pc_set_boot_order(struct pc *pc, const char *order)

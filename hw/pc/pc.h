@@ -111,6 +111,8 @@ struct phys *pc_phys(struct pc *pc);
 
 /* Reset every device (machine lock, vCPUs stopped or being reset by the caller). */
 void pc_reset(struct pc *pc);
+/* The same for a wake-up from S3: firmware will find that it was one. */
+void pc_wake(struct pc *pc);
 /* Another boot order from the next reset on: letters as in pc_config, or NULL. Machine lock. */
 void pc_set_boot_order(struct pc *pc, const char *order);
 /* The power button (system_powerdown) and the NMI button. Machine lock. */

@@ -28,6 +28,7 @@ struct pc {
 	struct irq_or line[16];		/* ISA lines */
 	struct tick tick;		/* in line 0 */
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
+	struct irq_split rtc_out;	/* IRQ 8 and the power management's wake-up */
 	struct port_range *ferr_port;
 	struct block *drive[PC_MAX_DRIVES];	/* by IDE index */
 };

@@ -22,7 +22,7 @@
 #include "hw/pci/i440fx.h"
 
 #define PAM0		0x59
-#define NPAM		7
+#define NPAM		I440FX_NPAM
 #define NAREAS		13
 #define PAM_READ	1u
 #define PAM_WRITE	2u
@@ -236,6 +236,21 @@ static void i440fx_reset(void *dev)
 	pci_reset(&h->pci);
 	pam_update(h);
 	smram_update(h);
+}
+
+void i440fx_get_pam(const struct dev *dev, uint8_t pam[NPAM])
+{
+	const struct i440fx *h = (const struct i440fx *)dev;
+	for (int i = 0; i < NPAM; i++)
+		pam[i] = h->pci.config[PAM0 + i];
+}
+
+void i440fx_set_pam(struct dev *dev, const uint8_t pam[NPAM])
+{
+	struct i440fx *h = (struct i440fx *)dev;
+	for (int i = 0; i < NPAM; i++)
+		h->pci.config[PAM0 + i] = pam[i];
+	pam_update(h);
 }
 
 static bool i440fx_loaded(void *dev, struct err *e)

@@ -16,4 +16,9 @@ bool i440fx_connect(struct dev *dev, struct ram *ram, struct ram *rom, struct er
 /* A processor entered or left SMM: SMRAM at 0xa0000 opens or closes. */
 void i440fx_smm(struct dev *dev, bool in_smm);
 
+/* The PAM registers, which S3 leaves as they are. */
+#define I440FX_NPAM 7
+void i440fx_get_pam(const struct dev *dev, uint8_t pam[I440FX_NPAM]);
+void i440fx_set_pam(struct dev *dev, const uint8_t pam[I440FX_NPAM]);
+
 #endif

@@ -14,6 +14,10 @@
  * stores a command for SMM code and raises an SMI; the two commands that switch
  * ACPI on and off are carried out here, so no SMM code has to do it.
  *
+ * In S3 the power button and, if enabled, the real-time clock's interrupt ask
+ * for a wake-up. Waking resets this function like all others; then the status
+ * register says what it was.
+ *
  * Not modelled: device monitors, processor clock control, SMI sources other
  * than the command port, S1; the SMBus has no devices, so every transaction
  * ends with a device error.
@@ -35,6 +39,7 @@
 
 #define STS_TMR		0x0001u
 #define STS_PWRBTN	0x0100u
+#define STS_RTC		0x0400u
 #define STS_WAK		0x8000u
 #define STS_MASK	0x8531u
 #define EN_MASK		0x0521u
@@ -62,6 +67,8 @@ struct piix4_pm {
 	uint8_t smb[SMB_LEN];
 	uint64_t carry_at;		/* guest ns of the timer's next carry (bit 23 changes) */
 	struct timer carry;
+	bool asleep;			/* in S3 */
+	uint16_t woken_by;		/* status bits of the events that end it; they outlive the reset */
 };
 
 /* ---- the PM timer ---- */
@@ -158,6 +165,8 @@ static void cnt_write(void *dev, uint32_t v, uint32_t old)
 		machine_request(d->pci.dev.m, MACHINE_POWEROFF, 0);
 		break;
 	case SLP_S3:
+		d->asleep = true;
+		d->woken_by = 0;
 		machine_request(d->pci.dev.m, MACHINE_SUSPEND, 0);
 		break;
 	default:
@@ -186,17 +195,40 @@ static const struct reg piix4_pm_regs[] = {
 
 /* ---- events from outside ---- */
 
-void piix4_pm_power_button(struct dev *dev)
+static void event(struct piix4_pm *d, uint16_t sts, bool wakes)
 {
-	struct piix4_pm *d = (struct piix4_pm *)dev;
-	d->sts |= STS_PWRBTN;
+	d->sts |= sts;
+	if (d->asleep && wakes) {
+		d->woken_by |= sts;
+		machine_request(d->pci.dev.m, MACHINE_WAKEUP, 0);
+	}
 	piix4_pm_update(d);
 }
 
-void piix4_pm_wake(struct dev *dev)
+void piix4_pm_power_button(struct dev *dev)
+{
+	event((struct piix4_pm *)dev, STS_PWRBTN, true);
+}
+
+static void rtc_input(void *opaque, int n, int level)
+{
+	struct piix4_pm *d = opaque;
+	(void)n;
+	if (level)
+		event(d, STS_RTC, d->en & STS_RTC);
+}
+
+struct irq piix4_pm_rtc(struct dev *dev)
+{
+	return irq_make(rtc_input, dev, 0);
+}
+
+void piix4_pm_woken(struct dev *dev)
 {
 	struct piix4_pm *d = (struct piix4_pm *)dev;
-	d->sts |= STS_WAK | STS_PWRBTN;
+	d->sts |= STS_WAK | d->woken_by;
+	d->asleep = false;
+	d->woken_by = 0;
 	piix4_pm_update(d);
 }
 
@@ -332,7 +364,8 @@ static bool piix4_pm_loaded(void *dev, struct err *e)
 
 static const struct state piix4_pm_state[] = {
 	STATE(piix4_pm, apmc), STATE(piix4_pm, apms), STATE(piix4_pm, smb),
-	STATE(piix4_pm, carry_at), STATE_TIMER(piix4_pm, carry), { 0 }
+	STATE(piix4_pm, carry_at), STATE_TIMER(piix4_pm, carry),
+	STATE(piix4_pm, asleep), STATE(piix4_pm, woken_by), { 0 }
 };
 static const struct prop piix4_pm_props[] = {
 	PROP(BOOL, piix4_pm, smm, "smm", 0, "the SMI command port raises SMIs"),

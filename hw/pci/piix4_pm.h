@@ -12,7 +12,9 @@ extern const struct dev_type piix4_pm_type;
 void piix4_pm_connect(struct dev *dev, struct irq sci, struct irq smi);
 /* Somebody presses the power button. */
 void piix4_pm_power_button(struct dev *dev);
-/* A wake event while in S3. */
-void piix4_pm_wake(struct dev *dev);
+/* Where the real-time clock's interrupt line (IRQ8#) goes as well. */
+struct irq piix4_pm_rtc(struct dev *dev);
+/* S3 has ended and everything was reset: WAK_STS, and what caused it. */
+void piix4_pm_woken(struct dev *dev);
 
 #endif
