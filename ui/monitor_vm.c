@@ -41,6 +41,15 @@ void mon_system_powerdown(struct monitor *mon, const struct mon_args *a, FILE *o
 	vm_powerdown(mon->vm);
 }
 
+void mon_system_wakeup(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	if (mon->vm->status == VM_SUSPENDED)
+		vm_powerdown(mon->vm);
+	else
+		fprintf(out, "the machine is not suspended\n");
+}
+
 void mon_nmi(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	(void)a, (void)out;

@@ -70,6 +70,21 @@ Test(i440fx, each_pam_nibble_has_its_16_kib)
 	}
 }
 
+Test(i440fx, pam_can_outlive_a_reset)
+{
+	uint8_t pam[I440FX_NPAM], after[I440FX_NPAM];
+	struct dev *d = b.dev;
+
+	i440fx_set_pam(d, (const uint8_t []){ 0x10, 0x33, 0, 0, 0, 0, 0x11 });
+	i440fx_get_pam(d, pam);
+	machine_reset_devices(b.m);
+	i440fx_get_pam(d, after);
+	cr_assert_eq(after[1], 0);
+	i440fx_set_pam(d, pam);
+	i440fx_get_pam(d, after);
+	cr_assert_arr_eq(after, pam, sizeof(pam));
+}
+
 Test(i440fx, pam_registers_keep_only_their_bits)
 {
 	conf8(0x5a, 0xff);

@@ -101,6 +101,40 @@ Test(piix4_pm, sleep_type_0_switches_off)
 	cr_assert_eq(b.requests[MACHINE_SUSPEND], 1);
 }
 
+static void pulse(struct irq q) { irq_set(q, 1); irq_set(q, 0); }
+
+Test(piix4_pm, the_clock_wakes_from_s3_if_enabled)
+{
+	struct irq rtc = piix4_pm_rtc(d);
+	out16(2, 0x400);
+	pulse(rtc);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 0, "awake already");
+	cr_assert_eq(in16(0), 0x400);
+	out16(0, 0x400);
+	out16(2, 0);
+	out16(4, 0x2400);
+	pulse(rtc);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 0, "not enabled");
+	out16(2, 0x400);
+	pulse(rtc);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
+}
+
+Test(piix4_pm, after_a_wake_up_the_status_names_its_cause)
+{
+	out16(4, 0x2400);
+	piix4_pm_power_button(d);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
+	machine_reset_devices(b.m);
+	piix4_pm_woken(d);
+	conf(0x40, 4, PM | 1);
+	conf(0x80, 1, 1);
+	cr_assert_eq(in16(0), 0x8100);
+	out16(0, 0x8100);
+	piix4_pm_power_button(d);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
+}
+
 Test(piix4_pm, the_command_port_switches_acpi_on_and_off)
 {
 	out(0xb2, 0xf1);
