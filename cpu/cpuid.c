@@ -109,6 +109,8 @@ static void drop_dependents(struct cpu *c)
 		{ CPUID_SSSE3, CPUID_SSE41 }, { CPUID_SSE41, CPUID_SSE42 }, { CPUID_XSAVE, CPUID_AVX },
 		{ CPUID_XSAVE, CPUID_XSAVEOPT }, { CPUID_XSAVE, CPUID_XSAVEC }, { CPUID_XSAVE, CPUID_XGETBV1 },
 		{ CPUID_AVX, CPUID_AVX2 }, { CPUID_AVX, CPUID_FMA }, { CPUID_AVX, CPUID_F16C },
+		{ CPUID_SSE2, CPUID_GFNI }, { CPUID_AVX, CPUID_VAES }, { CPUID_AVX, CPUID_VPCLMUL },
+		{ CPUID_AVX, CPUID_AVX_VNNI }, { CPUID_SSE3, CPUID_SSE4A },
 		{ CPUID_LM, CPUID_PCID }, { CPUID_LM, CPUID_FSGSBASE }, { CPUID_LM, CPUID_LAHF },
 		{ CPUID_LM, CPUID_PDPE1GB }, { CPUID_HYPERVISOR, CPUID_KVM }, { CPUID_KVM, CPUID_KVM_CLOCK },
 		{ CPUID_TSC, CPUID_KVM_CLOCK }, { CPUID_MSR, CPUID_KVM_CLOCK }, { CPUID_KVM_CLOCK, CPUID_KVM_STABLE },
@@ -289,6 +291,8 @@ static void set_insn_features(struct cpu *c)
 	for (size_t i = 0; i < ARRAY_LEN(features); i++)
 		if (c->feat[features[i].word] >> features[i].bit & 1)
 			c->insn_feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
+	if (cpuid_is_intel(c))
+		c->insn_feat[F_INTEL >> 6] |= BIT(F_INTEL & 63);
 	if (cpu_has(c, CPUID_LM))	/* every 64-bit processor has PREFETCHW; Linux relies on it */
 		c->insn_feat[F_3DNOWPF >> 6] |= BIT(F_3DNOWPF & 63);
 }

@@ -5,9 +5,10 @@
  * the last to the first; the operand codes of the row that fits say what else to fetch.
  * Bytes that fit no row are #UD.
  *
- * Decisions where processors differ: in 64-bit code near branches ignore 66 (Intel);
- * ES, CS, SS and DS prefixes there change nothing, not even an FS or GS before them;
- * 0f0d with a register is #UD (AMD); LOCK MOV CR0 is #UD.
+ * Where processors differ: 66 cuts near branches in 64-bit code to 16 bits on AMD's and is
+ * ignored by Intel's; LOCK MOV CR0 names CR8 on AMD's. Both follow the model. ES, CS, SS and DS
+ * prefixes there change nothing, not even an FS or GS before them; 0f0d with a register is
+ * #UD (AMD); UD0 and UD1 have a ModRM byte (Intel).
  *
  * Not modelled: #UD for mov dr4/dr5 with CR4.DE (the front end's), the page fault that a
  * longer fetch of an invalid instruction might raise.
@@ -35,6 +36,11 @@ struct dec {
 static bool is_protected(const struct dec *d)
 {
 	return (d->env->mode & (MODE_PE | MODE_VM)) == MODE_PE;
+}
+
+static bool has(const struct dec *d, unsigned feature)
+{
+	return d->env->feat[feature >> 6] >> (feature & 63) & 1;
 }
 
 /* ---- fetching ---- */
@@ -211,7 +217,7 @@ static bool fits(const struct dec *d, const struct insn_row *row)
 		return false;
 	if (OP_IS_FIXED(row->opcode) && (row->opcode & 0xff) != d->in->modrm)
 		return false;
-	return d->env->feat[row->cpuid >> 6] >> (row->cpuid & 63) & 1;
+	return has(d, row->cpuid);
 }
 
 static void find_row(struct dec *d)
@@ -250,12 +256,12 @@ static void sizes(struct dec *d)
 	in->adsize = d->is64 ? (p67 ? 4 : 8) : code16 != p67 ? 2 : 4;
 	if (!d->is64)
 		in->opsize = code16 != p66 ? 2 : 4;
-	else if (attr & A_F64 || (d->rex_w && !(attr & A_I64)))
+	else if (attr & A_F64 || (attr & A_NEAR && has(d, F_INTEL)) || (d->rex_w && !(attr & A_I64)))
 		in->opsize = 8;
 	else if (p66)
 		in->opsize = 2;
 	else
-		in->opsize = attr & A_D64 ? 8 : 4;
+		in->opsize = attr & (A_D64 | A_NEAR) ? 8 : 4;
 }
 
 static uint8_t size_of(const struct dec *d, uint8_t code)
@@ -544,11 +550,23 @@ static bool gather_overlaps(const struct insn *in)
 	       in->opd[2].reg == in->index;
 }
 
+static bool is_cr0(const struct opd *o)
+{
+	return o->kind == OPD_CR && o->reg == 0;
+}
+
+static bool lockable(const struct dec *d)
+{
+	const struct opd *o = d->in->opd;
+
+	return d->row->attr & A_LOCK && (o[0].kind == OPD_MEM || is_cr0(&o[0]) || is_cr0(&o[1]));
+}
+
 static bool legal(const struct dec *d)
 {
 	const struct insn *in = d->in;
 
-	if (in->pfx & PFX_LOCK && !(d->row->attr & A_LOCK && in->opd[0].kind == OPD_MEM))
+	if (in->pfx & PFX_LOCK && !lockable(d))
 		return false;
 	if (in->vex && !d->uses_vvvv && in->vex_v)
 		return false;

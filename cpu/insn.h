@@ -79,7 +79,7 @@ struct insn {
 /* ---- the table ---- */
 
 /* attr column */
-#define A_LOCK		0x0001	/* LOCK allowed with a memory destination */
+#define A_LOCK		0x0001	/* LOCK allowed with a memory destination, or with CR0 */
 #define A_VEX		0x0002	/* VEX-encoded */
 #define A_NO64		0x0004	/* #UD in 64-bit code */
 #define A_ONLY64	0x0008	/* only in 64-bit code */
@@ -103,15 +103,17 @@ struct insn {
 #define A_L0		0x200000 /* VEX.L clear */
 #define A_L1		0x400000 /* VEX.L set */
 #define A_B0		0x800000 /* REX.B clear */
+#define A_NEAR		0x1000000 /* near branch: in 64-bit code A_F64 on Intel's processors, A_D64 on AMD's */
 
 enum insn_cpuid {
 	F_BASE, F_FPU, F_TSC, F_MSR, F_CX8, F_SEP, F_CMOV, F_CLFSH, F_MMX, F_FXSR, F_SSE, F_SSE2,
 	F_SSE3, F_MONITOR, F_SSSE3, F_CX16, F_SSE41, F_SSE42, F_MOVBE, F_POPCNT, F_PCLMUL, F_AES,
-	F_XSAVE, F_AVX, F_F16C, F_RDRAND, F_FMA, F_FSGSBASE, F_BMI1, F_AVX2, F_SMEP, F_BMI2, F_ERMS,
-	F_INVPCID, F_RTM, F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT, F_CLWB, F_SHA, F_PKU, F_RDPID,
-	F_GFNI, F_VAES, F_VPCLMUL, F_SYSCALL, F_NX, F_RDTSCP, F_LM, F_LAHF, F_SVM, F_LZCNT, F_SSE4A,
-	F_3DNOWPF, F_XSAVEOPT, F_XSAVEC, F_XSAVES, F_CLZERO, F_486 /* cpuid, cmpxchg, xadd, bswap */, F_UMIP,
-	F_HYPERCALL, F_NFEAT
+	F_XSAVE, F_AVX, F_F16C, F_RDRAND, F_FMA, F_FSGSBASE, F_BMI1, F_AVX2, F_BMI2,
+	F_INVPCID, F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT, F_CLWB, F_SHA, F_PKU, F_RDPID,
+	F_GFNI, F_VAES, F_VPCLMUL, F_SYSCALL, F_RDTSCP, F_LM, F_LAHF, F_SVM, F_LZCNT, F_SSE4A,
+	F_3DNOWPF, F_XSAVEOPT, F_XSAVEC, F_XSAVES, F_CLZERO, F_486 /* cpuid, cmpxchg, xadd, bswap */,
+	F_CR8LEGACY, F_AVX_VNNI, F_MOVDIRI, F_MOVDIR64B, F_SERIALIZE, F_HYPERCALL, F_INTEL /* no feature: the vendor */,
+	F_NFEAT
 };
 
 /* Arithmetic flags in the rows: bit order of EFLAGS is FL_*; these are the text letters o s z a p c. */

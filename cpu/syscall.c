@@ -2,10 +2,11 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT.
  *
  * Where Intel and AMD differ: SYSCALL works in compatibility and legacy mode
- * too (AMD), SYSENTER in long mode too (Intel), and SYSRET and SYSEXIT check
+ * too (AMD), SYSENTER in long mode on Intel's models only, and SYSRET and SYSEXIT check
  * the return address before they leave CPL 0 (Intel).
  * Source: SDM vol. 2; APM vol. 3 SYSCALL, SYSRET; vol. 2 6.1.
  */
+#include "cpu/cpuid.h"
 #include "cpu/desc.h"
 #include "cpu/seg.h"
 
@@ -69,6 +70,8 @@ void cpu_sysenter(struct cpu *c)
 	uint16_t cs = (uint16_t)c->sysenter_cs & ~3u;
 	bool lng = in_long(c);
 
+	if (lng && !cpuid_is_intel(c))
+		cpu_raise(c, EXC_UD);
 	if (!(c->mode & MODE_PE) || !cs)
 		cpu_raise_err(c, EXC_GP, 0);
 	c->regs[RSP] = lng ? c->sysenter_esp : (uint32_t)c->sysenter_esp;

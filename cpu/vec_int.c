@@ -103,6 +103,37 @@ void v_pmaddubsw(struct vx *x)
 		x->r.sw[i] = (int16_t)SW(x->a.b[2 * i] * x->b.sb[2 * i] + x->a.b[2 * i + 1] * x->b.sb[2 * i + 1]);
 }
 
+/* ---- sums of products, added to the destination ---- */
+
+static int64_t busd(const struct vx *x, int i)
+{
+	int64_t sum = x->d.sd[i];
+
+	for (int k = 4 * i; k < 4 * i + 4; k++)
+		sum += x->a.b[k] * x->b.sb[k];
+	return sum;
+}
+
+static int64_t wssd(const struct vx *x, int i)
+{
+	return x->d.sd[i] + (int64_t)x->a.sw[2 * i] * x->b.sw[2 * i] + (int64_t)x->a.sw[2 * i + 1] * x->b.sw[2 * i + 1];
+}
+
+static int32_t saturate32(int64_t v)
+{
+	return (int32_t)(v < INT32_MIN ? INT32_MIN : v > INT32_MAX ? INT32_MAX : v);
+}
+
+#define DOT(name, expr) void v_##name(struct vx *x)		\
+{								\
+	for (int i = 0; i < x->n / 4; i++)			\
+		x->r.sd[i] = (int32_t)(expr);			\
+}
+DOT(pdpbusd,   busd(x, i))
+DOT(pdpbusds,  saturate32(busd(x, i)))
+DOT(pdpwssd,   wssd(x, i))
+DOT(pdpwssds,  saturate32(wssd(x, i)))
+
 void v_psadbw(struct vx *x)
 {
 	for (int i = 0; i < x->n / 8; i++) {

@@ -45,6 +45,13 @@ void front_movnti(struct front *f, const struct insn *in)
 	front_mov(f, in);
 }
 
+void front_movdir64b(struct front *f, const struct insn *in)
+{
+	emit_ea(f, in, OP_T0);
+	emit_add(f, in->adsize, OP_T1, in->opd[0].reg, 0);
+	emit_call(f, HELPER_movdir64b, OP_NONE, OP_T0, OP_T1, in->seg);
+}
+
 static void extend(struct front *f, const struct insn *in, enum uop_op op)
 {
 	int size = in->opd[0].size, n = in->opd[1].size, a = use(f, in, 1, PROBE_R);

@@ -148,7 +148,7 @@ void front_clts(struct front *f, const struct insn *in)
 	call_end(f, HELPER_clts, 0);
 }
 
-/* LOCK MOV CR0 names CR8 outside 64-bit code (APM vol. 3, MOV CRn). */
+/* LOCK MOV CR0 names CR8 (APM vol. 3, MOV CRn). */
 static int cr_number(const struct insn *in, int k)
 {
 	int n = in->opd[k].reg;
@@ -265,14 +265,18 @@ void front_wrgsbase(struct front *f, const struct insn *in) { wrbase(f, in, GS);
 void front_clac(struct front *f, const struct insn *in)
 {
 	(void)in;
-	if (mode_mmu(f) != MMU_KERNEL)
+	if (mode_cpl(f) != 0)
+		emit_raise(f, EXC_UD);
+	else if (mode_mmu(f) != MMU_KERNEL)
 		call_end(f, HELPER_clac, 0);
 }
 
 void front_stac(struct front *f, const struct insn *in)
 {
 	(void)in;
-	if (mode_mmu(f) == MMU_KERNEL)
+	if (mode_cpl(f) != 0)
+		emit_raise(f, EXC_UD);
+	else if (mode_mmu(f) == MMU_KERNEL)
 		call_end(f, HELPER_stac, 0);
 	else
 		emit(f, UOP_orfl, 4, NONE, NONE, NONE)->imm = FL_AC;

@@ -37,6 +37,18 @@ H(linear)
 	return seg_check(c, imm & 0xff, a, imm >> 8 & 0xffff, imm >> 24 & 3);
 }
 
+/* Both operands are checked, and read, before anything is written. */
+H(movdir64b)
+{
+	uint64_t data[8], from = seg_check(c, imm & 0xff, a, 64, MMU_READ), to = seg_check(c, ES, b, 64, MMU_WRITE);
+
+	if (to & 63)
+		cpu_raise_err(c, EXC_GP, 0);
+	mmu_ld_buf(c, from, data, 64, cpu_mmu_idx(c));
+	mmu_st_buf(c, to, data, 64, cpu_mmu_idx(c));
+	return 0;
+}
+
 /* ---- descriptor tables, selectors ---- */
 
 /* Linear address of a descriptor-table operand; the operand size is in imm's second byte. */

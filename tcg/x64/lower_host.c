@@ -12,7 +12,7 @@
 struct fields {
 	int reg, rm;		/* numbers for the encoding */
 	int8_t load, store;	/* guest register to bring into / take out of r15, or -1 */
-	int imm;		/* immediate byte, or -1 */
+	int imm, imm2;		/* immediate bytes, or -1 */
 };
 
 static int gpr_field(struct fields *f, const struct opd *o, bool dest)
@@ -35,11 +35,13 @@ static void find_fields(const struct insn *in, struct fields *f)
 	f->reg = INSN_REG(in) | (in->rex & 4) << 1;
 	f->rm = INSN_RM(in) | (in->rex & 1) << 3;
 	f->load = f->store = -1;
-	f->imm = -1;
+	f->imm = f->imm2 = -1;
 	for (int k = 0; k < in->nopd; k++) {
 		uint8_t place = opd_info[row->opd[k]].place;
 
-		if (place == PL_IMM || place == PL_IMMS)
+		if (in->opd[k].kind == OPD_IMM2)
+			f->imm2 = (uint8_t)in->imm2;
+		else if (place == PL_IMM || place == PL_IMMS)
 			f->imm = (uint8_t)in->imm;
 		else if (place == PL_IS4)
 			f->imm = in->opd[k].reg << 4;
@@ -113,6 +115,8 @@ void lower_vec(struct lower *l, const struct uop *u)
 		ins(&l->c, legacy_opcode(in), in->rex & 8 ? 8 : 4, f.reg, rm);
 	if (f.imm >= 0)
 		e8(&l->c, (unsigned)f.imm);
+	if (f.imm2 >= 0)
+		e8(&l->c, (unsigned)f.imm2);
 	if (f.store >= 0)
 		store(&l->c, 8, operand(l, f.store), H_TMP);
 }

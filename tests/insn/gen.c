@@ -85,7 +85,7 @@ static void choose_prefixes(struct enc *e)
 		      e->row->pfx == IP_F2;
 
 	e->p66 = !e->vex && free66 && !pick(e, 4);
-	if (e->is64 && attr & A_F64)
+	if (e->is64 && attr & (A_F64 | A_NEAR))
 		e->p66 = false;
 	if (!e->g->scratch)
 		e->p67 = !pick(e, 5);
@@ -96,7 +96,7 @@ static void choose_prefixes(struct enc *e)
 		e->l = false;
 	if (!e->is64)
 		e->opsize = e->code16 != e->p66 ? 2 : 4;
-	else if (attr & A_F64 || e->w)
+	else if (attr & (A_F64 | A_NEAR) || e->w)
 		e->opsize = 8;
 	else
 		e->opsize = e->p66 ? 2 : attr & A_D64 ? 8 : 4;

@@ -5,8 +5,12 @@
  */
 #include "tests/insn/host.h"
 
+#include "cpu/cpuid.h"
+#include "cpu/insn.h"
+
 #ifdef __x86_64__
 #include <asm/ldt.h>
+#include <cpuid.h>
 #endif
 #include <setjmp.h>
 #include <signal.h>
@@ -236,6 +240,34 @@ bool host_init(enum host_code code)
 	return true;
 }
 
+bool host_has(unsigned feature)
+{
+	enum { EAX, EBX, ECX, EDX };
+	static const struct {
+		uint32_t leaf, sub;
+		int reg;
+	} words[] = {
+#define WORD(word, text, leaf, sub, reg) { leaf, sub, reg },
+#include "cpu/cpuid.def"
+	};
+	static const struct {
+		uint8_t word, bit, insn;
+	} features[] = {
+#define FEAT(word, bit, id, name, how, insn) { FEAT_##word, bit, F_##insn },
+#include "cpu/cpuid.def"
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
+		uint32_t r[4] = { 0 }, w = features[i].word;
+		if (features[i].insn != feature || !words[w].leaf)
+			continue;
+		__get_cpuid_count(words[w].leaf, words[w].sub, &r[EAX], &r[EBX], &r[ECX], &r[EDX]);
+		if (r[words[w].reg] >> features[i].bit & 1)
+			return true;
+	}
+	return feature == F_BASE || feature == F_486;
+}
+
 #else
 
 bool host_init(enum host_code code) { (void)code; return false; }
@@ -244,6 +276,7 @@ static bool code16;
 
 void host_put(uint32_t at, const uint8_t *bytes, unsigned n) { (void)at; (void)bytes; (void)n; }
 int host_run(uint32_t at) { (void)at; return -1; }
+bool host_has(unsigned feature) { (void)feature; return false; }
 uint8_t *host_data(void) { return NULL; }
 void host_protect(enum host_protect how) { (void)how; }
 

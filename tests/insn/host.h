@@ -53,4 +53,7 @@ void host_put(uint32_t at, const uint8_t *bytes, unsigned n);
 /* Run from there. The exception raised (EXC_GP for all that end in SIGSEGV), or -1. */
 int host_run(uint32_t at);
 
+/* Does CPUID say so of the host? enum insn_cpuid. */
+bool host_has(unsigned feature);
+
 #endif

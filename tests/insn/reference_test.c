@@ -45,6 +45,7 @@ static const char *const newer[] = {
 	"gf2p8affineqb", "gf2p8affineinvqb", "vgf2p8mulb", "vgf2p8affineqb", "vgf2p8affineinvqb",
 	"vpclmulqdq", "rdpid", "rdpkru", "wrpkru", "clwb", "lfence", "mfence", "sfence", "fnsetpm",
 	"xsavec", "xsaves", "xrstors", "xsavec64", "xsaves64", "xrstors64", "mov", "sahf", "lahf", "pause",
+	"vpdpbusd", "vpdpbusds", "vpdpwssd", "vpdpwssds", "movdir64b", "movdiri", "serialize", "clzero",
 };
 
 static void open_pair(struct pair *p, unsigned m)

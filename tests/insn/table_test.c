@@ -30,12 +30,17 @@ static const char *hex(const uint8_t *p, unsigned n, char *buf)
 
 /* ---- the table itself ---- */
 
-static bool same_condition(const struct insn_row *a, const struct insn_row *b)
+static bool same_place(const struct insn_row *a, const struct insn_row *b)
 {
 	const uint32_t where = A_NO64 | A_ONLY64 | A_W0 | A_W1 | A_L0 | A_L1 | A_B0 | A_MEM | A_REGF;
 
 	return a->opcode == b->opcode && a->reg == b->reg && a->pfx == b->pfx &&
 	       ((a->attr ^ b->attr) & (where | A_VEX)) == 0;
+}
+
+static bool same_condition(const struct insn_row *a, const struct insn_row *b)
+{
+	return same_place(a, b) && a->cpuid == b->cpuid;
 }
 
 Test(table, slots_are_unique)
@@ -63,6 +68,27 @@ Test(table, every_function_is_named_by_a_row)
 		used[insn_rows[i].does] = true;
 	for (unsigned i = 0; i < N_DOES; i++)
 		cr_expect(used[i], "does %u", i);
+}
+
+/* What rows are gated by is what CPUID can say, and the other way round. */
+Test(table, every_feature_has_rows)
+{
+	bool used[F_NFEAT] = { 0 };
+
+	for (unsigned i = 0; i < n_insn_rows; i++)
+		used[insn_rows[i].cpuid] = true;
+	for (unsigned f = 0; f < F_NFEAT; f++)
+		cr_expect(used[f] || f == F_SVM, "no row needs feature %u", f);
+}
+
+Test(table, every_row_has_a_feature_of_cpuid)
+{
+	bool known[F_NFEAT] = { [F_BASE] = true, [F_486] = true, [F_INTEL] = true };
+
+#define FEAT(word, bit, id, name, how, insn) known[F_##insn] = true;
+#include "cpu/cpuid.def"
+	for (unsigned i = 0; i < n_insn_rows; i++)
+		cr_expect(known[insn_rows[i].cpuid], "row %u %s", i, insn_rows[i].name);
 }
 
 Test(table, every_operand_code_is_used)
@@ -120,12 +146,22 @@ static bool is_specialisation(unsigned got, unsigned row)
 	return got > row && insn_same_slot(&insn_rows[got], &insn_rows[row]);
 }
 
+/* All features, but those of rows that take this one's place where they exist. */
+static struct insn_env env_for(unsigned row, uint32_t mode)
+{
+	struct insn_env env = env_of(mode);
+
+	for (unsigned i = row + 1; i < n_insn_rows && same_place(&insn_rows[i], &insn_rows[row]); i++)
+		env.feat[insn_rows[i].cpuid >> 6] &= ~(1ull << (insn_rows[i].cpuid & 63));
+	return env;
+}
+
 static bool round_trip(unsigned row, struct gen *g, uint32_t mode)
 {
 	uint8_t b[15];
 	char text[64];
 	struct insn in;
-	struct insn_env env = env_of(mode);
+	struct insn_env env = env_for(row, mode);
 	unsigned n = insn_gen(g, row, b);
 
 	if (n == 0)

@@ -25,6 +25,7 @@ static const char *const unknown[] = {
 	"fndisi", "bswap", "movsxd", "clflush", "clflushopt", "clwb", "pshufw", "pshufhw", "pshuflw",
 	"punpcklbw", "punpckldq", "punpcklwd", "cmpsd", "pmuludq", "psubq", "pblendvb", "palignr", "paddq",
 	"movzx", "movsx", "pshufd", "xchg", "sldt", "str", "smsw", "vcmpps", "vcmppd", "vcmpss", "vcmpsd",
+	"movdir64b", "vpdpbusd", "vpdpbusds", "vpdpwssd", "vpdpwssds",
 };
 
 struct listing {
