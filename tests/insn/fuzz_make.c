@@ -1,0 +1,609 @@
+/*
+ * See fuzz.h: random blocks and states.
+ *
+ * A block of one instruction has operands of every form; each state aims its memory
+ * operand by setting the registers of the address. In longer blocks memory is mostly
+ * reached by one pointer register that most instructions leave alone, as in real code.
+ */
+#include "tests/insn/fuzz.h"
+
+#include <string.h>
+
+#include "tcg/run.h"
+
+const char *fuzz_excluded(const struct insn_row *row)
+{
+	static const char *const why[N_DOES] = {
+#define EXCLUDED(does, text) [DOES_##does] = text,
+#include "tests/insn/fuzz_rows.def"
+#undef EXCLUDED
+	};
+	return why[row->does];
+}
+
+bool fuzz_allowed(const struct fuzz *f, const struct insn *in)
+{
+	const struct insn_row *row = insn_row(in);
+
+	if (f->host && fuzz_excluded(row))
+		return false;
+	return row->does != DOES_int || in->imm != 0x80;
+}
+
+/* ---- numbers ---- */
+
+static unsigned below(struct fuzz *f, unsigned n)
+{
+	return rng_below(&f->rng, n);
+}
+
+static uint64_t number(struct rng *r)
+{
+	static const uint64_t ints[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
+		0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~0ull, 31, 32, 33, 63, 64, 0x100, 8, 16 };
+	static const uint32_t f32[] = { 0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc12345,
+		0xffc00001, 0x7f812345, 0xff800001, 1, 0x80000003, 0x007fffff, 0x00800000, 0x7f7fffff, 0x4f000000,
+		0xcf000000, 0x4effffff, 0x3f000000, 0x3fc00000, 0x40200000, 0x5f000000, 0x33800000, 0x477ff000,
+		0x38800000, 0x387fe000 };
+	static const uint64_t f64[] = { 0, 1ull << 63, 0x3ff0000000000000, 0xbff8000000000000, 0x7ff0000000000000,
+		0xfff0000000000000, 0x7ff8000000012345, 0x7ff0000000000001, 0xfff4000000000000, 1, 0x800fffffffffffff,
+		0x0010000000000000, 0x7fefffffffffffff, 0x41e0000000000000, 0xc1e0000000000000, 0xc1e0000000200000,
+		0x43e0000000000000, 0x3fe0000000000000, 0x4004000000000000, 0x36a0000000000000, 0x47efffffe0000000 };
+	uint64_t v = rng_next(r);
+
+	switch (rng_below(r, 12)) {
+	case 0: case 1: return ints[rng_below(r, ARRAY_LEN(ints))];
+	case 2: return f32[rng_below(r, ARRAY_LEN(f32))] | (uint64_t)f32[rng_below(r, ARRAY_LEN(f32))] << 32;
+	case 3: return f64[rng_below(r, ARRAY_LEN(f64))];
+	case 4: return v & 0x0f0f0f0f0f0f0f0f;
+	case 5: return (v & 0x807fffff807fffff) | 0x3f8000003f000000;	/* singles near 1 */
+	case 6: return (v & 0x800fffffffffffff) | 0x3ff0000000000000;	/* a double near 1 */
+	case 7: return (uint64_t)(int64_t)(int8_t)v;
+	case 8: return (uint64_t)((int64_t)v >> (v & 63));
+	case 9: return 1ull << (v & 63);
+	default: return v;
+	}
+}
+
+static uint64_t pooled(struct fuzz *f)
+{
+	return f->pool[below(f, FUZZ_POOL)];
+}
+
+/* n bytes, a multiple of 8, of the pool. */
+static void from_pool(struct fuzz *f, void *to, unsigned n)
+{
+	memcpy(to, &f->pool[below(f, FUZZ_POOL - n / 8)], n);
+}
+
+/* ---- places ---- */
+
+static uint64_t data_base(const struct fuzz *f)
+{
+	return f->bits == 16 ? 0 : USER_DATA;
+}
+
+/* Offset in the data segment: mostly in plain pages, else where something happens. */
+static uint64_t place(struct fuzz *f)
+{
+	static const uint16_t edges[] = { 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x1000, 0x2000 };
+	static const uint16_t middles[] = { 0x0000, 0x1000, 0x4000, 0x2000, 0x3000 };
+	unsigned k = below(f, 32), fine = below(f, 64);
+	uint64_t off;
+
+	if (k < 24)
+		off = (k < 20 ? 0x200 : 0x4200) + below(f, 0x80) * 16 + (fine < 16 ? fine : 0);
+	else if (k < 28)
+		off = edges[below(f, ARRAY_LEN(edges))] - fine;
+	else if (k < 31 || f->bits != 64)
+		off = middles[below(f, ARRAY_LEN(middles))] + 0x400 + 8 * fine;
+	else
+		return (below(f, 2) ? 0x7fffffffffc0 : 0xffffffffffffffc0) + fine;
+	return data_base(f) + off;
+}
+
+static uint64_t plain_place(struct fuzz *f)
+{
+	return data_base(f) + 0x200 + below(f, 0x80) * 16;
+}
+
+/* ---- blocks ---- */
+
+static bool is_shift(unsigned does)
+{
+	switch (does) {
+	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
+	case DOES_shld: case DOES_shrd:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Flags it really reads; a shift's row also has those that it may leave alone. */
+static uint16_t flags_read(const struct insn_row *row)
+{
+	if (!is_shift(row->does))
+		return row->does == DOES_pushf ? FL_ARITH : row->fl_read;
+	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
+}
+
+/* Flags undefined behind it; more than the row says where a shift may go beyond the operand. */
+static uint16_t flags_undefined(const struct insn *in)
+{
+	const struct insn_row *r = insn_row(in);
+	const struct opd *o = &in->opd[in->nopd ? in->nopd - 1 : 0];
+	int size = 8 * in->opd[0].size;
+
+	if (!is_shift(r->does) || size >= 32 || (o->kind == OPD_IMM && (in->imm & 31) <= size))
+		return r->fl_undef;
+	switch (r->does) {
+	case DOES_shld: case DOES_shrd: return FL_ARITH;
+	case DOES_shl: case DOES_shr: return r->fl_undef | FL_CF;
+	default: return r->fl_undef;
+	}
+}
+
+/* Where a branch goes if that is in the block, else ~0. */
+static unsigned branch_to(const struct fuzz_block *b, unsigned i)
+{
+	const struct insn *in = &b->in[i];
+	uint64_t mask = b->bits == 64 && in->opsize != 2 ? ~0ull : b->bits == 16 || in->opsize == 2 ? 0xffff : 0xffffffff;
+	uint64_t to = (user_rip(b->bits, b->at) + b->off[i + 1] + (uint64_t)in->imm) & mask;
+
+	if (in->opd[0].kind != OPD_REL || to - user_rip(b->bits, b->at) > b->n)
+		return ~0u;
+	return (unsigned)(to - user_rip(b->bits, b->at));
+}
+
+/* Does it go where other blocks stand? */
+static bool wild(const struct fuzz_block *b, unsigned i)
+{
+	const struct insn *in = &b->in[i];
+	uint64_t to = user_rip(b->bits, b->at) + b->off[i + 1] + (uint64_t)in->imm;
+
+	return in->opd[0].kind == OPD_REL && branch_to(b, i) == ~0u &&
+	       (b->bits == 16 || in->opsize == 2 ? (to & 0xffff) < USER_CODE_BYTES :
+		(uint32_t)to - USER_CODE < USER_CODE_BYTES);
+}
+
+struct flow {
+	uint16_t pending[FUZZ_CODE + 16];	/* flags undefined at a branch to there */
+	bool target[FUZZ_CODE + 16];
+	unsigned skip_to;
+};
+
+/* Only the loop that fuzz_random_block() makes goes back: dec, jnz to the start. */
+static bool follow_branch(struct fuzz_block *b, unsigned i, struct flow *w)
+{
+	unsigned to = branch_to(b, i);
+
+	if (to == ~0u)
+		return !wild(b, i);
+	if (to <= b->off[i])
+		return to == 0 && i && insn_row(&b->in[i - 1])->does == DOES_dec && !b->undefined;
+	w->pending[to] |= b->undefined;
+	w->target[to] = true;
+	w->skip_to = to > w->skip_to ? to : w->skip_to;
+	return true;
+}
+
+static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
+{
+	unsigned i = b->count, off = b->off[i];
+	struct insn *in = &b->in[i];
+	const struct insn_row *r;
+
+	if (i == ARRAY_LEN(b->in) || insn_decode(b->code + off, b->n - off, &f->env, in) != INSN_OK ||
+	    !fuzz_allowed(f, in))
+		return false;
+	r = insn_row(in);
+	b->off[++b->count] = (uint16_t)(off + in->len);
+	b->maybe[i] = off < w->skip_to;
+	b->undefined |= w->pending[off];
+	w->target[off] = false;
+	if (flags_read(r) & b->undefined)
+		return false;
+	b->undefined = (uint16_t)((is_shift(r->does) ? b->undefined : b->undefined & ~r->fl_written) | flags_undefined(in));
+	b->undefined_inside |= b->undefined;
+	return follow_branch(b, i, w);
+}
+
+bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b)
+{
+	struct flow w = { .skip_to = 0 };
+
+	b->count = b->undefined = b->undefined_inside = b->off[0] = 0;
+	while (b->off[b->count] < b->n)
+		if (!follow(f, b, &w))
+			return false;
+	b->undefined |= w.pending[b->n];
+	w.target[b->n] = false;
+	for (unsigned k = 0; k < b->n; k++)
+		if (w.target[k])
+			return false;		/* into an instruction */
+	return b->count > 0;
+}
+
+/* ---- encodings ---- */
+
+static uint32_t gen_mode(const struct fuzz *f)
+{
+	return f->bits == 64 ? MODE_CODE64 : f->bits == 32 ? MODE_CODE32 : MODE_CODE16;
+}
+
+/* Now and then a prefix more, whether it means something or not. */
+static unsigned add_prefix(struct fuzz *f, uint8_t *p, unsigned n)
+{
+	static const uint8_t prefixes[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3 };
+
+	if (n == 15 || below(f, 12))
+		return n;
+	memmove(p + 1, p, n);
+	p[0] = prefixes[below(f, ARRAY_LEN(prefixes))];
+	return n + 1;
+}
+
+/* Put another displacement into the encoding: the last place that holds the old one. */
+static bool patch_disp(uint8_t *p, struct insn *in, int n, uint64_t disp)
+{
+	for (int at = in->len - n; at > 0; at--)
+		if (!memcmp(p + at, &in->disp, (size_t)n)) {
+			memcpy(p + at, &disp, (size_t)n);
+			in->disp = n == 4 ? (int32_t)disp : (int64_t)disp;
+			return true;
+		}
+	return false;
+}
+
+/* An address without base register is made to lie in the data pages. */
+static void patch_address(struct fuzz *f, struct fuzz_block *b, uint8_t *p, struct insn *in)
+{
+	uint64_t to = place(f);
+
+	if (in->base == RIP_REG)
+		patch_disp(p, in, 4, to - (user_rip(b->bits, b->at) + b->n + in->len));
+	else if (in->base == NO_REG && in->has_modrm)
+		patch_disp(p, in, in->adsize == 2 ? 2 : 4, to);
+	else if (in->base == NO_REG)
+		patch_disp(p, in, in->adsize, to);	/* moffs */
+}
+
+static bool has_memory(const struct insn *in)
+{
+	for (int k = 0; k < in->nopd; k++)
+		if (in->opd[k].kind == OPD_MEM)
+			return true;
+	return false;
+}
+
+/* Branches go forward a little or far away. */
+static void patch_branch(struct fuzz *f, uint8_t *p, struct insn *in)
+{
+	int n = in->opd[0].kind == OPD_REL ? in->opd[0].size : 0;
+
+	if (n == 1)
+		p[in->len - 1] = (uint8_t)below(f, 4);
+	else if (n && below(f, 4))
+		st_n(p + in->len - n, n, below(f, 3));
+}
+
+/* Append an encoding of that row at the end; false if there is none that may stay. */
+static bool append(struct fuzz *f, struct fuzz_block *b, struct gen *g, unsigned row)
+{
+	uint8_t *p = b->code + b->n;
+	struct insn in;
+	unsigned n;
+
+	if (b->n + 16 > FUZZ_CODE)
+		return false;
+	g->rng = f->rng;
+	n = insn_gen(g, row, p);
+	f->rng = g->rng;
+	if (!n)
+		return false;
+	n = add_prefix(f, p, n);
+	if (insn_decode(p, n, &f->env, &in) != INSN_OK || in.len != n)
+		return false;
+	if (has_memory(&in))
+		patch_address(f, b, p, &in);
+	if (in.opd[0].kind == OPD_REL)
+		patch_branch(f, p, &in);
+	b->n += n;
+	return true;
+}
+
+static void start(struct fuzz *f, struct fuzz_block *b)
+{
+	b->bits = f->bits;
+	b->n = b->count = 0;
+}
+
+bool fuzz_single(struct fuzz *f, struct fuzz_block *b, unsigned row)
+{
+	struct gen g = { .mode = gen_mode(f), .lock = true, .rep = true };
+
+	start(f, b);
+	return append(f, b, &g, row) && fuzz_analyse(f, b) && b->count == 1;
+}
+
+/* What compilers put between accesses: stack traffic and pointers that move by constants. */
+static void pointer_step(struct fuzz *f, struct fuzz_block *b, int base)
+{
+	static const struct { uint8_t n, reg_at, b[4]; } steps[] = {
+		{ 3, 1, { 0x83, 0xc0, 8 } },		/* add base, 8 */
+		{ 3, 1, { 0x83, 0xe8, 16 } },		/* sub base, 16 */
+		{ 2, 1, { 0xff, 0xc0 } },		/* inc base */
+		{ 1, 0, { 0x50 } },			/* push base */
+		{ 1, 0, { 0x58 } },			/* pop base */
+	};
+	unsigned k = below(f, ARRAY_LEN(steps));
+	uint8_t *p = b->code + b->n;
+
+	if (b->bits == 64 && k < 3)
+		*p++ = 0x48;
+	memcpy(p, steps[k].b, 4);
+	p[steps[k].reg_at] |= (uint8_t)base;
+	b->n = (unsigned)(p + steps[k].n - b->code);
+}
+
+/* A branch around the next instruction. Its distance is filled in later. */
+static unsigned open_branch(struct fuzz *f, struct fuzz_block *b)
+{
+	b->code[b->n] = (uint8_t)(0x70 | below(f, 16));
+	b->n += 2;
+	return b->n;
+}
+
+static bool spoils_counter(unsigned does)
+{
+	return does == DOES_enter || does == DOES_leave || does == DOES_popa;
+}
+
+/* clc; dec counter; jnz to the start. */
+static void append_loop(struct fuzz_block *b)
+{
+	uint8_t *p = b->code + b->n;
+
+	*p++ = 0xf8;
+	if (b->bits == 64)
+		*p++ = 0x41;
+	*p++ = 0xff;
+	*p++ = (uint8_t)(0xc8 | (FUZZ_COUNTER(b->bits) & 7));
+	*p++ = 0x0f;
+	*p++ = 0x85;
+	p += b->bits == 16 ? 2 : 4;
+	st_n(p - (b->bits == 16 ? 2 : 4), b->bits == 16 ? 2 : 4, (uint64_t)(b->code - p));
+	b->n = (unsigned)(p - b->code);
+}
+
+static void random_insns(struct fuzz *f, struct fuzz_block *b, struct gen *g, int base, bool loop)
+{
+	unsigned count = 1 + below(f, FUZZ_INSNS - 3);
+
+	while (count-- && b->n < FUZZ_CODE - 48) {
+		unsigned row = below(f, n_insn_rows), does = insn_rows[row].does, open = 0;
+		struct fuzz_block before = *b;
+		uint32_t attr = insn_rows[row].attr;
+
+		if (attr & A_PRIV || (attr & A_END && below(f, 8)) || (loop && spoils_counter(does)) ||
+		    (attr & (A_VEX | A_SSE | A_MMX | A_FPU) && below(f, 3))) {
+			count++;
+			continue;
+		}
+		if (!below(f, 8))
+			open = open_branch(f, b);
+		g->scratch = below(f, 8);
+		g->form = below(f, 2) ? GEN_MEM : GEN_ANY;
+		g->avoid = 1u << RSP | (loop ? 1u << FUZZ_COUNTER(f->bits) : 0) |
+			   (below(f, 8) ? 1u << base : 0);
+		if (!below(f, 5))
+			pointer_step(f, b, base);
+		else if (!append(f, b, g, row))
+			b->n = open;
+		if (open)
+			b->code[open - 1] = (uint8_t)(b->n - open);
+		if (!b->n || b->n == open || !fuzz_analyse(f, b))
+			*b = before;
+	}
+}
+
+void fuzz_random_block(struct fuzz *f, struct fuzz_block *b)
+{
+	static const uint8_t bases[] = { RBX, RSI, RDI, RBP };
+	bool loop = !below(f, 6);
+	struct gen g = { .mode = gen_mode(f), .max_disp = 128, .lock = true, .rep = true };
+	struct fuzz_block before;
+
+	g.base = bases[below(f, loop ? 3 : 4)];
+	do {
+		start(f, b);
+		random_insns(f, b, &g, g.base, loop);
+	} while (!b->n);
+	fuzz_analyse(f, b);
+	before = *b;
+	if (loop)
+		append_loop(b);
+	if (!fuzz_analyse(f, b))
+		*b = before;
+}
+
+/* ---- states ---- */
+
+static void x87_state(struct fuzz *f, uint8_t *x)
+{
+	uint16_t exps[] = { 0, 0x3fff, 0x7fff, 0x4000, 0x3ffe, 0x3fff, 0x403e, 1, 0x4005, 0x3c00, 0x43fe };
+	unsigned k = below(f, 8);
+
+	st16(x + X_FCW, (uint16_t)(k < 5 ? 0x37f : k < 7 ? 0x7f | (rng_next(&f->rng) & 0xf00) :
+				   (rng_next(&f->rng) & 0xf3f) | 0x40));
+	st16(x + X_FSW, (uint16_t)(rng_next(&f->rng) & (below(f, 4) ? 0x7f00 : 0x7f7f)));
+	x[X_FTW] = (uint8_t)(below(f, 2) ? 0xff : rng_next(&f->rng));
+	for (int i = 0; i < 8; i++) {
+		uint64_t r = rng_next(&f->rng), m = below(f, 4) ? r | 1ull << 63 : pooled(f);
+
+		if (!(r & 7))
+			m = r & 8 ? 0 : 1ull << 63;
+		st64(x + X_ST + 16 * i, m);
+		st16(x + X_ST + 16 * i + 8, (uint16_t)(exps[below(f, ARRAY_LEN(exps))] | (r & 0x8000)));
+	}
+}
+
+static void vector_state(struct fuzz *f, uint8_t *x)
+{
+	unsigned k = below(f, 8);
+
+	st32(x + X_MXCSR, 0x1f80 | (k < 4 ? 0 : (uint32_t)rng_next(&f->rng) & 0xe07f));
+	if (k == 7)
+		st32(x + X_MXCSR, (uint32_t)rng_next(&f->rng) & 0xffff);
+	from_pool(f, x + X_XMM, 256);
+	from_pool(f, x + X_YMM, 256);
+}
+
+/* Set the registers of the address so that it is to, an offset into its segment. */
+static void aim(struct fuzz *f, struct user_state *s, const struct insn *in, uint64_t to)
+{
+	uint64_t scaled = 0;
+
+	if (f->bits == 64 && (in->seg == FS || in->seg == GS))
+		to -= in->seg == FS ? s->fs_base : s->gs_base;
+	if (insn_row(in)->does == DOES_vec_gather) {
+		for (int i = 0; i < 32; i += 8)
+			st64(s->xsave + (i < 16 ? X_XMM : X_YMM - 16) + 16 * in->index + i, below(f, 64));
+	} else if (in->index != NO_REG && in->index != in->base) {
+		scaled = s->regs[in->index] << in->scale;
+	}
+	if (in->base < NGPR)
+		s->regs[in->base] = in->has_modrm ? (to - scaled - (uint64_t)in->disp) & size_mask(in->adsize) : to;
+	else if (in->base == NO_REG && in->index != NO_REG && insn_row(in)->does != DOES_vec_gather)
+		s->regs[in->index] = below(f, 64);
+}
+
+/* The same for a pointer of n bytes: what is above them does not matter. */
+static uint64_t pointer(struct fuzz *f, int n)
+{
+	return place(f) | (below(f, 4) ? 0 : rng_next(&f->rng) & ~size_mask(n));
+}
+
+static void implied_registers(struct fuzz *f, struct user_state *s, const struct insn *in)
+{
+	unsigned does = insn_row(in)->does;
+
+	switch (does) {
+	case DOES_movs: case DOES_cmps: case DOES_scas: case DOES_stos: case DOES_lods: case DOES_ins: case DOES_outs:
+		s->regs[RSI] = pointer(f, in->adsize);
+		s->regs[RDI] = below(f, 4) ? pointer(f, in->adsize) : s->regs[RSI] + below(f, 17) - 8;
+		s->regs[RCX] = below(f, 40) | (in->adsize == 8 ? 0 : rng_next(&f->rng) & ~size_mask(in->adsize));
+		s->flags |= below(f, 3) ? 0 : FL_DF;
+		break;
+	case DOES_bt: case DOES_bts: case DOES_btr: case DOES_btc:
+		if (in->opd[0].kind == OPD_MEM && in->opd[1].kind == OPD_REG && in->opd[1].reg != in->base &&
+		    in->opd[1].reg != in->index && below(f, 8))
+			s->regs[in->opd[1].reg] = (s->regs[in->opd[1].reg] & ~size_mask(in->opsize)) |
+				((below(f, 8192) - 4096ull) & size_mask(in->opsize));
+		break;
+	case DOES_div: case DOES_idiv:
+		if (below(f, 8) && in->base != RDX && in->index != RDX)
+			s->regs[RDX] = below(f, 2) ? 0 : (uint64_t)((int64_t)s->regs[RAX] >> 63);
+		break;
+	case DOES_loop: case DOES_loope: case DOES_loopne: case DOES_jcxz:
+		s->regs[RCX] = below(f, 3) | (rng_next(&f->rng) & ~size_mask(in->adsize));
+		break;
+	case DOES_enter: case DOES_leave:
+		s->regs[RBP] = pointer(f, f->bits / 8);
+		break;
+	case DOES_cmpxchg:
+		if (below(f, 2) && in->opd[0].kind == OPD_REG)
+			s->regs[RAX] = s->regs[in->opd[0].reg & 15];
+		break;
+	default:
+		break;
+	}
+}
+
+/* Memory near the operand is new; now and then it holds what cmpxchg compares with. */
+static void touch_memory(struct fuzz *f, const struct user_state *s, const struct insn *in, uint64_t to)
+{
+	uint64_t off = (to - data_base(f)) & ~15ull;
+	uint8_t *p = f->host ? host_mem() : user_mem(&f->u[FUZZ_INTERP]);
+
+	if (off > USER_RO - 64)
+		return;
+	from_pool(f, p + off, 64);
+	if (below(f, 2))
+		return;
+	if (insn_row(in)->does == DOES_cmpxchg) {
+		st64(p + (to - data_base(f)), s->regs[RAX]);
+	} else if (insn_row(in)->does == DOES_cmpxchg8b) {
+		st_n(p + (to - data_base(f)), in->opd[0].size / 2, s->regs[RAX]);
+		st_n(p + (to - data_base(f)) + in->opd[0].size / 2, in->opd[0].size / 2, s->regs[RDX]);
+	}
+}
+
+/* Processors differ in whether wide operands are subject to alignment checks. */
+static bool wide_memory(const struct fuzz_block *b)
+{
+	for (unsigned i = 0; i < b->count; i++)
+		for (int k = 0; k < b->in[i].nopd; k++)
+			if (b->in[i].opd[k].kind == OPD_MEM && (b->in[i].opd[k].size > 8 || !b->in[i].opd[k].size))
+				return true;
+	return false;
+}
+
+static void random_flags(struct fuzz *f, const struct fuzz_block *b, struct user_state *s)
+{
+	uint64_t v = rng_next(&f->rng);
+
+	s->flags = (v & FL_ARITH) | 0x202;
+	if (!(v & 0x700000000))
+		s->flags |= FL_DF;
+	if (!(v & 0xf000000000) && !wide_memory(b))
+		s->flags |= FL_AC;
+	if (!(v & 0x1f0000000000))
+		s->flags |= v & (FL_ID | FL_NT);
+}
+
+void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_state *s)
+{
+	static const uint8_t pointers[] = { RBX, RBP, RSI, RDI };
+	uint64_t to = place(f);
+
+	user_state_init(s);
+	from_pool(f, s->regs, sizeof(s->regs));
+	random_flags(f, b, s);
+	s->rip = user_rip(b->bits, b->at);
+	s->fs_base = f->bits != 64 ? 0 : below(f, 4) ? USER_DATA + below(f, 64) : pooled(f) >> 17;
+	s->gs_base = f->bits != 64 ? 0 : below(f, 4) ? below(f, 4096) : -(pooled(f) >> 17);
+	x87_state(f, s->xsave);
+	user_state_summary(s);
+	vector_state(f, s->xsave);
+	s->regs[RSP] = below(f, 8) ? plain_place(f) : pointer(f, f->bits / 8);
+	if (b->count == 1) {
+		if (has_memory(&b->in[0]))
+			aim(f, s, &b->in[0], to);
+		implied_registers(f, s, &b->in[0]);
+		touch_memory(f, s, &b->in[0], to);
+	} else {
+		for (unsigned i = 0; i < ARRAY_LEN(pointers); i++)
+			s->regs[pointers[i]] = below(f, 2) ? plain_place(f) : place(f);
+		if (below(f, 2))
+			s->regs[RCX] &= 0x1f;
+		touch_memory(f, s, &b->in[0], to);
+		if (branch_to(b, b->count - 1) == 0)
+			s->regs[FUZZ_COUNTER(f->bits)] = 1 + below(f, 3);
+	}
+	for (int i = 0; f->bits != 64 && i < NGPR; i++)
+		s->regs[i] = i < 8 ? (uint32_t)s->regs[i] : 0;
+}
+
+static void fill_pool(struct fuzz *f)
+{
+	for (int i = 0; i < FUZZ_POOL; i++)
+		f->pool[i] = number(&f->rng);
+}
+
+bool fuzz_refresh(struct fuzz *f, const char *without, struct err *e)
+{
+	fill_pool(f);
+	return tcg_without(f->u[FUZZ_INTERP].c, "flags+dead+mem", e) && tcg_without(f->u[FUZZ_X64].c, without, e);
+}
