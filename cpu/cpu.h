@@ -81,6 +81,7 @@ enum { ES, CS, SS, DS, FS, GS, LDTR, TR, NSEG };
 #define CR4_SMEP	BIT(20)
 #define CR4_SMAP	BIT(21)
 #define CR4_PKE		BIT(22)
+#define CR4_PKS		BIT(24)
 
 #define EFER_SCE	BIT(0)
 #define EFER_LME	BIT(8)
@@ -153,6 +154,7 @@ struct dtr {
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
 #define MODE_NOSHARE	0x400000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
+#define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
 #define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
 
 /* Which TLB a data access uses. */
@@ -279,6 +281,8 @@ struct cpu {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_aux, pat, misc_enable, spec_ctrl, tsc_adjust, feature_control, smbase;
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16];
+	uint64_t pkrs;			/* rights of supervisor keys (IA32_PKRS) */
+	uint32_t pkru;			/* rights of user keys: bit 2k no access, 2k + 1 no writes */
 	uint64_t mcg_status, mcg_ctl, mc_bank[40], bndcfgs, xss;
 	uint64_t hwcr, syscfg, nb_cfg, de_cfg;	/* AMD */
 	uint64_t tsc_written;		/* what the guest's writes have added to its TSC since power-on */

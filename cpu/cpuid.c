@@ -116,6 +116,8 @@ static void drop_dependents(struct cpu *c)
 		{ CPUID_TSC, CPUID_KVM_CLOCK }, { CPUID_MSR, CPUID_KVM_CLOCK }, { CPUID_KVM_CLOCK, CPUID_KVM_STABLE },
 		{ CPUID_KVM, CPUID_KVM_NOPIODELAY }, { CPUID_KVM, CPUID_KVM_UNHALT }, { CPUID_KVM, CPUID_KVM_IPI },
 		{ CPUID_APIC, CPUID_KVM_IPI }, { CPUID_KVM, CPUID_KVM_POLL }, { CPUID_MSR, CPUID_KVM_POLL },
+		{ CPUID_LM, CPUID_LA57 }, { CPUID_LM, CPUID_PKU },
+		{ CPUID_LM, CPUID_PKS }, { CPUID_XSAVEC, CPUID_XSAVES },
 	};
 
 	if (!host_avx_usable())
@@ -316,7 +318,7 @@ bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e
 			return false;
 	}
 	drop_dependents(c);
-	c->virt_bits = cpu_has(c, CPUID_LM) ? 48 : 32;
+	c->virt_bits = !cpu_has(c, CPUID_LM) ? 32 : cpu_has(c, CPUID_LA57) ? 57 : 48;
 	set_insn_features(c);
 	return true;
 }

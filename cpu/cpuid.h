@@ -50,10 +50,6 @@ const char *cpuid_feature_name(unsigned n);
 uint32_t cpuid_signature(const struct cpu *c);
 bool cpuid_is_intel(const struct cpu *c);
 
-/* XCR0 bits this vCPU allows; bytes of a (standard or compacted) XSAVE area with these. Light. */
-uint64_t xsave_features(const struct cpu *c);
-uint32_t xsave_bytes(uint64_t xcr0);
-
 /* The enum insn_cpuid bits (cpu/insn.h) that instruction rows are gated by. */
 static inline void cpuid_insn_features(const struct cpu *c, uint64_t feat[2])
 {

@@ -6,6 +6,7 @@
  */
 #include "cpu/cpuid.h"
 #include "cpu/system.h"
+#include "cpu/xstate.h"
 
 enum { EAX, EBX, ECX, EDX };
 #define MSR_APIC_BASE		0x1bu
@@ -77,16 +78,13 @@ static uint32_t amd_shape(const struct cpu *c, uint32_t ways)
 	return cpu_has(c, CPUID_TOPOEXT) ? cache_shape(ways) : 0;
 }
 
-uint64_t xsave_features(const struct cpu *c)
+/* Register reg of leaf 0DH's subleaf for a state component. */
+static uint32_t xsave_component(const struct cpu *c, uint32_t bit, int reg)
 {
-	if (!cpu_has(c, CPUID_XSAVE))
-		return 0;
-	return cpu_has(c, CPUID_AVX) ? 7 : 3;
-}
+	uint32_t out[3];
 
-uint32_t xsave_bytes(uint64_t xcr0)
-{
-	return xcr0 & 4 ? 832 : 576;
+	xsave_leaf(c, bit, out);
+	return out[reg];
 }
 
 static uint32_t known_leaf(const struct cpu *c, uint32_t leaf)

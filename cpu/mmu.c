@@ -21,9 +21,10 @@
 
 /* ---- second-level TLB ---- */
 
+/* Given this, the set says the ten bits of the page number that are missing. */
 static uint64_t l2_key(uint64_t va, uint32_t asid)
 {
-	return (va << 16 >> 28) | (uint64_t)asid << 36;
+	return (va << 7 >> 29) | (uint64_t)asid << 35;
 }
 
 static struct l2_entry *l2_set(struct mmu *m, uint64_t va, uint32_t asid)
@@ -64,10 +65,11 @@ static struct l2_entry *l2_enter(struct cpu *c, const struct walk *w)
 	e->host = pg.rhost;
 	e->ram = pg.whost == pg.rhost ? pg.wram : NULL;
 	e->flags = e->ram ? &e->ram->page[pg.ram_off >> 12] : NULL;
-	if (w->attr & TR_LARGE)
-		m->large_seen[w->va >> 28 & 15] |= 1ull << (w->va >> 22 & 63);
-	if (w->attr & TR_HUGE)
-		m->huge_seen = true;
+	if (w->attr & (TR_LARGE | TR_HUGE)) {
+		uint64_t *seen = w->attr & TR_LARGE ? m->large_seen : m->huge_seen;
+		unsigned bit = mmu_seen_bit(w->va, w->attr & TR_LARGE ? 22 : 30);
+		seen[bit >> 6] |= 1ull << (bit & 63);
+	}
 	return e;
 }
 
@@ -172,13 +174,28 @@ static bool code_since(const struct l2_entry *e)
 	return atomic_load(e->flags) & PAGE_CODE;
 }
 
+static void note_revocable(struct mmu *m, unsigned list, enum mmu_idx idx, unsigned slot, bool global)
+{
+	struct revocable *r = &m->revocable[list];
+
+	m->revocable_any |= BIT(list);
+	r->global |= global;
+	if (r->n < REVOKE_ROOM)
+		r->slot[r->n++] = (uint16_t)(idx << TLB_BITS | slot);
+	else
+		r->n = REVOKE_ROOM + 1;
+}
+
 static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu_access how, enum mmu_idx idx)
 {
 	struct mmu *m = c->mmu;
 	unsigned slot = TLB_OFF(va) >> 4;
 	struct tlb *t = &c->tlb[idx];
 	uint64_t tag = va & ~(PAGE - 1);
+	unsigned key = e->pa >> TR_KEY & 15;
 
+	if (key && t->r[slot].tag != tag)
+		note_revocable(m, (e->pa & TR_U ? REVOKE_USER : 0) + key, idx, slot, e->pa & TR_G);
 	t->r[slot].tag = tag;
 	t->r[slot].host = (uint64_t)e->host;
 	if (writes_plain(c, e, how, idx)) {
@@ -187,6 +204,8 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 		t->w[slot].tag = tag;
 		if (c->ncpus > 1 && code_since(e))
 			t->w[slot].tag = TLB_EMPTY(slot);
+		if (!(c->cr0 & CR0_WP) && idx != MMU_USER && (key || !(e->pa & TR_W)))
+			note_revocable(m, REVOKE_WP, idx, slot, e->pa & TR_G);
 	}
 	if (!(e->pa & TR_G))
 		log_slot(m, idx, slot);
@@ -195,8 +214,11 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 const struct l2_entry *mmu_enter(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx)
 {
 	uint32_t err;
-	const struct l2_entry *e = look_up(c, va, how, idx, &err);
 
+	/* Bases may be canonical for 5-level paging only (mmu_canonical_reg). */
+	if (c->mmu->levels >= 4 && !mmu_canonical(c, va))
+		cpu_raise_err(c, EXC_GP, 0);
+	const struct l2_entry *e = look_up(c, va, how, idx, &err);
 	if (!e)
 		cpu_raise_pf(c, va, err);
 	if (e->host && !watched(c->mmu, va))

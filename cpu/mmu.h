@@ -62,13 +62,25 @@ bool mmu_invpcid(struct cpu *c, int type, uint64_t pcid, uint64_t va);
  * of every vCPU. Its page flags must say so already.
  */
 void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page);
+/* PKRU or PKRS changed: what they forbid from now on goes, the rest stays. */
+void mmu_keys_changed(struct cpu *c);
+/* CR0.WP was set: what only its being clear allowed goes. Clearing it takes nothing away. */
+void mmu_wp_set(struct cpu *c);
 /* Load the PAE pointers from CR3; false: reserved bits set, raise #GP. */
 bool mmu_load_pdptes(struct cpu *c);
 /* Is this a canonical linear address for the current mode? */
 static inline bool mmu_canonical(const struct cpu *c, uint64_t va)
 {
-	(void)c;
-	return (uint64_t)sext(va, 48) == va;
+	return (uint64_t)sext(va, c->cr4 & CR4_LA57 ? 57 : 48) == va;
+}
+/*
+ * The same for what a register may hold: bases of segments and tables, MSRs, and
+ * operands of INVLPG and INVPCID. Processors with 5-level paging take 57 bits
+ * there whether it is on or not.
+ */
+static inline bool mmu_canonical_reg(const struct cpu *c, uint64_t va)
+{
+	return (uint64_t)sext(va, (int)c->virt_bits < 48 ? 48 : (int)c->virt_bits) == va;
 }
 
 #endif

@@ -11,6 +11,20 @@ static void zero(void *p, size_t n)
 	__asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(0) : "memory");
 }
 
+/* The slots are empty: all of them, or those without global pages. */
+static void forget_revocable(struct mmu *m, bool global)
+{
+	for (uint64_t left = m->revocable_any; left; left &= left - 1) {
+		unsigned list = (unsigned)__builtin_ctzll(left);
+
+		if (m->revocable[list].global && !global)
+			continue;
+		m->revocable[list].n = 0;
+		m->revocable[list].global = false;
+		m->revocable_any &= ~BIT(list);
+	}
+}
+
 static void clear_all_slots(struct cpu *c)
 {
 	struct mmu *m = c->mmu;
@@ -21,6 +35,7 @@ static void clear_all_slots(struct cpu *c)
 		zero64(m->logged[idx], ARRAY_LEN(m->logged[idx]));
 		m->nlog[idx] = 0;
 	}
+	forget_revocable(m, true);
 	mmu_drop_writes(c);
 }
 
@@ -37,7 +52,69 @@ static void clear_logged_slots(struct cpu *c)
 		}
 		m->nlog[idx] = 0;
 	}
+	forget_revocable(m, false);
 }
+
+/* ---- rights taken away ---- */
+
+static void revoke(struct cpu *c, unsigned list, bool reads)
+{
+	struct revocable *r = &c->mmu->revocable[list];
+
+	if (r->n > REVOKE_ROOM) {
+		clear_all_slots(c);
+		return;
+	}
+	for (unsigned i = 0; i < r->n; i++) {
+		struct tlb *t = &c->tlb[r->slot[i] >> TLB_BITS];
+		unsigned s = r->slot[i] & (TLB_SIZE - 1);
+
+		t->w[s].tag = TLB_EMPTY(s);
+		if (reads)
+			t->r[s].tag = TLB_EMPTY(s);
+	}
+	if (reads || list == REVOKE_WP) {
+		r->n = 0;
+		r->global = false;
+		c->mmu->revocable_any &= ~BIT(list);
+	}
+}
+
+/* New rights of all keys of supervisor (0) or user pages (1). */
+static void set_key_rights(struct cpu *c, int user, uint32_t rights)
+{
+	struct mmu *m = c->mmu;
+	uint32_t lost = rights & ~m->key_rights[user];
+
+	m->key_rights[user] = rights;
+	if (lost & 3) {			/* pages of key 0 are in no list */
+		clear_all_slots(c);
+		return;
+	}
+	while (lost) {
+		unsigned key = (unsigned)__builtin_ctz(lost) / 2, list = key + (user ? REVOKE_USER : 0);
+
+		if (m->revocable_any >> list & 1)
+			revoke(c, list, lost >> 2 * key & 1);
+		lost &= ~(3u << 2 * key);
+	}
+}
+
+void mmu_keys_changed(struct cpu *c)
+{
+	if (c->mmu->keyed[0])
+		set_key_rights(c, 0, (uint32_t)c->pkrs);
+	if (c->mmu->keyed[1])
+		set_key_rights(c, 1, c->pkru);
+}
+
+void mmu_wp_set(struct cpu *c)
+{
+	if (c->mmu->revocable_any >> REVOKE_WP & 1)
+		revoke(c, REVOKE_WP, false);
+}
+
+/* ---- numbers that tell old translations from new ones ---- */
 
 static void forget_everything(struct mmu *m)
 {
@@ -45,6 +122,15 @@ static void forget_everything(struct mmu *m)
 	zero(m->pcid, sizeof(m->pcid));
 	m->next_asid = 1;
 	m->epoch = 1;
+}
+
+/* What the walks remember about upper levels is void. */
+static void new_pde_gen(struct mmu *m)
+{
+	if (++m->pde_gen >> 35) {
+		zero(m->pde, sizeof(m->pde));
+		m->pde_gen = 1;
+	}
 }
 
 static uint32_t new_asid(struct mmu *m)
@@ -104,7 +190,7 @@ void mmu_flush(struct cpu *c, bool keep_global)
 
 	log_mmu(c, "mmu cpu %d: flush, global pages kept: %lu\n", keep_global);
 	mmu_configure(c);
-	m->pde_gen++;
+	new_pde_gen(m);
 	if (asids_exhausted(m)) {
 		forget_everything(m);
 		m->global_asid = new_asid(m);
@@ -116,7 +202,7 @@ void mmu_flush(struct cpu *c, bool keep_global)
 	} else {
 		m->global_asid = new_asid(m);
 		zero64(m->large_seen, ARRAY_LEN(m->large_seen));
-		m->huge_seen = false;
+		zero64(m->huge_seen, ARRAY_LEN(m->huge_seen));
 		clear_all_slots(c);
 	}
 	m->asid = asid_of(m, current_pcid(c));
@@ -148,13 +234,13 @@ void mmu_flush_page(struct cpu *c, uint64_t va)
 
 	va &= ~(PAGE - 1);
 	log_mmu(c, "mmu cpu %d: flush of page %#lx\n", va);
-	if (m->huge_seen) {
+	if (mmu_seen(m->huge_seen, va, 30)) {
 		mmu_flush(c, false);
 		return;
 	}
-	m->pde_gen++;
+	new_pde_gen(m);
 	drop_va(c, va);
-	if (!(m->large_seen[va >> 28 & 15] >> (va >> 22 & 63) & 1)) {
+	if (!mmu_seen(m->large_seen, va, 22)) {
 		told(c, va, false);
 		return;
 	}
@@ -173,7 +259,7 @@ void mmu_set_cr3(struct cpu *c, uint64_t v)
 		mmu_flush(c, false);
 		return;
 	}
-	m->pde_gen++;
+	new_pde_gen(m);
 	if (!(c->cr4 & CR4_PCIDE) || !(v >> 63))
 		forget_pcid(m, current_pcid(c));
 	clear_logged_slots(c);
@@ -192,7 +278,7 @@ static void invpcid_page(struct cpu *c, unsigned pcid, uint64_t va)
 	}
 	if (m->pcid[pcid].epoch != m->epoch)
 		return;
-	if (m->huge_seen || m->large_seen[va >> 28 & 15] >> (va >> 22 & 63) & 1) {
+	if (mmu_seen(m->huge_seen, va, 30) || mmu_seen(m->large_seen, va, 22)) {
 		forget_pcid(m, pcid);
 		return;
 	}
@@ -207,7 +293,7 @@ bool mmu_invpcid(struct cpu *c, int type, uint64_t pcid, uint64_t va)
 		return false;
 	if (type < 2 && pcid && !(c->cr4 & CR4_PCIDE))
 		return false;
-	if (type == 0 && !mmu_canonical(c, va))
+	if (type == 0 && !mmu_canonical_reg(c, va))
 		return false;
 	switch (type) {
 	case 0:

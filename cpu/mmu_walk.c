@@ -2,7 +2,7 @@
  * Page walks and the access rules: what the tables and control registers say.
  * Nothing is remembered here but where page tables stand (struct pde_entry).
  *
- * Not modelled: protection keys, 5-level paging, shadow stacks, memory types.
+ * Not modelled: shadow stacks, memory types.
  * Source: Intel SDM vol. 3A chapter 4; AMD APM vol. 2 chapter 5.
  */
 #include "cpu/cpuid.h"
@@ -15,6 +15,7 @@
 #define PTE_D		0x040u
 #define PTE_PS		0x080u
 #define PTE_G		0x100u
+#define PTE_KEY		59	/* shift; 4 bits */
 #define PTE_NX		(1ull << 63)
 
 #define PF_P		0x01u
@@ -22,6 +23,7 @@
 #define PF_U		0x04u
 #define PF_RSVD		0x08u
 #define PF_ID		0x10u
+#define PF_PK		0x20u
 
 /* ---- what the control registers say ---- */
 
@@ -40,8 +42,8 @@ static void configure_legacy(struct cpu *c, struct mmu *m)
 	m->table_mask = 0xfffff000u;
 	m->large_ok = pse ? 1u << 1 : 0;
 	m->pse36 = pse && cpu_has(c, CPUID_PSE36);
-	zero64(m->rsvd, 4);
-	zero64(m->rsvd_large, 4);
+	zero64(m->rsvd, ARRAY_LEN(m->rsvd));
+	zero64(m->rsvd_large, ARRAY_LEN(m->rsvd_large));
 	/* Bits 20..13 are address bits 39..32, as far as there are such. */
 	int high = !m->pse36 ? 32 : c->phys_bits > 40 ? 40 : (int)c->phys_bits;
 	m->rsvd_large[1] = 0x3fe000u & ~((1ull << (13 + (high > 32 ? high - 32 : 0))) - 1);
@@ -56,13 +58,13 @@ static void configure_wide(struct cpu *c, struct mmu *m)
 		high |= 0x7ff0000000000000ull;
 	if (!(c->efer & EFER_NXE))
 		high |= PTE_NX;
-	m->levels = lma ? 4 : 3;
+	m->levels = !lma ? 3 : c->cr4 & CR4_LA57 ? 5 : 4;
 	m->index_bits = 9;
 	m->entry_size = 8;
 	m->table_mask = 0x000ffffffffff000ull & phys_mask(c);
 	m->large_ok = 1u << 1 | (lma && cpu_has(c, CPUID_PDPE1GB) ? 1u << 2 : 0);
 	m->pse36 = false;
-	for (int i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(m->rsvd); i++) {
 		m->rsvd[i] = high;
 		m->rsvd_large[i] = high;
 	}
@@ -70,12 +72,18 @@ static void configure_wide(struct cpu *c, struct mmu *m)
 	m->rsvd_large[2] |= 0x3fffe000u;
 	m->rsvd[2] |= PTE_PS;
 	m->rsvd[3] |= PTE_PS;
+	m->rsvd[4] |= PTE_PS;
 }
 
 void mmu_configure(struct cpu *c)
 {
 	struct mmu *m = c->mmu;
+	bool lma = c->efer & EFER_LMA;
 
+	m->keyed[0] = lma && c->cr4 & CR4_PKS;
+	m->keyed[1] = lma && c->cr4 & CR4_PKE;
+	m->key_rights[0] = m->keyed[0] ? (uint32_t)c->pkrs : 0;
+	m->key_rights[1] = m->keyed[1] ? c->pkru : 0;
 	if (!(c->cr0 & CR0_PG))
 		m->levels = 0;
 	else if (c->cr4 & CR4_PAE)
@@ -107,6 +115,14 @@ static void leaf_found(const struct mmu *m, struct walk *w, uint64_t e, int leve
 	w->leaf = level;
 	w->attr = (unsigned)w->perm | (e & PTE_D ? TR_D : 0) | (e & PTE_G ? TR_G : 0) |
 		  (level == 1 ? TR_LARGE : 0) | (level == 2 ? TR_HUGE : 0);
+	if (m->keyed[(w->perm & TR_U) != 0])
+		w->attr |= (unsigned)(e >> PTE_KEY & 15) << TR_KEY;
+}
+
+/* The slot says bits 27..21 of the address; no generation gets beyond 35 bits (new_pde_gen). */
+static uint64_t pde_key(const struct mmu *m, uint64_t va)
+{
+	return (va << 7 >> 35) | m->pde_gen << 29;
 }
 
 /* Start at the top, at a PAE pointer, or where the paging-structure cache knows. Level, or -1: fault. */
@@ -115,7 +131,7 @@ static int walk_start(struct cpu *c, struct walk *w)
 	const struct mmu *m = c->mmu;
 	const struct pde_entry *p = &m->pde[w->va >> 21 & (PDE_SLOTS - 1)];
 
-	if (p->key == (w->va << 16 >> 37 | m->pde_gen << 27)) {
+	if (p->key == pde_key(m, w->va)) {
 		w->table = p->table;
 		w->perm = p->perm;
 		return 0;
@@ -195,7 +211,7 @@ static void remember_table(struct cpu *c, const struct walk *w)
 		return;
 	for (int i = 0; i < w->n - 1; i++)
 		perm = (perm & perm_of(w->entry[i])) | (perm & TR_NX) | (w->entry[i] & PTE_NX ? TR_NX : 0);
-	p->key = w->va << 16 >> 37 | m->pde_gen << 27;
+	p->key = pde_key(m, w->va);
 	p->table = w->table;
 	p->perm = perm;
 }
@@ -221,7 +237,9 @@ bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx i
 			return false;
 		}
 		if (!mmu_allowed(c, w->attr, how, idx)) {
-			*pf_error = fault_code(c, PF_P, how, idx);
+			bool key = !(how & MMU_FETCH) && (w->attr & TR_U || idx != MMU_USER) &&
+				   mmu_key_refuses(c, w->attr, how, idx);
+			*pf_error = fault_code(c, PF_P | (key ? PF_PK : 0), how, idx);
 			return false;
 		}
 	} while (!set_used(c, w, how & MMU_WRITE));

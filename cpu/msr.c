@@ -176,12 +176,19 @@ static bool wr_feature_control(struct cpu *c, const struct msr_row *r, uint32_t 
 
 static bool wr_canonical(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
-	return (!cpu_has(c, CPUID_LM) || mmu_canonical(c, v)) && put(c, r, msr, v);
+	return (!cpu_has(c, CPUID_LM) || mmu_canonical_reg(c, v)) && put(c, r, msr, v);
 }
 
 static bool wr_all_or_none(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
 	return (!v || !~v) && put(c, r, msr, v);
+}
+
+static bool wr_pkrs(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	put(c, r, msr, v);
+	mmu_keys_changed(c);
+	return true;
 }
 
 /* UC, WC, WT, WP, WB. */

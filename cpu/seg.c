@@ -203,7 +203,7 @@ static uint64_t system_base(struct cpu *c, uint16_t sel, const struct desc *d, i
 	if (!desc_read_high(c, sel, d, &hi))
 		cpu_raise_err(c, vector, SEL_ERR(sel, ext));
 	base |= (uint64_t)hi << 32;
-	if (!mmu_canonical(c, base))
+	if (!mmu_canonical_reg(c, base))
 		cpu_raise_err(c, vector, SEL_ERR(sel, ext));
 	return base;
 }

@@ -3,8 +3,8 @@
  * in cpu/system.h). MSRs are in msr.c, CPUID in cpuid_light.c, x87 and vector
  * state images in xstate.c.
  *
- * Not modelled: MWAIT waiting for a store (it returns at once), CR4.LA57, VMXE
- * and what follows from it.
+ * Not modelled: MWAIT waiting for a store (it returns at once), VMXE and
+ * what follows from it.
  * Source: SDM vol. 2 for each instruction, vol. 3A 2.5 (control registers), vol. 3B 18 (debug).
  */
 #include "cpu/cpuid.h"
@@ -14,6 +14,7 @@
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 #include "cpu/tsc.h"
+#include "cpu/xstate.h"
 
 #define DR6_BD	0x2000u
 #define DR7_GD	0x2000u
@@ -103,8 +104,10 @@ static void write_cr0(struct cpu *c, uint64_t v)
 	}
 	if ((v ^ old) & (CR0_PE | CR0_PG))
 		update_segments(c);
-	if ((v ^ old) & (CR0_PE | CR0_PG | CR0_WP))
+	if ((v ^ old) & (CR0_PE | CR0_PG))
 		mmu_flush(c, false);
+	else if (v & ~old & CR0_WP)
+		mmu_wp_set(c);
 	cpu_update_mode(c);
 }
 
@@ -135,6 +138,7 @@ static uint64_t cr4_allowed(const struct cpu *c)
 		{ CPUID_SSE, CR4_OSXMMEXCPT }, { CPUID_UMIP, CR4_UMIP }, { CPUID_FSGSBASE, CR4_FSGSBASE },
 		{ CPUID_PCID, CR4_PCIDE }, { CPUID_XSAVE, CR4_OSXSAVE }, { CPUID_SMEP, CR4_SMEP },
 		{ CPUID_SMAP, CR4_SMAP }, { CPUID_PKU, CR4_PKE },
+		{ CPUID_PKS, CR4_PKS }, { CPUID_LA57, CR4_LA57 },
 	};
 	uint64_t v = 0;
 
@@ -149,7 +153,7 @@ static void write_cr4(struct cpu *c, uint64_t v)
 	uint64_t old = c->cr4;
 
 	gp_if(c, v & ~cr4_allowed(c));
-	gp_if(c, c->efer & EFER_LMA && !(v & CR4_PAE));
+	gp_if(c, c->efer & EFER_LMA && (!(v & CR4_PAE) || (v ^ old) & CR4_LA57));
 	if (v & ~old & CR4_PCIDE)
 		gp_if(c, !(c->efer & EFER_LMA) || c->cr3 & 0xfff);
 	c->cr4 = v;
@@ -157,7 +161,8 @@ static void write_cr4(struct cpu *c, uint64_t v)
 		c->cr4 = old;
 		cpu_raise_err(c, EXC_GP, 0);
 	}
-	if ((v ^ old) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE))
+	if ((v ^ old) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE | CR4_PKS |
+			CR4_LA57))
 		mmu_flush(c, false);
 	cpu_update_mode(c);
 }
@@ -262,14 +267,6 @@ uint64_t cpu_rdpmc(struct cpu *c, uint32_t n)
 	return 0;
 }
 
-static bool any_set(const uint8_t *p, unsigned n)
-{
-	for (unsigned i = 0; i < n; i += 8)
-		if (ld64(p + i))
-			return true;
-	return false;
-}
-
 uint64_t cpu_xgetbv(struct cpu *c, uint32_t n)
 {
 	if (!(c->cr4 & CR4_OSXSAVE))
@@ -277,7 +274,7 @@ uint64_t cpu_xgetbv(struct cpu *c, uint32_t n)
 	gp_if(c, n > 1 || (n == 1 && !cpu_has(c, CPUID_XGETBV1)));
 	if (n == 0)
 		return c->xcr0;
-	return c->xcr0 & (c->vec_live || any_set(c->xsave + 576, 256) ? 7 : 3);
+	return c->xcr0 & xsave_in_use(c);
 }
 
 void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t v)
@@ -305,10 +302,33 @@ void cpu_mwait(struct cpu *c)
 	need_cpl0(c);
 }
 
+/* ---- protection keys ---- */
+
+static void need_keys(struct cpu *c)
+{
+	if (!(c->cr4 & CR4_PKE))
+		cpu_raise(c, EXC_UD);
+	gp_if(c, (uint32_t)c->regs[RCX] != 0);
+}
+
+uint32_t cpu_rdpkru(struct cpu *c)
+{
+	need_keys(c);
+	return c->pkru;
+}
+
+void cpu_wrpkru(struct cpu *c)
+{
+	need_keys(c);
+	gp_if(c, (uint32_t)c->regs[RDX] != 0);
+	c->pkru = (uint32_t)c->regs[RAX];
+	mmu_keys_changed(c);
+}
+
 void cpu_invlpg(struct cpu *c, uint64_t va)
 {
 	need_cpl0(c);
-	if (mmu_canonical(c, va))
+	if (mmu_canonical_reg(c, va))
 		mmu_flush_page(c, va);
 }
 
@@ -494,7 +514,7 @@ void cpu_load_dt(struct cpu *c, struct dtr *d, uint64_t va, int opsize)
 	need_cpl0(c);
 	mmu_ld_buf(c, va, b, cpu_is64(c) ? 10 : 6, cpu_mmu_idx(c));
 	base = cpu_is64(c) ? ld64(b + 2) : ld32(b + 2) & (opsize == 2 ? 0xffffffu : 0xffffffffu);
-	gp_if(c, cpu_is64(c) && !mmu_canonical(c, base));
+	gp_if(c, cpu_is64(c) && !mmu_canonical_reg(c, base));
 	d->limit = ld16(b);
 	d->base = base;
 }

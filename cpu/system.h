@@ -37,6 +37,8 @@ uint64_t cpu_rdtsc(struct cpu *c);	/* checks CR4.TSD */
 uint64_t cpu_rdpmc(struct cpu *c, uint32_t n);
 uint64_t cpu_xgetbv(struct cpu *c, uint32_t n);
 void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t v);
+uint32_t cpu_rdpkru(struct cpu *c);
+void cpu_wrpkru(struct cpu *c);
 void cpu_hlt(struct cpu *c);		/* sets c->halted; the run loop sleeps */
 void cpu_mwait(struct cpu *c);
 void cpu_invlpg(struct cpu *c, uint64_t va);

@@ -23,6 +23,7 @@
 #define NPCID		4096u
 #define PDE_SLOTS	128u
 #define LOG_PAGES	512u
+#define SEEN_BITS	4096u
 
 /* Attributes in the low bits of l2_entry.pa: what the walk found. */
 #define TR_W		0x01u	/* writable at all levels */
@@ -32,9 +33,10 @@
 #define TR_G		0x10u	/* global */
 #define TR_LARGE	0x20u	/* piece of a 2 MiB or 4 MiB page */
 #define TR_HUGE		0x40u	/* piece of a 1 GiB page */
+#define TR_KEY		8	/* shift: protection key, 4 bits; 0 where keys are not in force */
 
 struct l2_entry {
-	uint64_t key;			/* page number | asid << 36; 0: empty */
+	uint64_t key;			/* see l2_key(); 0: empty */
 	uint64_t pa;			/* page address | TR_* */
 	uint8_t *host;			/* the page, or NULL: not plain memory */
 	_Atomic uint8_t *flags;		/* its PAGE_*, or NULL: writes are not plain */
@@ -43,20 +45,38 @@ struct l2_entry {
 
 /* Where the page table for 2 MiB (4 MiB) of linear space stands. */
 struct pde_entry {
-	uint64_t key;			/* va >> 21 | generation << 27 */
+	uint64_t key;			/* see pde_key() in mmu_walk.c */
 	uint64_t table;
 	uint64_t perm;			/* TR_W, TR_U, TR_NX of the levels above */
 };
 
+/*
+ * Slots of the inline tables that a change of PKRU, PKRS or CR0.WP may forbid:
+ * one list a user key, one a supervisor key, one for what only a clear WP allows.
+ * It may name a slot twice, or one that holds another page by now: dropping is
+ * always right. A full list stands for every slot.
+ */
+#define REVOKE_ROOM	256u
+#define REVOKE_USER	16
+#define REVOKE_WP	32
+#define NREVOKE		33
+struct revocable {
+	uint16_t n;			/* REVOKE_ROOM + 1: full */
+	bool global;			/* some survive a CR3 switch */
+	uint16_t slot[REVOKE_ROOM];	/* enum mmu_idx << TLB_BITS | slot */
+};
+
 struct mmu {
 	/* How the current CR0, CR4, EFER make the walk. */
-	int levels;			/* 0: paging off; 2, 3, 4 */
+	int levels;			/* 0: paging off; 2, 3, 4, 5 */
 	int index_bits;			/* 10 or 9 */
 	int entry_size;			/* 4 or 8 */
 	uint64_t table_mask;		/* address bits of a table entry */
-	uint64_t rsvd[4], rsvd_large[4];	/* by level, 0 = page table */
+	uint64_t rsvd[5], rsvd_large[5];	/* by level, 0 = page table */
 	uint32_t large_ok;		/* bit per level: PS may be set */
 	bool pse36;
+	bool keyed[2];			/* supervisor pages, user pages have keys */
+	uint32_t key_rights[2];		/* PKRS, PKRU, as far as in force */
 
 	uint32_t asid, global_asid;	/* current PCID's; global pages' */
 	uint32_t next_asid;
@@ -67,9 +87,8 @@ struct mmu {
 		uint32_t asid, epoch;
 	} pcid[NPCID];
 
-	/* invlpg of a large page must find its pieces. */
-	uint64_t large_seen[1024 / 64];	/* hash of va >> 22 that may hold large pages */
-	bool huge_seen;
+	/* invlpg of a large page must find its pieces: where there may be such pages (mmu_seen_bit). */
+	uint64_t large_seen[SEEN_BITS / 64], huge_seen[SEEN_BITS / 64];
 
 	/* Slots of the inline tables that hold non-global entries. */
 	uint64_t logged[NMMU][TLB_SIZE / 64];
@@ -81,6 +100,9 @@ struct mmu {
 	/* Pages with dirty tracking that do. */
 	_Atomic uint8_t *log_pages[LOG_PAGES];
 	unsigned nlog_pages;
+
+	struct revocable revocable[NREVOKE];
+	uint64_t revocable_any;		/* bit per list that is not empty */
 
 	int nwatch;			/* pages with data breakpoints */
 	uint64_t watch[4];
@@ -95,11 +117,23 @@ static inline void zero64(uint64_t *p, unsigned n)
 		p[i] = 0;
 }
 
+/* The bit of large_seen or huge_seen for the 2^shift bytes around va. */
+static inline unsigned mmu_seen_bit(uint64_t va, int shift)
+{
+	return (unsigned)((va >> shift) * 0x9e3779b97f4a7c15ull >> 52);
+}
+
+static inline bool mmu_seen(const uint64_t *seen, uint64_t va, int shift)
+{
+	unsigned bit = mmu_seen_bit(va, shift);
+	return seen[bit >> 6] >> (bit & 63) & 1;
+}
+
 /* One walk under way. */
 struct walk {
 	uint64_t va;
 	int n;				/* entries used */
-	uint64_t at[4], entry[4];	/* their physical addresses and values */
+	uint64_t at[5], entry[5];	/* their physical addresses and values */
 	uint64_t perm;			/* TR_W, TR_U, TR_NX so far */
 	uint64_t pa;			/* of the 4 KiB page */
 	unsigned attr;			/* TR_* */
@@ -115,6 +149,15 @@ void mmu_configure(struct cpu *c);
 /* A complete translation of w->va with side effects; w->pa and w->attr on success. */
 bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx idx, uint32_t *pf_error);
 
+/* Does its protection key keep a data access from a page? (SDM vol. 3A, 4.6.2) */
+static inline bool mmu_key_refuses(const struct cpu *c, unsigned attr, enum mmu_access how,
+				   enum mmu_idx idx)
+{
+	uint32_t rights = c->mmu->key_rights[(attr & TR_U) != 0] >> 2 * (attr >> TR_KEY & 15);
+
+	return rights & 1 || (rights & 2 && how & MMU_WRITE && (idx == MMU_USER || c->cr0 & CR0_WP));
+}
+
 /* The access rules (SDM vol. 3A, 4.6). */
 static inline bool mmu_allowed(const struct cpu *c, unsigned attr, enum mmu_access how,
 			       enum mmu_idx idx)
@@ -126,6 +169,8 @@ static inline bool mmu_allowed(const struct cpu *c, unsigned attr, enum mmu_acce
 	if (how & MMU_FETCH)
 		return !(attr & TR_NX) && (user || !(attr & TR_U) || !(c->cr4 & CR4_SMEP));
 	if (idx == MMU_KERNEL && attr & TR_U && c->cr4 & CR4_SMAP)
+		return false;
+	if (mmu_key_refuses(c, attr, how, idx))
 		return false;
 	return !(how & MMU_WRITE) || attr & TR_W || (!user && !(c->cr0 & CR0_WP));
 }

@@ -8,8 +8,8 @@
  * halves are not all zero. The code and data segment selectors of the last x87
  * instruction are saved as zero, as processors with that CPUID bit do.
  *
- * Not modelled: XSAVES/XRSTORS beyond the compacted format (no supervisor state
- * exists), the modified-since optimisation of XSAVEOPT.
+ * Not modelled: supervisor state components (IA32_XSS has no bits), the
+ * modified-since optimisation of XSAVEOPT and XSAVES, XFD.
  * Source: SDM vol. 1 chapters 8.1, 10.5, 13; vol. 2 for each instruction.
  */
 #include <string.h>
@@ -17,16 +17,16 @@
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "cpu/system.h"
+#include "cpu/xstate.h"
 
 /* Offsets in the image. */
 enum {
 	X_FCW = 0, X_FSW = 2, X_FTW = 4, X_FOP = 6, X_FIP = 8, X_FDP = 16, X_MXCSR = 24, X_MASK = 28,
-	X_ST = 32, X_XMM = 160, X_XMM_END = 416, X_BV = 512, X_COMP = 520, X_YMM = 576,
+	X_ST = 32, X_XMM = 160, X_XMM_END = 416, X_BV = 512,
 };
 #define MXCSR_MASK	0xffffu
 #define MXCSR_RESET	0x1f80u
 #define EFER_FFXSR	BIT(14)
-enum { XF_X87 = 1, XF_SSE = 2, XF_AVX = 4 };
 
 static void gp_if(struct cpu *c, bool bad)
 {
@@ -116,14 +116,6 @@ void cpu_fxrstor(struct cpu *c, uint64_t va, bool rexw)
 
 /* ---- XSAVE ---- */
 
-static uint64_t in_use(const struct cpu *c)
-{
-	for (int i = 0; i < 256; i += 8)
-		if (ld64(c->xsave + X_YMM + i))
-			return XF_X87 | XF_SSE | XF_AVX;
-	return XF_X87 | XF_SSE;
-}
-
 static void check_xsave(struct cpu *c, uint64_t va)
 {
 	if (!(c->cr4 & CR4_OSXSAVE))
@@ -133,98 +125,138 @@ static void check_xsave(struct cpu *c, uint64_t va)
 	gp_if(c, va & 63);
 }
 
-void cpu_xsave(struct cpu *c, uint64_t va, uint64_t mask, bool rexw, int kind)
+/* What one instruction writes: all of it is checked before any of it is written. */
+struct pieces {
+	unsigned n;
+	struct {
+		const void *from;
+		uint32_t at, bytes;
+	} p[8];
+};
+
+static void add(struct pieces *s, uint32_t at, const void *from, int bytes)
+{
+	s->p[s->n].at = at;
+	s->p[s->n].from = from;
+	s->p[s->n++].bytes = (uint32_t)bytes;
+}
+
+static void store(struct cpu *c, uint64_t va, const struct pieces *s)
 {
 	enum mmu_idx idx = cpu_mmu_idx(c);
-	uint64_t want = mask & c->xcr0, used = in_use(c);
-	uint64_t save = kind ? want & used : want;	/* all but XSAVE leave out what is not in use */
+
+	for (unsigned i = 0; i < s->n; i++)
+		mmu_check(c, va + s->p[i].at, (int)s->p[i].bytes, MMU_WRITE, idx);
+	for (unsigned i = 0; i < s->n; i++)
+		mmu_st_buf(c, va + s->p[i].at, s->p[i].from, (int)s->p[i].bytes, idx);
+}
+
+void cpu_xsave(struct cpu *c, uint64_t va, uint64_t mask, bool rexw, int kind)
+{
 	bool compact = kind >= 2;
-	uint8_t b[32];
+	uint64_t want = mask & (c->xcr0 | (kind == 3 ? c->xss : 0)), used = xsave_in_use(c);
+	uint64_t save = kind ? want & used : want;	/* all but XSAVE leave out what is not in use */
+	uint64_t comp = compact ? want | XCOMP_COMPACT : 0, pkru = c->pkru;
+	struct pieces s = { 0 };
+	uint8_t x87[X_MXCSR], mxcsr[8], header[16];
 
 	check_xsave(c, va);
 	gp_if(c, kind == 3 && cpu_cpl(c));
-	mmu_check(c, va, (int)xsave_bytes(want), MMU_WRITE, idx);
 	if (save & XF_X87) {
-		put_pointers(c, b, rexw);
-		mmu_st_buf(c, va, b, X_MXCSR, idx);
-		mmu_st_buf(c, va + X_ST, c->xsave + X_ST, 128, idx);
+		put_pointers(c, x87, rexw);
+		add(&s, 0, x87, X_MXCSR);
+		add(&s, X_ST, c->xsave + X_ST, 128);
 	}
 	if (want & XF_SSE || (want & XF_AVX && !compact)) {
-		st32(b, ld32(c->xsave + X_MXCSR));
-		st32(b + 4, MXCSR_MASK);
-		mmu_st_buf(c, va + X_MXCSR, b, 8, idx);
+		st32(mxcsr, ld32(c->xsave + X_MXCSR));
+		st32(mxcsr + 4, MXCSR_MASK);
+		add(&s, X_MXCSR, mxcsr, 8);
 	}
 	if (save & XF_SSE)
-		mmu_st_buf(c, va + X_XMM, c->xsave + X_XMM, xmm_bytes(c), idx);
+		add(&s, X_XMM, c->xsave + X_XMM, xmm_bytes(c));
 	if (save & XF_AVX)
-		mmu_st_buf(c, va + X_YMM, c->xsave + X_YMM, xmm_bytes(c), idx);
-	if (compact) {
-		mmu_st(c, va + X_BV, 8, want & used, idx);
-		mmu_st(c, va + X_COMP, 8, want | BIT(63), idx);
-	} else {
-		uint64_t old = mmu_ld(c, va + X_BV, 8, idx);
-		mmu_st(c, va + X_BV, 8, (old & ~want) | (want & used), idx);
-	}
+		add(&s, xsave_offset(c, 2, comp), c->xsave + XSAVE_YMM, xmm_bytes(c));
+	if (save & XF_PKRU)
+		add(&s, xsave_offset(c, 9, comp), &pkru, 8);
+	uint64_t old = compact ? 0 : mmu_ld(c, va + X_BV, 8, cpu_mmu_idx(c));
+	st64(header, (old & ~want) | (want & used));
+	st64(header + 8, comp);
+	add(&s, X_BV, header, compact ? 16 : 8);
+	store(c, va, &s);
 }
 
-/* The header's rules; true if the area is compacted. */
-static bool check_header(struct cpu *c, const uint8_t *h)
+/* What XRSTOR and XRSTORS demand of the header h; its XCOMP_BV. */
+static uint64_t check_header(struct cpu *c, const uint8_t *h, bool supervisor)
 {
 	uint64_t bv = ld64(h), comp = ld64(h + 8);
-	bool compact = comp >> 63;
+	uint64_t may = c->xcr0 | (supervisor ? c->xss : 0);
 
-	gp_if(c, bv & ~c->xcr0);
-	if (!compact) {
-		gp_if(c, comp || ld64(h + 16));
-		return false;
+	gp_if(c, bv & ~may);
+	if (!(comp & XCOMP_COMPACT)) {
+		gp_if(c, supervisor || comp || ld64(h + 16));
+		return 0;
 	}
-	gp_if(c, !cpu_has(c, CPUID_XSAVEC) || comp & ~BIT(63) & ~c->xcr0 || bv & ~comp);
+	gp_if(c, !cpu_has(c, CPUID_XSAVEC) || comp & ~XCOMP_COMPACT & ~may || bv & ~comp);
 	for (int i = 16; i < 64; i += 8)
 		gp_if(c, ld64(h + i) != 0);
-	return true;
+	return comp;
 }
 
-/* MXCSR comes along with SSE or AVX in the standard format, with SSE in the compacted one. */
-static void take_mxcsr(struct cpu *c, const uint8_t *b, uint64_t want, uint64_t have, bool compact)
-{
-	if (compact ? want & have & XF_SSE : want & (XF_SSE | XF_AVX))
-		memcpy(c->xsave + X_MXCSR, b + X_MXCSR, 4);
-	else if (compact && want & XF_SSE)
-		st32(c->xsave + X_MXCSR, MXCSR_RESET);
-}
-
-static void take_part(struct cpu *c, int at, const uint8_t *b, bool have)
+static void take(uint8_t *to, const uint8_t *from, int n, bool have)
 {
 	if (have)
-		memcpy(c->xsave + at, b + at, xmm_bytes(c));
+		memcpy(to, from, (size_t)n);
 	else
-		memset(c->xsave + at, 0, xmm_bytes(c));
+		memset(to, 0, (size_t)n);
+}
+
+/* The memory operand of XRSTOR, read before anything changes. */
+struct image {
+	uint8_t legacy[XSAVE_HEADER_END], ymm[256];
+	uint64_t comp, have, pkru;
+};
+
+static void load_image(struct cpu *c, uint64_t va, uint64_t mask, bool supervisor, struct image *m)
+{
+	enum mmu_idx idx = cpu_mmu_idx(c);
+
+	mmu_ld_buf(c, va, m->legacy, sizeof(m->legacy), idx);
+	m->comp = check_header(c, m->legacy + X_BV, supervisor);
+	m->have = ld64(m->legacy + X_BV) & mask;
+	if (m->have & XF_AVX)
+		mmu_ld_buf(c, va + xsave_offset(c, 2, m->comp), m->ymm, xmm_bytes(c), idx);
+	if (m->have & XF_PKRU)
+		m->pkru = mmu_ld(c, va + xsave_offset(c, 9, m->comp), 4, idx);
 }
 
 void cpu_xrstor(struct cpu *c, uint64_t va, uint64_t mask, bool rexw, bool supervisor)
 {
-	uint8_t b[X_YMM + 256];
-	enum mmu_idx idx = cpu_mmu_idx(c);
-	uint64_t want = mask & c->xcr0;
+	uint64_t want = mask & (c->xcr0 | (supervisor ? c->xss : 0));
+	struct image m = { .pkru = 0 };
 
 	check_xsave(c, va);
 	gp_if(c, supervisor && cpu_cpl(c));
-	memset(b, 0, sizeof(b));
-	mmu_ld_buf(c, va, b, want & XF_AVX ? (int)sizeof(b) : X_YMM, idx);
-	bool compact = check_header(c, b + X_BV);
-	uint64_t have = ld64(b + X_BV);
-	bool mxcsr = compact ? want & have & XF_SSE : want & (XF_SSE | XF_AVX);
-	gp_if(c, mxcsr && ld32(b + X_MXCSR) & ~MXCSR_MASK);
+	load_image(c, va, want, supervisor, &m);
+	/* MXCSR comes along with SSE or AVX in the standard format, with SSE in the compacted one. */
+	bool mxcsr = m.comp ? m.have & XF_SSE : want & (XF_SSE | XF_AVX);
+	gp_if(c, mxcsr && ld32(m.legacy + X_MXCSR) & ~MXCSR_MASK);
 
-	if (want & have & XF_X87)
-		take_x87(c, b, rexw);
+	if (m.have & XF_X87)
+		take_x87(c, m.legacy, rexw);
 	else if (want & XF_X87)
 		init_x87(c);
-	take_mxcsr(c, b, want, have, compact);
+	if (mxcsr)
+		memcpy(c->xsave + X_MXCSR, m.legacy + X_MXCSR, 4);
+	else if (want & XF_SSE)
+		st32(c->xsave + X_MXCSR, MXCSR_RESET);
 	if (want & XF_SSE)
-		take_part(c, X_XMM, b, have & XF_SSE);
+		take(c->xsave + X_XMM, m.legacy + X_XMM, xmm_bytes(c), m.have & XF_SSE);
 	if (want & XF_AVX)
-		take_part(c, X_YMM, b, have & XF_AVX);
+		take(c->xsave + XSAVE_YMM, m.ymm, xmm_bytes(c), m.have & XF_AVX);
+	if (want & XF_PKRU) {
+		c->pkru = (uint32_t)m.pkru;
+		mmu_keys_changed(c);
+	}
 }
 
 /* ---- FSTENV ---- */

@@ -25,7 +25,7 @@ static uint64_t target(const struct front *f, const struct insn *in)
 static bool target_faults(const struct front *f, uint64_t rip)
 {
 	if (code64(f))
-		return (uint64_t)sext(rip, 48) != rip;
+		return (uint64_t)sext(rip, f->ir->mode & MODE_LA57 ? 57 : 48) != rip;
 	return !(f->ir->mode & MODE_FLAT) && rip > f->cs_limit;
 }
 

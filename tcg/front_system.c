@@ -6,7 +6,7 @@
  * for stand in front already (front_block). What may change the mode word or a
  * mapping ends the block, so that the next one is looked up anew.
  *
- * Not modelled: protection keys (RDPKRU, WRPKRU are #UD), MONITOR's address.
+ * Not modelled: MONITOR's address.
  * Source: SDM vol. 2; vol. 3A chapters 2 (system registers), 5.8 (fast calls).
  */
 #include "tcg/front.h"
@@ -209,6 +209,8 @@ void front_wrmsr(struct front *f, const struct insn *in) { (void)in; call_end(f,
 void front_rdpmc(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_rdpmc, 0); }
 void front_xgetbv(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_xgetbv, 0); }
 void front_xsetbv(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_xsetbv, 0); }
+void front_rdpkru(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_rdpkru, 0); }
+void front_wrpkru(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_wrpkru, 0); }
 void front_cpuid(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_cpuid, 0); }
 
 void front_hypercall(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_hypercall, 0); }
@@ -328,8 +330,6 @@ void front_sysenter(struct front *f, const struct insn *in) { (void)in; call_jum
 void front_sysexit(struct front *f, const struct insn *in) { call_jump(f, HELPER_sysexit, in->opsize); }
 void front_rsm(struct front *f, const struct insn *in) { (void)in; call_jump(f, HELPER_rsm, 0); }
 void front_ud(struct front *f, const struct insn *in) { (void)in; emit_raise(f, EXC_UD); }
-void front_rdpkru(struct front *f, const struct insn *in) { front_ud(f, in); }
-void front_wrpkru(struct front *f, const struct insn *in) { front_ud(f, in); }
 
 /* ---- ports ---- */
 

@@ -130,6 +130,8 @@ H(wrmsr) { UNUSED; cpu_wrmsr(c, (uint32_t)c->regs[RCX], edx_eax(c)); return 0; }
 H(rdpmc) { UNUSED; put_edx_eax(c, cpu_rdpmc(c, (uint32_t)c->regs[RCX])); return 0; }
 H(xgetbv) { UNUSED; put_edx_eax(c, cpu_xgetbv(c, (uint32_t)c->regs[RCX])); return 0; }
 H(xsetbv) { UNUSED; cpu_xsetbv(c, (uint32_t)c->regs[RCX], edx_eax(c)); return 0; }
+H(rdpkru) { UNUSED; put_edx_eax(c, cpu_rdpkru(c)); return 0; }
+H(wrpkru) { UNUSED; cpu_wrpkru(c); return 0; }
 H(rdtsc) { UNUSED; put_edx_eax(c, cpu_rdtsc(c)); return 0; }
 
 static void need_fsgsbase(struct cpu *c)
@@ -149,7 +151,7 @@ H(wrbase)
 {
 	UNUSED;
 	need_fsgsbase(c);
-	if (!mmu_canonical(c, a))
+	if (!mmu_canonical_reg(c, a))
 		cpu_raise_err(c, EXC_GP, 0);
 	c->segs[imm & 7].base = a;
 	return 0;

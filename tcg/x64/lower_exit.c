@@ -274,11 +274,12 @@ enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
 static void check_canonical(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
+	int unused = l->ir->mode & MODE_LA57 ? 7 : 16;
 	uint8_t *ok;
 
 	mov_rr(c, 8, H_TMP, H_M);
-	ins_imm(c, 0xc1, 8, 4, hop_reg(H_TMP), 1, 16);		/* shl r15, 16 */
-	ins_imm(c, 0xc1, 8, 7, hop_reg(H_TMP), 1, 16);		/* sar r15, 16 */
+	ins_imm(c, 0xc1, 8, 4, hop_reg(H_TMP), 1, unused);	/* shl r15, 16 */
+	ins_imm(c, 0xc1, 8, 7, hop_reg(H_TMP), 1, unused);	/* sar r15, 16 */
 	alu_rm(c, ALU_CMP, 8, H_TMP, hop_reg(H_M));
 	ok = jcc_short(c, CC_Z);
 	set_rip(l, insn_rip(l, u));

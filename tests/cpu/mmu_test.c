@@ -338,7 +338,7 @@ Test(mmu, invpcid_forgets_what_it_says)
 	cr_expect_eq(mmu_ld(c, 0x8000, 1, MMU_USER), 3);
 	cr_expect_not(mmu_invpcid(c, 4, 0, 0));
 	cr_expect_not(mmu_invpcid(c, 0, 0x1000, 0));
-	cr_expect_not(mmu_invpcid(c, 0, 1, 1ull << 50));
+	cr_expect_not(mmu_invpcid(c, 0, 1, 1ull << 57));
 	bench_fini(&b);
 }
 
@@ -569,5 +569,212 @@ Test(mmu, random_accesses_agree_with_a_plain_walk)
 		n_ok += want;
 	}
 	cr_expect_gt(n_ok, 10000);
+	bench_fini(&b);
+}
+
+/* ---- protection keys ---- */
+
+#define KEY(k) ((uint64_t)(k) << 59)
+#define AD(k) (1u << 2 * (k))
+#define WD(k) (2u << 2 * (k))
+
+static void wrpkru(uint32_t v)
+{
+	c->regs[RAX] = v;
+	c->regs[RCX] = c->regs[RDX] = 0;
+	cpu_wrpkru(c);
+}
+
+static void with_keys(void)
+{
+	long_mode();
+	cpu_write_cr(c, 4, c->cr4 | CR4_PKE | CR4_PKS);
+	pte(8, 0x8000 | RWX | KEY(3));
+	pte(9, 0x9000 | RWX | KEY(4));
+	pte(10, 0xa000 | P | W | KEY(5));	/* supervisor */
+	pte(11, 0xb000 | RWX);
+}
+
+Test(mmu, user_keys_forbid_data_accesses)
+{
+	with_keys();
+	cr_expect_eq(st(0x8000, 1, MMU_USER), -1);
+	wrpkru(WD(3));
+	cr_expect_eq(ld(0x8000, MMU_USER), -1);
+	cr_expect_eq(st(0x8000, 1, MMU_USER), PF(0x27));
+	cr_expect_eq(st(0x8000, 1, MMU_KERNEL_NOSMAP), PF(0x23), "WP: supervisors obey");
+	wrpkru(AD(3));
+	cr_expect_eq(ld(0x8000, MMU_USER), PF(0x25));
+	cr_expect_eq(ld(0x8000, MMU_KERNEL_NOSMAP), PF(0x21));
+	uint64_t pa;
+	uint32_t err;
+	cr_expect(mmu_fetch_page(c, 0x8000, &pa, &err), "instructions have no keys");
+	pte(8, 0x8000 | P | U | KEY(3));
+	mmu_flush_page(c, 0x8000);
+	cr_expect_eq(st(0x8000, 1, MMU_USER), PF(0x27), "the key is named besides another reason");
+	pte(8, 0);
+	mmu_flush_page(c, 0x8000);
+	cr_expect_eq(ld(0x8000, MMU_USER), PF(4));
+	wrpkru(0);
+	cr_expect_eq(ld(0x9000, MMU_USER), -1);
+	bench_fini(&b);
+}
+
+Test(mmu, a_write_disabled_key_does_not_bind_supervisors_without_wp)
+{
+	with_keys();
+	cpu_write_cr(c, 0, c->cr0 & ~(uint64_t)CR0_WP);
+	wrpkru(WD(3));
+	cr_expect_eq(st(0x8000, 1, MMU_KERNEL_NOSMAP), -1);
+	cr_expect_eq(st(0x8000, 1, MMU_USER), PF(0x27));
+	cr_expect(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, 0x8000));
+	cpu_write_cr(c, 0, c->cr0 | CR0_WP);
+	cr_expect_eq(st(0x8000, 1, MMU_KERNEL_NOSMAP), PF(0x23));
+	bench_fini(&b);
+}
+
+Test(mmu, supervisor_keys_forbid_data_accesses)
+{
+	with_keys();
+	cr_expect_eq(st(0xa000, 1, MMU_KERNEL), -1);
+	cr_expect_eq(RAISED(&b, cpu_wrmsr(c, 0x6e1, BIT(32))), EXC(EXC_GP, 0));
+	cpu_wrmsr(c, 0x6e1, WD(5));
+	cr_expect_eq(ld(0xa000, MMU_KERNEL), -1);
+	cr_expect_eq(st(0xa000, 1, MMU_KERNEL), PF(0x23));
+	cpu_wrmsr(c, 0x6e1, AD(5));
+	cr_expect_eq(ld(0xa000, MMU_KERNEL), PF(0x21));
+	cr_expect_eq(ld(0xa000, MMU_USER), PF(5), "not a key's fault");
+	cr_expect_eq(ld(0x8000, MMU_USER), -1, "user pages have the other register");
+	cpu_write_cr(c, 4, c->cr4 & ~(uint64_t)CR4_PKS);
+	cr_expect_eq(ld(0xa000, MMU_KERNEL), -1);
+	bench_fini(&b);
+}
+
+Test(mmu, wrpkru_drops_only_what_it_forbids)
+{
+	with_keys();
+	for (int page = 8; page < 12; page++)
+		st((uint64_t)page << 12, 1, page == 10 ? MMU_KERNEL : MMU_USER);
+	wrpkru(WD(4));
+	cr_expect(in_table(c->tlb[MMU_USER].w, 0x8000), "another key");
+	cr_expect(in_table(c->tlb[MMU_USER].w, 0xb000), "key 0");
+	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0xa000), "a supervisor page");
+	cr_expect(in_table(c->tlb[MMU_USER].r, 0x9000), "reads are allowed");
+	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x9000));
+	wrpkru(0);
+	st(0x9000, 1, MMU_USER);
+	wrpkru(AD(4));
+	cr_expect_not(in_table(c->tlb[MMU_USER].r, 0x9000));
+	wrpkru(AD(0));
+	cr_expect_not(in_table(c->tlb[MMU_USER].r, 0xb000));
+	cr_expect_eq(ld(0xb000, MMU_USER), PF(0x25));
+	bench_fini(&b);
+}
+
+/* More pages of a key than a list of slots holds. */
+Test(mmu, wrpkru_forbids_any_number_of_pages)
+{
+	with_keys();
+	for (int i = 0; i < 512; i++)
+		pte(i, i << 12 | RWX | (i >= 64 ? KEY(1) : 0));
+	for (int round = 0; round < 3; round++) {
+		wrpkru(0);
+		for (int i = 64; i < 64 + 220 * (round + 1) && i < 512; i++)
+			cr_assert_eq(ld((uint64_t)i << 12, MMU_USER), -1);
+		wrpkru(AD(1));
+		for (int i = 64; i < 512; i++)
+			cr_assert_eq(ld((uint64_t)i << 12, MMU_USER), PF(0x25), "%d", i);
+		cpu_write_cr(c, 3, T4);
+	}
+	bench_fini(&b);
+}
+
+Test(mmu, keys_need_long_mode_and_their_control_bit)
+{
+	with_keys();
+	wrpkru(AD(3));
+	cpu_write_cr(c, 4, c->cr4 & ~(uint64_t)CR4_PKE);
+	cr_expect_eq(ld(0x8000, MMU_USER), -1);
+	cr_expect_eq(RAISED(&b, cpu_wrpkru(c)), EXC(EXC_UD, 0));
+	cr_expect_eq(RAISED(&b, cpu_rdpkru(c)), EXC(EXC_UD, 0));
+	cpu_write_cr(c, 4, c->cr4 | CR4_PKE);
+	cr_expect_eq(ld(0x8000, MMU_USER), PF(0x25));
+	cr_expect_eq(cpu_rdpkru(c), AD(3));
+	c->regs[RCX] = 1;
+	cr_expect_eq(RAISED(&b, cpu_rdpkru(c)), EXC(EXC_GP, 0));
+	c->regs[RCX] = 0;
+	c->regs[RDX] = 1;
+	cr_expect_eq(RAISED(&b, cpu_wrpkru(c)), EXC(EXC_GP, 0));
+	bench_fini(&b);
+}
+
+/* ---- CR0.WP ---- */
+
+Test(mmu, setting_wp_drops_only_what_it_forbids)
+{
+	long_mode();
+	pte(8, 0x8000 | P | U);
+	cpu_write_cr(c, 0, c->cr0 & ~(uint64_t)CR0_WP);
+	st(0x8000, 1, MMU_KERNEL);
+	st(0x9000, 1, MMU_KERNEL);
+	st(0x9000, 1, MMU_USER);
+	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0x8000));
+	cpu_write_cr(c, 0, c->cr0 | CR0_WP);
+	cr_expect_not(in_table(c->tlb[MMU_KERNEL].w, 0x8000));
+	cr_expect(in_table(c->tlb[MMU_KERNEL].r, 0x8000));
+	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0x9000) && in_table(c->tlb[MMU_USER].w, 0x9000));
+	cr_expect_eq(st(0x8000, 1, MMU_KERNEL), PF(3));
+	cpu_write_cr(c, 0, c->cr0 & ~(uint64_t)CR0_WP);
+	cr_expect_eq(st(0x8000, 1, MMU_KERNEL), -1);
+	bench_fini(&b);
+}
+
+/* ---- five levels ---- */
+
+static void five_levels(void)
+{
+	long_mode();
+	c->cr0 &= ~(uint64_t)CR0_PG;
+	mem_put(&b, 0x106000, 8, T4 | RWX);
+	mem_put(&b, 0x106000 + 8 * 511, 8, T4 | RWX);
+	c->cr3 = 0x106000;
+	c->cr4 |= CR4_LA57;
+	c->cr0 |= CR0_PG;
+	mmu_flush(c, false);
+	cpu_update_mode(c);
+}
+
+Test(mmu, five_levels_translate_57_bits)
+{
+	five_levels();
+	mem_put(&b, 0x20000, 1, 9);
+	mem_put(&b, 0x345678, 4, 42);
+	cr_expect_eq(mmu_ld(c, 0x20000, 1, MMU_USER), 9);
+	cr_expect_eq(mmu_ld(c, 0xffff000000020000, 1, MMU_USER), 9);
+	cr_expect_eq(mmu_ld(c, 0xffff000000345678, 4, MMU_USER), 42);
+	cr_expect(mem(&b, 0x106000, 8) & A);
+	cr_expect_eq(ld(0x0001000000020000, MMU_USER), PF(4), "another entry of the fifth level");
+	cr_expect_eq(ld(0x0100000000000000, MMU_USER), EXC(EXC_GP, 0), "not canonical");
+	mem_put(&b, 0x106008, 8, T4 | RWX | PS);
+	cr_expect_eq(ld(0x0001000000020000, MMU_USER), PF(0xd));
+	mem_put(&b, 0x106008, 8, T4 | RWX);
+	pte(0x20, 0x30000 | RWX);
+	mmu_flush_page(c, 0x0001000000020000);
+	cr_expect_eq(mmu_ld(c, 0x0001000000020000, 1, MMU_USER), 0, "two addresses that differ in bit 48");
+	cr_expect_eq(mmu_ld(c, 0x20000, 1, MMU_USER), 9);
+	cr_expect(cpu_cpl(c) != 3 && !mmu_canonical(c, 1ull << 56) && mmu_canonical(c, 1ull << 55));
+	bench_fini(&b);
+}
+
+Test(mmu, la57_changes_outside_long_mode_only)
+{
+	long_mode();
+	cr_expect_eq(RAISED(&b, cpu_write_cr(c, 4, c->cr4 | CR4_LA57)), EXC(EXC_GP, 0));
+	cr_expect_eq(ld(0x0001000000020000, MMU_USER), EXC(EXC_GP, 0), "four levels: 48 bits");
+	bench_fini(&b);
+	bench_init(&b);
+	c = b.c;
+	cpu_write_cr(c, 4, CR4_LA57 | CR4_PAE);
+	cr_expect_eq(c->cr4, CR4_LA57 | CR4_PAE);
 	bench_fini(&b);
 }

@@ -100,7 +100,7 @@ Test(seg, long_mode_ltr_reads_16_bytes)
 	cr_assert_eq(R(seg_ltr(C, S_TSS64)), -1);
 	cr_assert_eq(C->segs[TR].base, 0xffff800012345678);
 	gdt_put(&B, S_TSS64, 0, 0x67, 0x89);
-	mem_put(&B, AT_GDT + S_TSS64 + 8, 8, 0x00100000);
+	mem_put(&B, AT_GDT + S_TSS64 + 8, 8, 0x01000000);
 	cr_assert_eq(R(seg_ltr(C, S_TSS64)), EXC(EXC_GP, S_TSS64));
 }
 

@@ -225,7 +225,7 @@ Test(system, descriptor_table_registers)
 	mem_put(&b, 0x20002, 8, 0xffff888000001000);
 	cpu_load_dt(c, &c->idtr, 0x20000, 8);
 	cr_expect(c->idtr.limit == 0x123 && c->idtr.base == 0xffff888000001000);
-	mem_put(&b, 0x20002, 8, 1ull << 48);
+	mem_put(&b, 0x20002, 8, 1ull << 56);
 	cr_expect_eq(TRY(cpu_load_dt(c, &c->idtr, 0x20000, 8)), GP0);
 	cpu_store_dt(c, &c->idtr, 0x20100, 8);
 	cr_expect_eq(mem(&b, 0x20102, 8), 0xffff888000001000);
