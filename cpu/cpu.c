@@ -23,6 +23,7 @@
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 #include "cpu/tlb.h"
 
 #define PAT_RESET	0x0007040600070406ull
@@ -117,6 +118,7 @@ static void reset_segments(struct cpu *c)
 /* What both RESET# and INIT# set. */
 static void reset_common(struct cpu *c)
 {
+	svm_reset(c);
 	memset(c->regs, 0, sizeof(c->regs));
 	c->regs[RDX] = cpuid_signature(c);
 	c->rip = 0xfff0;
@@ -167,6 +169,7 @@ static void reset_msrs(struct cpu *c)
 	c->bndcfgs = c->xss = 0;
 	c->hwcr = BIT(24);		/* TSC counts at the P0 frequency */
 	c->syscfg = c->nb_cfg = c->de_cfg = 0;
+	c->svm.hsave = c->svm.vm_cr = 0;
 	memset(c->pdpte, 0, sizeof(c->pdpte));
 }
 

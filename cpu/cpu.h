@@ -87,12 +87,15 @@ enum { ES, CS, SS, DS, FS, GS, LDTR, TR, NSEG };
 #define EFER_LME	BIT(8)
 #define EFER_LMA	BIT(10)
 #define EFER_NXE	BIT(11)
+#define EFER_SVME	BIT(12)
 
 /* Exception vectors. */
 enum {
 	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5,
 	EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12,
-	EXC_GP = 13, EXC_PF = 14, EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
+	EXC_GP = 13, EXC_PF = 14, EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19, EXC_SX = 30,
+	/* In cpu->exc_vector, not exceptions: work of cpu/svm.c for the run loop. */
+	EXC_VMEXIT = 0x100, EXC_INJECT = 0x101,
 };
 
 /*
@@ -156,6 +159,7 @@ struct dtr {
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
 #define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
+#define MODE_SVM	0x800000u	/* a guest of VMRUN: instructions may be intercepted */
 
 /* Which TLB a data access uses. */
 enum mmu_idx {
@@ -200,6 +204,7 @@ struct tlb {
 #define REQ_SIPI	0x010u	/* start-up IPI; vector in sipi_vector */
 #define REQ_EXIT	0x020u	/* leave run(): stop, quit, debugger, another accelerator */
 #define REQ_FLUSH	0x040u	/* somebody asks for a complete TLB flush */
+#define REQ_VINTR	0x080u	/* a virtual interrupt of VMRUN's guest is pending */
 #define REQ_RESET	0x100u
 #define REQ_DEBUG	0x200u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
@@ -207,6 +212,35 @@ struct tlb {
 
 struct cpu;
 struct phys;
+
+/* What #VMEXIT brings back: the state at VMRUN that SVM keeps for the host. */
+struct svm_host {
+	struct seg es, cs, ss, ds;
+	struct dtr gdtr, idtr;
+	uint64_t efer, cr0, cr3, cr4, rip, rsp, rax, pat;
+	uint32_t eflags;
+};
+
+/* AMD's virtual machine extensions, see cpu/svm.h. */
+struct svm {
+	uint64_t hsave, vm_cr;		/* MSRs */
+	/* Of the guest that runs or ran last, from its VMCB (names as in APM vol. 2, appendix B). */
+	bool guest;			/* between VMRUN and #VMEXIT */
+	bool np;			/* nested paging */
+	uint32_t asid;
+	uint32_t intercept[6];		/* bit n of all of them together is exit code n */
+	uint32_t pause_count;		/* PAUSEs until an exit */
+	uint64_t vmcb;			/* its physical address */
+	uint64_t iopm, msrpm, ncr3, tsc_offset;
+	uint64_t int_ctl;		/* V_TPR, V_IRQ, ... */
+	uint64_t inject;		/* EVENTINJ, not delivered yet */
+	uint64_t inject_rip;		/* and nRIP, for software interrupts */
+	uint64_t event;			/* EXITINTINFO of the event being delivered, or 0 */
+	uint64_t exit_code, exit_info1, exit_info2, exit_rip;	/* #VMEXIT for the run loop to make */
+	struct svm_host host;
+	/* Of the state SMM interrupted. */
+	bool smm_guest, smm_gif;
+};
 
 /*
  * What the board gives a vCPU. Called on the vCPU's thread without the machine
@@ -267,6 +301,7 @@ struct cpu {
 	bool shadow_db;			/* ... by MOV or POP SS: debug traps wait as well */
 	_Atomic uint8_t nmis;		/* sent and not delivered yet */
 	bool nmi_blocked;
+	bool gif;			/* SVM's global interrupt flag; set where there is no SVM */
 	bool in_smm;
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
 	bool is_bsp;
@@ -288,6 +323,7 @@ struct cpu {
 	uint64_t tsc_written;		/* what the guest's writes have added to its TSC since power-on */
 	uint64_t pv_clock, pv_wall, pv_poll;	/* MSRs of cpu/pv.h */
 	uint64_t pdpte[4];		/* PAE page-directory pointers, loaded with CR3 */
+	struct svm svm;
 
 	/* --- x87, SSE, AVX in standard XSAVE layout (SDM vol. 1, 13.4) --- */
 	uint8_t xsave[XSAVE_SIZE] __attribute__((aligned(64)));

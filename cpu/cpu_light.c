@@ -5,7 +5,8 @@
  * virtual-machine state defines it: it is right while PE has just been set and
  * CS still holds a real-mode paragraph.
  */
-#include "cpu/cpu.h"
+#include "cpu/svm.h"
+#include "cpu/tlb.h"
 
 #define FL_OTHER (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)
 
@@ -88,6 +89,8 @@ void cpu_update_mode(struct cpu *c)
 		m |= MODE_AC;
 	if (!vm && cpl <= iopl)
 		m |= MODE_IOPL_OK;
+	if (c->svm.guest)
+		m |= MODE_SVM;
 	c->mode = m;
 }
 
@@ -113,6 +116,8 @@ void cpu_raise_err(struct cpu *c, int vector, uint32_t error)
 
 void cpu_raise_pf(struct cpu *c, uint64_t va, uint32_t error)
 {
+	if (error & PF_NESTED)
+		svm_exit(c, SVM_NPF, c->mmu->npf_info, c->mmu->npf_gpa, 0);
 	c->exc_cr2 = va;
 	raise(c, EXC_PF, true, error);
 }

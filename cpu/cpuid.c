@@ -118,6 +118,9 @@ static void drop_dependents(struct cpu *c)
 		{ CPUID_APIC, CPUID_KVM_IPI }, { CPUID_KVM, CPUID_KVM_POLL }, { CPUID_MSR, CPUID_KVM_POLL },
 		{ CPUID_LM, CPUID_LA57 }, { CPUID_LM, CPUID_PKU },
 		{ CPUID_LM, CPUID_PKS }, { CPUID_XSAVEC, CPUID_XSAVES },
+		{ CPUID_SVM, CPUID_NPT }, { CPUID_SVM, CPUID_NRIP },
+		{ CPUID_SVM, CPUID_VMCB_CLEAN }, { CPUID_SVM, CPUID_FLUSHBYASID },
+		{ CPUID_SVM, CPUID_DECODEASSISTS }, { CPUID_SVM, CPUID_PAUSE_FILTER },
 	};
 
 	if (!host_avx_usable())
@@ -295,6 +298,8 @@ static void set_insn_features(struct cpu *c)
 			c->insn_feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
 	if (cpuid_is_intel(c))
 		c->insn_feat[F_INTEL >> 6] |= BIT(F_INTEL & 63);
+	if (cpu_has(c, CPUID_SVM))	/* VMMCALL */
+		c->insn_feat[F_HYPERCALL >> 6] |= BIT(F_HYPERCALL & 63);
 	if (cpu_has(c, CPUID_LM))	/* every 64-bit processor has PREFETCHW; Linux relies on it */
 		c->insn_feat[F_3DNOWPF >> 6] |= BIT(F_3DNOWPF & 63);
 }

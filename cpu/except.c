@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cpu/desc.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 
 #define DR6_BS	0x4000u
 #define DR7_GD	0x2000u
@@ -83,10 +84,25 @@ static uint64_t log_shutdown(uint64_t pc, uint64_t vector, uint64_t b, uint64_t 
 
 /* ---- delivery ---- */
 
+/* For EXITINTINFO, should the delivery end in a #VMEXIT. */
+static void note_event(struct cpu *c, const struct event *e, enum event_kind kind)
+{
+	static const uint8_t types[] = {
+		[EVENT_EXCEPTION] = SVM_EVENT_EXCEPTION, [EVENT_INTERRUPT] = SVM_EVENT_INTR,
+		[EVENT_NMI] = SVM_EVENT_NMI, [EVENT_SOFT_INT] = SVM_EVENT_SOFT,
+		[EVENT_SOFT_TRAP] = SVM_EVENT_EXCEPTION,
+	};
+	bool one_byte = kind == EVENT_SOFT_INT && e->vector == EXC_BP && e->ret - c->rip == 1;
+
+	svm_note_event(c, e->vector, one_byte ? SVM_EVENT_EXCEPTION : types[kind], e->has_error, e->error);
+}
+
 static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 {
 	if (log_on(LOG_INT))
 		cpu_heavy(c, log_event, (uintptr_t)c, (unsigned)e->vector, e->error, kind);
+	if (c->mode & MODE_SVM)
+		note_event(c, e, kind);
 	c->exc_delivering = kind == EVENT_EXCEPTION ? e->vector : -1;
 	if (in_long(c))
 		deliver_long(c, e);
@@ -95,14 +111,21 @@ static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 	else
 		deliver_real(c, e, (uint16_t)e->flags);
 	c->exc_delivering = -1;
+	c->svm.event = 0;
 	c->halted = false;
 	c->shadow = c->shadow_db = false;
 }
 
 void cpu_deliver(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error)
 {
+	cpu_deliver_at(c, vector, kind, has_error, error, c->rip);
+}
+
+void cpu_deliver_at(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error,
+		    uint64_t ret)
+{
 	struct event e = {
-		.vector = vector, .has_error = has_error, .error = error, .ret = c->rip,
+		.vector = vector, .has_error = has_error, .error = error, .ret = ret,
 		.flags = cpu_get_eflags(c),
 		.soft = kind == EVENT_SOFT_INT || kind == EVENT_SOFT_TRAP,
 	};
@@ -131,14 +154,22 @@ static uint64_t board_shutdown(uint64_t pc, uint64_t a, uint64_t b, uint64_t x)
 	return 0;
 }
 
-/* Triple fault: only NMI, SMI, INIT and RESET end this state. */
-static void shut_down(struct cpu *c, int vector)
+void cpu_shut_down(struct cpu *c)
 {
 	c->exc_delivering = -1;
 	c->halted = true;
 	c->eflags &= ~FL_IF;
-	cpu_heavy(c, log_shutdown, (uintptr_t)c, (unsigned)vector, 0, 0);
 	cpu_heavy(c, board_shutdown, (uintptr_t)c, 0, 0, 0);
+}
+
+static void triple_fault(struct cpu *c, int vector)
+{
+	if (svm_intercepts(c, SVM_SHUTDOWN)) {
+		svm_vmexit(c, SVM_SHUTDOWN, 0, 0, 0);
+		return;
+	}
+	cpu_heavy(c, log_shutdown, (uintptr_t)c, (unsigned)vector, 0, 0);
+	cpu_shut_down(c);
 }
 
 void cpu_deliver_pending(struct cpu *c)
@@ -148,18 +179,26 @@ void cpu_deliver_pending(struct cpu *c)
 	if (vector < 0)
 		return;
 	c->exc_vector = -1;
+	if (vector >= EXC_VMEXIT) {
+		svm_pending(c, vector);
+		return;
+	}
+	if (c->mode & MODE_SVM && svm_exception(c, vector, c->exc_has_error, c->exc_error))
+		return;
 	if (vector == EXC_PF)
 		c->cr2 = c->exc_cr2;
 	if (first >= 0) {
 		int both = exc_combine(first, vector);
 
 		if (both < 0) {
-			shut_down(c, vector);
+			triple_fault(c, vector);
 			return;
 		}
 		if (both != vector) {
 			c->exc_has_error = true;
 			c->exc_error = 0;
+			if (c->mode & MODE_SVM && svm_exception(c, both, true, 0))
+				return;
 		}
 		vector = both;
 	}
@@ -176,6 +215,8 @@ void cpu_single_step_trap(struct cpu *c)
 	c->dr6_pending = 0;
 	if (met == NO_STEP)
 		return;
+	if (!c->gif && !(met & ~15u) && met && !(c->eflags & FL_TF))
+		return;			/* breakpoints are lost then (APM vol. 2, 15.17) */
 	if (!met || c->eflags & FL_TF)
 		c->dr[6] |= DR6_BS;
 	c->dr[6] |= met & 15;
@@ -232,6 +273,8 @@ void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind)
 		c->dr[6] |= c->dr6_pending & 15;
 		c->dr6_pending = 0;
 	}
+	if (!is_int_n && svm_intercepts(c, SVM_EXCEPTION + (unsigned)vector))
+		svm_exit(c, SVM_EXCEPTION + (unsigned)vector, 0, 0, e.ret);
 	if (in_vm86(c) && is_int_n) {
 		if (c->cr4 & CR4_VME && vme_redirects(c, vector)) {
 			deliver_vme(c, &e);
@@ -303,25 +346,53 @@ static void start_up(struct cpu *c)
 	seg_set(c, CS, (uint16_t)(c->sipi_vector << 8), (uint64_t)c->sipi_vector << 12, 0xffff, ATTR_DATA);
 }
 
+/* An event of a guest that its VMM intercepts stays pending: it is the host's. */
+static bool exits(struct cpu *c, unsigned code)
+{
+	if (!svm_intercepts(c, code))
+		return false;
+	svm_vmexit(c, code, 0, 0, 0);
+	return true;
+}
+
+/* VM_CR.R_INIT makes INIT a security exception (APM vol. 2, 15.28). */
+static bool redirect_init(struct cpu *c)
+{
+	cpu_clear_request(c, REQ_INIT);
+	c->exc_vector = EXC_SX;
+	c->exc_has_error = true;
+	c->exc_error = 1;
+	cpu_deliver_pending(c);
+	return true;
+}
+
 bool cpu_handle_requests(struct cpu *c)
 {
 	uint32_t r = atomic_load(&c->request);
 
 	if (r & REQ_FLUSH) {
 		cpu_clear_request(c, REQ_FLUSH);
-		mmu_flush(c, false);
+		mmu_flush_all(c);
 	}
 	if (r & REQ_KICK) {
 		cpu_clear_request(c, REQ_KICK);
 		if (c->halted && !c->wait_sipi && atomic_exchange(&c->pv_kicked, false))
 			return true;
 	}
+	if (!c->gif && !c->wait_sipi)
+		return false;
 	if (r & REQ_SMI && !c->in_smm && !c->wait_sipi) {
+		if (exits(c, SVM_SMI))
+			return true;
 		cpu_clear_request(c, REQ_SMI);
 		smm_enter(c);
 		return true;
 	}
 	if (r & REQ_INIT && !c->in_smm) {
+		if (exits(c, SVM_INIT))
+			return true;
+		if (c->svm.vm_cr & VM_CR_R_INIT && !c->wait_sipi)
+			return redirect_init(c);
 		cpu_clear_request(c, REQ_INIT);
 		cpu_init_signal(c);
 		return true;
@@ -335,11 +406,17 @@ bool cpu_handle_requests(struct cpu *c)
 	}
 	if (c->wait_sipi)
 		return false;
-	if (r & REQ_NMI && !c->nmi_blocked && !c->shadow && take_nmi(c)) {
-		cpu_deliver(c, EXC_NMI, EVENT_NMI, false, 0);
-		return true;
+	if (r & REQ_NMI && !c->nmi_blocked && !c->shadow) {
+		if (exits(c, SVM_NMI))
+			return true;
+		if (take_nmi(c)) {
+			cpu_deliver(c, EXC_NMI, EVENT_NMI, false, 0);
+			return true;
+		}
 	}
-	if (r & REQ_INTR && c->eflags & FL_IF && !c->shadow) {
+	if (r & REQ_INTR && svm_intr_open(c) && !c->shadow) {
+		if (exits(c, SVM_INTR))
+			return true;
 		int vector = take_intr(c);
 
 		if (vector >= 0) {
@@ -347,22 +424,24 @@ bool cpu_handle_requests(struct cpu *c)
 			return true;
 		}
 	}
-	return false;
+	return r & REQ_VINTR && svm_take_vintr(c);
 }
 
 bool cpu_has_work(const struct cpu *c)
 {
 	uint32_t r = atomic_load(&c->request);
 
+	if (c->wait_sipi)
+		return r & (REQ_SIPI | REQ_INIT);
+	if (!c->gif)
+		return false;
 	if (r & REQ_INIT && !c->in_smm)
 		return true;
-	if (c->wait_sipi)
-		return r & REQ_SIPI;
 	if (r & REQ_SMI && !c->in_smm)
 		return true;
 	if (r & REQ_KICK)
 		return true;
 	if (r & REQ_NMI && !c->nmi_blocked)
 		return true;
-	return r & REQ_INTR && c->eflags & FL_IF;
+	return (r & REQ_INTR && svm_intr_open(c)) || (r & REQ_VINTR && c->eflags & FL_IF);
 }

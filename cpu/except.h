@@ -23,6 +23,11 @@ enum event_kind {
 void cpu_deliver_pending(struct cpu *c);
 /* Deliver through IDT or IVT; may raise (unwinds). next_rip: return address of a software interrupt. */
 void cpu_deliver(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error);
+/* The same with another return address than c->rip. */
+void cpu_deliver_at(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error,
+		    uint64_t ret);
+/* Triple fault: only NMI, SMI, INIT and RESET end this state. */
+void cpu_shut_down(struct cpu *c);
 /* INT n / INT3 / INTO / INT1 with c->rip at the instruction and its length; checks VME and IOPL. */
 void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind);
 /* IRET with operand size 2, 4 or 8. next: address of the instruction behind it, which a nested task keeps. */

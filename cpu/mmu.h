@@ -66,6 +66,20 @@ void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page);
 void mmu_keys_changed(struct cpu *c);
 /* CR0.WP was set: what only its being clear allowed goes. Clearing it takes nothing away. */
 void mmu_wp_set(struct cpu *c);
+/*
+ * The translations of SVM guest `owner` (ASID; 0: the host) are in use from now on,
+ * under the control registers as they are. All that is in use may be forgotten first.
+ */
+void mmu_switch_space(struct cpu *c, uint32_t owner);
+/* Forget one owner's translations; not the current one's. */
+void mmu_forget_space(struct cpu *c, uint32_t owner);
+/* mmu_flush() of every owner's: memory has moved. */
+void mmu_flush_all(struct cpu *c);
+/*
+ * In *pf_error: not a page fault but a nested one, which cpu_raise_pf() makes a
+ * #VMEXIT. The page fault's other bits are void.
+ */
+#define PF_NESTED	0x80000000u
 /* Load the PAE pointers from CR3; false: reserved bits set, raise #GP. */
 bool mmu_load_pdptes(struct cpu *c);
 /* Is this a canonical linear address for the current mode? */

@@ -119,7 +119,10 @@ void mmu_wp_set(struct cpu *c)
 static void forget_everything(struct mmu *m)
 {
 	zero(m->l2, sizeof(m->l2));
-	zero(m->pcid, sizeof(m->pcid));
+	for (unsigned i = 0; i < NSPACES; i++) {
+		m->space[i].valid = i == m->cur;
+		zero(m->space[i].pcid, sizeof(m->space[i].pcid));
+	}
 	m->next_asid = 1;
 	m->epoch = 1;
 }
@@ -201,12 +204,102 @@ void mmu_flush(struct cpu *c, bool keep_global)
 		clear_logged_slots(c);
 	} else {
 		m->global_asid = new_asid(m);
-		zero64(m->large_seen, ARRAY_LEN(m->large_seen));
-		zero64(m->huge_seen, ARRAY_LEN(m->huge_seen));
+		zero64(m->large_seen, SEEN_BITS / 64);
+		zero64(m->huge_seen, SEEN_BITS / 64);
 		clear_all_slots(c);
 	}
 	m->asid = asid_of(m, current_pcid(c));
 	told(c, ~0ull, keep_global);
+}
+
+/* ---- the host's translations and those of guests ---- */
+
+static void space_leave(struct mmu *m)
+{
+	struct mmu_space *s = &m->space[m->cur];
+
+	s->global_asid = m->global_asid;
+	s->epoch = m->epoch;
+	s->npt_gen = m->npt_gen;
+}
+
+static void space_enter(struct mmu *m, unsigned n)
+{
+	struct mmu_space *s = &m->space[n];
+
+	m->cur = n;
+	m->pcid = s->pcid;
+	m->large_seen = s->large_seen;
+	m->huge_seen = s->huge_seen;
+	m->global_asid = s->global_asid;
+	m->epoch = s->epoch;
+	m->npt_gen = s->npt_gen;
+}
+
+/* Nothing is known of s yet. */
+static void space_renew(struct mmu *m, struct mmu_space *s)
+{
+	s->valid = true;
+	s->global_asid = new_asid(m);
+	s->epoch++;
+	s->npt_gen = ++m->next_npt_gen;
+	zero64(s->large_seen, SEEN_BITS / 64);
+	zero64(s->huge_seen, SEEN_BITS / 64);
+}
+
+static unsigned space_of(struct mmu *m, uint32_t owner)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 1; owner && i < NSPACES && !n; i++)
+		if (m->space[i].owner == owner)
+			n = i;
+	if (owner && !n) {
+		n = 1 + m->space_victim++ % (NSPACES - 1);
+		m->space[n].owner = owner;
+		m->space[n].valid = false;
+	}
+	return n;
+}
+
+void mmu_forget_space(struct cpu *c, uint32_t owner)
+{
+	for (unsigned i = 0; i < NSPACES; i++)
+		if (c->mmu->space[i].owner == owner)
+			c->mmu->space[i].valid = false;
+}
+
+void mmu_switch_space(struct cpu *c, uint32_t owner)
+{
+	struct mmu *m = c->mmu;
+	unsigned n;
+
+	if (asids_exhausted(m) || m->next_npt_gen >> 23)
+		mmu_flush_all(c);
+	space_leave(m);
+	n = space_of(m, owner);
+	if (!m->space[n].valid)
+		space_renew(m, &m->space[n]);
+	space_enter(m, n);
+	mmu_configure(c);
+	new_pde_gen(m);
+	clear_all_slots(c);
+	m->asid = asid_of(m, current_pcid(c));
+	told(c, ~0ull, false);
+}
+
+void mmu_flush_all(struct cpu *c)
+{
+	struct mmu *m = c->mmu;
+
+	for (unsigned i = 0; i < NSPACES; i++)
+		m->space[i].valid = i == m->cur;
+	if (m->next_npt_gen >> 23) {
+		zero(m->npt, sizeof(m->npt));
+		m->next_npt_gen = 0;
+	}
+	m->npt_gen = ++m->next_npt_gen;
+	mmu_flush(c, false);
 }
 
 static void drop_va(struct cpu *c, uint64_t va)

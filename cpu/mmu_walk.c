@@ -125,6 +125,36 @@ static uint64_t pde_key(const struct mmu *m, uint64_t va)
 	return (va << 7 >> 35) | m->pde_gen << 29;
 }
 
+/* Address of a table entry for the processor: guest-physical under nested paging. */
+static bool entry_address(struct cpu *c, struct walk *w, uint64_t *at)
+{
+	if (!c->mmu->nested)
+		return true;
+	if (w->quiet ? mmu_nested_probe(c, at) : mmu_nested(c, at, MMU_WRITE, true, NULL))
+		return true;
+	w->fault = PF_NESTED;
+	return false;
+}
+
+static uint64_t pdpte_reserved(const struct cpu *c)
+{
+	return 0xfff00000000001e6ull | (0x000ffffffffff000ull & ~phys_mask(c));
+}
+
+/* Nested paging reads the PAE pointers at each walk (APM vol. 2, 15.25.10). */
+static bool nested_pdpte(struct cpu *c, struct walk *w, uint64_t *pdpte)
+{
+	uint64_t at = (c->cr3 & 0xffffffe0u) + 8 * (w->va >> 30 & 3);
+
+	if (!entry_address(c, w, &at))
+		return false;
+	*pdpte = phys_ld(c, at, 8);
+	if (!(*pdpte & PTE_P) || !(*pdpte & pdpte_reserved(c)))
+		return true;
+	w->fault = PF_P | PF_RSVD;
+	return false;
+}
+
 /* Start at the top, at a PAE pointer, or where the paging-structure cache knows. Level, or -1: fault. */
 static int walk_start(struct cpu *c, struct walk *w)
 {
@@ -142,6 +172,8 @@ static int walk_start(struct cpu *c, struct walk *w)
 		return m->levels - 1;
 	}
 	uint64_t pdpte = c->pdpte[w->va >> 30 & 3];
+	if (m->nested && !nested_pdpte(c, w, &pdpte))
+		return -1;
 	if (!(pdpte & PTE_P)) {
 		w->fault = 0;
 		return -1;
@@ -160,8 +192,13 @@ static bool walk_tables(struct cpu *c, struct walk *w)
 	for (; level >= 0; level--) {
 		uint64_t index = w->va >> level_shift(m, level) & ((1u << m->index_bits) - 1);
 		uint64_t at = w->table + index * m->entry_size;
-		uint64_t e = phys_ld(c, at, m->entry_size);
-		bool large = level > 0 && e & PTE_PS && m->large_ok >> level & 1;
+		uint64_t e;
+		bool large;
+
+		if (!entry_address(c, w, &at))
+			return false;
+		e = phys_ld(c, at, m->entry_size);
+		large = level > 0 && e & PTE_PS && m->large_ok >> level & 1;
 
 		if (!(e & PTE_P)) {
 			w->fault = 0;
@@ -218,10 +255,32 @@ static void remember_table(struct cpu *c, const struct walk *w)
 
 static uint32_t fault_code(const struct cpu *c, uint32_t base, enum mmu_access how, enum mmu_idx idx)
 {
+	if (base & PF_NESTED)
+		return PF_NESTED;
 	bool id = c->cr4 & CR4_SMEP || (c->cr4 & CR4_PAE && c->efer & EFER_NXE);
 
 	return base | (how & MMU_WRITE ? PF_W : 0) | (idx == MMU_USER ? PF_U : 0) |
 	       (how & MMU_FETCH && id ? PF_ID : 0);
+}
+
+/*
+ * The page itself under nested paging. What the nested tables forbid is hidden behind
+ * a clear TR_D or a set TR_NX, so that such an access walks again and faults there.
+ */
+static bool nested_page(struct cpu *c, struct walk *w, enum mmu_access how, uint32_t *pf_error)
+{
+	unsigned attr;
+	uint64_t pa = w->pa | (w->va & (PAGE - 1));
+
+	if (!mmu_nested(c, &pa, how, false, &attr)) {
+		*pf_error = PF_NESTED;
+		return false;
+	}
+	w->pa = pa & ~(PAGE - 1);
+	if (!(attr & TR_W) || !(attr & TR_D))
+		w->attr &= ~TR_D;
+	w->attr |= attr & TR_NX;
+	return true;
 }
 
 bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx idx, uint32_t *pf_error)
@@ -229,7 +288,7 @@ bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx i
 	if (!c->mmu->levels) {
 		w->pa = w->va & ~(PAGE - 1);
 		w->attr = TR_W | TR_U | TR_D;
-		return true;
+		return !c->mmu->nested || nested_page(c, w, how, pf_error);
 	}
 	do {
 		if (!walk_tables(c, w)) {
@@ -246,7 +305,7 @@ bool mmu_walk(struct cpu *c, struct walk *w, enum mmu_access how, enum mmu_idx i
 	if (!(c->cr4 & CR4_PGE))
 		w->attr &= ~TR_G;
 	remember_table(c, w);
-	return true;
+	return !c->mmu->nested || nested_page(c, w, how, pf_error);
 }
 
 bool mmu_translate(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx,
@@ -262,18 +321,20 @@ bool mmu_translate(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx
 
 bool mmu_probe(struct cpu *c, uint64_t va, uint64_t *pa)
 {
-	struct walk w = { .va = va, .pa = va & ~(PAGE - 1) };
+	struct walk w = { .va = va, .pa = va & ~(PAGE - 1), .quiet = true };
 
 	if (c->mmu->levels && !walk_tables(c, &w))
 		return false;
 	*pa = w.pa | (va & (PAGE - 1));
-	return true;
+	return !c->mmu->nested || mmu_nested_probe(c, pa);
 }
 
 bool mmu_load_pdptes(struct cpu *c)
 {
-	uint64_t v[4], rsvd = 0xfff00000000001e6ull | (0x000ffffffffff000ull & ~phys_mask(c));
+	uint64_t v[4], rsvd = pdpte_reserved(c);
 
+	if (c->mmu->nested)
+		return true;
 	for (int i = 0; i < 4; i++) {
 		v[i] = phys_ld(c, (c->cr3 & 0xffffffe0u) + 8 * i, 8);
 		if (v[i] & PTE_P && v[i] & rsvd)

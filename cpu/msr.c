@@ -6,6 +6,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "cpu/pv.h"
+#include "cpu/svm.h"
 #include "cpu/system.h"
 #include "cpu/tsc.h"
 
@@ -139,7 +140,7 @@ static bool wr_pv_wall(struct cpu *c, const struct msr_row *r, uint32_t msr, uin
 
 static bool wr_tsc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
-	uint64_t step = v - tsc_now(c);
+	uint64_t step = v - (tsc_now(c) - (c->svm.guest ? c->svm.tsc_offset : 0));	/* the host's */
 
 	(void)r, (void)msr;
 	c->tsc_adjust += step;
@@ -237,20 +238,40 @@ static bool wr_mc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t
 	return (!v || test || msr & 2) && put(c, r, msr, v);
 }
 
-static bool wr_efer(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+uint64_t msr_efer_allowed(const struct cpu *c)
 {
-	uint64_t may = (cpu_has(c, CPUID_SYSCALL) ? EFER_SCE : 0) | (cpu_has(c, CPUID_NX) ? EFER_NXE : 0) |
+	return (cpu_has(c, CPUID_SYSCALL) ? EFER_SCE : 0) | (cpu_has(c, CPUID_NX) ? EFER_NXE : 0) |
 		       (cpu_has(c, CPUID_LM) ? EFER_LME | EFER_LMA : 0) |
 		       (cpu_has(c, CPUID_FXSR_OPT) ? EFER_FFXSR : 0) |
-		       (cpu_has(c, CPUID_AUTO_IBRS) ? EFER_AIBRSE : 0);
+		       (cpu_has(c, CPUID_AUTO_IBRS) ? EFER_AIBRSE : 0) |
+		       (cpu_has(c, CPUID_SVM) && !(c->svm.vm_cr & VM_CR_SVMDIS) ? EFER_SVME : 0);
+}
+
+static bool wr_efer(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
 	uint64_t old = c->efer;
 
-	if (v & ~may || ((v ^ old) & EFER_LME && c->cr0 & CR0_PG))
+	if (v & ~msr_efer_allowed(c) || ((v ^ old) & EFER_LME && c->cr0 & CR0_PG))
 		return false;
 	put(c, r, msr, (v & ~EFER_LMA) | (old & EFER_LMA));
 	if ((old ^ c->efer) & EFER_NXE)
 		mmu_flush(c, false);
 	return true;
+}
+
+/* Once locked, LOCK and SVMDIS stay as they are. */
+static bool wr_vm_cr(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	uint64_t fixed = c->svm.vm_cr & VM_CR_LOCK ? VM_CR_LOCK | VM_CR_SVMDIS : 0;
+
+	if (v & ~c->svm.vm_cr & VM_CR_SVMDIS & ~fixed && c->efer & EFER_SVME)
+		return false;
+	return put(c, r, msr, (v & ~fixed) | (c->svm.vm_cr & fixed));
+}
+
+static bool wr_vm_hsave(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	return !(v & 0xfff) && !(v >> c->phys_bits) && put(c, r, msr, v);
 }
 
 /* ---- the table ---- */

@@ -4,6 +4,7 @@
 #include "cpu/mmu.h"
 #include "cpu/regs.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 #include "cpu/tlb.h"
 
 const struct cpu_reg cpu_regs[] = {
@@ -30,7 +31,10 @@ void cpu_regs_loaded(struct cpu *c)
 {
 	for (int i = 0; i < NSEG; i++)
 		seg_update(c, i);
+	c->mmu->nested = c->svm.guest && c->svm.np;
+	mmu_flush_all(c);
+	mmu_switch_space(c, c->svm.guest ? c->svm.asid : 0);
+	svm_loaded(c);
 	mmu_update_watch(c);
-	mmu_flush(c, false);
 	cpu_update_mode(c);
 }

@@ -14,6 +14,7 @@
 #include "cpu/except.h"
 #include "cpu/phys.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 #include "cpu/tlb.h"
 
 #define SAVE_AREA	0x8000u		/* offsets below count from SMBASE + this */
@@ -180,6 +181,7 @@ void smm_enter(struct cpu *c)
 	for (int i = ES; i <= GS; i++)
 		seg_make(&c->segs[i], 0, 0, 0xffffffff, ATTR_DATA | SEG_G);
 	seg_make(&c->segs[CS], (uint16_t)(c->smbase >> 4), c->smbase, 0xffffffff, ATTR_DATA | SEG_G);
+	svm_smm(c, true);
 	mmu_update_watch(c);
 	mmu_flush(c, false);
 	cpu_update_mode(c);
@@ -218,7 +220,7 @@ static bool control_ok(const struct cpu *c)
 /* Bits that are not here are dropped. */
 #define CR0_KNOWN	0xe005003fu
 #define CR4_KNOWN	(0xfffu | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
-#define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_NXE | BIT(14) | BIT(21))
+#define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_NXE | EFER_SVME | BIT(14) | BIT(21))
 
 static void load_control(struct cpu *c, const struct control *k)
 {
@@ -262,6 +264,7 @@ void smm_rsm(struct cpu *c)
 	c->smbase = smbase;
 	ok = control_ok(c);
 	set_smm(c, false);
+	svm_smm(c, false);
 	if (ok && (c->cr0 & CR0_PG) && c->cr4 & CR4_PAE && !(c->efer & EFER_LMA))
 		ok = mmu_load_pdptes(c);
 	mmu_update_watch(c);

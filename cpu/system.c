@@ -11,6 +11,7 @@
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
 #include "cpu/tsc.h"
@@ -48,6 +49,12 @@ static uint64_t heavy_set_cr8(uint64_t cpu, uint64_t v, uint64_t x, uint64_t y)
 	return 0;
 }
 
+/* A guest whose VMM masks interrupts by the virtual task priority. */
+static bool v_tpr(const struct cpu *c)
+{
+	return c->svm.guest && c->svm.int_ctl & V_MASKING;
+}
+
 uint64_t cpu_read_cr(struct cpu *c, int n)
 {
 	need_cpl0(c);
@@ -56,7 +63,10 @@ uint64_t cpu_read_cr(struct cpu *c, int n)
 	case 2: return c->cr2;
 	case 3: return c->cr3;
 	case 4: return c->cr4;
-	case 8: return c->board.get_cr8 ? cpu_heavy(c, heavy_get_cr8, (uint64_t)c, 0, 0, 0) : 0;
+	case 8:
+		if (v_tpr(c))
+			return c->svm.int_ctl & 15;
+		return c->board.get_cr8 ? cpu_heavy(c, heavy_get_cr8, (uint64_t)c, 0, 0, 0) : 0;
 	default: cpu_raise(c, EXC_UD);
 	}
 }
@@ -126,7 +136,7 @@ static void write_cr3(struct cpu *c, uint64_t v)
 	mmu_set_cr3(c, c->cr3 | keep);
 }
 
-static uint64_t cr4_allowed(const struct cpu *c)
+uint64_t cpu_cr4_allowed(const struct cpu *c)
 {
 	static const struct {
 		enum cpuid_feature f;
@@ -152,7 +162,7 @@ static void write_cr4(struct cpu *c, uint64_t v)
 {
 	uint64_t old = c->cr4;
 
-	gp_if(c, v & ~cr4_allowed(c));
+	gp_if(c, v & ~cpu_cr4_allowed(c));
 	gp_if(c, c->efer & EFER_LMA && (!(v & CR4_PAE) || (v ^ old) & CR4_LA57));
 	if (v & ~old & CR4_PCIDE)
 		gp_if(c, !(c->efer & EFER_LMA) || c->cr3 & 0xfff);
@@ -170,6 +180,11 @@ static void write_cr4(struct cpu *c, uint64_t v)
 static void write_cr8(struct cpu *c, uint64_t v)
 {
 	gp_if(c, v & ~15ull);
+	if (v_tpr(c)) {
+		c->svm.int_ctl = (c->svm.int_ctl & ~V_TPR) | v;
+		svm_update_vintr(c);
+		return;
+	}
 	if (c->board.set_cr8)
 		cpu_heavy(c, heavy_set_cr8, (uint64_t)c, v, 0, 0);
 }
@@ -240,7 +255,7 @@ void cpu_check_breakpoint(struct cpu *c, uint64_t va)
 {
 	uint64_t met = 0;
 
-	if (!(c->dr[7] & 0xff) || c->eflags & FL_RF)
+	if (!(c->dr[7] & 0xff) || c->eflags & FL_RF || !c->gif)
 		return;
 	for (int i = 0; i < 4; i++)
 		if (c->dr[7] >> 2 * i & 3 && !(c->dr[7] >> (16 + 4 * i) & 0xf) && c->dr[i] == va)

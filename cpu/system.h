@@ -11,6 +11,8 @@
 #include "cpu/cpu.h"
 
 uint64_t cpu_read_cr(struct cpu *c, int n);
+/* CR4 bits this vCPU has. */
+uint64_t cpu_cr4_allowed(const struct cpu *c);
 void cpu_write_cr(struct cpu *c, int n, uint64_t v);
 uint64_t cpu_read_dr(struct cpu *c, int n);
 /*
@@ -27,6 +29,8 @@ void cpu_clts(struct cpu *c);
 uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr);
 void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v);
 /* The same without privilege check or fault, for debuggers and state. */
+/* EFER bits this vCPU lets software write; LMA is among them. */
+uint64_t msr_efer_allowed(const struct cpu *c);
 bool msr_get(struct cpu *c, uint32_t msr, uint64_t *v);
 bool msr_set(struct cpu *c, uint32_t msr, uint64_t v);
 

@@ -9,6 +9,7 @@
  */
 #include "cpu/desc.h"
 #include "cpu/seg.h"
+#include "cpu/svm.h"
 #include "cpu/tlb.h"
 
 #define TSS_LINK	0
@@ -262,6 +263,13 @@ static void task_push_error(struct cpu *c, const struct task *t, uint32_t err, i
 	c->regs[RSP] = stack_rsp(c, &st);
 }
 
+/* EXITINFO2 of an intercepted task switch (APM vol. 2, 15.14.1). */
+static uint64_t task_exit_info(int why, bool push_err, uint32_t err, uint32_t eflags)
+{
+	return (push_err ? err | BIT(44) : 0) | (why == TASK_IRET ? BIT(36) : 0) |
+	       (why == TASK_JMP ? BIT(38) : 0) | (eflags & FL_RF ? BIT(48) : 0);
+}
+
 void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bool push_err,
 		     uint32_t err, int ext)
 {
@@ -269,6 +277,8 @@ void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bo
 	uint32_t eflags = cpu_get_eflags(c);
 
 	task_find(c, tss_sel, why, ext, &t);
+	if (svm_intercepts(c, SVM_TASK_SWITCH))
+		svm_exit(c, SVM_TASK_SWITCH, tss_sel, task_exit_info(why, push_err, err, eflags), 0);
 	task_check_pages(c, &t, ext);
 	task_read(c, &t);
 	if (why == TASK_IRET)

@@ -11,6 +11,10 @@ bool mmu_init(struct cpu *c, struct err *e)
 		return err_set(e, "no memory for a processor's TLB");
 	}
 	memset(c->mmu, 0, sizeof(*c->mmu));
+	c->mmu->pcid = c->mmu->space[0].pcid;
+	c->mmu->large_seen = c->mmu->space[0].large_seen;
+	c->mmu->huge_seen = c->mmu->space[0].huge_seen;
+	c->mmu->space[0].valid = true;
 	mmu_flush(c, false);
 	return true;
 }

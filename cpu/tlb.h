@@ -24,6 +24,8 @@
 #define PDE_SLOTS	128u
 #define LOG_PAGES	512u
 #define SEEN_BITS	4096u
+#define NSPACES		5u	/* the host, and guests of VMRUN remembered */
+#define NPT_SLOTS	512u
 
 /* Attributes in the low bits of l2_entry.pa: what the walk found. */
 #define TR_W		0x01u	/* writable at all levels */
@@ -41,6 +43,30 @@ struct l2_entry {
 	uint8_t *host;			/* the page, or NULL: not plain memory */
 	_Atomic uint8_t *flags;		/* its PAGE_*, or NULL: writes are not plain */
 	struct ram *ram;		/* of flags */
+};
+
+/* The asid of each PCID; entries of older epochs are void. */
+struct pcid_asid {
+	uint32_t asid, epoch;
+};
+
+/*
+ * What belongs to the host, or to one guest ASID of SVM, while another runs. Space 0
+ * is the host's. The current one's copy of these fields stands in struct mmu.
+ */
+struct mmu_space {
+	uint32_t owner;			/* ASID of VMRUN, 0: the host */
+	bool valid;
+	uint32_t global_asid, epoch;
+	uint64_t npt_gen;
+	uint64_t large_seen[SEEN_BITS / 64], huge_seen[SEEN_BITS / 64];
+	struct pcid_asid pcid[NPCID];
+};
+
+/* A guest-physical page of nested paging; 0: empty. */
+struct npt_entry {
+	uint64_t key;			/* page number | generation << 40 */
+	uint64_t pa;			/* system-physical page | TR_W, TR_NX, TR_D */
 };
 
 /* Where the page table for 2 MiB (4 MiB) of linear space stands. */
@@ -83,12 +109,18 @@ struct mmu {
 	uint32_t epoch;			/* complete flushes; pcid[] entries of older ones are void */
 	uint64_t pde_gen;
 	unsigned victim;
-	struct {
-		uint32_t asid, epoch;
-	} pcid[NPCID];
+	struct pcid_asid *pcid;		/* of the current space */
+	struct mmu_space space[NSPACES];
+	unsigned cur;			/* the current space */
+	unsigned space_victim;
+
+	/* Nested paging (cpu/mmu_nested.c). */
+	bool nested;			/* addresses of the walk are guest-physical */
+	uint64_t npt_gen, next_npt_gen;
+	uint64_t npf_info, npf_gpa;	/* EXITINFO1 and 2 of the last nested fault */
 
 	/* invlpg of a large page must find its pieces: where there may be such pages (mmu_seen_bit). */
-	uint64_t large_seen[SEEN_BITS / 64], huge_seen[SEEN_BITS / 64];
+	uint64_t *large_seen, *huge_seen;	/* SEEN_BITS of the current space */
 
 	/* Slots of the inline tables that hold non-global entries. */
 	uint64_t logged[NMMU][TLB_SIZE / 64];
@@ -109,6 +141,7 @@ struct mmu {
 
 	struct l2_entry l2[L2_SETS][L2_WAYS] __attribute__((aligned(64)));
 	struct pde_entry pde[PDE_SLOTS];
+	struct npt_entry npt[NPT_SLOTS];
 };
 
 static inline void zero64(uint64_t *p, unsigned n)
@@ -139,7 +172,8 @@ struct walk {
 	unsigned attr;			/* TR_* */
 	uint64_t table;			/* the last one read */
 	int leaf;			/* level of the last entry */
-	uint32_t fault;			/* PF_P, PF_RSVD of a failed walk */
+	uint32_t fault;			/* PF_P, PF_RSVD, PF_NESTED of a failed walk */
+	bool quiet;			/* without side effects */
 };
 
 /* ---- mmu_walk.c ---- */
@@ -174,6 +208,17 @@ static inline bool mmu_allowed(const struct cpu *c, unsigned attr, enum mmu_acce
 		return false;
 	return !(how & MMU_WRITE) || attr & TR_W || (!user && !(c->cr0 & CR0_WP));
 }
+
+/* ---- mmu_nested.c ---- */
+
+/*
+ * Guest-physical *pa to system-physical, with the side effects of such an access;
+ * `table`: an entry of the guest's page tables. attr, if not NULL: TR_W, TR_D, TR_NX.
+ * False: npf_info and npf_gpa say why.
+ */
+bool mmu_nested(struct cpu *c, uint64_t *pa, enum mmu_access how, bool table, unsigned *attr);
+/* The same without side effects. */
+bool mmu_nested_probe(struct cpu *c, uint64_t *pa);
 
 /* ---- mmu.c ---- */
 

@@ -23,6 +23,7 @@
 #include <pthread.h>
 
 #include "cpu/phys.h"
+#include "cpu/svm.h"
 #include "tcg/uop.h"
 #include "tcg/x64/x64.h"
 
@@ -176,9 +177,11 @@ uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
 /* Interrupts put aside (see run.c) count again once IF is set. Light. */
 static inline void tcg_unhold(struct cpu *c)
 {
-	if (x64_env(c)->held && c->eflags & FL_IF) {
-		x64_env(c)->held = 0;
-		atomic_fetch_or(&c->request, REQ_INTR);
+	uint32_t open = (svm_intr_open(c) ? REQ_INTR : 0) | (c->eflags & FL_IF ? REQ_VINTR : 0);
+
+	if (x64_env(c)->held & open) {
+		atomic_fetch_or(&c->request, x64_env(c)->held & open);
+		x64_env(c)->held &= ~open;
 	}
 }
 

@@ -218,9 +218,8 @@ static bool refused(struct front *f, const struct insn *in)
 static uint64_t cut_to_code(const struct front *f, uint64_t rip)
 {
 	switch (f->ir->mode & MODE_CODE) {
-	case MODE_CODE16: return rip & 0xffff;
-	case MODE_CODE32: return rip & 0xffffffff;
-	default: return rip;
+	case MODE_CODE64: return rip;
+	default: return rip & 0xffffffff;	/* 16-bit code may be in a larger segment */
 	}
 }
 
@@ -238,8 +237,11 @@ static void translate(struct front *f, const struct insn *in, enum insn_result r
 		emit_raise_err(f, EXC_GP, 0);
 	else if (res == INSN_INVALID)
 		emit_raise(f, EXC_UD);
-	else if (!refused(f, in))
+	else if (!refused(f, in)) {
+		if (f->ir->mode & MODE_SVM)
+			front_intercept(f, in);
 		front_fns[insn_row(in)->does](f, in);
+	}
 }
 
 /* The block ends although control flows on; an instruction may have left something to do. */

@@ -65,6 +65,8 @@ void emit_raise_err(struct front *f, int vector, uint16_t error);
 void emit_jmp(struct front *f, uint64_t rip);
 /* Behind a helper that may have changed the mode: rip = next, leave, end. */
 void emit_exit_next(struct front *f);
+/* MODE_SVM: ask whether this instruction is intercepted (front_svm.c). */
+void front_intercept(struct front *f, const struct insn *in);
 /* Stack size 2, 4 or 8 of the mode. */
 int stack_size(const struct front *f);
 

@@ -213,7 +213,17 @@ void front_rdpkru(struct front *f, const struct insn *in) { (void)in; call0(f, H
 void front_wrpkru(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_wrpkru, 0); }
 void front_cpuid(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_cpuid, 0); }
 
-void front_hypercall(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_hypercall, 0); }
+
+/* A guest of VMRUN has another hypervisor, which intercepts VMMCALL. */
+void front_hypercall(struct front *f, const struct insn *in)
+{
+	(void)in;
+	if (f->ir->mode & MODE_SVM)
+		emit_raise(f, EXC_UD);
+	else
+		call_end(f, HELPER_hypercall, 0);
+}
+
 
 void front_rdtsc(struct front *f, const struct insn *in)
 {

@@ -188,11 +188,7 @@ static uint64_t next_rip(const struct cpu *c, uint64_t len)
 {
 	uint64_t rip = c->rip + len;
 
-	switch (c->mode & MODE_CODE) {
-	case MODE_CODE16: return rip & 0xffff;
-	case MODE_CODE32: return rip & 0xffffffff;
-	default: return rip;
-	}
+	return cpu_is64(c) ? rip : (uint32_t)rip;
 }
 
 H(jmpf)

@@ -119,6 +119,8 @@ static void host_fault(struct cpu *c)
 		c->cc = cc_from_eflags((uint32_t)env->fault_flags);
 	switch (env->fault_trap) {
 	case EXC_MF:
+		if (!(c->cr0 & CR0_NE) && c->mode & MODE_SVM && svm_ferr(c))
+			return;
 		if (!(c->cr0 & CR0_NE) && c->board.ferr) {
 			c->board.ferr(c->board.opaque, c);
 			return;
@@ -211,12 +213,15 @@ static void run_many(struct cpu *c)
 
 /*
  * A pending interrupt that cannot be taken would fail every poll. It is put
- * aside until IF is set: by the orfl µop, or seen by tcg_cb_find and the run loop.
+ * aside until IF or GIF is set: by the orfl µop, or seen by tcg_cb_find and the run loop.
  */
 static void hold_interrupts(struct cpu *c)
 {
-	x64_env(c)->held = REQ_INTR;
-	cpu_clear_request(c, REQ_INTR);
+	uint32_t closed = (svm_intr_open(c) ? 0 : REQ_INTR) | (c->eflags & FL_IF ? 0 : REQ_VINTR);
+	uint32_t hold = atomic_load(&c->request) & closed;
+
+	x64_env(c)->held |= hold;
+	cpu_clear_request(c, hold);
 }
 
 /* True: leave run() with *why. */
@@ -233,7 +238,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 		take_device_writes(c);
 	if (r & ~REQ_CALL && cpu_handle_requests(c))
 		c->halted = false;
-	else if (r & REQ_INTR && !(c->eflags & FL_IF) && !tcg_of(c)->interp)
+	else if (r & (REQ_INTR | REQ_VINTR) && !tcg_of(c)->interp)
 		hold_interrupts(c);
 	return false;
 }
