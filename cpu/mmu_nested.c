@@ -22,6 +22,7 @@
 #define PTE_A		0x020u
 #define PTE_D		0x040u
 #define PTE_PS		0x080u
+#define PTE_G		0x100u
 #define PTE_NX		(1ull << 63)
 #define ADDRESS		0x000ffffffffff000ull
 
@@ -37,7 +38,7 @@
 /* How the host's registers make the walk. */
 struct shape {
 	int levels, index_bits, entry_size;
-	bool nx;
+	bool nx, fetch_bit;		/* NX exists; fetches are told apart in EXITINFO1 */
 };
 
 struct nwalk {
@@ -55,8 +56,9 @@ static struct shape shape(const struct cpu *c)
 	const struct svm_host *h = &c->svm.host;
 
 	if (!(h->cr4 & CR4_PAE))
-		return (struct shape){ 2, 10, 4, false };
-	return (struct shape){ !(h->efer & EFER_LMA) ? 3 : h->cr4 & CR4_LA57 ? 5 : 4, 9, 8, h->efer & EFER_NXE };
+		return (struct shape){ 2, 10, 4, false, h->cr4 & CR4_SMEP };
+	return (struct shape){ !(h->efer & EFER_LMA) ? 3 : h->cr4 & CR4_LA57 ? 5 : 4, 9, 8, h->efer & EFER_NXE,
+			       h->efer & EFER_NXE || h->cr4 & CR4_SMEP };
 }
 
 static bool large_ok(const struct cpu *c, const struct shape *s, int level)
@@ -76,7 +78,9 @@ static uint64_t reserved(const struct cpu *c, const struct shape *s, int level, 
 	r = (ADDRESS & ~phys) | (s->nx ? 0 : PTE_NX);
 	if (s->levels == 3)
 		r |= level == 2 ? 0xfff00000000001e6ull : 0x7ff0000000000000ull;
-	if (level >= 3 || (level == 2 && s->levels >= 4 && !large_ok(c, s, 2)))
+	if (level >= 3)
+		r |= PTE_PS | PTE_G;
+	else if (level == 2 && s->levels >= 4 && !large_ok(c, s, 2))
 		r |= PTE_PS;
 	return large ? r | (((1ull << (12 + s->index_bits * level)) - 1) & ~0x1fffull) : r;
 }
@@ -165,7 +169,7 @@ static bool nested_fault(struct cpu *c, const struct shape *s, const struct nwal
 {
 	c->mmu->npf_gpa = w->gpa;
 	c->mmu->npf_info = w->fault | NPF_U | (how & MMU_WRITE ? NPF_W : 0) |
-			   (how & MMU_FETCH && s->nx ? NPF_ID : 0) | (table ? NPF_TABLE : NPF_FINAL);
+			   (how & MMU_FETCH && s->fetch_bit ? NPF_ID : 0) | (table ? NPF_TABLE : NPF_FINAL);
 	return false;
 }
 
