@@ -14,11 +14,26 @@
 #include "cpu/cpuid.h"
 #include "tcg/perfmap.h"
 
+#define HUGE_PAGE	((size_t)2 << 20)
+
+/*
+ * Zeroed memory, in huge pages as it is touched: the tables are used in no order,
+ * and with small ones every look-up would miss the host's TLB.
+ */
 static void *reserve(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t room = align_up(n, 4096) + HUGE_PAGE;
+	uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *start;
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	start = (uint8_t *)align_up((uintptr_t)p, HUGE_PAGE);
+	if (start > p)
+		munmap(p, (size_t)(start - p));
+	munmap(start + align_up(n, 4096), (size_t)(p + room - start) - align_up(n, 4096));
+	madvise(start, n, MADV_HUGEPAGE);
+	return start;
 }
 
 static bool map_code(struct tcg *t, struct err *e)
@@ -35,7 +50,8 @@ static bool map_code(struct tcg *t, struct err *e)
 		return err_errno(e, "executable code memory");
 	}
 	t->code_start = w;
-	t->code = (struct code){ .p = w, .end = w + CODE_SIZE, .rx = x - w };
+	t->code = (struct code){ .p = w, .end = w + COLD_AT, .rx = x - w };
+	t->cold = (struct code){ .p = w + COLD_AT, .end = w + CODE_SIZE, .rx = x - w };
 	return true;
 }
 
@@ -151,10 +167,12 @@ void tcg_flush(struct tcg *t)
 	t->n_tbs = t->n_links = t->n_sides = t->n_vpages = 0;
 	memset(t->hash, 0, sizeof(t->hash));
 	memset(t->vhash, 0, sizeof(t->vhash));
+	memset(t->granule, 0, sizeof(t->granule));
 	memset(t->jc_mode, 0, sizeof(t->jc_mode));
 	memset(env->jc_tag, 1, sizeof(env->jc_tag));
 	tcg_itlb_flush(t->cpu);
 	t->code.p = t->blocks_start;
+	t->cold.p = t->code_start + COLD_AT;
 	t->flush_wanted = false;
 	perfmap_reset(t->perf);
 }

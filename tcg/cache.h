@@ -32,7 +32,7 @@
 #define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
 
 struct tb_side {
-	uint32_t host_off;	/* from tb->code */
+	uint32_t host_off;	/* from tb->code or tb->cold */
 	uint16_t off;		/* guest offset of the instruction from tb->rip */
 	bool flags_host;
 };
@@ -49,12 +49,13 @@ struct tb {
 	bool dead;
 	const uint8_t *code;		/* guarded entry; NULL: interpreted */
 	const uint8_t *entry;
-	uint32_t size;
-	uint32_t hash_next;
+	const uint8_t *cold;		/* its slow paths and unlinked exits */
+	uint32_t size, cold_size;
+	uint32_t hash_next;		/* as in tcg->hash */
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
 	uint32_t first_link, n_links;	/* its exits */
 	uint32_t in;			/* first link that arrives here */
-	uint32_t side, n_side;
+	uint32_t side, n_side, n_hot_side;	/* first those of code, then those of cold */
 	struct ir *ir;			/* interpreted blocks: owned copy */
 };
 
@@ -91,11 +92,14 @@ struct itlb_entry {
 #define NO_PEEK_SLOT(ram) ((ram) * 0x9e3779b97f4a7c15ull >> (64 - NO_PEEK_BITS))
 #define HASH_BITS	18
 #define VPAGE_BITS	12
-#define MAX_TBS		(1u << 19)
+#define TB_BITS		19
+#define MAX_TBS		(1u << TB_BITS)
 #define MAX_LINKS	(1u << 20)
 #define MAX_SIDE	(1u << 23)
 #define MAX_VPAGES	(1u << 17)
 #define CODE_SIZE	(192u << 20)
+#define COLD_AT		(96u << 20)	/* cold code starts there */
+#define GRANULE_BITS	10
 
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
@@ -108,14 +112,15 @@ struct tcg {
 	bool interp;
 	uint32_t without;		/* passes switched off, bit enum pass */
 	struct x64 x;
-	struct code code;		/* next free byte */
+	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
 	struct tb *tbs;
 	struct link *links;
 	struct tb_side *sides;
 	struct vpage *vpages;
 	uint32_t n_tbs, n_links, n_sides, n_vpages;
-	uint32_t hash[1u << HASH_BITS];
+	uint32_t hash[1u << HASH_BITS];	/* block | some other bits of its hash above TB_BITS */
+	uint32_t granule[CODE_SIZE >> GRANULE_BITS];	/* block that the first byte of each piece lies in, or 0 */
 	uint32_t vhash[1u << VPAGE_BITS];
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
@@ -185,12 +190,24 @@ static inline void tcg_unhold(struct cpu *c)
 	}
 }
 
-static inline uint32_t tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
+/*
+ * A place in the hash table, and what else of the hash an entry carries, so that
+ * a chain is walked without a look at blocks that are others.
+ */
+struct hash_key {
+	uint32_t slot, tag;
+};
+
+static inline struct hash_key tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
 {
 	uint64_t h = (ram ^ rip << 7 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
 
-	return (uint32_t)(h >> (64 - HASH_BITS));
+	return (struct hash_key){ (uint32_t)(h >> (64 - HASH_BITS)),
+				  (uint32_t)(h >> (64 - HASH_BITS - (32 - TB_BITS))) << TB_BITS };
 }
+
+static inline uint32_t hash_tb(uint32_t entry) { return entry & (MAX_TBS - 1); }
+static inline uint32_t hash_tag(uint32_t entry) { return entry & ~(MAX_TBS - 1); }
 
 static inline uint32_t jc_slot(uint64_t rip)
 {

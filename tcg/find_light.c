@@ -78,14 +78,18 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 	struct tcg *t = tcg_of(c);
 	uint64_t va = linear_rip(c, c->rip), cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
 	struct itlb_entry *e = tcg_itlb(c, va);
+	struct hash_key key;
 	uint64_t ram;
+	struct tb *tb;
 
 	if (!e)
 		return NULL;
 	ram = e->ram + (va & (PAGE_SIZE - 1));
-	for (uint32_t i = t->hash[tcg_hash(ram, c->rip, mode)]; i; i = t->tbs[i].hash_next) {
-		struct tb *tb = &t->tbs[i];
-
+	key = tcg_hash(ram, c->rip, mode);
+	for (uint32_t i = t->hash[key.slot]; i; i = tb->hash_next) {
+		tb = &t->tbs[hash_tb(i)];
+		if (hash_tag(i) != key.tag)
+			continue;
 		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
 		    tb->cs_limit != c->segs[CS].limit)
 			continue;
@@ -163,34 +167,40 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 	return tcg_cb_find(c);
 }
 
+static const uint8_t *start_of(const struct tb *tb, bool cold)
+{
+	return cold ? tb->cold : tb->code;
+}
+
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	uint32_t lo = 1, hi = t->n_tbs;
+	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
+	bool cold = at >= COLD_AT;
+	uint32_t n, off, lo, hi;
+	struct tb *tb;
 
-	if (!hi || pc < t->tbs[1].code)
+	if (at >= CODE_SIZE || !t->n_tbs)
 		return NO_TB;
-	while (lo < hi) {		/* the last block that starts at or below pc */
+	n = t->granule[at >> GRANULE_BITS];
+	if (!n)
+		n = 1;
+	while (n < t->n_tbs && start_of(&t->tbs[n + 1], cold) <= pc)
+		n++;
+	tb = &t->tbs[n];
+	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
+		return NO_TB;
+	off = (uint32_t)(pc - start_of(tb, cold));
+	lo = tb->side + (cold ? tb->n_hot_side : 0);
+	hi = tb->side + (cold ? tb->n_side : tb->n_hot_side) - 1;
+	while (lo < hi) {		/* the last entry at or below off */
 		uint32_t mid = lo + (hi - lo + 1) / 2;
 
-		if (t->tbs[mid].code <= pc)
+		if (t->sides[mid].host_off <= off)
 			lo = mid;
 		else
 			hi = mid - 1;
 	}
-	struct tb *tb = &t->tbs[lo];
-	if (pc >= tb->code + tb->size)
-		return NO_TB;
-	uint32_t off = (uint32_t)(pc - tb->code), a = 0, b = tb->n_side - 1;
-
-	while (a < b) {
-		uint32_t mid = a + (b - a + 1) / 2;
-
-		if (t->sides[tb->side + mid].host_off <= off)
-			a = mid;
-		else
-			b = mid - 1;
-	}
-	*side = t->sides[tb->side + a];
-	return lo;
+	*side = t->sides[lo];
+	return n;
 }

@@ -159,10 +159,10 @@ static void leave_page(struct tcg *t, uint32_t n, int w)
 static void leave_hash(struct tcg *t, uint32_t n)
 {
 	struct tb *tb = &t->tbs[n];
-	uint32_t *p = &t->hash[tcg_hash(tb->ram, tb->rip, tb->mode)];
+	uint32_t *p = &t->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
 
-	while (*p && *p != n)
-		p = &t->tbs[*p].hash_next;
+	while (*p && hash_tb(*p) != n)
+		p = &t->tbs[hash_tb(*p)].hash_next;
 	if (*p)
 		*p = tb->hash_next;
 }

@@ -58,6 +58,8 @@ static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *
 static void list_host(const struct tb *tb)
 {
 	list(LOG_OUT_ASM, CS_MODE_64, tb->code, tb->size, (uint64_t)(uintptr_t)tb->code);
+	log_to(LOG_OUT_ASM, "cold:\n");
+	list(LOG_OUT_ASM, CS_MODE_64, tb->cold, tb->cold_size, (uint64_t)(uintptr_t)tb->cold);
 }
 #else
 static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
@@ -71,10 +73,17 @@ static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *
 	}
 }
 
+static void list_bytes(const uint8_t *code, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		log_to(LOG_OUT_ASM, i % 16 == 15 || i + 1 == n ? "%02x\n" : "%02x ", code[i]);
+}
+
 static void list_host(const struct tb *tb)
 {
-	for (uint32_t i = 0; i < tb->size; i++)
-		log_to(LOG_OUT_ASM, i % 16 == 15 || i + 1 == tb->size ? "%02x\n" : "%02x ", tb->code[i]);
+	list_bytes(tb->code, tb->size);
+	log_to(LOG_OUT_ASM, "cold:\n");
+	list_bytes(tb->cold, tb->cold_size);
 }
 #endif
 
@@ -87,7 +96,8 @@ void log_code(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
 		list_guest(t, tb, bytes);
 	}
 	if (log_on(LOG_OUT_ASM) && tb->code) {
-		log_to(LOG_OUT_ASM, "out, %#lx, %u bytes:\n", (unsigned long)tb->rip, tb->size);
+		log_to(LOG_OUT_ASM, "out, %#lx, %u bytes, %u cold:\n", (unsigned long)tb->rip, tb->size,
+		       tb->cold_size);
 		list_host(tb);
 	}
 }

@@ -42,10 +42,13 @@ void perfmap_free(struct perfmap *p)
 
 void perfmap_add(struct perfmap *p, const struct tb *tb)
 {
+	const char *user = (tb->mode & MODE_CPL) == MODE_CPL ? "(user)" : "";
+	unsigned long va = (unsigned long)(tb->rip + tb->cs_base);
+
 	if (!p || !tb->code)
 		return;
-	fprintf(p->f, "%lx %x guest:%lx%s\n", (unsigned long)(uintptr_t)tb->code, tb->size,
-		(unsigned long)(tb->rip + tb->cs_base), (tb->mode & MODE_CPL) == MODE_CPL ? "(user)" : "");
+	fprintf(p->f, "%lx %x guest:%lx%s\n%lx %x guest:%lx%s cold\n", (unsigned long)(uintptr_t)tb->code, tb->size,
+		va, user, (unsigned long)(uintptr_t)tb->cold, tb->cold_size, va, user);
 	fflush(p->f);
 }
 

@@ -136,7 +136,8 @@ static bool room(struct tcg *t)
 {
 	return t->n_tbs + 2 < MAX_TBS && t->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
 	       t->n_sides + X64_MAX_SIDE < MAX_SIDE && t->n_vpages + 8 < MAX_VPAGES && !t->flush_wanted &&
-	       (t->interp || t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096));
+	       (t->interp || (t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096) &&
+			      t->cold.end - t->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }
 
 static bool page_tables(struct tcg *t, uint64_t ram)
@@ -152,6 +153,15 @@ static bool page_tables(struct tcg *t, uint64_t ram)
 	return t->cpages[n] != NULL;
 }
 
+/* Writable bytes [p, end) belong to block n: note it for tcg_tb_at(). */
+static void own(struct tcg *t, uint32_t n, const uint8_t *p, const uint8_t *end)
+{
+	size_t unit = (size_t)1 << GRANULE_BITS;
+
+	for (size_t at = align_up((size_t)(p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
+		t->granule[at >> GRANULE_BITS] = n;
+}
+
 /* Copy what the back end made into the tables. */
 static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 {
@@ -164,13 +174,19 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->n_links = b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
 		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
+	tb->cold = b->cold;
+	tb->cold_size = b->cold_size;
 	tb->side = t->n_sides;
 	tb->n_side = b->n_side;
+	tb->n_hot_side = b->n_hot_side;
 	for (unsigned i = 0; i < b->n_side; i++)
 		t->sides[t->n_sides++] = (struct tb_side){
 			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host };
+	own(t, n, t->code.p, b->end);
+	own(t, n, t->cold.p, b->cold_end);
 	t->code.p = (uint8_t *)align_up((uintptr_t)b->end, 16);
-	t->stats.host_bytes += b->size;
+	t->cold.p = b->cold_end;
+	t->stats.host_bytes += b->size + b->cold_size;
 }
 
 /* A copy that ends with the last µop: the arrays are mostly empty. */
@@ -256,7 +272,7 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 	p.page_id[0] = guard_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
 	if (tb->ram2 != ~0ull)
 		p.page_id[1] = guard_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
-	return x64_compile(&t->x, &t->code, t->ir, &p, t->block);
+	return x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block);
 }
 
 static uint64_t now_ns(void)
@@ -320,10 +336,10 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 	if (!t->interp)
 		keep_code(t, tb, n);
 	if (f.r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
-		uint32_t h = tcg_hash(tb->ram, tb->rip, mode);
+		struct hash_key key = tcg_hash(tb->ram, tb->rip, mode);
 
-		tb->hash_next = t->hash[h];
-		t->hash[h] = n;
+		tb->hash_next = t->hash[key.slot];
+		t->hash[key.slot] = n | key.tag;
 		tcg_enter_pages(t, n, f.r, f.r2);
 	} else {
 		tb->dead = true;

@@ -237,19 +237,19 @@ static void lower_one(struct lower *l, const struct uop *u)
 		l->tmp_slot = OP_NONE;
 }
 
-bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
-		 struct x64_block *out)
+bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
+		 const struct x64_params *p, struct x64_block *out)
 {
 	static _Thread_local struct lower storage;	/* large, and the same for every block of a thread */
 	struct lower *l = &storage;
 	unsigned last = ~0u;
 
 	l->x = x;
-	l->c = *c;
+	l->c = *hot;
 	l->ir = ir;
 	l->p = p;
 	l->out = out;
-	l->base = c->p;
+	l->base = hot->p;
 	l->flags = FLAGS_MEM;
 	l->tmp_slot = OP_NONE;
 	l->m = hop_mem(H_M, 0);
@@ -257,7 +257,7 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 	l->n_cold = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
-	out->guarded = here(c);
+	out->guarded = here(hot);
 	l->u = &ir->uops[0];
 	emit_guards(l);
 	out->entry = here(&l->c);
@@ -271,6 +271,12 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 		}
 		lower_one(l, u);
 	}
+	out->end = l->c.p;
+	out->size = (uint32_t)(l->c.p - l->base);
+	out->n_hot_side = out->n_side;
+	l->c = *cold;
+	l->base = cold->p;
+	out->cold = here(cold);
 	for (unsigned i = 0; i < l->n_cold; i++) {	/* may grow while we go */
 		struct cold *k = &l->cold[i];
 
@@ -280,7 +286,7 @@ bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struc
 		side_mark(l, k->u);
 		k->emit(l, k);
 	}
-	out->end = l->c.p;
-	out->size = (uint32_t)(l->c.p - l->base);
+	out->cold_end = l->c.p;
+	out->cold_size = (uint32_t)(l->c.p - l->base);
 	return !l->failed;
 }

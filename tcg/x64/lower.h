@@ -12,7 +12,7 @@ struct lower;
 #define H_TMP	R15
 #define H_RSP	R12	/* guest rsp */
 
-/* A piece of code emitted behind the block. */
+/* A piece of code emitted into the other buffer. */
 struct cold {
 	void (*emit)(struct lower *l, struct cold *k);
 	uint8_t *at[3];		/* rel32s that come here, or NULL */
@@ -36,7 +36,7 @@ struct lower {
 	const struct x64_params *p;
 	struct x64_block *out;
 	const struct uop *u;	/* the one being lowered */
-	uint8_t *base;		/* writable address of the guarded entry */
+	uint8_t *base;		/* writable address that side entries count from */
 	enum flags_at flags;	/* where the live arithmetic flags are */
 	struct hop m;		/* what OP_M is now */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */

@@ -30,7 +30,7 @@ struct x64_link {
 
 /* Side table: from this host offset on, code belongs to that instruction. */
 struct x64_side {
-	uint32_t host_off;
+	uint32_t host_off;	/* from guarded or cold */
 	uint16_t insn;
 	bool flags_host;	/* live flags stand in the host's */
 };
@@ -44,7 +44,11 @@ struct x64_block {
 	const uint8_t *entry;	/* entry for jumps from the same page */
 	uint8_t *end;		/* writable end; the next block may start here */
 	uint32_t size;		/* host bytes from guarded */
+	const uint8_t *cold;	/* slow paths and unlinked exits, in the other buffer */
+	uint8_t *cold_end;
+	uint32_t cold_size;
 	unsigned n_links, n_side;
+	unsigned n_hot_side;	/* so many of the side entries count from guarded, the others from cold */
 	struct x64_link links[X64_MAX_LINKS];
 	struct x64_side side[X64_MAX_SIDE];
 };
@@ -119,12 +123,13 @@ struct x64_params {
 	uint32_t page_id[2];	/* ids the guards compare with; [1] 0 if the block stays on its page */
 };
 /*
- * Lower ir into c, which has at least X64_ROOM bytes. False: too many exits or
+ * Lower ir. What usually runs goes to hot, the rest to cold, so that code which
+ * runs is dense; each has at least X64_ROOM bytes. False: too many exits or
  * side entries (the caller retries with fewer instructions).
  */
 #define X64_ROOM	(IR_MAX_UOPS * 256u)
-bool x64_compile(struct x64 *x, struct code *c, const struct ir *ir, const struct x64_params *p,
-		 struct x64_block *out);
+bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
+		 const struct x64_params *p, struct x64_block *out);
 
 /*
  * Jump (ext 4) or call (ext 2) to the code at RIP r14 through jump cache t.

@@ -88,16 +88,16 @@ static char *put_field(char *to, uint64_t at)
 	return to + sprintf(to, "field");
 }
 
-/* One host instruction; jumps out of the block have no address. */
-static char *put_insn(char *to, const cs_insn *in, uint64_t size)
+/* One host instruction, va counted from tb->entry; jumps out of the block's hot code have no address. */
+static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
 {
 	const char *gs = strstr(in->op_str, "gs:["), *end, *num;
 
 	to += sprintf(to, "\t%-7s ", in->mnemonic);
 	if (!gs && (in->bytes[0] == 0xe8 || in->bytes[0] == 0xe9 || (in->bytes[0] == 0x0f && (in->bytes[1] & 0xf0) == 0x80))) {
-		uint64_t target = strtoull(in->op_str, NULL, 0);
+		uint64_t target = (uint64_t)(uintptr_t)tb->entry + strtoull(in->op_str, NULL, 0);
 
-		return to + (target < size ? sprintf(to, "cold") : sprintf(to, "stub"));
+		return to + sprintf(to, target - (uint64_t)(uintptr_t)tb->cold < tb->cold_size ? "cold" : "stub");
 	}
 	if (!gs)
 		return to + sprintf(to, "%s", in->op_str);
@@ -111,24 +111,16 @@ static char *put_insn(char *to, const cs_insn *in, uint64_t size)
 
 static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 {
-	const uint8_t *p = tb->code - t->code.rx, *hot = p + tb->size;
-	uint64_t va = 0, whole = tb->size;
-	size_t n;
+	const uint8_t *p = tb->entry - t->code.rx;
+	size_t n = tb->size - (size_t)(tb->entry - tb->code);
+	uint64_t va = 0;
 	cs_insn *in;
 	csh h;
 
-	p += tb->entry - tb->code;
-	for (uint32_t i = 0; i < tb->n_links; i++) {
-		const uint8_t *exit = t->x.base + t->links[tb->first_link + i].x.hot + 4;
-
-		if (i == 0 || exit > hot)
-			hot = exit;
-	}
-	n = (size_t)(hot - p);
 	cr_assert_eq(cs_open(CS_ARCH_X86, CS_MODE_64, &h), CS_ERR_OK);
 	in = cs_malloc(h);
 	while (n && cs_disasm_iter(h, &p, &n, &va, in)) {
-		to = put_insn(to, in, whole);
+		to = put_insn(to, in, tb);
 		*to++ = '\n';
 	}
 	cs_free(in, 1);
