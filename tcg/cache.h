@@ -90,7 +90,7 @@ struct itlb_entry {
 
 #define NO_PEEK_BITS	12
 #define NO_PEEK_SLOT(ram) ((ram) * 0x9e3779b97f4a7c15ull >> (64 - NO_PEEK_BITS))
-#define HASH_BITS	18
+#define HASH_BITS	19
 #define VPAGE_BITS	12
 #define TB_BITS		19
 #define MAX_TBS		(1u << TB_BITS)

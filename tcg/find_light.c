@@ -157,14 +157,19 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
 	return tb->entry;
 }
 
-/* The slot was forgotten, or the page is another one now. */
+/* The slot was forgotten, which is the usual case, or the page is another one now. */
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);
+	const struct tb *tb = &t->tbs[n];
+	const struct itlb_entry *e;
 
 	t->stats.guards++;
-	c->rip = t->tbs[n].rip;
-	return tcg_cb_find(c);
+	c->rip = tb->rip;
+	if (tb->dead || tb->ram2 != ~0ull || must_stop(c))
+		return tcg_cb_find(c);
+	e = tcg_itlb(c, linear_rip(c, c->rip));
+	return e && e->ram == PAGE_OF(tb->ram) ? tb->entry : tcg_cb_find(c);
 }
 
 static const uint8_t *start_of(const struct tb *tb, bool cold)
