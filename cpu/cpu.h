@@ -156,6 +156,8 @@ struct dtr {
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
 #define MODE_NOSHARE	0x400000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
+#define MODE_REGION	0x800000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
+#define MODE_TCG	(MODE_NOSHARE | MODE_REGION)
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
 #define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
@@ -208,6 +210,7 @@ struct tlb {
 #define REQ_RESET	0x100u
 #define REQ_DEBUG	0x200u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
+#define REQ_SAMPLE	0x1000u	/* the accelerator's own: note what is at work */
 #define REQ_KICK	0x800u	/* another vCPU's hypercall ends HLT: see pv_kicked */
 
 struct cpu;

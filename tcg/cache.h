@@ -21,6 +21,7 @@
 #define TCG_CACHE_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "cpu/phys.h"
 #include "cpu/svm.h"
@@ -47,6 +48,8 @@ struct tb {
 	uint16_t needs;			/* flags read before written */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
+	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
+	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
 	const uint8_t *code;		/* guarded entry; NULL: interpreted */
 	const uint8_t *entry;
 	const uint8_t *cold;		/* its slow paths and unlinked exits */
@@ -88,6 +91,8 @@ struct itlb_entry {
 	uint32_t user;
 };
 
+#define HEAT_NEVER	0xff
+
 #define NO_PEEK_BITS	12
 #define NO_PEEK_SLOT(ram) ((ram) * 0x9e3779b97f4a7c15ull >> (64 - NO_PEEK_BITS))
 #define HASH_BITS	19
@@ -104,7 +109,7 @@ struct itlb_entry {
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
-	uint64_t groups, noshare, finds, resolves, guards, singles, exits[8];
+	uint64_t regions, groups, noshare, finds, resolves, guards, singles, exits[8];
 };
 
 struct tcg {
@@ -137,6 +142,9 @@ struct tcg {
 
 	/* Code written by devices, waiting for the vCPU. */
 	pthread_mutex_t lock;
+	timer_t timer;			/* sample.c */
+	bool has_timer;
+	unsigned hot;			/* samples that make a region; 0: at once */
 	struct code_write {
 		uint64_t ram, n;
 	} writes[64];
@@ -164,6 +172,11 @@ void tcg_flush(struct tcg *t);
 /* ---- translate.c ---- */
 /* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. Not light. */
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
+/*
+ * Make a region of the loop at c->rip, which runs instead of its block `head` from
+ * now on. False: not possible or not worth it. Raises like tcg_translate().
+ */
+bool tcg_make_region(struct cpu *c, struct tb *head);
 
 /* ---- find_light.c ---- */
 /* The block at c->rip for that mode, or NULL: not translated, or not mapped. */
@@ -219,6 +232,8 @@ static inline uint32_t jc_slot(uint64_t rip)
 /* ---- link_light.c ---- */
 /* Let link number n jump to block `to` directly. */
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
+/* Let region `region` run where block `head` would. */
+void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region);
 /* Forget a block: nothing finds or links to it any more. Its code stays until the next flush. */
 void tcg_kill(struct tcg *t, uint32_t tb);
 /* Mark a block's bytes; the block is complete. */

@@ -99,7 +99,7 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 			if (!e2 || e2->ram != tb->ram2)
 				continue;
 		}
-		return tb;
+		return tb->region && !(mode & MODE_REGION) ? &t->tbs[tb->region] : tb;
 	}
 	return NULL;
 }

@@ -22,9 +22,6 @@ static front_fn *const front_fns[N_DOES] = {
 #undef DOES
 };
 
-/* No instruction makes more µops than this. */
-#define MAX_UOPS_AN_INSN 40
-
 /* ---- building µops ---- */
 
 struct uop *emit(struct front *f, enum uop_op op, int size, int d, int a, int b)
@@ -215,7 +212,7 @@ static bool refused(struct front *f, const struct insn *in)
 	return vector >= 0;
 }
 
-static uint64_t cut_to_code(const struct front *f, uint64_t rip)
+uint64_t front_cut(const struct front *f, uint64_t rip)
 {
 	switch (f->ir->mode & MODE_CODE) {
 	case MODE_CODE64: return rip;
@@ -258,40 +255,55 @@ static void fall_through(struct front *f, bool poll, uint64_t rip)
 	emit_jmp(f, rip);
 }
 
+void front_start(struct front *f)
+{
+	f->ir->n_insns = f->ir->n_uops = 0;
+	f->ir->off[0] = 0;
+	f->done = f->poll_next = f->shadow = false;
+	f->env.mode = f->ir->mode;
+}
+
+enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
+{
+	struct ir *ir = f->ir;
+	struct insn *in = &ir->insns[ir->n_insns];
+	uint64_t rip = front_cut(f, ir->rip + *off);
+	enum insn_result res = insn_decode(bytes + *off, n - *off, &f->env, in);
+
+	if (res == INSN_TRUNCATED)
+		return FRONT_TRUNCATED;
+	f->shadow = f->poll_next;
+	f->poll_next = false;
+	ir->off[ir->n_insns] = (uint16_t)*off;
+	*off += res == INSN_OK || in->len ? in->len : 1;
+	ir->off[++ir->n_insns] = (uint16_t)*off;
+	f->next = front_cut(f, ir->rip + *off);
+	translate(f, in, res, rip);
+	*ends = f->done || f->shadow || f->next != ir->rip + *off || ir->n_uops > IR_MAX_UOPS - FRONT_MAX_UOPS ||
+		(insn_row(in)->attr & A_END && !f->poll_next);
+	return FRONT_OK;
+}
+
+void front_end(struct front *f, unsigned off)
+{
+	if (!f->done)
+		fall_through(f, f->shadow && !f->poll_next, front_cut(f, f->ir->rip + off));
+}
+
 enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max)
 {
 	struct ir *ir = f->ir;
 	unsigned off = 0;
 	bool ends = false;
 
-	ir->n_insns = ir->n_uops = 0;
-	ir->off[0] = 0;
-	f->done = f->poll_next = f->shadow = false;
-	f->env.mode = ir->mode;
-	if (max > IR_MAX_INSNS)
-		max = IR_MAX_INSNS;
-	while (!ends) {
-		struct insn *in = &ir->insns[ir->n_insns];
-		uint64_t rip = cut_to_code(f, ir->rip + off);
-		enum insn_result res = insn_decode(bytes + off, n - off, &f->env, in);
-
-		if (res == INSN_TRUNCATED) {
+	front_start(f);
+	while (!ends && ir->n_insns < max && ir->n_insns < IR_MAX_INSNS)
+		if (front_insn(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
 			if (!ir->n_insns)
 				return FRONT_TRUNCATED;
 			break;
 		}
-		f->shadow = f->poll_next;
-		f->poll_next = false;
-		off += res == INSN_OK || in->len ? in->len : 1;
-		ir->off[++ir->n_insns] = off;
-		f->next = cut_to_code(f, ir->rip + off);
-		translate(f, in, res, rip);
-		ends = f->done || f->shadow || ir->n_insns == max || f->next != ir->rip + off ||
-		       ir->n_uops > IR_MAX_UOPS - MAX_UOPS_AN_INSN ||
-		       (insn_row(in)->attr & A_END && !f->poll_next);
-	}
 	ir->len = off;
-	if (!f->done)
-		fall_through(f, f->shadow && !f->poll_next, cut_to_code(f, ir->rip + off));
+	front_end(f, off);
 	return FRONT_OK;
 }

@@ -17,6 +17,8 @@ struct front {
 	uint32_t cs_limit;
 };
 
+#define FRONT_MAX_UOPS 40	/* no instruction makes more µops */
+
 enum front_result {
 	FRONT_OK,		/* ir is complete */
 	FRONT_TRUNCATED,	/* the first instruction needs more than n bytes */
@@ -27,6 +29,30 @@ enum front_result {
  * Illegal instructions become `raise`. The caller sets rip, cs_base, mode.
  */
 enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max);
+
+/*
+ * The region whose head is at ir->rip: the blocks that direct jumps reach from
+ * there without leaving the n bytes, up to IR_MAX_REGION instructions. False: no
+ * jump in it goes back to another block of it, so there is nothing to gain.
+ */
+bool front_region(struct front *f, const uint8_t *bytes, unsigned n);
+
+/* ---- pieces of both ---- */
+
+/* Start and continue: see front_insn(). */
+void front_start(struct front *f);
+/*
+ * Translate the instruction at offset *off from ir->rip and step over it.
+ * FRONT_TRUNCATED: it is not completely there, nothing was done. *ends: control
+ * does not simply go on behind it.
+ */
+enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends);
+/* A block of instructions ends at offset off: go on there, if control does. */
+void front_end(struct front *f, unsigned off);
+/* The target of a direct jump in front of f->next. */
+uint64_t front_target(const struct front *f, const struct insn *in);
+/* An address of code, cut to the code size. */
+uint64_t front_cut(const struct front *f, uint64_t rip);
 
 /* ---- for the emitters (front_*.c) ---- */
 

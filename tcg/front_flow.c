@@ -17,7 +17,7 @@ static bool code64(const struct front *f)
 	return (f->ir->mode & MODE_CODE) == MODE_CODE64;
 }
 
-static uint64_t target(const struct front *f, const struct insn *in)
+uint64_t front_target(const struct front *f, const struct insn *in)
 {
 	return (f->next + in->imm) & size_mask(in->opsize);
 }
@@ -41,7 +41,7 @@ static void jump(struct front *f, uint64_t rip)
 
 void front_jmp(struct front *f, const struct insn *in)
 {
-	jump(f, target(f, in));
+	jump(f, front_target(f, in));
 }
 
 /* A conditional exit to rip; the µop's condition is the caller's. */
@@ -55,7 +55,7 @@ static struct uop *branch(struct front *f, enum uop_op op, int size, int a, uint
 
 void front_jcc(struct front *f, const struct insn *in)
 {
-	uint64_t rip = target(f, in);
+	uint64_t rip = front_target(f, in);
 	int cond = insn_row(in)->opcode & 15;
 
 	if (target_faults(f, rip)) {
@@ -70,7 +70,7 @@ void front_jcc(struct front *f, const struct insn *in)
 /* cond: what must hold besides a count that is not 0, or -1. */
 static void loop(struct front *f, const struct insn *in, int cond)
 {
-	uint64_t rip = target(f, in);
+	uint64_t rip = front_target(f, in);
 	int size = in->adsize;
 
 	emit_add(f, size, RCX, RCX, -1);
@@ -97,7 +97,7 @@ void front_loopne(struct front *f, const struct insn *in)	{ loop(f, in, CC_NZ); 
 
 void front_jcxz(struct front *f, const struct insn *in)
 {
-	uint64_t rip = target(f, in);
+	uint64_t rip = front_target(f, in);
 
 	if (target_faults(f, rip)) {
 		branch(f, UOP_jrnz, in->adsize, RCX, f->next);
@@ -119,7 +119,7 @@ static void push_next(struct front *f, int n)
 
 void front_call(struct front *f, const struct insn *in)
 {
-	uint64_t rip = target(f, in);
+	uint64_t rip = front_target(f, in);
 
 	if (target_faults(f, rip)) {
 		emit_raise_err(f, EXC_GP, 0);

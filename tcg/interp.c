@@ -21,6 +21,13 @@
 #include "cpu/vec.h"
 #include "tcg/interp_priv.h"
 
+/* The interpreter runs blocks only, which have none. */
+void do_label(struct run *x, const struct uop *u)
+{
+	(void)x;
+	(void)u;
+}
+
 static do_fn *const do_fns[UOP_COUNT] = {
 #define UOP(name, d, a, b, reads, writes, kind, meaning) [UOP_##name] = do_##name,
 #include "tcg/uop.def"

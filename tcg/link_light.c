@@ -167,6 +167,25 @@ static void leave_hash(struct tcg *t, uint32_t n)
 		*p = tb->hash_next;
 }
 
+/* Nobody jumps to it from now on without asking. */
+static void forget_ways(struct tcg *t, const struct tb *tb)
+{
+	struct x64_env *env = x64_env(t->cpu);
+	uint32_t s = jc_slot(tb->rip);
+
+	while (tb->in)
+		unlink_one(t, tb->in);
+	if (tb->jc >= 0 && env->jc_code[tb->jc][s] == tb->code)
+		env->jc_tag[tb->jc][s] = 1;	/* no instruction of such a table is found there */
+}
+
+void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region)
+{
+	t->tbs[head].region = region;
+	t->tbs[region].region = head;
+	forget_ways(t, &t->tbs[head]);
+}
+
 void tcg_kill(struct tcg *t, uint32_t n)
 {
 	struct tb *tb = &t->tbs[n];
@@ -179,15 +198,12 @@ void tcg_kill(struct tcg *t, uint32_t n)
 	leave_page(t, n, 0);
 	if (tb->ram2 != ~0ull)
 		leave_page(t, n, 1);
-	while (tb->in)
-		unlink_one(t, tb->in);
+	forget_ways(t, tb);
 	for (uint32_t i = 0; i < tb->n_links; i++)
 		unlink_one(t, tb->first_link + i);
-	if (tb->jc >= 0) {
-		struct x64_env *env = x64_env(t->cpu);
-		uint32_t s = jc_slot(tb->rip);
-
-		if (env->jc_code[tb->jc][s] == tb->code)
-			env->jc_tag[tb->jc][s] = 1;	/* no instruction of such a table is found there */
-	}
+	if (!tb->region)
+		return;
+	t->tbs[tb->region].region = NO_TB;
+	if (!(tb->mode & MODE_REGION))
+		tcg_kill(t, tb->region);
 }

@@ -100,7 +100,7 @@ static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 	for (unsigned i = first + 1; i < ir->n_uops && (!mark || i <= g->last); i++) {
 		struct uop *u = &ir->uops[i];
 
-		if (u->op == UOP_call || uses_t0(ir, u))
+		if (u->op == UOP_call || u->op == UOP_label || uses_t0(ir, u))
 			return;
 		if (constant_step(ir, u, l->a, &step)) {
 			off += step;

@@ -25,6 +25,7 @@
 #include "tcg/interp.h"
 #include "tcg/logs.h"
 #include "tcg/perfmap.h"
+#include "tcg/sample.h"
 
 /* ---- callbacks of struct cpu ---- */
 
@@ -204,9 +205,13 @@ static void run_many(struct cpu *c)
 		if (t->stats.flushes != flushes)
 			from = 0;
 	}
+	if (!t->hot && sample_may_heat(tb)) {
+		sample_taken(c);
+		tb = tcg_find(c, mode);
+	}
 	n = (uint32_t)(tb - t->tbs);
 	if (from && !tb->dead && t->links[from].x.rip == tb->rip &&
-	    (t->tbs[t->links[from].from].mode & ~MODE_NOSHARE) == tb->mode)
+	    (t->tbs[t->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, n);
 	run_block(c, tb);
 }
@@ -236,7 +241,11 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	}
 	if (r & REQ_CALL)
 		take_device_writes(c);
-	if (r & ~REQ_CALL && cpu_handle_requests(c))
+	if (r & REQ_SAMPLE) {
+		cpu_clear_request(c, REQ_SAMPLE);
+		sample_taken(c);
+	}
+	if (r & ~(REQ_CALL | REQ_SAMPLE) && cpu_handle_requests(c))
 		c->halted = false;
 	else if (r & (REQ_INTR | REQ_VINTR) && !tcg_of(c)->interp)
 		hold_interrupts(c);
@@ -297,6 +306,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 		hostfault_init(c);
 		if (syscall(SYS_arch_prctl, ARCH_SET_GS, c))
 			return err_errno(e, "setting the gs base");
+		sample_start(c);
 	}
 	return true;
 }
@@ -306,6 +316,7 @@ static bool create_interp(struct cpu *c, struct err *e) { return create(c, true,
 
 static void destroy(struct cpu *c)
 {
+	sample_stop(c);
 	phys_on_code_write(c->phys, NULL, c);
 	perfmap_free(tcg_of(c)->perf);		/* keeps what it has */
 	tcg_of(c)->perf = NULL;
@@ -340,7 +351,7 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 	double sec = (double)s->translate_ns / 1e9;
 
 	return snprintf(buf, (size_t)n,
-		"blocks            %u of %u, %llu translated, %llu dropped, %llu flushes\n"
+		"blocks            %u of %u, %llu translated, %llu of them regions, %llu dropped, %llu flushes\n"
 		"guest code        %llu instructions, %llu bytes\n"
 		"host code         %llu bytes, %.2f for each guest byte\n"
 		"translation       %.3f s, %.2f million guest instructions a second\n"
@@ -348,7 +359,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"light look-ups    %llu find, %llu link, %llu guard\n"
 		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
 		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n",
-		t->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->killed,
+		t->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
+		(unsigned long long)s->killed,
 		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
 		(unsigned long long)s->guest_bytes, (unsigned long long)s->host_bytes,
 		s->guest_bytes ? (double)s->host_bytes / (double)s->guest_bytes : 0.0, sec,

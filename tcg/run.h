@@ -11,6 +11,12 @@ extern const struct accel_ops tcg_interp_accel;
 int tcg_stats_text(struct cpu *c, char *buf, int n);
 /* Translate from now on without these passes (tcg/pass.h): "mem+dead"; "" means with all. */
 bool tcg_without(struct cpu *c, const char *passes, struct err *e);
+/*
+ * Loops become regions once they were seen at work in n samples; 0: when they
+ * are run first, without a timer, so that a run does not depend on time. Set
+ * before the vCPU runs, on its thread.
+ */
+void tcg_set_hot(struct cpu *c, unsigned n);
 /* Write a perf map (/tmp/perf-PID.map) from now on. */
 bool tcg_perfmap(struct cpu *c, struct err *e);
 

@@ -117,7 +117,7 @@ static uint16_t live_in(const struct ir *ir)
 
 static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 {
-	mode &= ~MODE_NOSHARE;
+	mode &= ~MODE_TCG;
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
@@ -213,43 +213,60 @@ static void verify(const struct ir *ir, const char *after)
 #endif
 }
 
-/* Front end and passes; one instruction if the page does not suffice. */
-static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
+/* What both kinds of translation begin with. */
+static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mode, struct peek *peek)
 {
 	struct tcg *t = tcg_of(c);
-	struct front fr = { .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } }, .cs_limit = c->segs[CS].limit };
 	unsigned off = f->va & (PAGE_SIZE - 1);
-	struct peek peek = { .env = &fr.env };
 
 	t->ir->rip = c->rip;
 	t->ir->cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
 	t->ir->mode = mode;
+	*peek = (struct peek){ 0 };
 	/* a single step shows all flags */
 	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
-		peek.page = f->bytes - off;
-		peek.page_rip = c->rip - off;
-		peek.n = off + f->n;
+		peek->page = f->bytes - off;
+		peek->page_rip = c->rip - off;
+		peek->n = off + f->n;
 	}
+	return (struct front){ .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } },
+			       .cs_limit = c->segs[CS].limit };
+}
+
+static void run_passes(struct tcg *t, struct peek *peek)
+{
+	struct ir *ir = t->ir;
+
+	log_ir(ir, LOG_UOP);
+	verify(ir, "front");
+	if (t->without & BIT(PASS_FLAGS))
+		opt_flags_none(ir);
+	else
+		opt_flags(ir, live_at, peek);
+	verify(ir, pass_names[PASS_FLAGS]);
+	if (!(t->without & BIT(PASS_DEAD)))
+		opt_dead(ir);
+	verify(ir, pass_names[PASS_DEAD]);
+	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM)))
+		opt_mem(ir);
+	verify(ir, pass_names[PASS_MEM]);
+	log_ir(ir, LOG_UOP_OPT);
+}
+
+/* Front end and passes; one instruction if the page does not suffice. */
+static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
+{
+	struct peek peek;
+	struct front fr = front_for(c, f, mode, &peek);
+
+	peek.env = &fr.env;
 	if (front_block(&fr, f->bytes, f->n, max) == FRONT_TRUNCATED) {
 		fetch_second(c, f);
 		peek.page = NULL;
 		if (front_block(&fr, f->bytes, f->n, 1) == FRONT_TRUNCATED)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
-	log_ir(t->ir, LOG_UOP);
-	verify(t->ir, "front");
-	if (t->without & BIT(PASS_FLAGS))
-		opt_flags_none(t->ir);
-	else
-		opt_flags(t->ir, live_at, &peek);
-	verify(t->ir, pass_names[PASS_FLAGS]);
-	if (!(t->without & BIT(PASS_DEAD)))
-		opt_dead(t->ir);
-	verify(t->ir, pass_names[PASS_DEAD]);
-	if (!t->interp && !(mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM)))
-		opt_mem(t->ir);
-	verify(t->ir, pass_names[PASS_MEM]);
-	log_ir(t->ir, LOG_UOP_OPT);
+	run_passes(tcg_of(c), &peek);
 }
 
 /* The number a guard compares with; out of numbers, one that no page has. */
@@ -298,13 +315,51 @@ static void fetch_mmio(struct cpu *c, struct fetch *f)
 	f->bytes = f->buf;
 }
 
+/* The block that t->ir is to become; not known to anybody yet. */
+static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bool single)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *tb = &t->tbs[t->n_tbs + 1];
+
+	*tb = (struct tb){
+		.rip = c->rip, .cs_base = t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
+		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
+		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
+		.jc = (int8_t)jump_cache(t, mode, single),
+	};
+	return tb;
+}
+
+/* It is complete: keep it, and let it be found. */
+static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64_t t0)
+{
+	uint32_t n = ++t->n_tbs;
+
+	if (!t->interp)
+		keep_code(t, tb, n);
+	if (f->r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
+		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
+
+		tb->hash_next = t->hash[key.slot];
+		t->hash[key.slot] = n | key.tag;
+		tcg_enter_pages(t, n, f->r, f->r2);
+	} else {
+		tb->dead = true;
+	}
+	t->stats.translations++;
+	t->stats.guest_insns += tb->n_insns;
+	t->stats.guest_bytes += tb->len;
+	t->stats.translate_ns += now_ns() - t0;
+	log_code(t, tb, f->bytes);
+	perfmap_add(t->perf, tb);
+}
+
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
 	unsigned max = single ? 1 : IR_MAX_INSNS;
 	uint64_t t0 = now_ns();
-	uint32_t n;
 	struct tb *tb;
 
 	fetch_first(c, &f);
@@ -315,40 +370,47 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 	}
 	if (!room(t))
 		tcg_flush(t);
-	n = t->n_tbs + 1;
-	tb = &t->tbs[n];
 	for (;; max = t->ir->n_insns / 2) {
 		make_ir(c, &f, mode, max);
-		*tb = (struct tb){
-			.rip = c->rip, .cs_base = t->ir->cs_base, .ram = f.ram, .ram2 = f.ram2, .mode = mode,
-			.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
-			.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
-			.jc = (int8_t)jump_cache(t, mode, single),
-		};
-		if (t->interp ? keep_ir(tb, t->ir) : compile(t, c, tb, n))
+		tb = new_tb(c, &f, mode, single);
+		if (t->interp ? keep_ir(tb, t->ir) : compile(t, c, tb, t->n_tbs + 1))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");
 			abort();
 		}
 	}
-	t->n_tbs = n;
-	if (!t->interp)
-		keep_code(t, tb, n);
-	if (f.r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
-		struct hash_key key = tcg_hash(tb->ram, tb->rip, mode);
-
-		tb->hash_next = t->hash[key.slot];
-		t->hash[key.slot] = n | key.tag;
-		tcg_enter_pages(t, n, f.r, f.r2);
-	} else {
-		tb->dead = true;
-	}
-	t->stats.translations++;
-	t->stats.guest_insns += tb->n_insns;
-	t->stats.guest_bytes += tb->len;
-	t->stats.translate_ns += now_ns() - t0;
-	log_code(t, tb, f.bytes);
-	perfmap_add(t->perf, tb);
+	enter_tb(t, tb, &f, t0);
 	return tb;
+}
+
+/* ---- regions ---- */
+
+bool tcg_make_region(struct cpu *c, struct tb *head)
+{
+	struct tcg *t = tcg_of(c);
+	struct fetch f = { 0 };
+	uint64_t t0 = now_ns();
+	struct peek peek;
+	struct front fr;
+	struct tb *tb;
+
+	if (t->interp || !room(t))
+		return false;
+	fetch_first(c, &f);
+	if (!f.r)
+		return false;
+	fr = front_for(c, &f, c->mode | MODE_REGION, &peek);
+	peek.env = &fr.env;
+	if (!front_region(&fr, f.bytes, f.n))
+		return false;
+	run_passes(t, &peek);
+	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
+	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
+	if (!compile(t, c, tb, t->n_tbs + 1))
+		return false;
+	enter_tb(t, tb, &f, t0);
+	t->stats.regions++;
+	tcg_prefer(t, (uint32_t)(head - t->tbs), t->n_tbs);
+	return true;
 }

@@ -59,6 +59,7 @@ struct uop {
 #define PROBE_ALIGN	0x80u	/* #GP(0) unless aligned to size (SSE) */
 
 #define U_LOCK		1u	/* aux of arithmetic on M */
+#define U_INSIDE	1u	/* aux of jmp, jcc, jrz, jrnz: to a label of the same region */
 
 /* aux of probe: shared proofs, see tcg/opt_mem.c. A follower's imm is less by the range's start. */
 #define PROBE_LEADER	1u
@@ -114,20 +115,30 @@ extern const struct helper_info helper_info[HELPER_COUNT];
 uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
 uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
 
+/* Does control never go on behind it? */
+static inline bool uop_leaves(const struct uop *u)
+{
+	return u->op == UOP_jmp || u->op == UOP_jmpind || u->op == UOP_exit || u->op == UOP_raise;
+}
+
 /* Guest general registers a µop writes, implicit ones included, as a bit mask. */
 uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns);
 
-/* One block of guest code. The arrays belong to the translator thread and are reused. */
-#define IR_MAX_INSNS	64
+/*
+ * One block of guest code, or a region: several blocks of one page that jump to
+ * each other (tcg/region.c). The arrays belong to the translator thread and are reused.
+ */
+#define IR_MAX_INSNS	64		/* of a block */
+#define IR_MAX_REGION	192
 #define IR_MAX_UOPS	1024
 struct ir {
 	uint64_t rip;			/* of the first instruction */
 	uint64_t cs_base;
 	uint32_t mode;			/* MODE_* */
-	uint32_t len;			/* guest bytes covered */
+	uint32_t len;			/* guest bytes covered, in a region with gaps */
 	unsigned n_insns, n_uops;
-	struct insn insns[IR_MAX_INSNS];
-	uint16_t off[IR_MAX_INSNS + 1];	/* instruction's offset from rip */
+	struct insn insns[IR_MAX_REGION];
+	uint16_t off[IR_MAX_REGION + 1];	/* instruction's offset from rip */
 	struct uop uops[IR_MAX_UOPS];
 };
 

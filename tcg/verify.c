@@ -115,11 +115,6 @@ static void faults(struct check *k)
 		k->written = u;
 }
 
-static bool leaves(const struct uop *u)
-{
-	return u->op == UOP_jmp || u->op == UOP_jmpind || u->op == UOP_exit || u->op == UOP_raise;
-}
-
 void uop_verify(const struct ir *ir, const char *after)
 {
 	struct check k = { .ir = ir, .after = after };
@@ -141,6 +136,6 @@ void uop_verify(const struct ir *ir, const char *after)
 			k.temps |= 1u << (k.u->d - OP_T0);
 	}
 	k.u = ir->n_uops ? &ir->uops[ir->n_uops - 1] : NULL;
-	if (!k.u || !leaves(k.u))
+	if (!k.u || !uop_leaves(k.u))
 		broken(&k, "block without an end");
 }

@@ -125,7 +125,7 @@ uint64_t insn_rip(const struct lower *l, const struct uop *u)
 
 uint64_t next_rip(const struct lower *l, const struct uop *u)
 {
-	return l->ir->rip + l->ir->off[u->insn + 1];
+	return insn_rip(l, u) + l->ir->insns[u->insn].len;
 }
 
 void side_mark(struct lower *l, const struct uop *u)
@@ -255,6 +255,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->m = hop_mem(H_M, 0);
 	l->pending = NULL;
 	l->n_cold = 0;
+	l->labels.n = l->labels.n_jumps = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
 	out->guarded = here(hot);
@@ -286,6 +287,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 		side_mark(l, k->u);
 		k->emit(l, k);
 	}
+	bind_labels(l);
 	out->cold_end = l->c.p;
 	out->cold_size = (uint32_t)(l->c.p - l->base);
 	return !l->failed;

@@ -29,6 +29,19 @@ enum flags_at { FLAGS_MEM, FLAGS_HOST };
 
 #define MAX_COLD	(IR_MAX_UOPS + 64)
 
+/* Regions: where labels are, and jumps that are to come to them. */
+struct labels {
+	unsigned n, n_jumps;
+	struct label {
+		uint64_t rip;
+		uint8_t *at;
+	} label[IR_MAX_REGION];
+	struct inside {
+		uint64_t rip;
+		uint8_t *rel32;
+	} jump[2 * IR_MAX_REGION];
+};
+
 struct lower {
 	struct x64 *x;
 	struct code c;
@@ -43,6 +56,7 @@ struct lower {
 	struct cold *pending;	/* write probe whose consumer comes next */
 	unsigned n_cold;
 	bool failed;
+	struct labels labels;
 	struct cold cold[MAX_COLD];
 };
 
@@ -65,6 +79,9 @@ void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are 
 void flags_restore(struct lower *l, uint16_t need);	/* cpu->cc -> host if they are not there */
 void flags_clobber(struct lower *l, const struct uop *u);	/* u destroys host flags but keeps the guest's */
 void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag operation, as uop.def says */
+
+/* All code is there: let jumps inside go to their labels. */
+void bind_labels(struct lower *l);
 
 /* A µop through its lowering function. */
 void lower_uop(struct lower *l, const struct uop *u);

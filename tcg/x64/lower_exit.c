@@ -64,6 +64,69 @@ static void cold_leave(struct lower *l, struct cold *k)
 	jmp_to(&l->c, l->x->stubs.leave);
 }
 
+/* ---- jumps inside a region ---- */
+
+/*
+ * At a label the live flags are in memory, whoever comes. Jumps that still have
+ * them in host registers save them on the way. Requests are looked at where
+ * jumps from behind arrive.
+ */
+static uint8_t *poll(struct lower *l);
+
+void lower_label(struct lower *l, const struct uop *u)
+{
+	struct cold *k;
+
+	if (u > l->ir->uops && uop_leaves(u - 1))
+		l->flags = FLAGS_MEM;	/* nobody falls through */
+	flags_save(l, u->fl);
+	l->flags = FLAGS_MEM;
+	l->labels.label[l->labels.n++] = (struct label){ (uint64_t)u->imm, l->c.p };
+	if (!u->c)
+		return;
+	k = cold_new(l, cold_leave);
+	k->imm = (uint64_t)u->imm;
+	k->at[0] = poll(l);
+}
+
+static void inside(struct lower *l, uint8_t *rel32, uint64_t rip)
+{
+	struct labels *s = &l->labels;
+
+	if (s->n_jumps == ARRAY_LEN(s->jump))
+		l->failed = true;
+	else
+		s->jump[s->n_jumps++] = (struct inside){ rip, rel32 };
+}
+
+void bind_labels(struct lower *l)
+{
+	const struct labels *s = &l->labels;
+
+	for (unsigned i = 0; i < s->n_jumps; i++)
+		for (unsigned j = 0; j < s->n; j++)
+			if (s->label[j].rip == s->jump[i].rip)
+				fix32(&l->c, s->jump[i].rel32, s->label[j].at + l->c.rx);
+}
+
+static void cold_inside(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	flags_save(l, k->u->flx);
+	inside(l, jmp_rel32(&l->c), (uint64_t)k->u->imm);
+}
+
+/* A conditional jump on a host condition. */
+static void inside_if(struct lower *l, const struct uop *u, int cc)
+{
+	if (l->flags == FLAGS_HOST && u->flx)
+		cold_new(l, cold_inside)->at[0] = jcc_rel32(&l->c, cc);
+	else
+		inside(l, jcc_rel32(&l->c, cc), (uint64_t)u->imm);
+}
+
+/* ---- exits ---- */
+
 /* Is a request pending? The jump taken if so. Destroys the host's flags. */
 static uint8_t *poll(struct lower *l)
 {
@@ -83,6 +146,11 @@ void lower_jmp(struct lower *l, const struct uop *u)
 {
 	uint8_t *polled = NULL;
 
+	if (u->aux == U_INSIDE) {
+		flags_save(l, u->flx);
+		inside(l, jmp_rel32(&l->c), (uint64_t)u->imm);
+		return;
+	}
 	if (u->c == 1 && pairs_returns(l)) {
 		direct_call(l, u);
 		return;
@@ -122,6 +190,10 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 	enum flags_at flags = l->flags;
 	uint8_t *over, *polled;
 
+	if (u->aux == U_INSIDE) {
+		inside_if(l, u, cc);
+		return;
+	}
 	if (!backward(l, u)) {
 		add_link(l, NULL, jcc_rel32(&l->c, cc), (uint64_t)u->imm, u->flx);
 		return;
@@ -245,7 +317,7 @@ static void return_site(struct lower *l, const struct uop *u)
 		ins_imm(c, 0x81, is64 ? 8 : 4, ALU_CMP, hop_reg(H_M), 4, (int32_t)rip);
 	}
 	k->at[0] = jcc_rel32(c, CC_NZ);
-	ins_imm(c, 0x81, 4, ALU_CMP, hop_gs(CPU_OFF(mode)), 4, (int32_t)(l->ir->mode & ~MODE_NOSHARE));
+	ins_imm(c, 0x81, 4, ALU_CMP, hop_gs(CPU_OFF(mode)), 4, (int32_t)(l->ir->mode & ~MODE_TCG));
 	k->at[1] = jcc_rel32(c, CC_NZ);
 	l->flags = FLAGS_MEM;
 	add_link(l, NULL, jmp_rel32(c), is64 ? rip : (uint32_t)rip, FL_ARITH);

@@ -27,7 +27,9 @@
 #include "cpu/disasm.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
+#include "tcg/cache.h"
 #include "tcg/run.h"
+#include "tcg/uop.h"
 #include "tests/insn/gen.h"
 #include "tests/machine.h"
 
@@ -598,7 +600,28 @@ static void append_loop(struct walk *w)
 	w->undefined = 0;
 }
 
-static void random_block(struct walk *w)
+/* Jcc over one more instruction of the row, on a flag that is defined. */
+static void append_skip(struct walk *w, struct gen *g, unsigned row)
+{
+	unsigned at = w->n, cond = rng_below(&w->rng, 16);
+	uint16_t undefined = w->undefined;
+	struct insn in;
+
+	if (cc_flags((int)cond) & undefined)
+		return;
+	w->n += 2;
+	if (!append(w, g, row, &in)) {
+		w->n = at;
+		return;
+	}
+	w->code[at] = (uint8_t)(0x70 | cond);
+	w->code[at + 1] = (uint8_t)(w->n - at - 2);
+	w->undefined |= undefined;
+	w->undefined_inside |= w->undefined;
+}
+
+/* With `region`: conditional jumps in it, and back to its start. */
+static void random_block(struct walk *w, bool region)
 {
 	static const uint8_t bases[] = { RBX, RBP, RSI, RDI };
 	unsigned count = 1 + rng_below(&w->rng, MAX_INSNS);
@@ -622,10 +645,12 @@ static void random_block(struct walk *w)
 		    (insn_rows[row].attr & A_END && rng_below(&w->rng, 8)) ||
 		    (insn_rows[row].attr & (A_VEX | A_SSE | A_MMX | A_FPU) && rng_below(&w->rng, 3)))
 			count++;
+		else if (region && !rng_below(&w->rng, 3))
+			append_skip(w, &g, row);
 		else
 			append(w, &g, row, &in);
 	}
-	if (!rng_below(&w->rng, 3))
+	if (region || !rng_below(&w->rng, 3))
 		append_loop(w);
 }
 
@@ -649,9 +674,36 @@ ParameterizedTest(int *k, x64_interp, blocks_equal_with_every_pass_on_and_off)
 	fill_data(w);
 	for (unsigned i = 0; i < w->cases && w->bad < 5; i++) {
 		random_state(w, rng_below(&w->rng, 4));
-		random_block(w);
+		random_block(w, false);
 		run_code(w);
 	}
+	walk_fini(w);
+}
+
+/* The same for loops that are translated as one piece. */
+ParameterizedTestParameters(x64_interp, regions_equal)
+{
+	static int params[10];
+
+	for (int i = 0; i < 10; i++)
+		params[i] = i;
+	return cr_make_param_array(int, params, 10);
+}
+
+ParameterizedTest(int *k, x64_interp, regions_equal)
+{
+	struct walk *w = aligned_alloc(64, (sizeof(*w) + 63) & ~63ul);
+
+	walk_init(w, &setups[*k % 5], *k < 5 ? "" : "mem");
+	tcg_set_hot(w->m[1].c, 0);
+	w->cases = 100 * (unsigned)from_env("CASES", BLOCK_CASES) / (*k < 5 ? 1 : 4);
+	fill_data(w);
+	for (unsigned i = 0; i < w->cases && w->bad < 5; i++) {
+		random_state(w, rng_below(&w->rng, 4));
+		random_block(w, true);
+		run_code(w);
+	}
+	cr_expect_gt(tcg_of(w->m[1].c)->stats.regions, w->cases / 4, "hardly any regions");
 	walk_fini(w);
 }
 

@@ -1,0 +1,177 @@
+/*
+ * Regions: a loop that proves hot is translated again as one piece, with all the
+ * blocks of its page that direct jumps reach. Jumps inside are plain jumps to
+ * labels, and the passes see across the borders of blocks.
+ *
+ * First the bytes are walked from the head along direct jumps: where instructions
+ * begin and which of them begin a block. Then the blocks are translated in the
+ * order of their addresses, so that falling through costs nothing. The head has
+ * the lowest address; what lies below it, or on other pages, is left by exits.
+ * Calls, returns and indirect jumps are exits, too.
+ */
+#include <string.h>
+
+#include "tcg/cache.h"
+#include "tcg/front.h"
+
+#define BEGIN	1u	/* an instruction begins here */
+#define BLOCK	2u	/* and a block with it */
+#define TARGET	4u	/* some jump comes here */
+#define BACK	8u	/* from behind */
+
+#define MAX_OPEN 64	/* blocks found and not walked yet; more are left out */
+
+struct region {
+	struct front *f;
+	const uint8_t *bytes;
+	unsigned n;
+	uint8_t map[PAGE_SIZE];
+	uint16_t open[MAX_OPEN];
+	unsigned n_open, n_insns;
+};
+
+/* Offset of rip in the region's bytes, or n if it is outside. */
+static unsigned offset(const struct region *r, uint64_t rip)
+{
+	uint64_t off = rip - r->f->ir->rip;
+
+	return off < r->n ? (unsigned)off : r->n;
+}
+
+static void add_block(struct region *r, unsigned off, unsigned how)
+{
+	if (off >= r->n)
+		return;
+	r->map[off] |= BLOCK | how;
+	if (!(r->map[off] & BEGIN) && r->n_open < MAX_OPEN)
+		r->open[r->n_open++] = (uint16_t)off;
+}
+
+/* A direct jump at `at` that ends behind at `next`. Does control go on there? */
+static bool follow(struct region *r, const struct insn *in, unsigned at, unsigned next)
+{
+	unsigned to;
+
+	r->f->next = front_cut(r->f, r->f->ir->rip + next);
+	to = offset(r, front_target(r->f, in));
+	add_block(r, to, TARGET | (to <= at ? BACK : 0));
+	if (insn_row(in)->does == DOES_jmp)
+		return false;
+	if (next < r->n)
+		r->map[next] |= BLOCK;
+	return true;
+}
+
+static void walk(struct region *r, unsigned off)
+{
+	struct insn in;
+
+	while (off < r->n && r->n_insns < IR_MAX_REGION) {
+		unsigned at = off;
+
+		if (r->map[off] & BEGIN) {		/* runs into a block from above */
+			r->map[off] |= BLOCK;
+			return;
+		}
+		if (insn_decode(r->bytes + off, r->n - off, &r->f->env, &in) != INSN_OK)
+			return;
+		r->map[at] |= BEGIN;
+		r->n_insns++;
+		off += in.len;
+		switch (insn_row(&in)->does) {
+		case DOES_jmp: case DOES_jcc: case DOES_loop: case DOES_loope: case DOES_loopne: case DOES_jcxz:
+			if (!follow(r, &in, at, off))
+				return;
+			break;
+		default:
+			if (insn_row(&in)->attr & A_END)
+				return;
+		}
+	}
+}
+
+static void emit_label(struct region *r, unsigned off)
+{
+	struct uop *u = emit(r->f, UOP_label, 0, OP_NONE, OP_NONE, OP_NONE);
+
+	u->insn = (uint16_t)r->f->ir->n_insns;		/* the one that comes now */
+	u->imm = (int64_t)front_cut(r->f, r->f->ir->rip + off);
+	u->c = (r->map[off] & BACK) != 0;
+}
+
+/* A jump to the place right behind it is none. */
+static void drop_jump(struct region *r, unsigned off)
+{
+	struct ir *ir = r->f->ir;
+	const struct uop *u = &ir->uops[ir->n_uops - 1];
+
+	if (ir->n_uops && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == front_cut(r->f, ir->rip + off))
+		ir->n_uops--;
+}
+
+/* Room for one more instruction with a label and an exit. */
+static bool room(const struct ir *ir)
+{
+	return ir->n_insns < IR_MAX_REGION && ir->n_uops < IR_MAX_UOPS - 2 * FRONT_MAX_UOPS;
+}
+
+/* One block from off on; false: no room, nothing done. */
+static bool block(struct region *r, unsigned off)
+{
+	struct front *f = r->f;
+	struct ir *ir = f->ir;
+	bool ends = false;
+
+	if (!room(ir))
+		return false;
+	drop_jump(r, off);
+	if (r->map[off] & TARGET)
+		emit_label(r, off);
+	f->done = f->poll_next = f->shadow = false;
+	do {
+		if (front_insn(f, r->bytes, r->n, &off, &ends) == FRONT_TRUNCATED)
+			break;
+	} while (!ends && room(ir) && !(off < r->n && r->map[off] & BLOCK));
+	if (off > ir->len)
+		ir->len = off;
+	front_end(f, off);
+	return true;
+}
+
+/* Jumps to blocks that are there need not leave. Is any of them a loop? */
+static bool bind(struct region *r, const uint8_t *have)
+{
+	struct ir *ir = r->f->ir;
+	bool loop = false;
+
+	for (unsigned i = 0; i < ir->n_uops; i++) {
+		struct uop *u = &ir->uops[i];
+		unsigned to = offset(r, (uint64_t)u->imm);
+
+		if ((u->op != UOP_jmp && u->op != UOP_jcc && u->op != UOP_jrz && u->op != UOP_jrnz) ||
+		    (u->op == UOP_jmp && u->c) || to == r->n || !have[to])
+			continue;
+		u->aux = U_INSIDE;
+		loop |= to <= ir->off[u->insn];
+	}
+	return loop;
+}
+
+bool front_region(struct front *f, const uint8_t *bytes, unsigned n)
+{
+	struct region r = { .f = f, .bytes = bytes, .n = n < PAGE_SIZE ? n : PAGE_SIZE };
+	uint8_t have[PAGE_SIZE] = { 0 };
+
+	front_start(f);
+	f->ir->len = 0;
+	add_block(&r, 0, 0);
+	while (r.n_open)
+		walk(&r, r.open[--r.n_open]);
+	for (unsigned off = 0; off < r.n; off++)
+		if ((r.map[off] & (BLOCK | BEGIN)) == (BLOCK | BEGIN)) {
+			if (!block(&r, off))
+				break;
+			have[off] = r.map[off] & TARGET;
+		}
+	return bind(&r, have);
+}

@@ -1,0 +1,63 @@
+/*
+ * Sampling. See sample.h. The timer's signal only sets a bit, whatever it interrupts.
+ */
+#include "tcg/sample.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tcg/run.h"
+
+#define PERIOD_NS	1000000	/* the host kernel's tick makes it longer */
+#define HOT		2	/* samples that a loop must be seen in, unless the user says otherwise */
+
+static void on_tick(int sig, siginfo_t *si, void *ctx)
+{
+	struct cpu *c = si->si_value.sival_ptr;
+
+	(void)sig;
+	(void)ctx;
+	if (si->si_code == SI_TIMER)
+		atomic_fetch_or(&c->request, REQ_SAMPLE);
+}
+
+bool sample_start(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct sigaction sa = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGVTALRM };
+	struct itimerspec every = { { 0, PERIOD_NS }, { 0, PERIOD_NS } };
+
+	ev.sigev_value.sival_ptr = c;
+	ev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGVTALRM, &sa, NULL) || timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &t->timer))
+		return false;
+	t->has_timer = true;
+	t->hot = HOT;
+	return !timer_settime(t->timer, 0, &every, NULL);
+}
+
+void sample_stop(struct cpu *c)
+{
+	if (tcg_of(c)->has_timer)
+		timer_delete(tcg_of(c)->timer);
+	tcg_of(c)->has_timer = false;
+}
+
+void sample_taken(struct cpu *c)
+{
+	struct tb *tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
+
+	if (tb && sample_may_heat(tb) && ++tb->heat >= tcg_of(c)->hot && !tcg_make_region(c, tb))
+		tb->heat = HEAT_NEVER;
+}
+
+void tcg_set_hot(struct cpu *c, unsigned n)
+{
+	tcg_of(c)->hot = n < HEAT_NEVER ? n : HEAT_NEVER - 1;
+	if (!n)
+		sample_stop(c);
+}
