@@ -155,8 +155,8 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
-#define MODE_NOSHARE	0x400000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
-#define MODE_REGION	0x800000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
+#define MODE_NOSHARE	0x20000000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
+#define MODE_REGION	0x40000000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
 #define MODE_TCG	(MODE_NOSHARE | MODE_REGION)
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */

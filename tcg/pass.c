@@ -8,6 +8,7 @@
 
 const char *const pass_names[PASS_COUNT] = {
 	[PASS_FLAGS] = "flags", [PASS_DEAD] = "dead", [PASS_MEM] = "mem",
+	[PASS_REGION] = "region",
 };
 
 bool pass_list(const char *list, uint32_t *passes)
@@ -30,7 +31,7 @@ bool pass_list(const char *list, uint32_t *passes)
 bool tcg_without(struct cpu *c, const char *passes, struct err *e)
 {
 	if (!pass_list(passes, &tcg_of(c)->without))
-		return err_set(e, "%s: the passes are flags, dead and mem", passes);
+		return err_set(e, "%s: the passes are flags, dead, mem and region", passes);
 	tcg_flush(tcg_of(c));
 	return true;
 }

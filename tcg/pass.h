@@ -4,7 +4,7 @@
 
 #include "tcg/uop.h"
 
-enum pass { PASS_FLAGS, PASS_DEAD, PASS_MEM, PASS_COUNT };
+enum pass { PASS_FLAGS, PASS_DEAD, PASS_MEM, PASS_REGION /* no pass, but switched like one */, PASS_COUNT };
 extern const char *const pass_names[PASS_COUNT];
 /* Passes named in a list like "mem+dead", as bits; false: there is no such pass. */
 bool pass_list(const char *list, uint32_t *passes);

@@ -395,7 +395,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	struct front fr;
 	struct tb *tb;
 
-	if (t->interp || !room(t))
+	if (t->interp || t->without & BIT(PASS_REGION) || !room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r)

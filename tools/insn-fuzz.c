@@ -172,7 +172,9 @@ static void run_block(const struct tool *t, struct job *j, struct fuzz *f, const
 /* Half of the time all passes are on, else any of them is off. */
 static void choose_passes(const struct tool *t, struct job *j, struct fuzz *f)
 {
-	static const char *const sets[] = { "flags", "dead", "mem", "flags+dead", "flags+mem", "dead+mem", "flags+dead+mem" };
+	static const char *const sets[] = { "flags", "dead", "mem", "region", "flags+dead", "flags+mem", "dead+mem", "mem+region",
+		"flags+dead+mem", "flags+dead+mem+region",
+	};
 	unsigned k = rng_below(&f->rng, 2 * ARRAY_LEN(sets));
 
 	snprintf(j->without, sizeof(j->without), "%s", t->without ? t->without : k < ARRAY_LEN(sets) ? sets[k] : "");
@@ -364,7 +366,9 @@ static void report(const struct tool *t)
 
 /* ---- case files ---- */
 
-static const char *const pass_sets[] = { "", "flags", "dead", "mem", "flags+dead", "flags+mem", "dead+mem", "flags+dead+mem" };
+static const char *const pass_sets[] = { "", "flags", "dead", "mem", "region", "flags+dead", "flags+mem",
+	"dead+mem", "mem+region", "flags+dead+mem", "flags+dead+mem+region",
+};
 
 /* In a process of its own: 0 agrees, 1 differs, 2 cannot. */
 static int replay_one(const struct tool *t, const char *name, bool minimise)
@@ -434,7 +438,7 @@ static void help(void)
 	     "  --rows NAME     only instructions with this mnemonic\n"
 	     "  --blocks        only blocks of up to 20 instructions\n"
 	     "  --singles       only single instructions\n"
-	     "  --without LIST  passes that are off: flags+dead+mem (default: all sets in turns)\n"
+	     "  --without LIST  passes that are off: flags+dead+mem+region (default: all sets in turns)\n"
 	     "  --no-host       compare the interpreter and translated code only, more rows then\n"
 	     "  --jobs N        processes at a time (default 1)\n"
 	     "  --out DIR       where failures are written (default .)\n"

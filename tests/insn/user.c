@@ -11,6 +11,7 @@
 
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
+#include "tcg/run.h"
 
 /* Physical addresses; linear ones of the system pages are in the upper half. */
 enum {
@@ -278,7 +279,10 @@ bool user_open(struct user *u, int bits, const struct accel_ops *ops, struct err
 	memcpy(u->segs, c->segs, sizeof(u->segs));
 	cpu_update_mode(c);
 	c->ops = ops;
-	return ops->create(c, e);
+	if (!ops->create(c, e))
+		return false;
+	tcg_set_hot(c, 0);		/* no timer's signals while the host runs odd code */
+	return true;
 }
 
 void user_close(struct user *u)

@@ -122,6 +122,6 @@ Test(cache, passes_are_named)
 	cr_expect(tcg_without(m.c, "mem+flags", &e));
 	cr_expect(tcg_without(m.c, "", &e));
 	cr_expect_not(tcg_without(m.c, "flags+memory", &e));
-	cr_expect_str_eq(e.msg, "flags+memory: the passes are flags, dead and mem");
+	cr_expect_str_eq(e.msg, "flags+memory: the passes are flags, dead, mem and region");
 	machine_fini(&m);
 }
