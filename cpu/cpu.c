@@ -20,11 +20,13 @@
 #include "cpu/cpuid.h"
 #include "cpu/dump.h"
 #include "cpu/except.h"
+#include "cpu/insn.h"
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
+#include "cpu/tsc.h"
 
 #define PAT_RESET	0x0007040600070406ull
 
@@ -50,17 +52,30 @@ static uint64_t measure_tsc_khz(void)
 	return (khz + 50) / 100 * 100;
 }
 
+/* The user's frequency. Within a ten-thousandth of the host's, RDTSC stays the host's. */
+static void scale_tsc(struct cpu *c, uint64_t host_khz)
+{
+	int64_t off = (int64_t)(c->tsc_khz - host_khz);
+
+	if (!c->tsc_from_clock && (off > 0 ? off : -off) > (int64_t)host_khz / 10000)
+		c->tsc_scale = (c->tsc_khz << 32) / host_khz;
+}
+
 static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 {
 	const struct cpu *first = phys_cpu(c->phys, 0);
 
 	if (first) {
 		c->tsc_khz = first->tsc_khz;
+		c->tsc_scale = first->tsc_scale;
 		c->tsc_offset = first->tsc_offset - first->tsc_written;
 		return;
 	}
-	c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
-	c->tsc_offset = c->tsc_from_clock ? 0 : -__builtin_ia32_rdtsc();
+	if (c->tsc_khz)
+		scale_tsc(c, measure_tsc_khz());
+	else
+		c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
+	c->tsc_offset = c->tsc_from_clock ? 0 : -tsc_now(c);
 }
 
 struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
@@ -76,6 +91,8 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 	c->apic_id = cfg->apic_id;
 	c->is_bsp = cfg->index == 0;
 	c->ncpus = cfg->ncpus ? cfg->ncpus : 1;
+	c->threads = cfg->threads ? cfg->threads : 1;
+	c->cores = cfg->cores ? cfg->cores : c->ncpus;
 	c->phys = cfg->phys;
 	c->board = cfg->board;
 	c->tsc_from_clock = cfg->tsc_from_clock && cfg->board.now_ns;
@@ -87,6 +104,8 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 	if (!c->board.msr_write)	/* no local APIC to take a deadline */
 		c->feat[FEAT_1_ECX] &= ~(1u << (CPUID_DEADLINE & 31));
 	set_clock(c, cfg);
+	if (!c->tsc_from_clock && !c->tsc_scale)
+		c->insn_feat[F_HOST_TSC >> 6] |= BIT(F_HOST_TSC & 63);
 	phys_add_cpu(c->phys, c);
 	cpu_reset(c);
 	return c;

@@ -277,6 +277,14 @@ struct cpu_board {
 	void (*smm)(void *opaque, struct cpu *c, bool in_smm);
 };
 
+/* Who the processor says it is: the model's answers, or the user's. */
+struct cpu_id {
+	char vendor[13];		/* 12 characters: ebx, edx, ecx of leaf 0 */
+	char brand[49];
+	uint16_t family, model, stepping;
+	uint32_t level, xlevel;		/* highest leaves */
+};
+
 #define CPU_ACCEL_MEM	(400u << 10)
 #define XSAVE_SIZE	1088	/* legacy 512 + header 64 + AVX 256 + room to PKRU */
 
@@ -345,11 +353,12 @@ struct cpu {
 	int index;			/* 0 .. n-1 */
 	uint32_t apic_id;
 	uint32_t phys_bits, virt_bits;
-	unsigned ncpus;			/* in the machine: topology leaves */
-	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC + tsc_offset */
+	unsigned ncpus;			/* in the machine */
+	unsigned cores, threads;	/* of a package, of a core: topology leaves */
+	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC * tsc_scale + tsc_offset */
 	uint64_t tsc_khz;
-	const struct cpu_model *model;
-	char vendor[13];		/* the model's, or the user's */
+	uint64_t tsc_scale;		/* guest ticks per host tick * 2^32; 0: the same */
+	struct cpu_id id;
 	uint32_t feat[32];		/* CPUID feature words, enum feat_word in cpu/cpuid.h */
 	uint64_t insn_feat[2];		/* the same as enum insn_cpuid bits (cpu/insn.h) */
 
@@ -384,6 +393,7 @@ struct cpu_config {
 	struct phys *phys;
 	struct cpu_board board;
 	unsigned ncpus;		/* in the machine; 0: one */
+	unsigned cores, threads; /* of a package, of a core; 0: all in one package, one */
 	uint64_t tsc_khz;	/* 0: measure the host's */
 	bool tsc_from_clock;	/* TSC is made from board.now_ns (counted time), not the host's */
 	bool x2apic;		/* the board's local APIC has x2APIC mode */

@@ -1,29 +1,26 @@
 /*
- * Choosing a CPU model and its features.
+ * CPU features, and what a -cpu text comes to.
  *
  * What a guest may get is `available`: EMU rows always, HOST rows if this host
- * has the bit as well. A model's own list is cut to that silently, as is "*";
- * a feature the user names that is not available draws a warning.
+ * has the bit as well. "max" is exactly that; what a model or the user wants
+ * beyond it is `missing`. The highest leaves grow with the features turned on.
  *
- * Not modelled: changing family, model or stepping of a model.
+ * Not modelled: Hyper-V's interface; sizes of caches by model.
  */
 #include <cpuid.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/log.h"
 #include "base/spell.h"
-#include "cpu/cpuid.h"
+#include "cpu/cpuid_priv.h"
 #include "cpu/insn.h"
 
 enum how { EMU, HOST, BOARD, OFF, NO };
 enum { EAX, EBX, ECX, EDX };
 
-static const struct feature {
-	const char *name;
-	uint8_t word, bit, how, insn;
-} features[] = {
+static const struct feature features[] = {
 #define FEAT(word, bit, id, name, how, insn) { name, FEAT_##word, bit, how, F_##insn },
 #include "cpu/cpuid.def"
 };
@@ -36,18 +33,14 @@ static const struct {
 #include "cpu/cpuid.def"
 };
 
-#define VENDOR_AMD	"AuthenticAMD"
-#define VENDOR_INTEL	"GenuineIntel"
-const struct cpu_model cpu_models[] = {
-#define MODEL(name, vendor, family, model, stepping, level, xlevel, bits, brand, list) \
-	{ name, VENDOR_##vendor, family, model, stepping, level, xlevel, bits, brand, list },
-#include "cpu/cpuid.def"
-};
-const unsigned n_cpu_models = ARRAY_LEN(cpu_models);
-
 const char *cpuid_feature_name(unsigned n)
 {
 	return n < ARRAY_LEN(features) ? features[n].name : NULL;
+}
+
+bool cpuid_feature_in(const uint32_t set[FEAT_NWORDS], unsigned n)
+{
+	return set[features[n].word] >> features[n].bit & 1;
 }
 
 /* ---- what there is ---- */
@@ -92,14 +85,13 @@ static bool available(const struct feature *f, bool x2apic)
 	}
 }
 
-static void put(struct cpu *c, const struct feature *f, bool on)
+static bool has(const uint32_t set[FEAT_NWORDS], enum cpuid_feature f)
 {
-	uint32_t bit = 1u << f->bit;
-	c->feat[f->word] = on ? c->feat[f->word] | bit : c->feat[f->word] & ~bit;
+	return set[f >> 5] >> (f & 31) & 1;
 }
 
 /* Features that mean nothing without another one. */
-static void drop_dependents(struct cpu *c)
+static void drop_dependents(uint32_t on[FEAT_NWORDS])
 {
 	static const struct {
 		enum cpuid_feature needs, f;
@@ -124,16 +116,18 @@ static void drop_dependents(struct cpu *c)
 	};
 
 	if (!host_avx_usable())
-		c->feat[FEAT_1_ECX] &= ~(1u << (CPUID_AVX & 31));
+		on[FEAT_1_ECX] &= ~(1u << (CPUID_AVX & 31));
 	for (size_t i = 0; i < ARRAY_LEN(deps); i++)
-		if (!cpu_has(c, deps[i].needs))
-			c->feat[deps[i].f >> 5] &= ~(1u << (deps[i].f & 31));
+		if (!has(on, deps[i].needs))
+			on[deps[i].f >> 5] &= ~(1u << (deps[i].f & 31));
+	if (!has(on, CPUID_ARCH_CAPABILITIES))
+		on[FEAT_ARCH_CAP] = on[FEAT_ARCH_CAP_HI] = 0;
 }
 
 /* ---- names ---- */
 
 /* "sse4_1" and "SSE4.1" are the same feature. */
-static bool same_name(const char *a, const char *b, size_t n)
+bool same_name(const char *a, const char *b, size_t n)
 {
 	if (strlen(b) != n)
 		return false;
@@ -147,26 +141,26 @@ static bool same_name(const char *a, const char *b, size_t n)
 	return true;
 }
 
-static const struct feature *find(const char *name, size_t n)
+const struct feature *feature_find(const char *name, size_t n)
 {
 	static const struct {
 		const char *alias, *name;
 	} aliases[] = {
 		{ "sse4", "sse4.2" }, { "pni", "sse3" }, { "lzcnt", "abm" }, { "xd", "nx" },
 		{ "i64", "lm" }, { "ffxsr", "fxsr-opt" }, { "sha", "sha-ni" }, { "tsc-deadline-timer", "tsc-deadline" },
-		{ "lahf", "lahf-lm" }, { "pclmul", "pclmulqdq" }, { "1gb-pages", "pdpe1gb" },
+		{ "lahf", "lahf-lm" }, { "pclmul", "pclmulqdq" }, { "pclmuldq", "pclmulqdq" }, { "1gb-pages", "pdpe1gb" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
 		if (same_name(name, aliases[i].alias, n))
-			return find(aliases[i].name, strlen(aliases[i].name));
+			return feature_find(aliases[i].name, strlen(aliases[i].name));
 	for (size_t i = 0; i < ARRAY_LEN(features); i++)
 		if (same_name(name, features[i].name, n))
 			return &features[i];
 	return NULL;
 }
 
-static bool unknown_feature(const char *name, size_t n, struct err *e)
+bool feature_unknown(const char *name, size_t n, struct err *e)
 {
 	char word[64], hint[96];
 	struct spell s;
@@ -181,111 +175,121 @@ static bool unknown_feature(const char *name, size_t n, struct err *e)
 	return err_set(e, "unknown CPU feature '%s'%s", word, spell_hint(&s, hint, sizeof(hint)));
 }
 
-static const struct cpu_model *find_model(const char *name, size_t n, struct err *e)
-{
-	char word[64], hint[96];
-	struct spell s;
+/* ---- a configuration ---- */
 
-	if (n == 4 && strncasecmp(name, "host", 4) == 0)
-		return &cpu_models[0];
-	for (unsigned i = 0; i < n_cpu_models; i++)
-		if (strlen(cpu_models[i].name) == n && strncasecmp(name, cpu_models[i].name, n) == 0)
-			return &cpu_models[i];
-	if (n >= sizeof(word))
-		n = sizeof(word) - 1;
-	memcpy(word, name, n);
-	word[n] = 0;
-	spell_init(&s, word);
-	for (unsigned i = 0; i < n_cpu_models; i++)
-		spell_try(&s, cpu_models[i].name);
-	err_set(e, "unknown CPU model '%s'%s", word, spell_hint(&s, hint, sizeof(hint)));
+/* Everything available, or the model's list; and what does not depend on the model. */
+static void wanted(const struct cpu_model *m, const struct cpu_expansion *x, bool x2apic, uint32_t set[FEAT_NWORDS])
+{
+	bool all = model_features(m, set);
+
+	for (size_t i = 0; i < ARRAY_LEN(features); i++) {
+		const struct feature *f = &features[i];
+		bool own = f->word == FEAT_HYPER || f->word == FEAT_KVM || f->word * 32 + f->bit == CPUID_HYPERVISOR;
+		if ((all || own) && f->how != OFF && available(f, x2apic))
+			feature_put(set, f, true);
+	}
+	if (has(set, CPUID_LM))
+		model_safe(x, set);
+}
+
+/* The next word of a -cpu text behind a comma, or NULL. */
+static const char *next_word(const char **text, size_t *n)
+{
+	while (**text == ',') {
+		const char *w = ++*text;
+		*n = strcspn(w, ",");
+		*text = w + *n;
+		if (*n)
+			return w;
+	}
 	return NULL;
 }
 
-/* ---- a configuration ---- */
-
-static void apply_model(struct cpu *c, bool x2apic)
+static bool identity_words(const char *text, struct cpu_expansion *x, struct err *e)
 {
-	const char *list = c->model->features;
+	bool known;
+	size_t n;
 
-	if (strcmp(list, "*") == 0) {
-		for (size_t i = 0; i < ARRAY_LEN(features); i++)
-			put(c, &features[i], features[i].how != OFF && available(&features[i], x2apic));
-		return;
+	for (const char *w; (w = next_word(&text, &n));)
+		if (!word_identity(w, n, x, &known, e))
+			return false;
+	return true;
+}
+
+static bool feature_words(const char *text, struct cpu_expansion *x, uint32_t set[FEAT_NWORDS], struct err *e)
+{
+	const struct feature *f;
+	bool known, on;
+	size_t n;
+
+	for (const char *w; (w = next_word(&text, &n));) {
+		if (!word_identity(w, n, x, &known, e))
+			return false;
+		if (known)
+			continue;
+		f = word_feature(w, n, &on, e);
+		if (!f)
+			return false;
+		feature_put(set, f, on);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)	/* the emulator's own, whatever the processor */
-		if (features[i].word == FEAT_HYPER || features[i].word == FEAT_KVM)
-			put(c, &features[i], available(&features[i], x2apic));
-	for (; *list; list += strspn(list, " ")) {
-		size_t n = strcspn(list, " ");
-		const struct feature *f = find(list, n);
-		if (f && available(f, x2apic))
-			put(c, f, true);
-		list += n;
+	return true;
+}
+
+/* The highest leaves reach every feature that is on, unless the user has set them. */
+static void raise_levels(struct cpu_expansion *x)
+{
+	for (int i = 0; i < FEAT_NWORDS; i++) {
+		uint32_t leaf = x->on[i] ? words[i].leaf : 0;
+		if (leaf < 0x40000000 && leaf > x->id.level && !x->level_given)
+			x->id.level = leaf;
+		if (leaf >= 0x80000000 && leaf > x->id.xlevel && leaf < 0xc0000000 && !x->xlevel_given)
+			x->id.xlevel = leaf;
 	}
 }
 
-static bool set_feature(struct cpu *c, const char *name, size_t n, bool on, bool x2apic, struct err *e)
+bool cpuid_expand(const char *text, bool x2apic, struct cpu_expansion *x, struct err *e)
 {
-	const struct feature *f = find(name, n);
+	uint32_t set[FEAT_NWORDS] = { 0 };
+	const struct cpu_model *m;
 
-	if (!f)
-		return unknown_feature(name, n, e);
-	if (on && !available(f, x2apic)) {
-		warn("CPU feature '%s' is not available here", f->name);
+	if (!text || !*text)
+		text = "max";
+	memset(x, 0, sizeof(*x));
+	x->check = true;
+	size_t n = strcspn(text, ",");
+	m = model_find(text, n, e);
+	if (!m)
+		return false;
+	model_identify(m, x);
+	if (!identity_words(text + n, x, e))
+		return false;
+	wanted(m, x, x2apic, set);
+	if (!feature_words(text + n, x, set, e))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		if (has(set, features[i].word * 32 + features[i].bit))
+			feature_put(available(&features[i], x2apic) ? x->on : x->missing, &features[i], true);
+	drop_dependents(x->on);
+	raise_levels(x);
+	return true;
+}
+
+/* Complains about what is missing. False: that is an error. */
+static bool complain(const struct cpu *c, const char *text, const struct cpu_expansion *x, struct err *e)
+{
+	char list[600] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		if (cpuid_feature_in(x->missing, (unsigned)i) && n < sizeof(list))
+			n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", features[i].name);
+	if (!n)
 		return true;
-	}
-	put(c, f, on);
+	if (x->enforce)
+		return err_set(e, "not available here, and 'enforce' wants all: %s", list);
+	if (x->check && c->index == 0)
+		warn("-cpu %.*s: left out because not available here: %s", (int)strcspn(text, ","), text, list);
 	return true;
-}
-
-static bool set_phys_bits(struct cpu *c, const char *v, struct err *e)
-{
-	long n = strtol(v, NULL, 10);
-
-	if (n < 32 || n > 52)
-		return err_set(e, "phys-bits must be 32 to 52");
-	c->phys_bits = (uint32_t)n;
-	return true;
-}
-
-static bool set_vendor(struct cpu *c, const char *v, size_t n, struct err *e)
-{
-	if (n != 12)
-		return err_set(e, "vendor must be 12 characters, as in GenuineIntel");
-	memcpy(c->vendor, v, n);
-	return true;
-}
-
-/* Options of other emulators' command lines that ask for what is so anyway. */
-static bool harmless(const char *name, size_t n)
-{
-	static const char *const names[] = { "migratable", "check", "enforce", "host-phys-bits", "pmu" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (same_name(name, names[i], n))
-			return true;
-	return false;
-}
-
-static bool apply_word(struct cpu *c, const char *w, size_t n, bool x2apic, struct err *e)
-{
-	const char *eq = memchr(w, '=', n);
-
-	if (n && (*w == '+' || *w == '-'))
-		return set_feature(c, w + 1, n - 1, *w == '+', x2apic, e);
-	size_t len = eq ? (size_t)(eq - w) : n;
-	if (same_name(w, "phys-bits", len) && eq)
-		return set_phys_bits(c, eq + 1, e);
-	if (same_name(w, "vendor", len) && eq)
-		return set_vendor(c, eq + 1, n - len - 1, e);
-	if (harmless(w, len))
-		return true;
-	size_t vlen = eq ? n - len - 1 : 0;
-	bool on = !eq || (vlen == 2 && strncmp(eq + 1, "on", 2) == 0);
-	if (!on && !(vlen == 3 && strncmp(eq + 1, "off", 3) == 0))
-		return err_set(e, "CPU option '%.*s': the value must be on or off", (int)n, w);
-	return set_feature(c, w, len, on, x2apic, e);
 }
 
 static void set_insn_features(struct cpu *c)
@@ -306,23 +310,16 @@ static void set_insn_features(struct cpu *c)
 
 bool cpuid_configure(struct cpu *c, const char *text, bool x2apic, struct err *e)
 {
-	if (!text || !*text)
-		text = "max";
-	size_t n = strcspn(text, ",");
+	struct cpu_expansion x;
 
-	c->model = find_model(text, n, e);
-	if (!c->model)
+	if (!cpuid_expand(text, x2apic, &x, e) || !complain(c, text ? text : "max", &x, e))
 		return false;
-	c->phys_bits = c->model->phys_bits;
-	memcpy(c->vendor, c->model->vendor, sizeof(c->vendor));
+	c->id = x.id;
+	c->phys_bits = x.phys_bits;
+	if (x.tsc_khz)
+		c->tsc_khz = x.tsc_khz;
 	memset(c->feat, 0, sizeof(c->feat));
-	apply_model(c, x2apic);
-	for (text += n; *text == ','; text += n) {
-		n = strcspn(++text, ",");
-		if (n && !apply_word(c, text, n, x2apic, e))
-			return false;
-	}
-	drop_dependents(c);
+	memcpy(c->feat, x.on, sizeof(x.on));
 	c->virt_bits = !cpu_has(c, CPUID_LM) ? 32 : cpu_has(c, CPUID_LA57) ? 57 : 48;
 	set_insn_features(c);
 	return true;

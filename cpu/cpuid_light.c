@@ -1,8 +1,9 @@
 /*
- * CPUID. One package holds all cores, with one thread each. A leaf above the
+ * CPUID. An APIC id has fields of bits for package, core and thread; an L3 cache
+ * is shared by a package, the others by a core's threads. A leaf above the
  * highest answers as the highest basic leaf on Intel models, zero on AMD ones.
  *
- * Not modelled: several packages or threads per core; cache sizes of the host.
+ * Not modelled: dies and modules; cache sizes of the host.
  */
 #include "cpu/cpuid.h"
 #include "cpu/system.h"
@@ -14,14 +15,14 @@ enum { EAX, EBX, ECX, EDX };
 
 bool cpuid_is_intel(const struct cpu *c)
 {
-	return c->vendor[0] == 'G';
+	return c->id.vendor[0] == 'G';
 }
 
 #define is_intel(c) cpuid_is_intel(c)
 
 uint32_t cpuid_signature(const struct cpu *c)
 {
-	const struct cpu_model *m = c->model;
+	const struct cpu_id *m = &c->id;
 	uint32_t family = m->family < 15 ? m->family : 15;
 
 	return (uint32_t)(m->family - family) << 20 | (m->model >> 4 & 0xfu) << 16 | family << 8 |
@@ -43,19 +44,36 @@ static bool apic_off(struct cpu *c)
 	return c->board.msr_read && !(cpu_heavy(c, heavy_apic_base, (uint64_t)c, 0, 0, 0) & APIC_BASE_ENABLE);
 }
 
-/* Bits of an APIC id that number cores inside a package. */
-static uint32_t core_bits(const struct cpu *c)
+/* ---- topology ---- */
+
+/* Bits that number n things. */
+static uint32_t bits_for(uint32_t n)
 {
-	uint32_t n = 0;
-	while (1u << n < c->ncpus)
-		n++;
-	return n;
+	uint32_t bits = 0;
+	while (1u << bits < n)
+		bits++;
+	return bits;
 }
+
+uint32_t cpuid_apic_id(unsigned n, unsigned cores, unsigned threads)
+{
+	uint32_t t = bits_for(threads), p = bits_for(cores) + t;
+
+	return n / threads / cores << p | n / threads % cores << t | n % threads;
+}
+
+/* Bits of an APIC id below the core's number, and below the package's. */
+static uint32_t thread_bits(const struct cpu *c) { return bits_for(c->threads); }
+static uint32_t core_bits(const struct cpu *c) { return bits_for(c->cores) + thread_bits(c); }
+static uint32_t per_package(const struct cpu *c) { return c->cores * c->threads; }
+static uint32_t core_id(const struct cpu *c) { return (c->apic_id & ((1u << core_bits(c)) - 1)) >> thread_bits(c); }
+
+/* ---- caches ---- */
 
 /* type: 1 data, 2 code, 3 both */
 static uint32_t cache_kind(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
 {
-	return type | level << 5 | 1 << 8 | (shared ? c->ncpus - 1 : 0) << 14;
+	return type | level << 5 | 1 << 8 | ((shared ? per_package(c) : c->threads) - 1) << 14;
 }
 
 static uint32_t cache_shape(uint32_t ways)
@@ -65,7 +83,7 @@ static uint32_t cache_shape(uint32_t ways)
 
 static uint32_t intel_cache(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
 {
-	return cache_kind(c, type, level, shared) | ((1u << core_bits(c)) - 1) << 26;
+	return cache_kind(c, type, level, shared) | ((1u << bits_for(c->cores)) - 1) << 26;
 }
 
 static uint32_t amd_cache(const struct cpu *c, uint32_t type, uint32_t level, bool shared)
@@ -91,17 +109,17 @@ static uint32_t known_leaf(const struct cpu *c, uint32_t leaf)
 {
 	bool hyper = leaf >= 0x40000000 && leaf <= 0x400000ff && cpu_has(c, CPUID_HYPERVISOR);
 
-	if (leaf <= c->model->level || hyper || (leaf >= 0x80000000 && leaf <= c->model->xlevel))
+	if (leaf <= c->id.level || hyper || (leaf >= 0x80000000 && leaf <= c->id.xlevel))
 		return leaf;
 	if (leaf == 0x80000000)
 		return leaf;
-	return is_intel(c) ? c->model->level : 0x7fffffff;
+	return is_intel(c) ? c->id.level : 0x7fffffff;
 }
 
 static void brand(const struct cpu *c, uint32_t leaf, uint32_t out[4])
 {
 	for (int i = 0; i < 4; i++)
-		out[i] = ld32(c->model->brand + 16 * (leaf - 0x80000002) + 4 * i);
+		out[i] = ld32(c->id.brand + 16 * (leaf - 0x80000002) + 4 * i);
 }
 
 void cpu_cpuid(struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t out[4])

@@ -113,7 +113,8 @@ enum insn_cpuid {
 	F_GFNI, F_VAES, F_VPCLMUL, F_SYSCALL, F_RDTSCP, F_LM, F_LAHF, F_SVM, F_LZCNT, F_SSE4A,
 	F_3DNOWPF, F_XSAVEOPT, F_XSAVEC, F_XSAVES, F_CLZERO, F_486 /* cpuid, cmpxchg, xadd, bswap */,
 	F_CR8LEGACY, F_AVX_VNNI, F_MOVDIRI, F_MOVDIR64B, F_SERIALIZE, F_HYPERCALL, F_INTEL /* no feature: the vendor */,
-	F_NFEAT
+	F_NFEAT,
+	F_HOST_TSC = F_NFEAT	/* of no row: RDTSC is the host's plus an offset */
 };
 
 /* Arithmetic flags in the rows: bit order of EFLAGS is FL_*; these are the text letters o s z a p c. */

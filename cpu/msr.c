@@ -96,7 +96,7 @@ static bool rd_mtrrcap(struct cpu *c, const struct msr_row *r, uint32_t msr, uin
 static bool rd_arch_cap(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
 {
 	(void)r, (void)msr;
-	*v = c->feat[FEAT_ARCH_CAP];
+	*v = c->feat[FEAT_ARCH_CAP] | (uint64_t)c->feat[FEAT_ARCH_CAP_HI] << 32;
 	return true;
 }
 

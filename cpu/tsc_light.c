@@ -10,8 +10,12 @@ static uint64_t heavy_clock(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y)
 
 uint64_t tsc_now(struct cpu *c)
 {
-	if (!c->tsc_from_clock)
-		return __builtin_ia32_rdtsc() + c->tsc_offset;
+	if (!c->tsc_from_clock) {
+		uint64_t t = __builtin_ia32_rdtsc();
+		if (c->tsc_scale)
+			t = (uint64_t)((unsigned __int128)t * c->tsc_scale >> 32);
+		return t + c->tsc_offset;
+	}
 	uint64_t ns = cpu_heavy(c, heavy_clock, (uint64_t)c, 0, 0, 0);
 	return ns / 1000000 * c->tsc_khz + ns % 1000000 * c->tsc_khz / 1000000 + c->tsc_offset;
 }

@@ -228,7 +228,7 @@ void front_hypercall(struct front *f, const struct insn *in)
 void front_rdtsc(struct front *f, const struct insn *in)
 {
 	(void)in;
-	if (mode_cpl(f) == 0)
+	if (mode_cpl(f) == 0 && f->env.feat[F_HOST_TSC >> 6] >> (F_HOST_TSC & 63) & 1)
 		emit(f, UOP_rdtsc, 8, NONE, NONE, NONE);
 	else
 		call0(f, HELPER_rdtsc, 0);

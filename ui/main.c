@@ -48,11 +48,12 @@ static bool list_devices(const char *about, struct err *e)
 
 static void list_cpus(void)
 {
+	struct cpu_model_name m;
 	int column = 0;
 
 	puts("Models:");
-	for (unsigned i = 0; i < n_cpu_models; i++)
-		printf("  %-16s %s\n", cpu_models[i].name, cpu_models[i].brand);
+	for (unsigned i = 0; cpuid_model_name(i, &m); i++)
+		printf("  %-26s %s\n", m.name, *m.alias_of ? m.alias_of : m.brand);
 	puts("\nFeatures, to be added by ,+NAME or taken away by ,-NAME:");
 	for (unsigned i = 0; cpuid_feature_name(i); i++) {
 		const char *name = cpuid_feature_name(i);
@@ -166,12 +167,13 @@ static bool make_cpus(struct app *a, struct err *e)
 {
 	struct cpu_config cfg = {
 		.model = a->o.cpu, .phys = pc_phys(a->pc), .board = pc_cpu_board(a->pc),
-		.ncpus = (unsigned)a->o.pc.ncpus, .x2apic = true,
+		.ncpus = (unsigned)a->o.pc.ncpus, .cores = (unsigned)a->o.pc.cores,
+		.threads = (unsigned)a->o.pc.threads, .x2apic = true,
 	};
 
 	for (int i = 0; i < a->o.pc.ncpus; i++) {
 		cfg.index = i;
-		cfg.apic_id = (uint32_t)i;
+		cfg.apic_id = cpuid_apic_id((unsigned)i, cfg.cores, cfg.threads);
 		a->cpus[i] = cpu_new(&cfg, e);
 		if (!a->cpus[i])
 			return err_prefix(e, "-cpu %s", a->o.cpu);

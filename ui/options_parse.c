@@ -150,44 +150,52 @@ enum opt_result opt_cpu(struct options *o, const char *arg, FILE *out, struct er
 	return OPT_GO;
 }
 
+/* What is not given follows from the rest: cores first, then sockets; one thread a core. */
+static void complete_topology(struct pc_config *pc, uint64_t total)
+{
+	bool two_given = pc->sockets && pc->cores;
+
+	if (!pc->threads)
+		pc->threads = two_given ? (int)total / (pc->sockets * pc->cores) : 1;
+	if (!pc->sockets && !pc->cores)
+		pc->sockets = 1;
+	if (!pc->cores)
+		pc->cores = (int)total / (pc->sockets * pc->threads);
+	if (!pc->sockets)
+		pc->sockets = (int)total / (pc->cores * pc->threads);
+}
+
 enum opt_result opt_smp(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	struct kv k;
-	uint64_t cpus, sockets, cores, threads, maxcpus;
+	uint64_t cpus, maxcpus;
 
 	(void)out;
 	kv_parse(&k, "-smp", arg, "cpus", e);
 	cpus = kv_num(&k, "cpus", 0, 1, PC_MAX_CPUS);
-	sockets = kv_num(&k, "sockets", 0, 1, PC_MAX_CPUS);
-	cores = kv_num(&k, "cores", 0, 1, PC_MAX_CPUS);
-	threads = kv_num(&k, "threads", 0, 1, PC_MAX_CPUS);
-	maxcpus = kv_num(&k, "maxcpus", 0, 1, PC_MAX_CPUS);
+	o->pc.sockets = (int)kv_num(&k, "sockets", 0, 1, PC_MAX_CPUS);
+	o->pc.cores = (int)kv_num(&k, "cores", 0, 1, PC_MAX_CPUS);
+	o->pc.threads = (int)kv_num(&k, "threads", 0, 1, PC_MAX_CPUS);
+	maxcpus = kv_num(&k, "maxcpus", cpus, 1, PC_MAX_CPUS);
 	kv_num(&k, "dies", 1, 1, 1);
+	kv_num(&k, "clusters", 1, 1, 1);
 	if (!kv_done(&k))
 		return OPT_BAD;
+	if (!maxcpus)
+		maxcpus = (uint64_t)(o->pc.sockets ? o->pc.sockets : 1) * (o->pc.cores ? o->pc.cores : 1) *
+			  (o->pc.threads ? o->pc.threads : 1);
 	if (!cpus)
-		cpus = (sockets ? sockets : 1) * (cores ? cores : 1) * (threads ? threads : 1);
-	if (!threads && (sockets || cores))
-		threads = 1;
-	if (sockets && !cores && !(cpus % (sockets * threads)))
-		cores = cpus / (sockets * threads);
-	if (cores && !sockets && !(cpus % (cores * threads)))
-		sockets = cpus / (cores * threads);
-	if (threads && !cores && !sockets && !(cpus % threads)) {
-		sockets = 1;
-		cores = cpus / threads;
-	}
-	if (cpus > PC_MAX_CPUS || (sockets && sockets * cores * threads != cpus)) {
+		cpus = maxcpus;
+	complete_topology(&o->pc, maxcpus);
+	if (maxcpus > PC_MAX_CPUS || cpus > maxcpus ||
+	    (uint64_t)o->pc.sockets * o->pc.cores * o->pc.threads != maxcpus) {
 		return bad(e, "-smp %s: %d processors at most, and sockets * cores * threads must give "
-			"their number", arg, PC_MAX_CPUS);
+			"their number (maxcpus, if given)", arg, PC_MAX_CPUS);
 	}
 	if (maxcpus > cpus)
 		warn("-smp: maxcpus=%d: processors cannot be added later; there will be %d",
 		     (int)maxcpus, (int)cpus);
 	o->pc.ncpus = (int)cpus;
-	o->pc.sockets = (int)sockets;
-	o->pc.cores = (int)cores;
-	o->pc.threads = (int)threads;
 	return OPT_GO;
 }
 
@@ -505,7 +513,7 @@ void options_defaults(struct options *o)
 	o->cpu = "max";
 	o->rtc_base = "utc";
 	o->pc.ram_size = 128 << 20;
-	o->pc.ncpus = 1;
+	o->pc.ncpus = o->pc.sockets = o->pc.cores = o->pc.threads = 1;
 	o->pc.reboot_timeout = -1;
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "cpu/cpuid.h"
 #include "hw/pc/map.h"
 
 #define FILE_TABLES	"etc/acpi/tables"
@@ -194,7 +195,8 @@ static size_t build_madt(struct acpi_files *f, const struct acpi_config *cfg)
 	bytes_put32(t, PC_LAPIC);
 	bytes_put32(t, 1);			/* there are 8259s as well */
 	for (int i = 0; i < cfg->ncpus; i++) {
-		const uint8_t lapic[] = { 0, 8, (uint8_t)i, (uint8_t)i, 1, 0, 0, 0 };
+		uint32_t id = cpuid_apic_id((unsigned)i, (unsigned)cfg->cores, (unsigned)cfg->threads);
+		const uint8_t lapic[] = { 0, 8, (uint8_t)i, (uint8_t)id, 1, 0, 0, 0 };
 		bytes_put(t, lapic, sizeof(lapic));
 	}
 	bytes_put8(t, 1);

@@ -12,6 +12,7 @@
 
 struct acpi_config {
 	int ncpus;
+	int cores, threads;		/* of a package, a core: they make the APIC ids */
 	bool hpet;
 	bool serial[4], parallel;
 	uint32_t pci_mem_start;		/* first address of the PCI memory window */

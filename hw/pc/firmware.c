@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu/cpuid.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/boot.h"
 #include "hw/pc/map.h"
@@ -132,6 +133,15 @@ static void put_e820(struct bytes *b, uint64_t addr, uint64_t n, uint32_t type)
 	bytes_put32(b, type);
 }
 
+/* One more than the highest APIC id. */
+static uint16_t apic_ids(const struct pc_config *cfg)
+{
+	unsigned cores = (unsigned)(cfg->cores ? cfg->cores : cfg->ncpus);
+	unsigned threads = cfg->threads ? (unsigned)cfg->threads : 1;
+
+	return (uint16_t)(cpuid_apic_id((unsigned)cfg->ncpus - 1, cores, threads) + 1);
+}
+
 static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
 {
 	struct bytes e820 = { 0 };
@@ -145,7 +155,7 @@ static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low
 
 	fwcfg_add64(f, FWCFG_RAM_SIZE, cfg->ram_size);
 	fwcfg_add16(f, FWCFG_NB_CPUS, (uint16_t)cfg->ncpus);
-	fwcfg_add16(f, FWCFG_MAX_CPUS, (uint16_t)cfg->ncpus);
+	fwcfg_add16(f, FWCFG_MAX_CPUS, apic_ids(cfg));
 	fwcfg_add16(f, FWCFG_NOGRAPHIC, cfg->vga == PC_VGA_NONE);
 	fwcfg_add32(f, FWCFG_MACHINE_ID, 0);
 	fwcfg_add32(f, FWCFG_IRQ0_OVERRIDE, 1);
@@ -168,7 +178,8 @@ static void add_acpi(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
 	/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
 	static const uint8_t states[6] = { 0x80, 0, 0, 0x81, 0x82, 0x80 };
 	struct acpi_config a = {
-		.ncpus = cfg->ncpus, .hpet = !cfg->no_hpet, .parallel = cfg->parallel,
+		.ncpus = cfg->ncpus, .cores = cfg->cores ? cfg->cores : cfg->ncpus,
+		.threads = cfg->threads ? cfg->threads : 1, .hpet = !cfg->no_hpet, .parallel = cfg->parallel,
 		.pci_mem_start = pci_window(low),
 	};
 	struct acpi_files files;
@@ -190,7 +201,7 @@ static bool add_smbios(const struct pc_config *cfg, struct fwcfg *f, uint64_t lo
 	struct smbios_config s = {
 		.ram_size = cfg->ram_size, .ram_below_4g = low,
 		.cores = cfg->cores ? cfg->cores : 1, .threads = cfg->threads ? cfg->threads : 1,
-		.sockets = cfg->sockets ? cfg->sockets : cfg->ncpus,
+		.sockets = cfg->sockets ? cfg->sockets : 1,
 		.has_uuid = cfg->has_uuid, .options = cfg->smbios, .noptions = cfg->nsmbios,
 	};
 	struct bytes anchor = { 0 }, tables = { 0 };

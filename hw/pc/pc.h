@@ -52,7 +52,7 @@ enum pc_vga { PC_VGA_STD, PC_VGA_NONE };
 struct pc_config {
 	uint64_t ram_size;		/* bytes, a multiple of 4 KiB, at least 1 MiB */
 	int ncpus;			/* 1 .. PC_MAX_CPUS */
-	int sockets, cores, threads;	/* topology; 0: one core and thread a socket */
+	int sockets, cores, threads;	/* of the board, a socket, a core; 0: one */
 
 	/* -kernel; NULL: boot from the firmware's devices. Multiboot: initrd is "file args,file args". */
 	const char *kernel, *initrd, *append;

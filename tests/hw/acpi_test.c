@@ -44,7 +44,7 @@ static void load(void)
 
 static void setup(void)
 {
-	struct acpi_config cfg = { .ncpus = 3, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
+	struct acpi_config cfg = { .ncpus = 3, .cores = 3, .threads = 1, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
 	acpi_build(&cfg, &files);
 	mem = calloc(1, MEM);
 	load();
