@@ -179,6 +179,8 @@ void seg_drop_inner(struct cpu *c, int cpl)
 
 		if (s->attr & SEG_P && SEG_DPL(s->attr) < cpl && !attr_is_conforming(s->attr))
 			seg_make(s, 0, s->base, 0, 0);
+		else if (sel_null(s->sel))
+			s->sel = 0;	/* 1 to 3 are null too, and would tell user code what it has no right to */
 	}
 }
 

@@ -217,12 +217,14 @@ Test(seg, call_gate_changes_stack_and_copies_parameters)
 		cr_expect_eq(mem(&B, AT_STACK - 24 + 4 * i, 4), frame[i], "%u", i);
 	seg_load(C, DS, S_DATA);
 	seg_load(C, ES, S_DATA3);
+	seg_load(C, FS, 3);
 	far_ret(C, 4, 8);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert_eq(C->regs[RSP], AT_STACK3 + 8);
 	cr_assert_eq(C->rip, 0x6007);
 	cr_assert_eq(C->segs[DS].attr, 0, "ring-0 data is dropped");
 	cr_assert_eq(C->segs[ES].sel, S_DATA3);
+	cr_assert_eq(C->segs[FS].sel, 0, "a null selector loses its RPL");
 }
 
 Test(seg, call_gate_of_16_bits)
