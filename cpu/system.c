@@ -262,7 +262,9 @@ void cpu_check_breakpoint(struct cpu *c, uint64_t va)
 			met |= 1u << i;
 	if (!met)
 		return;
-	c->dr[6] = (c->dr[6] & ~0xfull) | met;
+	/* With what MOV SS has kept back: one trap, or the second would find the first's handler on its stack. */
+	c->dr[6] = (c->dr[6] & ~0xfull) | met | (c->dr6_pending & 15);
+	c->dr6_pending = 0;
 	cpu_raise(c, EXC_DB);
 }
 

@@ -72,6 +72,21 @@ TEST_BOTH(step, int1_behind_mov_ss_takes_its_breakpoint_along)
 	cr_expect_eq(m->c->dr[6], 0xffff0ff1);
 }
 
+TEST_BOTH(step, breakpoint_behind_mov_ss_takes_the_data_breakpoint_along)
+{
+	uint64_t at = M_CODE + GUEST_SIZE(watched_ss) - 3;
+
+	GUEST_PUT(m, M_CODE, watched_ss);
+	st16(machine_mem(m, M_DATA), M_DATA0);
+	cpu_write_dr(m->c, 0, M_DATA);
+	cpu_write_dr(m->c, 1, at);
+	cpu_write_dr(m->c, 7, 0x400 | 2 | 8 | 7u << 16);
+	cr_assert_eq(machine_run(m, M_CODE + 7), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, at);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff3);
+	cr_expect_eq(m->c->dr6_pending, 0, "no second trap in the handler");
+}
+
 GUEST(sysret, "sysretq")
 GUEST(user, "inc eax; out 0xf4, al")
 
