@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = "@@suite"
+OUTPUT_LIMIT = 8000000  # bytes of a program's output that are looked at
 START_LIMIT = 300       # seconds until the guest begins its first job
 KERNEL = "console=ttyS0 quiet loglevel=1 panic=-1 vsyscall=emulate"
 GUEST_SCRIPT = r"""
@@ -33,9 +34,9 @@ job() # number, seconds, folder, command
 	echo "@@suite begin $1"
 	( cd "$3" && exec timeout -s KILL "$2" sh -c "$4" ) >/tmp/.out 2>/tmp/.err </dev/null
 	echo "@@suite status $1 $?"
-	head -c 8000000 /tmp/.out | gzip -1 | base64
+	head -c @LIMIT@ /tmp/.out | gzip -1 | base64
 	echo "@@suite stderr $1"
-	head -c 8000000 /tmp/.err | gzip -1 | base64
+	head -c @LIMIT@ /tmp/.err | gzip -1 | base64
 	echo "@@suite end $1"
 }
 ip link set lo up
@@ -62,6 +63,7 @@ class Result:
     status: object              # exit status, or a word for what kept it from having one
     out: bytes = b""
     err: bytes = b""
+    stable: bool = True         # this machine gives the same output each time
 
 
 def need(program, package):
@@ -151,7 +153,7 @@ def write_script(jobs, first, work):
     folder = os.path.join(work, "jobs")
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "script"), "w") as f:
-        f.write(GUEST_SCRIPT)
+        f.write(GUEST_SCRIPT.replace("@LIMIT@", str(OUTPUT_LIMIT)))
         for i in range(first, len(jobs)):
             j = jobs[i]
             f.write("job %d %d %s %s\n" % (i, j.timeout, shlex.quote(j.folder), shlex.quote(j.command)))
@@ -266,12 +268,20 @@ def run_native(jobs, say):
         try:
             out, err = p.communicate(timeout=j.timeout)
             status = p.returncode if p.returncode >= 0 else 128 - p.returncode
-            results.append(Result(status, out, err))
+            results.append(Result(status, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT]))
         except subprocess.TimeoutExpired:
             os.killpg(p.pid, signal.SIGKILL)
             out, err = p.communicate()
             results.append(Result("timeout", out, err))
     return results
+
+
+def reference(jobs, work):
+    """What this machine gives. Two runs tell what depends on addresses, time and the like."""
+    first, second = (run("native", jobs, work, None) for _ in range(2))
+    for a, b in zip(first, second):
+        a.stable = a.out == b.out
+    return first
 
 
 def run(emulator, jobs, work, log_path):

@@ -5,6 +5,7 @@ as kselftest defines it: 0 pass, 4 skip.
 """
 from . import programs
 
+NATIVE = False
 SKIP = 4
 
 

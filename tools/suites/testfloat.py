@@ -6,6 +6,7 @@ import subprocess
 from .guest import Job, SuiteError, compile_c
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+NATIVE = False
 WIDTHS = {"64": [], "32": ["-m32", "-msse2"]}
 
 
