@@ -417,3 +417,22 @@ bool seg_verify(struct cpu *c, uint16_t sel, bool write)
 		return attr_is_wdata(a);
 	return !attr_is_code(a) || a & TYPE_R;
 }
+
+/* ---- near targets ---- */
+
+bool seg_target_ok(const struct cpu *c, uint64_t rip)
+{
+	return cpu_is64(c) ? mmu_canonical(c, rip) : rip <= c->segs[CS].limit;
+}
+
+void seg_bad_target(struct cpu *c, uint64_t at, int32_t rsp_change)
+{
+	uint64_t *rsp = &c->regs[RSP], old = *rsp - (uint64_t)(int64_t)rsp_change;
+
+	if (cpu_is64(c))
+		*rsp = old;
+	else
+		st_n(rsp, c->mode & MODE_SS32 ? 4 : 2, old);
+	c->rip = at;
+	cpu_raise_err(c, EXC_GP, 0);
+}

@@ -72,7 +72,7 @@ static bool host_suffices(struct err *e)
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 {
 	static const struct x64_callbacks callbacks = {
-		.find = tcg_cb_find, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
+		.find = tcg_cb_find, .indirect = tcg_cb_indirect, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
 		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
 	};
 	struct tcg *t = reserve(sizeof(*t));

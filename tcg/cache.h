@@ -46,6 +46,7 @@ struct tb {
 	uint32_t cs_limit;
 	uint16_t len, n_insns;
 	uint16_t needs;			/* flags read before written */
+	int32_t rsp_change;		/* by the last instruction, if it leaves for an indirect target */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
@@ -186,6 +187,7 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
 uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
 void tcg_itlb_flush(struct cpu *c);
 const uint8_t *tcg_cb_find(struct cpu *c);
+const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);

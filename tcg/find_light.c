@@ -3,6 +3,7 @@
  * code ask. Light; never raises: what is not here is left to the run loop.
  */
 #include "cpu/mmu.h"
+#include "cpu/seg.h"
 #include "tcg/cache.h"
 
 uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
@@ -131,6 +132,21 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 		env->jc_code[tb->jc][s] = tb->code;
 	}
 	return tb->entry;
+}
+
+/* Not in the jump cache; the target may be one that the jump, call or return refuses. */
+const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb_side side;
+	uint32_t n;
+
+	if (seg_target_ok(c, c->rip))
+		return tcg_cb_find(c);
+	n = tcg_tb_at(t, at, &side);
+	if (n != NO_TB)
+		seg_bad_target(c, t->tbs[n].rip + side.off, t->tbs[n].rsp_change);
+	return NULL;
 }
 
 const uint8_t *tcg_cb_noshare(struct cpu *c)

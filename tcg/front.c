@@ -7,8 +7,6 @@
  * front of an instruction that is not completely there. Where the next address is
  * known it ends with a jump there.
  *
- * Not modelled: the code-segment limit and canonicality of an indirect target are
- * checked when its code is fetched, so the fault has the target's address.
  * Source: SDM vol. 1 3.3.7, 6.5; vol. 2 "Exceptions" of each instruction; vol. 3A
  * 2.5 (CR0.EM, TS), 13.1 (CR4.OSFXSR, OSXSAVE).
  */

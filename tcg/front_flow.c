@@ -2,10 +2,11 @@
  * Control flow: jumps, calls, returns, loops, far transfers, software interrupts;
  * and the flags that decide how the processor goes on (IF, DF, TF by POPF).
  *
- * A direct target outside the code segment, or not canonical, raises #GP(0) at the
- * jump. Where an instruction may change the mode the block ends with `exit`.
+ * A target outside the code segment, or not canonical, raises #GP(0) at the jump; for
+ * indirect ones that is seen when the target is looked up (tcg/find_light.c). Where an
+ * instruction may change the mode the block ends with `exit`.
  *
- * Not modelled: see front.c for indirect targets. The branch-hint, MPX and
+ * Not modelled: a CALL that faults by its target has written below the stack. The branch-hint, MPX and
  * CET meanings of prefixes are ignored.
  * Source: SDM vol. 2: Jcc, JMP, CALL, RET, LOOPcc, INT n, IRET, POPF, STI.
  */
@@ -166,11 +167,17 @@ void front_callind(struct front *f, const struct insn *in)
 
 void front_ret(struct front *f, const struct insn *in)
 {
-	int n = in->opsize;
+	int n = in->opsize, drop = n + (int)(in->nopd ? in->imm & 0xffff : 0);
 
 	emit_probe_at(f, PROBE_R, n, SS, RSP, 0, stack_size(f));
+	if (n == stack_size(f) && n >= 4) {
+		jump_indirect(f, OP_M, 2);
+		f->ir->uops[f->ir->n_uops - 1].size = (uint8_t)n;
+		f->ir->uops[f->ir->n_uops - 1].imm = drop;
+		return;
+	}
 	emit(f, n == 8 ? UOP_mov : UOP_zext, 8, OP_T0, OP_M, OP_NONE)->c = n == 8 ? 0 : n;
-	emit_add_rsp(f, n + (in->nopd ? in->imm & 0xffff : 0));
+	emit_add_rsp(f, drop);
 	jump_indirect(f, OP_T0, 2);
 }
 

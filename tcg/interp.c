@@ -287,13 +287,14 @@ static void go(struct run *x, uint64_t rip)
 
 DO(jmp) { go(x, (uint64_t)u->imm); }
 
-/* A jump (not a call or return) to a non-canonical address faults itself. */
 DO(jmpind)
 {
-	uint64_t rip = rd(x, u, u->a, 8);
+	uint64_t rip = rd(x, u, u->a, u->size), *rsp = &x->c->regs[RSP];
 
-	if (u->c == 0 && cpu_is64(x->c) && !mmu_canonical(x->c, rip))
-		cpu_raise_err(x->c, EXC_GP, 0);
+	if (u->imm)
+		*rsp = u->size == 8 ? *rsp + (uint64_t)u->imm : (uint32_t)(*rsp + (uint64_t)u->imm);
+	if (!seg_target_ok(x->c, rip))
+		seg_bad_target(x->c, x->c->rip, ir_rsp_change(x->ir));
 	go(x, rip);
 }
 

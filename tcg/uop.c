@@ -105,6 +105,8 @@ static uint32_t implicit_writes(const struct uop *u, const struct insn *insns)
 		return 1 << RAX;
 	case UOP_call:
 		return 0xffff;
+	case UOP_jmpind:
+		return u->imm ? 1 << RSP : 0;
 	case UOP_vec: case UOP_x87:
 		in = &insns[u->aux];
 		for (int k = 0; k < in->nopd; k++)
@@ -132,4 +134,15 @@ uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
 	if (u->op == UOP_xchg || u->op == UOP_xadd || u->op == UOP_mulx)
 		m |= gpr_bit(u->b);
 	return m;
+}
+
+int32_t ir_rsp_change(const struct ir *ir)
+{
+	const struct uop *last = &ir->uops[ir->n_uops - 1];
+	int64_t n = last->op == UOP_jmpind ? last->imm : 0;
+
+	for (const struct uop *u = last; u >= ir->uops && u->insn == last->insn; u--)
+		if (u->op == UOP_lea && u->d == RSP && u->a == RSP)
+			n += u->imm;
+	return (int32_t)n;
 }

@@ -259,7 +259,7 @@ uint8_t *x64_jump_cached(struct code *c, int t, int ext)
  * right behind the call, which goes on at the guest's next instruction if r14,
  * where every guest return leaves its target, says so. Anything that has come
  * between (another stack, a long jump) shows as a difference there and is looked
- * up; the host stack is emptied then. Its depth is bounded; leaving the cache
+ * up; the host stack is emptied then. r13 tells which instruction returned. Its depth is bounded; leaving the cache
  * empties it, too.
  */
 static bool pairs_returns(const struct lower *l)
@@ -342,22 +342,11 @@ static void direct_call(struct lower *l, const struct uop *u)
 
 enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
 
-/* A jump to the non-canonical address in r14 faults itself: nothing has changed yet. */
-static void check_canonical(struct lower *l, const struct uop *u)
+/* r = an address in the code of this instruction: C finds it by that if the target is bad. */
+static void name_insn(struct code *c, int r)
 {
-	struct code *c = &l->c;
-	int unused = l->ir->mode & MODE_LA57 ? 7 : 16;
-	uint8_t *ok;
-
-	mov_rr(c, 8, H_TMP, H_M);
-	ins_imm(c, 0xc1, 8, 4, hop_reg(H_TMP), 1, unused);	/* shl r15, 16 */
-	ins_imm(c, 0xc1, 8, 7, hop_reg(H_TMP), 1, unused);	/* sar r15, 16 */
-	alu_rm(c, ALU_CMP, 8, H_TMP, hop_reg(H_M));
-	ok = jcc_short(c, CC_Z);
-	set_rip(l, insn_rip(l, u));
-	mov_ri(c, H_M, EXC_GP | 0x100);
-	call_to(c, l->x->stubs.raise);
-	land8(c, ok);
+	e8(c, 0x4c); e8(c, 0x8d); e8(c, (unsigned)(0x05 | (r & 7) << 3));	/* lea r, [rip + 0] */
+	e32(c, 0);
 }
 
 /* r14 has the target; not in the jump cache. */
@@ -366,12 +355,11 @@ static void cold_indirect(struct lower *l, struct cold *k)
 	struct code *c = &l->c;
 
 	cold_land(l, k);
-	if (k->u->c == IND_JUMP && (l->ir->mode & MODE_CODE) == MODE_CODE64)
-		check_canonical(l, k->u);
 	if (k->back)			/* a call: as if the host had called */
 		push_code(c, k->back + c->rx);
 	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
-	jmp_to(c, l->x->stubs.dispatch);
+	name_insn(c, H_TMP);
+	jmp_to(c, l->x->stubs.indirect);
 }
 
 void lower_jmpind(struct lower *l, const struct uop *u)
@@ -381,13 +369,16 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 
 	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
-	mov_rr(c, 8, H_M, in_reg(l, 8, u->a, 0, H_M));
+	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));
+	if (u->imm)
+		ins(c, 0x8d, u->size, H_RSP, hop_mem(H_RSP, (int32_t)u->imm));
 	if (!pairs_returns(l)) {
 		k = cold_new(l, cold_indirect);
 		k->at[0] = jmp_rel32(c);
 		return;
 	}
 	if (u->c == IND_RETURN) {
+		name_insn(c, H_T0);
 		e8(c, 0xc3);
 		return;
 	}

@@ -236,7 +236,7 @@ static bool disturbs(const struct lower *l, const struct uop *u, int base)
 {
 	if (is_hi(u->d) || is_hi(u->a) || is_hi(u->b))	/* rotates a register back and forth */
 		return true;
-	if (u->op == UOP_mov || u->op == UOP_zext || u->op == UOP_sext)
+	if (u->op == UOP_mov || u->op == UOP_zext || u->op == UOP_sext || u->op == UOP_jmpind)
 		return false;
 	return uop_gprs_written(u, l->ir->insns) >> base & 1;
 }
@@ -268,6 +268,8 @@ static bool reads_at_once(const struct uop *u)
 		return u->b == OP_M && u->d == u->a && host_reg(u->d) >= 0;
 	case UOP_cmp:
 		return u->b == OP_M && host_reg(u->a) >= 0;
+	case UOP_jmpind:
+		return true;
 	default:
 		return false;
 	}

@@ -118,13 +118,13 @@ static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr
 
 /*
  * Ask C where to go on; NULL: leave. r15 is the second argument, and kept as
- * the data of the exit.
+ * the data of the exit. C may raise.
  */
 static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn, enum x64_reason why)
 {
 	const uint8_t *at = here(c);
 
-	regs_save(c, N_VOLATILE);
+	regs_save(c, sizeof(pinned));
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	mov_rr(c, 8, RSI, H_TMP);
 	call_c(c, fn);
@@ -187,8 +187,9 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 }
 
 /*
- * A return that finds no matching call: r14 has the target, table t is that of
- * the mode the code was made for. The stack of return addresses starts anew.
+ * A return that finds no matching call: r14 has the target, r13 names the return,
+ * table t is that of the mode the code was made for. The stack of return addresses
+ * starts anew.
  */
 static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 {
@@ -196,11 +197,11 @@ static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 	uint8_t *miss[3];
 
 	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
-	load(c, 4, H_TMP, hop_gs(ENV_OFF(jc_mode) + 4 * t));
-	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x2d);		/* lea r13, [rip + at] */
+	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + at] */
 	e32(c, 0);
 	fix32(c, c->p - 4, at);
-	push(c, H_T0);
+	push(c, H_TMP);
+	load(c, 4, H_TMP, hop_gs(ENV_OFF(jc_mode) + 4 * t));
 	alu_rm(c, ALU_CMP, 4, H_TMP, hop_gs(CPU_OFF(mode)));
 	miss[0] = jcc_short(c, CC_NZ);
 	alu_ri(c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
@@ -210,7 +211,8 @@ static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 		land8(c, miss[i]);
 	land32(c, miss[2]);
 	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
-	jmp_to(c, x->stubs.dispatch);
+	mov_rr(c, 8, H_TMP, H_T0);
+	jmp_to(c, x->stubs.indirect);
 	return at;
 }
 
@@ -284,6 +286,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	ret(c);
 	make_enter_leave(x, c, mxcsr);
 	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP);
+	s->indirect = make_lookup(x, c, (const void *)(uintptr_t)cb->indirect, X64_LOOKUP);
 	s->noshare = make_lookup(x, c, (const void *)(uintptr_t)cb->noshare, X64_NOSHARE);
 	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
 	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);

@@ -62,7 +62,7 @@ struct x64_stubs {
 	/* Run code; a guest return without a matching call goes to `miss`. */
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);
-	const uint8_t *leave, *dispatch, *link, *guard, *host_fault;
+	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *group, *noshare;
 	const uint8_t *raise;
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
@@ -73,6 +73,7 @@ struct x64_stubs {
 /* C functions the stubs call; light. See tcg/light.c. */
 struct x64_callbacks {
 	const uint8_t *(*find)(struct cpu *c);				/* code at cpu->rip, or NULL */
+	const uint8_t *(*indirect)(struct cpu *c, uint64_t at);	/* as find, from the indirect exit whose code is at `at` */
 	const uint8_t *(*resolve)(struct cpu *c, uint64_t link);	/* target of an unlinked exit, or NULL */
 	const uint8_t *(*guard)(struct cpu *c, uint64_t tb);		/* a page guard failed: as find */
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);

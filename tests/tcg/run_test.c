@@ -202,6 +202,36 @@ TEST_BOTH(run, a_jump_to_a_non_canonical_address_faults_itself)
 	cr_expect_eq(machine_frame(m).rip, M_CODE + GUEST_SIZE(far_away) - 4);
 }
 
+GUEST(far_call, "mov eax, 1\n shl rax, 48\n push rax\n call rax\n ud2")
+GUEST(far_ret, "mov eax, 1\n shl rax, 48\n push rax\n ret 8\n ud2")
+GUEST(paired_far_ret, "mov eax, 1\n shl rax, 48\n call 1f\n ud2\n 1: mov [rsp], rax\n ret\n ud2")
+GUEST(far_mem_call, "mov eax, 1\n shl rax, 48\n push rax\n call [rsp]\n ud2")
+
+/* Two bytes of the instruction, ud2 behind it; one value on the stack. */
+static void expect_fault_at_itself(struct machine *m, const uint8_t *code, unsigned size, unsigned len)
+{
+	machine_put(m, M_CODE, code, size);
+	for (int i = 0; i < 2; i++) {
+		machine_reset(m);
+		cr_expect_eq(machine_run(m, M_CODE), EXC_GP);
+		cr_expect_eq(machine_frame(m).rip, M_CODE + size - 2 - len, "%llx", (long long)machine_frame(m).rip);
+		cr_expect_eq(machine_frame(m).rsp, M_STACK - 8, "%llx", (long long)machine_frame(m).rsp);
+		cr_expect_eq(machine_frame(m).error, 0);
+	}
+}
+
+TEST_BOTH(run, a_call_to_a_non_canonical_address_faults_itself)
+{
+	expect_fault_at_itself(m, guest_far_call, GUEST_SIZE(far_call), 2);
+	expect_fault_at_itself(m, guest_far_mem_call, GUEST_SIZE(far_mem_call), 3);
+}
+
+TEST_BOTH(run, a_return_to_a_non_canonical_address_faults_itself)
+{
+	expect_fault_at_itself(m, guest_far_ret, GUEST_SIZE(far_ret), 3);
+	expect_fault_at_itself(m, guest_paired_far_ret, GUEST_SIZE(paired_far_ret), 1);
+}
+
 GUEST(div, "mov eax, 100\n mov ecx, 3\n 1: xor edx, edx\n inc rbx\n dec ecx\n div ecx\n jmp 1b")
 GUEST(idiv, "inc rbx\n mov edx, 0x80000000\n xor eax, eax\n or ecx, -1\n idiv ecx\n ud2")
 
