@@ -354,6 +354,7 @@ struct cpu {
 	uint32_t apic_id;
 	uint32_t phys_bits, virt_bits;
 	unsigned ncpus;			/* in the machine */
+	unsigned pauses;		/* executed, for cpu_pause() */
 	unsigned cores, threads;	/* of a package, of a core: topology leaves */
 	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC * tsc_scale + tsc_offset */
 	uint64_t tsc_khz;

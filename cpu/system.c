@@ -7,6 +7,8 @@
  * what follows from it.
  * Source: SDM vol. 2 for each instruction, vol. 3A 2.5 (control registers), vol. 3B 18 (debug).
  */
+#include <sched.h>
+
 #include "cpu/cpuid.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
@@ -317,6 +319,27 @@ void cpu_mwait(struct cpu *c)
 	if (!cpu_has(c, CPUID_MONITOR))
 		cpu_raise(c, EXC_UD);
 	need_cpl0(c);
+}
+
+static uint64_t yield(uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+{
+	(void)a, (void)b, (void)x, (void)y;
+	sched_yield();
+	return 0;
+}
+
+/*
+ * A spinning vCPU waits for another, which the host may have stopped to run this
+ * one: after about as long a spin as makes processors leave a virtual machine
+ * (some 4,000 cycles) the host may choose again.
+ */
+#define PAUSES_TO_YIELD	64
+
+void cpu_pause(struct cpu *c)
+{
+	__builtin_ia32_pause();
+	if (c->ncpus > 1 && ++c->pauses % PAUSES_TO_YIELD == 0)
+		cpu_heavy(c, yield, 0, 0, 0, 0);
 }
 
 /* ---- protection keys ---- */

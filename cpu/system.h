@@ -45,6 +45,7 @@ uint32_t cpu_rdpkru(struct cpu *c);
 void cpu_wrpkru(struct cpu *c);
 void cpu_hlt(struct cpu *c);		/* sets c->halted; the run loop sleeps */
 void cpu_mwait(struct cpu *c);
+void cpu_pause(struct cpu *c);		/* now and then lets other threads run */
 void cpu_invlpg(struct cpu *c, uint64_t va);
 void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);
 void cpu_swapgs(struct cpu *c);

@@ -365,7 +365,7 @@ void front_prefetch(struct front *f, const struct insn *in)
 void front_pause(struct front *f, const struct insn *in)
 {
 	(void)in;
-	emit(f, UOP_pause, 0, OP_NONE, OP_NONE, OP_NONE);
+	emit_call(f, HELPER_pause, OP_NONE, OP_NONE, OP_NONE, 0);
 }
 
 void front_fence(struct front *f, const struct insn *in)

@@ -209,6 +209,7 @@ H(invpcid)
 	return 0;
 }
 
+H(pause) { UNUSED; cpu_pause(c); return 0; }
 H(hlt) { UNUSED; cpu_hlt(c); return 0; }
 
 H(monitor)

@@ -369,4 +369,3 @@ DO(fence)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-DO(pause) { UNUSED; }

@@ -158,10 +158,3 @@ void lower_fence(struct lower *l, const struct uop *u)
 	e8(&l->c, 0xae);
 	e8(&l->c, (unsigned)(0xc0 | (u->imm & 7) << 3));
 }
-
-void lower_pause(struct lower *l, const struct uop *u)
-{
-	(void)u;
-	e8(&l->c, 0xf3);
-	e8(&l->c, 0x90);
-}

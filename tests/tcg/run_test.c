@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -388,6 +389,50 @@ TEST_BOTH(run, cmpxchg16b_compares_and_swaps)
 	m->c->regs[RDI] = M_DATA + 8;
 	cr_expect_eq(machine_run(m, M_CODE), EXC_GP);
 	cr_expect_eq(machine_frame(m).rip, M_CODE);
+}
+
+/* ---- spinning ---- */
+
+enum { ROUNDS = 200 };
+
+/* The other vCPU: waits for odd numbers, answers with the next. */
+static void *answer(void *arg)
+{
+	_Atomic uint32_t *word = arg;
+
+	for (uint32_t n = 1; n < 2 * ROUNDS; n += 2) {
+		while (*word != n)
+			sched_yield();
+		*word = n + 1;
+	}
+	return NULL;
+}
+
+GUEST(spin, "1: inc eax\n mov [rdi], eax\n inc eax\n 2: pause\n cmp [rdi], eax\n jne 2b\n"
+      " dec ecx\n jnz 1b\n" END)
+
+/* Both on one host processor: who spins through his time slice spends milliseconds a round. */
+TEST_BOTH(run, a_spinning_vcpu_gives_way_to_another)
+{
+	cpu_set_t before, one;
+	struct timespec begin, end;
+	pthread_t t;
+
+	sched_getaffinity(0, sizeof(before), &before);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	GUEST_PUT(m, M_CODE, spin);
+	m->c->ncpus = 2;
+	m->c->regs[RDI] = M_DATA;
+	m->c->regs[RCX] = ROUNDS;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+	cr_assert_eq(pthread_create(&t, NULL, answer, machine_mem(m, M_DATA)), 0);
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	pthread_join(t, NULL);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+	sched_setaffinity(0, sizeof(before), &before);
+	cr_expect_lt((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000, ROUNDS / 2);
 }
 
 /* ---- strings ---- */
