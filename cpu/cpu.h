@@ -155,13 +155,19 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
+#define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
+#define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
+#define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
+#define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
 #define MODE_NOSHARE	0x20000000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_REGION	0x40000000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
 #define MODE_TCG	(MODE_NOSHARE | MODE_REGION)
-#define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
-#define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
-#define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
-#define MODE_SVM	0x800000u	/* a guest of VMRUN: instructions may be intercepted */
+
+/* No bit has two meanings: the sum is the union. */
+#define MODE_ALL(op) (MODE_CODE op MODE_SS32 op MODE_CPL op MODE_PE op MODE_VM op MODE_LMA op MODE_FLAT op \
+		      MODE_TF op MODE_MMU op MODE_EM op MODE_TS op MODE_MP op MODE_OSFXSR op MODE_OSXSAVE op \
+		      MODE_AC op MODE_IOPL_OK op MODE_DEBUG op MODE_DF op MODE_SVM op MODE_LA57 op MODE_TCG)
+_Static_assert(MODE_ALL(+) == MODE_ALL(|), "no bit of the mode word has two meanings");
 
 /* Which TLB a data access uses. */
 enum mmu_idx {
