@@ -108,14 +108,14 @@ static bool watched(const struct mmu *m, uint64_t va)
 	return false;
 }
 
-static void log_slot(struct mmu *m, enum mmu_idx idx, unsigned slot)
+static void log_slot(struct slot_log *l, unsigned slot)
 {
 	uint64_t bit = 1ull << (slot & 63);
 
-	if (m->logged[idx][slot >> 6] & bit)
+	if (l->logged[slot >> 6] & bit)
 		return;
-	m->logged[idx][slot >> 6] |= bit;
-	m->log[idx][m->nlog[idx]++] = (uint16_t)slot;
+	l->logged[slot >> 6] |= bit;
+	l->slot[l->n++] = (uint16_t)slot;
 }
 
 static void filter_add(struct mmu *m, const uint8_t *host)
@@ -208,7 +208,9 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 			note_revocable(m, REVOKE_WP, idx, slot, e->pa & TR_G);
 	}
 	if (!(e->pa & TR_G))
-		log_slot(m, idx, slot);
+		log_slot(&m->log[idx], slot);
+	else if (m->log_global)
+		log_slot(&m->global_log[idx], slot);
 }
 
 const struct l2_entry *mmu_enter(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx)

@@ -25,34 +25,40 @@ static void forget_revocable(struct mmu *m, bool global)
 	}
 }
 
-static void clear_all_slots(struct cpu *c)
+static void clear_logged(struct tlb *t, struct slot_log *l)
 {
-	struct mmu *m = c->mmu;
-
-	for (int idx = 0; idx < NMMU; idx++) {
-		for (unsigned s = 0; s < TLB_SIZE; s++)
-			c->tlb[idx].r[s].tag = TLB_EMPTY(s);
-		zero64(m->logged[idx], ARRAY_LEN(m->logged[idx]));
-		m->nlog[idx] = 0;
+	for (unsigned i = 0; i < l->n; i++) {
+		unsigned s = l->slot[i];
+		t->r[s].tag = t->w[s].tag = TLB_EMPTY(s);
+		l->logged[s >> 6] = 0;
 	}
-	forget_revocable(m, true);
-	mmu_drop_writes(c);
+	l->n = 0;
 }
 
 static void clear_logged_slots(struct cpu *c)
 {
-	struct mmu *m = c->mmu;
+	for (int idx = 0; idx < NMMU; idx++)
+		clear_logged(&c->tlb[idx], &c->mmu->log[idx]);
+	forget_revocable(c->mmu, false);
+}
 
+/* All there are, if global ones have been logged since they were cleared. */
+static void clear_both_logs(struct cpu *c)
+{
 	for (int idx = 0; idx < NMMU; idx++) {
-		struct tlb *t = &c->tlb[idx];
-		for (unsigned i = 0; i < m->nlog[idx]; i++) {
-			unsigned s = m->log[idx][i];
-			t->r[s].tag = t->w[s].tag = TLB_EMPTY(s);
-			m->logged[idx][s >> 6] = 0;
-		}
-		m->nlog[idx] = 0;
+		clear_logged(&c->tlb[idx], &c->mmu->log[idx]);
+		clear_logged(&c->tlb[idx], &c->mmu->global_log[idx]);
 	}
-	forget_revocable(m, false);
+	forget_revocable(c->mmu, true);
+}
+
+static void clear_all_slots(struct cpu *c)
+{
+	clear_both_logs(c);
+	for (int idx = 0; idx < NMMU; idx++)
+		for (unsigned s = 0; s < TLB_SIZE; s++)
+			c->tlb[idx].r[s].tag = TLB_EMPTY(s);
+	mmu_drop_writes(c);
 }
 
 /* ---- rights taken away ---- */
@@ -272,6 +278,7 @@ void mmu_forget_space(struct cpu *c, uint32_t owner)
 void mmu_switch_space(struct cpu *c, uint32_t owner)
 {
 	struct mmu *m = c->mmu;
+	bool logged = m->log_global;
 	unsigned n;
 
 	if (asids_exhausted(m) || m->next_npt_gen >> 23)
@@ -283,7 +290,10 @@ void mmu_switch_space(struct cpu *c, uint32_t owner)
 	space_enter(m, n);
 	mmu_configure(c);
 	new_pde_gen(m);
-	clear_all_slots(c);
+	if (logged)
+		clear_both_logs(c);
+	else
+		clear_all_slots(c);
 	m->asid = asid_of(m, current_pcid(c));
 	told(c, ~0ull, false);
 }

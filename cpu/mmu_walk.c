@@ -84,6 +84,7 @@ void mmu_configure(struct cpu *c)
 	m->keyed[1] = lma && c->cr4 & CR4_PKE;
 	m->key_rights[0] = m->keyed[0] ? (uint32_t)c->pkrs : 0;
 	m->key_rights[1] = m->keyed[1] ? c->pkru : 0;
+	m->log_global = c->svm.guest || c->efer & EFER_SVME;
 	if (!(c->cr0 & CR0_PG))
 		m->levels = 0;
 	else if (c->cr4 & CR4_PAE)

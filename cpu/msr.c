@@ -254,7 +254,7 @@ static bool wr_efer(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64
 	if (v & ~msr_efer_allowed(c) || ((v ^ old) & EFER_LME && c->cr0 & CR0_PG))
 		return false;
 	put(c, r, msr, (v & ~EFER_LMA) | (old & EFER_LMA));
-	if ((old ^ c->efer) & EFER_NXE)
+	if ((old ^ c->efer) & (EFER_NXE | EFER_SVME))
 		mmu_flush(c, false);
 	return true;
 }

@@ -92,6 +92,13 @@ struct revocable {
 	uint16_t slot[REVOKE_ROOM];	/* enum mmu_idx << TLB_BITS | slot */
 };
 
+/* Slots of an inline table that were filled. */
+struct slot_log {
+	uint64_t logged[TLB_SIZE / 64];
+	uint16_t slot[TLB_SIZE];
+	uint32_t n;
+};
+
 struct mmu {
 	/* How the current CR0, CR4, EFER make the walk. */
 	int levels;			/* 0: paging off; 2, 3, 4, 5 */
@@ -123,9 +130,10 @@ struct mmu {
 	uint64_t *large_seen, *huge_seen;	/* SEEN_BITS of the current space */
 
 	/* Slots of the inline tables that hold non-global entries. */
-	uint64_t logged[NMMU][TLB_SIZE / 64];
-	uint16_t log[NMMU][TLB_SIZE];
-	uint32_t nlog[NMMU];
+	struct slot_log log[NMMU];
+	/* The same for global entries, kept while SVM is on: a change of space clears these, too. */
+	struct slot_log global_log[NMMU];
+	bool log_global;
 
 	/* Host pages that may stand in a write table, as a hash filter. */
 	uint64_t wfilter[4096 / 64];

@@ -82,6 +82,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 		return NULL;
 	}
 	t->cpu = c;
+	t->n_itlb = ITLB_SIZE + 1;	/* all: to be flushed before use */
 	cpuid_insn_features(c, t->feat);
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);

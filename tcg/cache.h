@@ -131,6 +131,8 @@ struct tcg {
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
 	struct itlb_entry itlb[ITLB_SIZE];
+	uint16_t itlb_filled[ITLB_SIZE];	/* its slots in use; more than fit: any */
+	uint32_t n_itlb;
 
 	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
 	bool flush_wanted;		/* out of room: flush before the next translation */

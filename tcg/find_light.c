@@ -47,6 +47,8 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return NULL;
+	if (e->va == 1 && t->n_itlb++ < ITLB_SIZE)
+		t->itlb_filled[t->n_itlb - 1] = (uint16_t)ITLB_SLOT(va);
 	e->va = page;
 	e->ram = pp.ram->id + pp.ram_off;
 	e->r = pp.ram;
@@ -61,10 +63,16 @@ void tcg_itlb_flush(struct cpu *c)
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
 
-	for (unsigned i = 0; i < ITLB_SIZE; i++) {
-		t->itlb[i].va = 1;
-		env->itlb[i] = 0;
+	bool all = t->n_itlb > ITLB_SIZE;
+	unsigned n = all ? ITLB_SIZE : t->n_itlb;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned slot = all ? i : t->itlb_filled[i];
+
+		t->itlb[slot].va = 1;
+		env->itlb[slot] = 0;
 	}
+	t->n_itlb = 0;
 }
 
 static uint64_t linear_rip(const struct cpu *c, uint64_t rip)

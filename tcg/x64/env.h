@@ -11,7 +11,7 @@
 #define ITLB_BITS	10
 #define ITLB_SIZE	(1u << ITLB_BITS)
 #define ITLB_SLOT(va)	((uint32_t)((va) >> 12) & (ITLB_SIZE - 1))
-#define JC_TABLES	6	/* modes with an inline jump cache of their own */
+#define JC_TABLES	12	/* modes with an inline jump cache of their own */
 #define JC_BITS		12
 #define JC_SIZE		(1u << JC_BITS)
 
