@@ -12,6 +12,7 @@
 
 #include "cpu/desc.h"
 #include "cpu/mmu.h"
+#include "cpu/phys.h"
 
 /* ---- descriptors ---- */
 
@@ -425,9 +426,40 @@ bool seg_target_ok(const struct cpu *c, uint64_t rip)
 	return cpu_is64(c) ? mmu_canonical(c, rip) : rip <= c->segs[CS].limit;
 }
 
-void seg_bad_target(struct cpu *c, uint64_t at, int32_t rsp_change)
+static unsigned code_byte(struct cpu *c, uint64_t rip)
 {
-	uint64_t *rsp = &c->regs[RSP], old = *rsp - (uint64_t)(int64_t)rsp_change;
+	uint64_t va = cpu_is64(c) ? rip : (uint32_t)(rip + c->segs[CS].base), pa;
+	uint32_t pf;
+
+	return mmu_fetch_page(c, va, &pa, &pf) ? (unsigned)phys_ld(c, (pa & ~0xfffull) | (va & 0xfff), 1) : 0x90;
+}
+
+/* By how much the near jump, call or return at rip has moved RSP. */
+static int rsp_change(struct cpu *c, uint64_t rip)
+{
+	static const uint8_t prefixes[] = { 0x66, 0x67, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0xf0, 0xf2, 0xf3 };
+	bool is64 = cpu_is64(c), wide = (c->mode & MODE_CODE) != MODE_CODE16, o16 = false;
+	unsigned op, i = 0, k;
+
+	for (; i < 15; i++) {
+		op = code_byte(c, rip + i);
+		for (k = 0; k < sizeof(prefixes) && prefixes[k] != op; k++)
+			;
+		if (k == sizeof(prefixes) && !(is64 && (op & 0xf0) == 0x40))
+			break;
+		o16 |= op == 0x66;
+	}
+	int n = is64 ? 8 : wide == o16 ? 2 : 4;	/* two bytes are never out of 64-bit code's reach */
+	if (op == 0xc3)
+		return n;
+	if (op == 0xc2)
+		return n + (int)(code_byte(c, rip + i + 1) | code_byte(c, rip + i + 2) << 8);
+	return op == 0xff && (code_byte(c, rip + i + 1) >> 3 & 7) == 2 ? -n : 0;
+}
+
+void seg_bad_target(struct cpu *c, uint64_t at)
+{
+	uint64_t *rsp = &c->regs[RSP], old = *rsp - (uint64_t)(int64_t)rsp_change(c, at);
 
 	if (cpu_is64(c))
 		*rsp = old;

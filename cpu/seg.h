@@ -25,11 +25,11 @@ void seg_ltr(struct cpu *c, uint16_t sel);
 uint64_t seg_check(struct cpu *c, int seg, uint64_t off, int n, int how);
 
 /*
- * May a near jump, call or return go to rip? If not it faults itself: #GP(0) at
- * `at`, with what it has done to RSP undone.
+ * May a near jump, call or return go to rip? If not it faults itself, all done but
+ * the jump: #GP(0) at its address `at`, with what it has done to RSP undone.
  */
 bool seg_target_ok(const struct cpu *c, uint64_t rip);
-void seg_bad_target(struct cpu *c, uint64_t at, int32_t rsp_change) __attribute__((noreturn));
+void seg_bad_target(struct cpu *c, uint64_t at) __attribute__((noreturn));
 
 void far_jmp(struct cpu *c, uint16_t sel, uint64_t off, int opsize, uint64_t next);
 void far_call(struct cpu *c, uint16_t sel, uint64_t off, int opsize, uint64_t next);

@@ -46,7 +46,6 @@ struct tb {
 	uint32_t cs_limit;
 	uint16_t len, n_insns;
 	uint16_t needs;			/* flags read before written */
-	int32_t rsp_change;		/* by the last instruction, if it leaves for an indirect target */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */

@@ -153,7 +153,7 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 		return tcg_cb_find(c);
 	n = tcg_tb_at(t, at, &side);
 	if (n != NO_TB)
-		seg_bad_target(c, t->tbs[n].rip + side.off, t->tbs[n].rsp_change);
+		seg_bad_target(c, t->tbs[n].rip + side.off);
 	return NULL;
 }
 

@@ -294,7 +294,7 @@ DO(jmpind)
 	if (u->imm)
 		*rsp = u->size == 8 ? *rsp + (uint64_t)u->imm : (uint32_t)(*rsp + (uint64_t)u->imm);
 	if (!seg_target_ok(x->c, rip))
-		seg_bad_target(x->c, x->c->rip, ir_rsp_change(x->ir));
+		seg_bad_target(x->c, x->c->rip);
 	go(x, rip);
 }
 

@@ -187,7 +187,6 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	t->code.p = (uint8_t *)align_up((uintptr_t)b->end, 16);
 	t->cold.p = b->cold_end;
 	t->stats.host_bytes += b->size + b->cold_size;
-	tb->rsp_change = ir_rsp_change(t->ir);
 }
 
 /* A copy that ends with the last µop: the arrays are mostly empty. */

@@ -135,14 +135,3 @@ uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
 		m |= gpr_bit(u->b);
 	return m;
 }
-
-int32_t ir_rsp_change(const struct ir *ir)
-{
-	const struct uop *last = &ir->uops[ir->n_uops - 1];
-	int64_t n = last->op == UOP_jmpind ? last->imm : 0;
-
-	for (const struct uop *u = last; u >= ir->uops && u->insn == last->insn; u--)
-		if (u->op == UOP_lea && u->d == RSP && u->a == RSP)
-			n += u->imm;
-	return (int32_t)n;
-}

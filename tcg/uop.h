@@ -142,9 +142,6 @@ struct ir {
 	struct uop uops[IR_MAX_UOPS];
 };
 
-/* By how much the instruction of the block's last µop has moved RSP when it leaves. */
-int32_t ir_rsp_change(const struct ir *ir);
-
 /* One µop per line; returns the length written (always terminated). Not light. */
 int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n);
 /* The reverse, for file tests: false if the line is no µop. What stands in {} is ignored. */
