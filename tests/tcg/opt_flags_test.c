@@ -72,11 +72,14 @@ Test(opt_flags, shift_by_cl_may_keep_all)
 	cr_expect_eq(ir.uops[0].fl, 0);
 }
 
-Test(opt_flags, zero_flag_survives_bt)
+Test(opt_flags, all_flags_but_carry_survive_bt)
 {
 	TRANSLATE(0x01, 0xd8, 0x0f, 0xa3, 0xc8, 0x76, 0x10);	/* add; bt eax, ecx; jbe */
 	run(0);
 	cr_expect_eq(ir.uops[0].fl, FL_ZF);
+	TRANSLATE(0x01, 0xd8, 0x0f, 0xba, 0xe0, 0x07, 0xff, 0xe0);	/* add; bt eax, 7; jmp rax */
+	run(0);
+	cr_expect_eq(ir.uops[0].fl, A & ~FL_CF);
 }
 
 Test(opt_flags, unknown_exits_need_everything)

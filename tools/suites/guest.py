@@ -32,8 +32,10 @@ GUEST_SCRIPT = r"""
 job() # number, seconds, folder, command
 {
 	echo "@@suite begin $1"
+	begin=$(cut -d. -f1 /proc/uptime)
 	( cd "$3" && exec timeout -s KILL "$2" sh -c "$4" ) >/tmp/.out 2>/tmp/.err </dev/null
-	echo "@@suite status $1 $?"
+	status=$?
+	echo "@@suite status $1 $status $(($(cut -d. -f1 /proc/uptime) - begin))"
 	head -c @LIMIT@ /tmp/.out | gzip -1 | base64
 	echo "@@suite stderr $1"
 	head -c @LIMIT@ /tmp/.err | gzip -1 | base64
@@ -195,8 +197,9 @@ class Collector:
             self.limit = 3 * self.jobs[self.running].timeout + 60
             self.say(self.running, self.jobs[self.running].name)
         elif what == "status":
-            status = int(rest[1])
-            self.result = Result("timeout" if status == 137 else status)
+            status, seconds = int(rest[1]), int(rest[2])
+            killed = status == 128 + signal.SIGKILL and seconds + 1 >= self.jobs[self.running].timeout
+            self.result = Result("timeout" if killed else status)
         elif what == "stderr":
             self.result.out = unpack(self.lines)
         elif what == "end":
@@ -284,8 +287,11 @@ def reference(jobs, work):
     return first
 
 
-def run(emulator, jobs, work, log_path):
-    """The results of all jobs on one emulator, or on this machine if its name is "native"."""
+def run(emulator, jobs, work, log_path, boot_suite=None):
+    """
+    The results of all jobs on one emulator, or on this machine if its name is "native".
+    A suite that needs no Linux guest brings its own function for it.
+    """
     begin = time.monotonic()
 
     def say(i, name):
@@ -293,7 +299,12 @@ def run(emulator, jobs, work, log_path):
             print("\r\033[K%s: %d/%d %s" % (emulator.split()[0], i + 1, len(jobs), name), end="",
                   file=sys.stderr, flush=True)
 
-    results = run_native(jobs, say) if emulator == "native" else run_in_guest(emulator, jobs, work, log_path, say)
+    if boot_suite:
+        results = boot_suite(emulator, jobs, log_path, say)
+    elif emulator == "native":
+        results = run_native(jobs, say)
+    else:
+        results = run_in_guest(emulator, jobs, work, log_path, say)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     print("%s: %d programs, %d s" % (emulator, len(jobs), time.monotonic() - begin), file=sys.stderr, flush=True)

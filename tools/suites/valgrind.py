@@ -15,7 +15,7 @@ from .guest import Job, SuiteError
 
 NATIVE = True
 FOLDERS = ["", "amd64", "x86", "linux", "amd64-linux", "x86-linux"]
-BUILT_FROM = (".o", ".c", ".h", ".s", ".S", ".cpp", ".exp", ".Po", ".am", ".in")
+LEFT_OUT = (".o", ".h", ".s", ".S", ".cpp", ".exp", ".Po", ".am", ".in")
 NO_PREREQUISITE = 77
 
 
@@ -54,10 +54,10 @@ def vgtest_jobs(o, folder):
 
 
 def needed_files(folder):
-    """All of a folder but sources and objects: programs, scripts, and data they read."""
+    """Programs, scripts and what they read (one its own source), but no objects."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.path.isfile(path) and not name.endswith(BUILT_FROM) and ".exp" not in name:
+        if os.path.isfile(path) and not name.endswith(LEFT_OUT) and ".exp" not in name:
             yield path
 
 
