@@ -54,7 +54,8 @@ static void list_cpus(void)
 	puts("Models:");
 	for (unsigned i = 0; cpuid_model_name(i, &m); i++)
 		printf("  %-26s %s\n", m.name, *m.alias_of ? m.alias_of : m.brand);
-	puts("\nFeatures, to be added by ,+NAME or taken away by ,-NAME:");
+	puts("\nOther words: check enforce vendor= family= model= stepping= model-id= level= xlevel= phys-bits= tsc-frequency=\n"
+	     "\nFeatures, to be added by ,+NAME or taken away by ,-NAME:");
 	for (unsigned i = 0; cpuid_feature_name(i); i++) {
 		const char *name = cpuid_feature_name(i);
 		if (column + (int)strlen(name) > 75) {

@@ -44,7 +44,7 @@ static void load(void)
 
 static void setup(void)
 {
-	struct acpi_config cfg = { .ncpus = 3, .cores = 3, .threads = 1, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
+	struct acpi_config cfg = { .ncpus = 4, .cores = 3, .threads = 1, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
 	acpi_build(&cfg, &files);
 	mem = calloc(1, MEM);
 	load();
@@ -89,10 +89,15 @@ Test(acpi, the_facs_is_aligned)
 Test(acpi, the_madt_lists_every_processor)
 {
 	const uint8_t *t = find("APIC");
+	static const uint8_t ids[] = { 0, 1, 2, 4 };	/* two packages with room for four cores each */
 	int n = 0;
 	for (uint32_t off = 44; off < ld32(t + 4); off += t[off + 1])
-		n += t[off] == 0;
-	cr_assert_eq(n, 3);
+		if (t[off] == 0) {
+			cr_expect_eq(t[off + 2], n);
+			cr_expect_eq(t[off + 3], ids[n & 3]);
+			n++;
+		}
+	cr_assert_eq(n, 4);
 }
 
 static struct bytes a;
