@@ -25,6 +25,9 @@ static inline bool cpu_has(const struct cpu *c, enum cpuid_feature f)
 	return c->feat[f >> 5] >> (f & 31) & 1;
 }
 
+/* The bus clock, which the local APIC's timer counts (hw/intc/lapic.h), in kHz. */
+#define CPUID_BUS_KHZ	100000u
+
 /* ---- choosing ---- */
 
 /*

@@ -7,6 +7,7 @@
 #ifndef HW_INTC_LAPIC_H
 #define HW_INTC_LAPIC_H
 
+#include "cpu/cpuid.h"
 #include "hw/core/dev.h"
 
 struct cpu;
@@ -41,6 +42,6 @@ bool lapic_msr_write(struct dev *d, uint32_t msr, uint64_t v);
  * real boards: software that watches the count go by needs it to last longer
  * than the host may take the processor away.
  */
-#define LAPIC_HZ 100000000u
+#define LAPIC_HZ (CPUID_BUS_KHZ * 1000)
 
 #endif

@@ -266,6 +266,17 @@ Test(cpuid, interface_says_kvm_or_hides)
 	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x61656852);	/* Rhea */
 	cr_expect_eq(leaf(0x40000001, 0, EAX), 0);
 	cr_expect(leaf(1, 0, ECX) >> 31);
+	configure("486");
+	cr_expect_eq(leaf(0x40000000, 0, EAX), 0x40000001);
+	cr_expect_eq(leaf(0x40000010, 0, EAX), 0, "a frequency of no TSC");
+}
+
+Test(cpuid, frequencies_agree)
+{
+	configure("max");
+	cr_expect_eq((uint64_t)leaf(0x15, 0, ECX) * leaf(0x15, 0, EBX) / leaf(0x15, 0, EAX), 2400000000);
+	cr_expect_eq(leaf(0x15, 0, ECX), leaf(0x40000010, 0, EBX) * 1000);
+	cr_expect_eq(leaf(0x16, 0, EAX), 2400);
 }
 
 Test(cpuid, osxsave_follows_cr4)
