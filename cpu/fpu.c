@@ -17,6 +17,9 @@
 
 #include <string.h>
 
+#include "cpu/mmu.h"
+#include "cpu/phys.h"
+
 /* ---- the image in cpu->xsave ---- */
 
 enum { X_FCW = 0, X_FSW = 2, X_FTW = 4, X_FOP = 6, X_FIP = 8, X_FDP = 16, X_ST = 32 };
@@ -149,7 +152,7 @@ static void __attribute__((noreturn)) wait_for_ferr(struct cpu *c)
 	c->unwind(c);
 }
 
-static void check_pending(struct cpu *c)
+void fpu_check_pending(struct cpu *c)
 {
 	if (!(ld16(c->xsave + X_FSW) & FSW_ES))
 		return;
@@ -216,7 +219,7 @@ void x87_exec(struct cpu *c, const struct insn *in, uint8_t *mem)
 		opcode >>= 8;
 	if (opcode != 0x9b && no_wait(c, opcode, modrm, mem))
 		return;
-	check_pending(c);
+	fpu_check_pending(c);
 	if (opcode == 0x9b)
 		return;
 	if (opcode == 0xd9 && modrm < 0xc0 && (modrm >> 3 & 7) == 5) {
@@ -230,4 +233,48 @@ void x87_exec(struct cpu *c, const struct insn *in, uint8_t *mem)
 		c->cc = cc;
 	st16(c->xsave + X_FOP, (uint16_t)((opcode & 7) << 8 | modrm));
 	st64(c->xsave + X_FIP, c->rip);
+}
+
+/* ---- order of faults ---- */
+
+/* The instruction at rip, looked at without side effects. */
+static bool current_insn(struct cpu *c, struct insn *in)
+{
+	struct insn_env env = { .mode = c->mode, .feat = { c->insn_feat[0], c->insn_feat[1] } };
+	uint64_t va = cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base), pa;
+	uint8_t bytes[15];
+	unsigned n = 0;
+
+	while (n < sizeof(bytes) && mmu_probe(c, va + n, &pa)) {
+		uint64_t in_page = 4096 - (pa & 4095), k = min_u64(in_page, sizeof(bytes) - n);
+
+		phys_read_buf(c->phys, pa, bytes + n, k);
+		n += (unsigned)k;
+	}
+	return insn_decode(bytes, n, &env, in) == INSN_OK;
+}
+
+static bool waits(const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_x87: case DOES_fldcw: case DOES_fldenv: case DOES_frstor:
+		return true;
+	case DOES_vec:			/* CVTPI2PS and CVTPI2PD do not look if the operand is in memory */
+		return insn_row(in)->attr & A_MMX && !(in->opd[0].kind == OPD_XMM && in->opd[1].kind == OPD_MEM);
+	default:
+		return insn_row(in)->attr & A_MMX;
+	}
+}
+
+void fpu_error_first(struct cpu *c)
+{
+	int v = c->exc_vector;
+	struct insn in;
+
+	if (!(ld16(c->xsave + X_FSW) & FSW_ES) || !(c->cr0 & CR0_NE) || c->exc_delivering >= 0)
+		return;
+	if ((v != EXC_PF && v != EXC_GP && v != EXC_SS && v != EXC_AC) || !current_insn(c, &in) || !waits(&in))
+		return;
+	c->exc_vector = EXC_MF;
+	c->exc_has_error = false;
 }

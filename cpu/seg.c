@@ -266,8 +266,7 @@ bool seg_within(const struct seg *s, uint64_t off, int n)
 
 	if (attr_is_data(s->attr) && s->attr & TYPE_E)
 		return off > s->limit && last <= (s->attr & SEG_DB ? 0xffffffffu : 0xffffu);
-	/* An offset that wraps in a segment of 4 GiB is fine, as it is with flat code. */
-	return last <= s->limit || (s->limit == 0xffffffff && off <= 0xffffffff);
+	return last <= s->limit;	/* around the end of 4 GiB, too: up to the processor (SDM vol. 3A, 5.3), AMD's do */
 }
 
 static bool seg_allows(const struct cpu *c, const struct seg *s, int how)
@@ -291,11 +290,14 @@ uint64_t seg_check(struct cpu *c, int seg, uint64_t off, int n, int how)
 		va = seg >= FS ? s->base + off : off;
 		if (!mmu_canonical(c, va) || !mmu_canonical(c, va + (uint64_t)n - 1))
 			cpu_raise_err(c, vector, 0);
-		return va;
+	} else {
+		if (!seg_allows(c, s, how) || !seg_within(s, off, n))
+			cpu_raise_err(c, vector, 0);
+		va = (uint32_t)(s->base + off);
 	}
-	if (!seg_allows(c, s, how) || !seg_within(s, off, n))
-		cpu_raise_err(c, vector, 0);
-	return (uint32_t)(s->base + off);
+	if (c->mode & MODE_AC && va & (unsigned)(n - 1) && (n == 2 || n == 4 || n == 8))
+		cpu_raise_err(c, EXC_AC, 0);
+	return va;
 }
 
 void check_rip(struct cpu *c, const struct seg *cs, uint64_t rip, int ext)

@@ -20,7 +20,8 @@ void seg_lldt(struct cpu *c, uint16_t sel);
 void seg_ltr(struct cpu *c, uint16_t sel);
 /*
  * A limit or type check failed inline, or has no simple bound: decide exactly.
- * Returns the linear address, or raises #GP(0) / #SS(0). how: enum mmu_access.
+ * Returns the linear address, or raises #GP(0) / #SS(0), or #AC if n is 2, 4 or 8
+ * and alignment checks are in force. how: enum mmu_access.
  */
 uint64_t seg_check(struct cpu *c, int seg, uint64_t off, int n, int how);
 

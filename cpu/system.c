@@ -421,9 +421,14 @@ static void note_io_watch(struct cpu *c, uint16_t port, int size)
 	}
 }
 
-static void check_port(struct cpu *c, uint16_t port, int size)
+void cpu_check_port(struct cpu *c, uint16_t port, int size)
 {
 	gp_if(c, !(c->mode & MODE_IOPL_OK) && !tss_io_allowed(c, port, size));
+}
+
+static void check_port(struct cpu *c, uint16_t port, int size)
+{
+	cpu_check_port(c, port, size);
 	note_io_watch(c, port, size);
 }
 

@@ -49,6 +49,8 @@ void cpu_pause(struct cpu *c);		/* now and then lets other threads run */
 void cpu_invlpg(struct cpu *c, uint64_t va);
 void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);
 void cpu_swapgs(struct cpu *c);
+/* May the program reach the port, IOPL and the TSS's bitmap permitting? #GP if not. INS and OUTS ask before anything else. */
+void cpu_check_port(struct cpu *c, uint16_t port, int size);
 /* IN/OUT with the permission check (IOPL, I/O bitmap). size 1, 2, 4. */
 uint32_t cpu_in(struct cpu *c, uint16_t port, int size);
 void cpu_out(struct cpu *c, uint16_t port, int size, uint32_t v);

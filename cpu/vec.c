@@ -6,8 +6,7 @@
  * Operands are fetched as bytes, so one function serves SSE and VEX forms, memory
  * and registers, and mostly all vector lengths.
  *
- * Not modelled: what vec.def says; the difference between "tiny" and "tiny and
- * inexact" for unmasked underflow.
+ * Not modelled: what vec.def says.
  * Source: SDM vol. 1 chapters 9 (MMX), 10-14, 13.4 (layout of cpu->xsave).
  */
 #include "cpu/vec_priv.h"
@@ -61,7 +60,7 @@ static uint8_t *mm(struct cpu *c, int n) { return c->xsave + AT_ST + 16 * n; }
  * MMX mode: the top of the x87 stack becomes register 0, all registers valid. The
  * image has the registers in stack order, so they change places.
  */
-static void enter_mmx(struct cpu *c)
+void vec_enter_mmx(struct cpu *c)
 {
 	uint16_t fsw = ld16(c->xsave + AT_FSW);
 	int top = fsw >> 11 & 7;
@@ -216,7 +215,7 @@ static void run(struct vx *x, const struct vop *v)
 
 static void emms(struct cpu *c)
 {
-	enter_mmx(c);
+	vec_enter_mmx(c);
 	c->xsave[AT_FTW] = 0;
 }
 
@@ -241,7 +240,7 @@ void vec_exec(struct cpu *c, const struct insn *in, uint8_t *mem)
 	if (!v->fn)
 		cpu_raise(c, EXC_UD);
 	if (has_mmx(in))
-		enter_mmx(c);
+		vec_enter_mmx(c);
 	gather_operands(&x, mem);
 	run(&x, v);
 	if (x.sets_eflags)

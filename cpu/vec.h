@@ -8,6 +8,9 @@
 #include "cpu/cpu.h"
 #include "cpu/insn.h"
 
+/* Enter MMX mode, or raise the x87's pending error. */
+void vec_enter_mmx(struct cpu *c);
+
 /*
  * Execute a row whose `does` is vec, vec_gpr, vec_pcmpstr, emms or stmxcsr. mem
  * is the memory operand in host memory, or NULL if the instruction has none.

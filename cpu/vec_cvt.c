@@ -129,7 +129,7 @@ static uint32_t narrow(struct vx *x, uint64_t v)
 		v = quiet64(x, v);
 		return (uint32_t)(v >> 63) << 31 | 0xffu << 23 | (uint32_t)(v >> 29 & 0x7fffff);
 	}
-	return of_f32((float)to_f64(v));
+	return tiny32(x, of_f32((float)to_f64(v)));
 }
 
 void v_cvtps2pd(struct vx *x)
@@ -174,6 +174,8 @@ static uint16_t round_half(struct vx *x, double v, bool negative, int mode)
 
 	if (r != t)
 		x->flags |= MXCSR_PE | (v < 0x1p-14 ? MXCSR_UE : 0);
+	if (v < 0x1p-14 && !(x->mxcsr >> 7 & MXCSR_UE))
+		x->flags |= MXCSR_UE;
 	if (r == 2048) {
 		r = 1024;
 		e++;

@@ -36,7 +36,7 @@ static uint32_t op32(struct vx *x, uint32_t a, uint32_t b, f32_fn *f)
 		return (is_nan32(a) ? a : b) | QUIET32;
 	}
 	r = of_f32(f(to_f32(a), to_f32(b)));
-	return is_nan32(r) ? NAN32 : r;
+	return is_nan32(r) ? NAN32 : tiny32(x, r);
 }
 
 static uint64_t op64(struct vx *x, uint64_t a, uint64_t b, f64_fn *f)
@@ -49,7 +49,7 @@ static uint64_t op64(struct vx *x, uint64_t a, uint64_t b, f64_fn *f)
 		return (is_nan64(a) ? a : b) | QUIET64;
 	}
 	r = of_f64(f(to_f64(a), to_f64(b)));
-	return is_nan64(r) ? NAN64 : r;
+	return is_nan64(r) ? NAN64 : tiny64(x, r);
 }
 
 /* Number of lanes: one, or all of the vector. */
@@ -298,7 +298,7 @@ static uint64_t fma_f64(struct vx *x, const struct fma *f, int i)
 				return op[k[n]] | QUIET64;
 	}
 	r = of_f64(fma(to_f64(negates(f) ? p ^ SIGN64 : p), to_f64(q), to_f64(subtracts(f, i) ? s ^ SIGN64 : s)));
-	return is_nan64(r) ? NAN64 : r;
+	return is_nan64(r) ? NAN64 : tiny64(x, r);
 }
 
 static uint32_t fma_f32(struct vx *x, const struct fma *f, int i)
@@ -315,7 +315,7 @@ static uint32_t fma_f32(struct vx *x, const struct fma *f, int i)
 				return op[k[n]] | QUIET32;
 	}
 	r = of_f32(fmaf(to_f32(negates(f) ? p ^ SIGN32 : p), to_f32(q), to_f32(subtracts(f, i) ? s ^ SIGN32 : s)));
-	return is_nan32(r) ? NAN32 : r;
+	return is_nan32(r) ? NAN32 : tiny32(x, r);
 }
 
 /* A scalar form keeps the rest of the destination. */

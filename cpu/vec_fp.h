@@ -24,6 +24,21 @@ static inline uint32_t of_f32(float f) { uint32_t v; memcpy(&v, &f, 4); return v
 static inline uint64_t of_f64(double f) { uint64_t v; memcpy(&v, &f, 8); return v; }
 
 /* A denormal operand: 0 under DAZ. */
+/* An unmasked underflow is one although the result is exact (SDM vol. 1, 4.9.1.5). */
+static inline uint32_t tiny32(struct vx *x, uint32_t r)
+{
+	if (is_denormal32(r) && !(x->mxcsr >> 7 & MXCSR_UE))
+		x->flags |= MXCSR_UE;
+	return r;
+}
+
+static inline uint64_t tiny64(struct vx *x, uint64_t r)
+{
+	if (is_denormal64(r) && !(x->mxcsr >> 7 & MXCSR_UE))
+		x->flags |= MXCSR_UE;
+	return r;
+}
+
 static inline uint32_t daz32(const struct vx *x, uint32_t v)
 {
 	return x->mxcsr & MXCSR_DAZ && is_denormal32(v) ? v & SIGN32 : v;

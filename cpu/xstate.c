@@ -105,6 +105,7 @@ void cpu_fxrstor(struct cpu *c, uint64_t va, bool rexw)
 	int n = skips_xmm(c) ? X_XMM : X_XMM + xmm_bytes(c);
 
 	gp_if(c, va & 15);
+	mmu_check(c, va, 512, MMU_READ, cpu_mmu_idx(c));
 	mmu_ld_buf(c, va, b, n, cpu_mmu_idx(c));
 	gp_if(c, c->cr4 & CR4_OSFXSR && ld32(b + X_MXCSR) & ~MXCSR_MASK);
 	take_x87(c, b, rexw);

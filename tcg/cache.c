@@ -156,10 +156,15 @@ static void forget_code_pages(struct tcg *t, struct code_page *cp, uint64_t page
 	}
 }
 
+void tcg_jc_flush(struct cpu *c)
+{
+	for (unsigned t = 0; t < JC_TABLES; t++)
+		for (unsigned i = 0; i < JC_SIZE; i++)
+			x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
+}
+
 void tcg_flush(struct tcg *t)
 {
-	struct x64_env *env = x64_env(t->cpu);
-
 	t->stats.flushes++;
 	for (unsigned i = 0; i < CP_FANOUT; i++)
 		if (t->cpages[i])
@@ -170,7 +175,7 @@ void tcg_flush(struct tcg *t)
 	memset(t->vhash, 0, sizeof(t->vhash));
 	memset(t->granule, 0, sizeof(t->granule));
 	memset(t->jc_mode, 0, sizeof(t->jc_mode));
-	memset(env->jc_tag, 1, sizeof(env->jc_tag));
+	tcg_jc_flush(t->cpu);
 	tcg_itlb_flush(t->cpu);
 	t->code.p = t->blocks_start;
 	t->cold.p = t->code_start + COLD_AT;

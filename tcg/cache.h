@@ -170,6 +170,8 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
 void tcg_free(struct tcg *t);
 /* Drop every block. On the vCPU thread, outside of generated code. */
 void tcg_flush(struct tcg *t);
+/* Empty the jump caches. */
+void tcg_jc_flush(struct cpu *c);
 
 /* ---- translate.c ---- */
 /* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. Not light. */

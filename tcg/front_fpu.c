@@ -43,7 +43,9 @@ void front_x87(struct front *f, const struct insn *in)
 		return;
 	}
 	bool store = x87_stores[insn_row(in)->opcode & 7] >> INSN_REG(in) & 1;
-	emit_probe(f, in, store ? PROBE_W : PROBE_R, in->opd[k].size);
+	/* An unmasked exception leaves memory as it was: what is written back must be what was there. */
+	int kind = !store ? PROBE_R : insn_row(in)->does == DOES_x87 ? PROBE_RW : PROBE_W;
+	emit_probe(f, in, kind, in->opd[k].size);
 	host(f, UOP_x87, OP_M);
 }
 

@@ -48,7 +48,7 @@ void front_movnti(struct front *f, const struct insn *in)
 void front_movdir64b(struct front *f, const struct insn *in)
 {
 	emit_ea(f, in, OP_T0);
-	emit_add(f, in->adsize, OP_T1, in->opd[0].reg, 0);
+	emit(f, UOP_zext, 8, OP_T1, in->opd[0].reg, OP_NONE)->c = in->adsize;
 	emit_call(f, HELPER_movdir64b, OP_NONE, OP_T0, OP_T1, in->seg);
 }
 

@@ -13,9 +13,11 @@
 
 #include <sys/random.h>
 
+#include "cpu/fpu.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
+#include "cpu/vec.h"
 
 #define H(name) uint64_t h_##name(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm)
 #define UNUSED (void)c, (void)a, (void)b, (void)imm
@@ -99,6 +101,7 @@ H(fstenv)
 H(fldenv)
 {
 	UNUSED;
+	fpu_check_pending(c);
 	cpu_fldenv(c, image(c, a, imm, env_bytes(imm), MMU_READ, 1), OPSIZE(imm), KIND(imm));
 	return 0;
 }
@@ -133,34 +136,57 @@ static uint8_t *vbyte(struct cpu *c, int r, int i)
 	return i < 16 ? c->xsave + 160 + 16 * r + i : c->xsave + 576 + 16 * r + i - 16;
 }
 
+/* The image has x87 registers in stack order. */
 static uint8_t *mmbyte(struct cpu *c, int r, int i)
 {
-	return c->xsave + 32 + 16 * r + i;
+	int top = ld16(c->xsave + 2) >> 11 & 7;
+
+	return c->xsave + 32 + 16 * ((r - top) & 7) + i;
 }
 
-/* Offset, cut to address size, to a checked linear address. */
+/* Offset, cut to address size, to a checked linear address. Elements need no alignment: ends are checked as bytes. */
 static uint64_t velement(struct cpu *c, struct vmem v, uint64_t off, int n, int how)
 {
-	return seg_check(c, v.seg, off & size_mask(2 << v.ad), n, how);
+	off &= size_mask(2 << v.ad);
+	seg_check(c, v.seg, off + (unsigned)n - 1, 1, how);
+	return seg_check(c, v.seg, off, 1, how);
 }
 
-/* An unselected store must not happen; one that faults leaves memory as it was. */
+/* The same for byte i of an operand that starts at off: it may go beyond the address size. */
+static uint64_t vpiece(struct cpu *c, struct vmem v, uint64_t off, unsigned i, int n, int how)
+{
+	return seg_check(c, v.seg, (off & size_mask(2 << v.ad)) + i, n, how);
+}
+
+/* One pass over the selected bytes: 0 checks, 1 stores. */
+static void maskmov_pass(struct cpu *c, struct vmem v, uint64_t off, int pass)
+{
+	uint8_t *(*byte)(struct cpu *, int, int) = v.bytes == 8 ? mmbyte : vbyte;
+
+	for (int i = 0; i < (int)v.bytes; i++) {
+		if (!(*byte(c, v.mask, i) & 0x80))
+			continue;
+		uint64_t va = vpiece(c, v, off, (unsigned)i, 1, MMU_WRITE);
+		if (pass == 0)
+			mmu_check(c, va, 1, MMU_WRITE, cpu_mmu_idx(c));
+		else
+			mmu_st(c, va, 1, *byte(c, v.reg, i), cpu_mmu_idx(c));
+	}
+}
+
+/* An unselected store must not happen; one that faults leaves everything as it was. */
 H(maskmov)
 {
 	struct vmem v = vmem_unpack(imm);
-	uint8_t *(*byte)(struct cpu *, int, int) = v.bytes == 8 ? mmbyte : vbyte;
+	bool mmx = v.bytes == 8;
 
 	UNUSED;
-	for (int pass = 0; pass < 2; pass++)
-		for (int i = 0; i < (int)v.bytes; i++) {
-			if (!(*byte(c, v.mask, i) & 0x80))
-				continue;
-			uint64_t va = velement(c, v, a + (unsigned)i, 1, MMU_WRITE);
-			if (pass == 0)
-				mmu_check(c, va, 1, MMU_WRITE, cpu_mmu_idx(c));
-			else
-				mmu_st(c, va, 1, *byte(c, v.reg, i), cpu_mmu_idx(c));
-		}
+	if (mmx)
+		fpu_check_pending(c);
+	maskmov_pass(c, v, a, 0);
+	if (mmx)
+		vec_enter_mmx(c);
+	maskmov_pass(c, v, a, 1);
 	return 0;
 }
 
@@ -178,7 +204,7 @@ static void vmask_load(struct cpu *c, struct vmem v, uint64_t off)
 
 	for (int i = 0; i < (int)v.bytes / n; i++)
 		if (selected(c, v, i))
-			val[i] = mmu_ld(c, velement(c, v, off + (unsigned)(i * n), n, MMU_READ), n, cpu_mmu_idx(c));
+			val[i] = mmu_ld(c, vpiece(c, v, off, (unsigned)(i * n), n, MMU_READ), n, cpu_mmu_idx(c));
 	for (int i = 0; i < 32 / n; i++)
 		st_n(vbyte(c, v.reg, i * n), n, val[i]);
 }
@@ -191,7 +217,7 @@ static void vmask_store(struct cpu *c, struct vmem v, uint64_t off)
 		for (int i = 0; i < (int)v.bytes / n; i++) {
 			if (!selected(c, v, i))
 				continue;
-			uint64_t va = velement(c, v, off + (unsigned)(i * n), n, MMU_WRITE);
+			uint64_t va = vpiece(c, v, off, (unsigned)(i * n), n, MMU_WRITE);
 			if (pass == 0)
 				mmu_check(c, va, n, MMU_WRITE, cpu_mmu_idx(c));
 			else

@@ -37,14 +37,15 @@ H(linear)
 	return seg_check(c, imm & 0xff, a, imm >> 8 & 0xffff, imm >> 24 & 3);
 }
 
-/* Both operands are checked, and read, before anything is written. */
+/* Both operands are checked, and read, before anything is written; the source goes first, as on AMD's. */
 H(movdir64b)
 {
-	uint64_t data[8], from = seg_check(c, imm & 0xff, a, 64, MMU_READ), to = seg_check(c, ES, b, 64, MMU_WRITE);
+	uint64_t data[8], to;
 
+	mmu_ld_buf(c, seg_check(c, imm & 0xff, a, 64, MMU_READ), data, 64, cpu_mmu_idx(c));
+	to = seg_check(c, ES, b, 64, MMU_WRITE);
 	if (to & 63)
 		cpu_raise_err(c, EXC_GP, 0);
-	mmu_ld_buf(c, from, data, 64, cpu_mmu_idx(c));
 	mmu_st_buf(c, to, data, 64, cpu_mmu_idx(c));
 	return 0;
 }
@@ -283,6 +284,7 @@ H(ins)
 	struct port_string s = unpack(imm);
 
 	UNUSED;
+	cpu_check_port(c, (uint16_t)c->regs[RDX], s.size);
 	if (s.rep && !(c->regs[RCX] & s.mask))
 		return 0;
 	for (;;) {
@@ -302,6 +304,7 @@ H(outs)
 	struct port_string s = unpack(imm);
 
 	UNUSED;
+	cpu_check_port(c, (uint16_t)c->regs[RDX], s.size);
 	if (s.rep && !(c->regs[RCX] & s.mask))
 		return 0;
 	for (;;) {

@@ -9,7 +9,7 @@
  * A locked µop works on a copy, and compare-and-swap puts it into place.
  *
  * Not modelled: atomicity of cmpxchg16b and of locked operands in the bounce
- * buffer against other vCPUs; limits are not checked where all segments are flat.
+ * buffer against other vCPUs.
  * Source: the table tcg/uop.def.
  */
 #include <string.h>
@@ -70,7 +70,7 @@ static uint64_t linear(struct run *x, const struct uop *u)
 
 	if (u->c & PROBE_NOSEG)
 		return off;
-	if (x->c->mode & MODE_FLAT && u->d != CS && u->d < FS && !cpu_is64(x->c))
+	if (x->c->mode & MODE_FLAT && u->d != CS && u->d < FS && !cpu_is64(x->c) && off <= 0u - u->size)
 		return off;
 	return seg_check(x->c, u->d, off, u->size, u->c & PROBE_KIND);
 }

@@ -176,7 +176,7 @@ static void forget_ways(struct tcg *t, const struct tb *tb)
 	while (tb->in)
 		unlink_one(t, tb->in);
 	if (tb->jc >= 0 && env->jc_code[tb->jc][s] == tb->code)
-		env->jc_tag[tb->jc][s] = 1;	/* no instruction of such a table is found there */
+		env->jc_tag[tb->jc][s] = JC_EMPTY(s);
 }
 
 void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region)

@@ -93,7 +93,7 @@ static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side
 	else if (!mmu_canonical(c, s->va))
 		return 0;
 	in_page = s->va & 4095;
-	if (in_page + size > 4096)
+	if (in_page + size > 4096 || (c->mode & MODE_AC && s->va & (size - 1)))
 		return 0;
 	if (r->down) {
 		k = in_page / size + 1;
@@ -121,23 +121,26 @@ static bool find_host(struct cpu *c, const struct rep *r, struct side *s, uint64
 
 	s->code = false;
 	s->host = s->write ? acc_wptr(c, s->va, n, idx) : (uint8_t *)(uintptr_t)acc_rptr(c, s->va, n, idx);
+	if (!s->host && r->down)		/* a fault is that of the first element, the highest */
+		mmu_check(c, s->va + (k - 1) * r->size, r->size, s->write ? MMU_WRITE : MMU_READ, idx);
 	if (!s->host)
 		s->host = mmu_fill(c, s->va, n, s->write ? MMU_WRITE : MMU_READ, idx, &s->code, &s->pa);
 	return s->host;
 }
 
+static uint64_t element_va(struct cpu *c, const struct rep *r, const struct side *s, enum mmu_access how)
+{
+	return seg_check(c, s->seg, reg_get(c, s->reg, r->adsize), r->size, how);
+}
+
 static uint64_t load_one(struct cpu *c, const struct rep *r, const struct side *s)
 {
-	uint64_t va = seg_check(c, s->seg, reg_get(c, s->reg, r->adsize), r->size, MMU_READ);
-
-	return mmu_ld(c, va, r->size, cpu_mmu_idx(c));
+	return mmu_ld(c, element_va(c, r, s, MMU_READ), r->size, cpu_mmu_idx(c));
 }
 
 static void store_one(struct cpu *c, const struct rep *r, const struct side *s, uint64_t v)
 {
-	uint64_t va = seg_check(c, s->seg, reg_get(c, s->reg, r->adsize), r->size, MMU_WRITE);
-
-	mmu_st(c, va, r->size, v, cpu_mmu_idx(c));
+	mmu_st(c, element_va(c, r, s, MMU_WRITE), r->size, v, cpu_mmu_idx(c));
 }
 
 /* Behind a run that wrote k elements, the registers being up to date. */

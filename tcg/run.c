@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "cpu/except.h"
+#include "cpu/fpu.h"
 #include "cpu/mmu.h"
 #include "cpu/system.h"
 #include "tcg/cache.h"
@@ -260,6 +261,7 @@ static enum accel_exit run(struct cpu *c)
 	if (__builtin_setjmp(t->jmp)) {
 		t->single = false;
 		t->current = NO_TB;
+		fpu_error_first(c);
 	}
 	for (;;) {
 		if (c->exc_vector >= 0)
@@ -293,7 +295,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 		return false;
 	c->accel = t;
 	memset(c->accel_mem, 0, sizeof(struct x64_env));
-	memset(x64_env(c)->jc_tag, 1, sizeof(x64_env(c)->jc_tag));
+	tcg_jc_flush(c);
 	x64_env(c)->self = c;
 	tcg_itlb_flush(c);
 	mmu_flush(c, false);

@@ -157,6 +157,15 @@ static void check_crossing(struct cpu *c, uint64_t va, int n, enum mmu_idx idx, 
 		store_to_code(c, pa, n - first, ret);
 }
 
+/* A linear address outside 64-bit code. Where all segments are flat it is an offset that nobody has checked. */
+static uint64_t flat_va(struct cpu *c, uint64_t va, int n, int kind, int seg, uint64_t info)
+{
+	va = (uint32_t)va;
+	if (va > 0u - (unsigned)n && c->mode & MODE_FLAT && !(info & (SLOW_NOSEG | SLOW_SEGCHECK)) && seg <= DS)
+		return seg_check(c, seg, va, n, kind);
+	return va;
+}
+
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
@@ -182,7 +191,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		if (!mmu_canonical(c, va) || !mmu_canonical(c, va + (unsigned)n - 1))
 			raise_segment(c, info & SLOW_NOSEG ? DS : seg);
 	} else {
-		va = (uint32_t)va;
+		va = flat_va(c, va, n, kind, seg, info);
 	}
 	if (info & SLOW_ALIGN)
 		cpu_raise_err(c, info & SLOW_SSE ? EXC_GP : EXC_AC, 0);
@@ -220,7 +229,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	tcg_of(c)->stats.groups++;
 	env->fault_pc = ret;
 	if (!cpu_is64(c))
-		lead = (uint32_t)lead;
+		lead = flat_va(c, lead, n, kind, info >> SLOW_SEG & 15, 0);
 	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))
 		raise_segment(c, info >> SLOW_SEG & 15);
 	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);

@@ -42,6 +42,7 @@ struct job {
 	int bits;
 	char without[32];
 	struct row_count rows[MAX_ROWS];
+	bool absent[MAX_ROWS];
 	uint8_t failed[MAX_ROWS];		/* failures with it as the last instruction */
 	struct fuzz_case now;
 };
@@ -192,6 +193,11 @@ static int lot(const struct tool *t, struct job *j)
 		err_report(&e);
 		return 2;
 	}
+	if (!t->no_host && !f.host)
+		fprintf(stderr, "insn-fuzz: %d-bit code without the host: %s\n", j->bits, e.msg);
+	fuzz_find_absent(&f);
+	for (row = 0; row < n_insn_rows; row++)
+		j->absent[row] = f.absent[row];
 	row = rng_below(&f.rng, n_insn_rows);
 	while (j->cases < end && !stopped) {
 		choose_passes(t, j, &f);
@@ -330,26 +336,29 @@ static bool supervise(struct tool *t)
 
 static void report_rows(const struct tool *t)
 {
-	unsigned ended = 0, only_faulted = 0, excluded = 0, none = 0;
+	unsigned ended = 0, only_faulted = 0, excluded = 0, absent = 0, none = 0;
 
 	for (unsigned r = 0; r < n_insn_rows; r++) {
+		bool excluded_row = !t->no_host && fuzz_excluded(&insn_rows[r]), absent_row = false;
 		struct row_count c = { 0 };
 
 		for (unsigned i = 0; i < t->jobs; i++) {
 			c.ended += t->job[i].rows[r].ended;
 			c.faulted += t->job[i].rows[r].faulted;
+			absent_row |= t->job[i].absent[r];
 		}
 		if (t->coverage)
 			printf("%-18s %-24s %10lu ended %10lu faulted%s%s\n", insn_rows[r].name, insn_rows[r].opds,
-			       c.ended, c.faulted, fuzz_excluded(&insn_rows[r]) ? "  excluded: " : "",
-			       fuzz_excluded(&insn_rows[r]) ? fuzz_excluded(&insn_rows[r]) : "");
+			       c.ended, c.faulted, excluded_row ? "  excluded: " : absent_row ? "  absent" : "",
+			       excluded_row ? fuzz_excluded(&insn_rows[r]) : "");
 		ended += c.ended > 0;
 		only_faulted += !c.ended && c.faulted;
-		none += !c.ended && !c.faulted && (t->no_host || !fuzz_excluded(&insn_rows[r]));
-		excluded += !t->no_host && fuzz_excluded(&insn_rows[r]);
+		none += !c.ended && !c.faulted && !excluded_row && !absent_row;
+		absent += absent_row;
+		excluded += excluded_row;
 	}
-	printf("rows: %u of %u ran to their end, %u only fault in user mode, %u excluded (--list), %u not met\n", ended,
-	       n_insn_rows, only_faulted, excluded, none);
+	printf("rows: %u of %u ran to their end, %u only fault in user mode, %u excluded (--list), %u the host does not "
+	       "have, %u not met\n", ended, n_insn_rows, only_faulted, excluded, absent, none);
 }
 
 static void report(const struct tool *t)

@@ -24,6 +24,9 @@ enum x64_reason {
 	X64_HOST_FAULT,		/* #DE, #MF or #XM of the host; details in env */
 };
 
+/* What an empty slot of a jump cache holds: a RIP that belongs into another one, as any RIP may be jumped to. */
+#define JC_EMPTY(slot)	((uint64_t)((slot) ^ 1))
+
 struct x64_env {
 	struct cpu *self;
 	uint64_t host_rsp;	/* of the frame that entered the cache */

@@ -52,7 +52,7 @@ struct fuzz {
 	struct rng rng;
 	uint64_t pool[FUZZ_POOL];	/* numbers worth trying */
 	struct user_state out[FUZZ_SIDES];
-	const char *only;		/* mnemonic, or NULL */
+	bool *absent;			/* by row: the host raises #UD, the vCPU does not */
 };
 
 /* Why a row is not compared with the host, or NULL. */
@@ -60,6 +60,7 @@ const char *fuzz_excluded(const struct insn_row *row);
 /* The same for one encoding. */
 bool fuzz_allowed(const struct fuzz *f, const struct insn *in);
 
+/* If the host cannot take part, e->msg says why, and f->host is false. */
 bool fuzz_open(struct fuzz *f, int bits, bool host, uint64_t seed, struct err *e);
 void fuzz_close(struct fuzz *f);
 /* New numbers, and all translations forgotten; passes off as tcg_without() has them. */
@@ -77,6 +78,8 @@ bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b);
 
 /* ---- running and comparing (fuzz_run.c) ---- */
 
+/* Find out which rows the host does not have. */
+void fuzz_find_absent(struct fuzz *f);
 /* Put the block's code where all sides execute it. */
 void fuzz_put(struct fuzz *f, const struct fuzz_block *b);
 /* Give all sides this memory. */

@@ -27,6 +27,8 @@ bool fuzz_allowed(const struct fuzz *f, const struct insn *in)
 
 	if (f->host && fuzz_excluded(row))
 		return false;
+	if (f->host && f->absent[in->row])
+		return false;
 	return row->does != DOES_int || in->imm != 0x80;
 }
 
@@ -144,6 +146,38 @@ static uint16_t flags_undefined(const struct insn *in)
 	}
 }
 
+/*
+ * Needs operands that only a single instruction is given: 16-bit double shifts by no more than
+ * the operand, where processors differ; XRSTOR of components that both sides have; indirect
+ * branches in 16-bit code, which would mostly go to where other blocks stand.
+ */
+static bool needs_care(const struct fuzz_block *b, const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_ret: case DOES_callind: case DOES_jmpind:
+		return b->bits == 16;
+	case DOES_xrstor:
+		return true;
+	case DOES_shld: case DOES_shrd:
+		return in->opsize == 2 && (in->opd[2].kind != OPD_IMM || (in->imm & 31) > 16);
+	default:
+		return false;
+	}
+}
+
+/* Results without any meaning. */
+static bool undefined_result(const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_shld: case DOES_shrd:
+		return in->opsize == 2 && in->opd[2].kind == OPD_IMM && (in->imm & 31) > 16;
+	case DOES_bswap:
+		return in->opsize == 2;
+	default:
+		return false;
+	}
+}
+
 /* Where a branch goes if that is in the block, else ~0. */
 static unsigned branch_to(const struct fuzz_block *b, unsigned i)
 {
@@ -196,6 +230,8 @@ static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
 
 	if (i == ARRAY_LEN(b->in) || insn_decode(b->code + off, b->n - off, &f->env, in) != INSN_OK ||
 	    !fuzz_allowed(f, in))
+		return false;
+	if (undefined_result(in) || (needs_care(b, in) && in->len != b->n))
 		return false;
 	r = insn_row(in);
 	b->off[++b->count] = (uint16_t)(off + in->len);
@@ -485,6 +521,27 @@ static uint64_t pointer(struct fuzz *f, int n)
 	return place(f) | (below(f, 4) ? 0 : rng_next(&f->rng) & ~size_mask(n));
 }
 
+static bool is_indirect(const struct insn *in)
+{
+	unsigned does = insn_row(in)->does;
+
+	return does == DOES_ret || does == DOES_callind || does == DOES_jmpind;
+}
+
+/* An indirect branch in 16-bit code goes behind all code. */
+static void lead_away(struct fuzz *f, struct user_state *s, const struct insn *in, uint64_t to)
+{
+	uint8_t *mem = f->host ? host_mem() : user_mem(&f->u[FUZZ_INTERP]);
+	uint16_t target = (uint16_t)(USER_CODE_BYTES + below(f, 0x10000 - USER_CODE_BYTES));
+
+	if (in->opd[0].kind == OPD_REG)
+		s->regs[in->opd[0].reg] = target | (s->regs[in->opd[0].reg] & 0xffff0000);
+	else if (insn_row(in)->does == DOES_ret)
+		st16(mem + s->regs[RSP], target);
+	else
+		st16(mem + to, target);
+}
+
 static void implied_registers(struct fuzz *f, struct user_state *s, const struct insn *in)
 {
 	unsigned does = insn_row(in)->does;
@@ -508,6 +565,14 @@ static void implied_registers(struct fuzz *f, struct user_state *s, const struct
 		break;
 	case DOES_loop: case DOES_loope: case DOES_loopne: case DOES_jcxz:
 		s->regs[RCX] = below(f, 3) | (rng_next(&f->rng) & ~size_mask(in->adsize));
+		break;
+	case DOES_shld: case DOES_shrd:		/* alone in its block: see needs_care() */
+		if (in->opsize == 2)
+			s->regs[RCX] = (s->regs[RCX] & ~31ull) | below(f, 17);
+		break;
+	case DOES_xrstor:
+		s->regs[RAX] &= 7;
+		s->regs[RDX] &= ~0xffffffffull;
 		break;
 	case DOES_enter: case DOES_leave:
 		s->regs[RBP] = pointer(f, f->bits / 8);
@@ -572,17 +637,24 @@ void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_s
 	from_pool(f, s->regs, sizeof(s->regs));
 	random_flags(f, b, s);
 	s->rip = user_rip(b->bits, b->at);
-	s->fs_base = f->bits != 64 ? 0 : below(f, 4) ? USER_DATA + below(f, 64) : pooled(f) >> 17;
-	s->gs_base = f->bits != 64 ? 0 : below(f, 4) ? below(f, 4096) : -(pooled(f) >> 17);
+	/* Processors differ where an offset is not canonical, but with the base is again; CLZERO aligns either. */
+	s->fs_base = f->bits != 64 ? 0 : USER_DATA + 64 * below(f, 64);
+	s->gs_base = f->bits != 64 ? 0 : below(f, 2) ? 64 * below(f, 64) : -64ull * below(f, 1 << 20);
 	x87_state(f, s->xsave);
 	user_state_summary(s);
 	vector_state(f, s->xsave);
 	s->regs[RSP] = below(f, 8) ? plain_place(f) : pointer(f, f->bits / 8);
+	if (b->count == 1 && f->bits == 16 && is_indirect(&b->in[0])) {
+		s->regs[RSP] = plain_place(f);
+		to = plain_place(f);
+	}
 	if (b->count == 1) {
 		if (has_memory(&b->in[0]))
 			aim(f, s, &b->in[0], to);
 		implied_registers(f, s, &b->in[0]);
 		touch_memory(f, s, &b->in[0], to);
+		if (f->bits == 16 && is_indirect(&b->in[0]))
+			lead_away(f, s, &b->in[0], to);
 	} else {
 		for (unsigned i = 0; i < ARRAY_LEN(pointers); i++)
 			s->regs[pointers[i]] = below(f, 2) ? plain_place(f) : place(f);
