@@ -236,7 +236,7 @@ extern const uint8_t user_epilogue[], user_epilogue_end[], user_epilogue32[], us
 static bool make_board(struct user *u, struct err *e)
 {
 	struct phys_range r = { .pa = 0, .size = RAM_SIZE, .name = "ram" };
-	struct cpu_config cfg = { .model = "max", .phys = u->phys, .tsc_khz = 1000000,
+	struct cpu_config cfg = { .model = "max,-la57", .phys = u->phys, .tsc_khz = 1000000,
 				  .board = { .opaque = u, .port_out = port_out, .shutdown = shutdown } };
 
 	u->ram = phys_ram_new(u->phys, "ram", RAM_SIZE, e);
