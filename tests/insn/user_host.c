@@ -4,7 +4,7 @@
  * The prologue loads vector state, segment bases, flags and registers, and jumps to the
  * code; the epilogue stores them. Both reach the frame (struct frame) beyond 4 GiB
  * relative to RIP, and stand at addresses of their own; wild stores of 32-bit
- * code cannot hit anything. An exception's signal handler takes the state from its own
+ * code cannot hit anything, nor those of 64-bit code through 32-bit registers and FS. An exception's signal handler takes the state from its own
  * frame and returns from host_exec() by the stack pointer the prologue had noted.
  */
 #include "tests/insn/user.h"
@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 /* The frame, and the prologue behind it. */
-#define FRAME_AT	0x110000000ull
-#define PROLOGUE_AT	0x110001000ull
+#define FRAME_AT	0x150000000ull
+#define PROLOGUE_AT	0x150001000ull
 
 struct frame {
 	uint64_t regs[NGPR];		/* offset 0 */
@@ -53,7 +53,7 @@ void __attribute__((noreturn)) user_return(void);
  * is copied to `base`.
  */
 asm(".pushsection .text\n"
-    ".set FRAME, 0x110000000\n"
+    ".set FRAME, 0x150000000\n"
     ".macro fr op:req, off:req, star\n"
     "	\\op \\star start + (FRAME + \\off - base)(%rip)\n"
     ".endm\n"
@@ -84,7 +84,7 @@ asm(".pushsection .text\n"
     ".endm\n"
     /* 64-bit code */
     "user_prologue_flat:\n"
-    ".set base, 0x110001000\n"
+    ".set base, 0x150001000\n"
     ".set start, user_prologue_flat\n"
     "	enter_code\n"
     "	load_regs\n"
@@ -141,7 +141,7 @@ asm(".pushsection .text\n"
     ".globl user_epilogue, user_epilogue_end, user_epilogue32, user_epilogue32_end\n"
     /* The signal handler: our own FS and GS come first. Neither flags nor red zone matter here. */
     "user_handler:\n"
-    "	movabs $0x110000000, %rax\n"
+    "	movabs $0x150000000, %rax\n"
     "	cmpl $0, 204(%rax)\n"
     "	je 1f\n"
     "	push $0x202\n"
@@ -156,7 +156,7 @@ asm(".pushsection .text\n"
     "	wrgsbase %rcx\n"
     "1:	jmp user_on_signal\n"
     "user_return:\n"
-    "	movabs $0x110000000, %rax\n"
+    "	movabs $0x150000000, %rax\n"
     "	mov 152(%rax), %rsp\n"
     "	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
     "	ret\n"
