@@ -68,14 +68,14 @@ static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 	if (first) {
 		c->tsc_khz = first->tsc_khz;
 		c->tsc_scale = first->tsc_scale;
-		c->tsc_offset = first->tsc_offset - first->tsc_written;
+		c->tsc_offset = c->tsc_own_offset = first->tsc_own_offset - first->tsc_written;
 		return;
 	}
 	if (c->tsc_khz)
 		scale_tsc(c, measure_tsc_khz());
 	else
 		c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
-	c->tsc_offset = c->tsc_from_clock ? 0 : -tsc_now(c);
+	c->tsc_offset = c->tsc_own_offset = c->tsc_from_clock ? 0 : -tsc_now(c);
 }
 
 struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)

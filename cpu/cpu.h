@@ -310,7 +310,8 @@ struct cpu {
 	uint64_t tmp[4];		/* µop temporaries that have no host register */
 	struct seg segs[NSEG];
 	uint8_t bounce[64] __attribute__((aligned(64)));	/* operand of a slow access */
-	uint64_t tsc_offset;		/* guest TSC = host TSC + this, modulo 2^64 */
+	uint64_t tsc_offset;		/* RDTSC = host TSC + this, modulo 2^64 */
+	uint64_t tsc_own_offset;	/* the same without the share of a VMRUN guest */
 	void *accel;			/* the accelerator's own per-vCPU data */
 	bool vec_live;			/* vector and x87 state is in host registers */
 	bool halted;

@@ -119,6 +119,7 @@ static bool rd_perf_status(struct cpu *c, const struct msr_row *r, uint32_t msr,
 
 static void move_tsc(struct cpu *c, uint64_t step)
 {
+	c->tsc_own_offset += step;
 	c->tsc_offset += step;
 	c->tsc_written += step;
 	pv_write_clock(c);
@@ -140,7 +141,7 @@ static bool wr_pv_wall(struct cpu *c, const struct msr_row *r, uint32_t msr, uin
 
 static bool wr_tsc(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
-	uint64_t step = v - (tsc_now(c) - (c->svm.guest ? c->svm.tsc_offset : 0));	/* the host's */
+	uint64_t step = v - tsc_own(c);
 
 	(void)r, (void)msr;
 	c->tsc_adjust += step;

@@ -47,7 +47,7 @@ static struct scale scale_of(uint64_t khz)
 uint64_t pv_clock_ns(struct cpu *c)
 {
 	struct scale s = scale_of(c->tsc_khz);
-	uint64_t ticks = tsc_now(c) - c->tsc_written;
+	uint64_t ticks = tsc_own(c) - c->tsc_written;
 
 	ticks = s.shift < 0 ? ticks >> -s.shift : ticks << s.shift;
 	return (uint64_t)((unsigned __int128)ticks * s.mul >> 32);

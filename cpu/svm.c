@@ -280,7 +280,7 @@ static void enter_guest(struct cpu *c, uint64_t pa, const struct checked *r)
 	s->guest = true;
 	s->event = 0;
 	c->gif = true;
-	c->tsc_offset += s->tsc_offset;
+	c->tsc_offset = c->tsc_own_offset + s->tsc_offset;
 	load_guest(c, pa, r);
 	c->mmu->nested = s->np;
 	mmu_switch_space(c, s->asid);
@@ -381,7 +381,7 @@ static void load_host(struct cpu *c)
 static void stop_guest(struct cpu *c)
 {
 	c->svm.guest = false;
-	c->tsc_offset -= c->svm.tsc_offset;
+	c->tsc_offset = c->tsc_own_offset;
 	c->svm.event = c->svm.inject = 0;
 	c->mmu->nested = false;
 	cpu_clear_request(c, REQ_VINTR);
@@ -460,6 +460,7 @@ void svm_loaded(struct cpu *c)
 {
 	struct svm_host *h = &c->svm.host;
 
+	c->tsc_offset = c->tsc_own_offset + (c->svm.guest ? c->svm.tsc_offset : 0);
 	derive(&h->es);
 	derive(&h->cs);
 	derive(&h->ss);

@@ -10,4 +10,10 @@
 /* What RDTSC returns now, without its privilege check. */
 uint64_t tsc_now(struct cpu *c);
 
+/*
+ * The processor's own counter: while a guest of VMRUN runs, RDTSC has an offset
+ * that the local APIC and the host do not see. Any thread.
+ */
+uint64_t tsc_own(struct cpu *c);
+
 #endif

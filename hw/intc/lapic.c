@@ -400,14 +400,14 @@ static uint64_t period(const struct lapic *l)
 	return l->initial * count_ns(l);
 }
 
-/* Nanoseconds until the guest's TSC reaches the deadline. */
+/* Nanoseconds until the TSC reaches the deadline. */
 static uint64_t until_deadline(const struct lapic *l)
 {
 	int64_t left;
 
 	if (!l->cpu || !l->cpu->tsc_khz)
 		return 0;
-	left = (int64_t)(l->tsc_deadline - tsc_now(l->cpu));
+	left = (int64_t)(l->tsc_deadline - tsc_own(l->cpu));
 	if (left <= 0)
 		return 0;
 	return muldiv64((uint64_t)left, 1000000, l->cpu->tsc_khz) + 1;

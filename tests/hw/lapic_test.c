@@ -282,6 +282,19 @@ Test(lapic, the_tsc_deadline_is_kept)
 	cr_assert(WANTS(0));
 }
 
+/* The offset VMRUN gives a guest is not the timer's, which may expire while the guest runs. */
+Test(lapic, the_tsc_deadline_is_in_ticks_of_the_processor)
+{
+	wr(REG(TIMER), 0x40030);
+	b.cpu[0]->board.now_ns = machine_now_ns;
+	b.cpu[0]->board.opaque = b.m;
+	b.cpu[0]->tsc_from_clock = true;
+	cr_assert(lapic_msr_write(apic[0], 0x6e0, tsc_now(b.cpu[0]) + 5000));
+	b.cpu[0]->tsc_offset -= 1000000;
+	bench_run(&b, 5010);
+	cr_assert(WANTS(0));
+}
+
 Test(lapic, software_disable_masks_the_vectors)
 {
 	wr(REG(SVR), 0xff);
