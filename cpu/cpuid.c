@@ -304,6 +304,8 @@ static void set_insn_features(struct cpu *c)
 		c->insn_feat[F_INTEL >> 6] |= BIT(F_INTEL & 63);
 	if (cpu_has(c, CPUID_SVM))	/* VMMCALL */
 		c->insn_feat[F_HYPERCALL >> 6] |= BIT(F_HYPERCALL & 63);
+	if (cpu_has(c, CPUID_SVM))	/* VMMCALL is for any hypervisor; without KVM's interface it faults itself */
+		c->insn_feat[F_HYPERCALL >> 6] |= BIT(F_HYPERCALL & 63);
 	if (cpu_has(c, CPUID_LM))	/* every 64-bit processor has PREFETCHW; Linux relies on it */
 		c->insn_feat[F_3DNOWPF >> 6] |= BIT(F_3DNOWPF & 63);
 }

@@ -224,7 +224,6 @@ void front_hypercall(struct front *f, const struct insn *in)
 		call_end(f, HELPER_hypercall, 0);
 }
 
-
 void front_rdtsc(struct front *f, const struct insn *in)
 {
 	(void)in;
@@ -234,8 +233,10 @@ void front_rdtsc(struct front *f, const struct insn *in)
 		call0(f, HELPER_rdtsc, 0);
 }
 
+/* All earlier instructions are done before it reads (SDM vol. 2B): time cannot seem to go back between vCPUs. */
 void front_rdtscp(struct front *f, const struct insn *in)
 {
+	emit(f, UOP_fence, 0, NONE, NONE, NONE)->imm = 5;
 	front_rdtsc(f, in);
 	ldenv(f, 4, RCX, ENV(tsc_aux));
 }

@@ -130,11 +130,20 @@ static const struct sample samples[] = {
 	{ M64, "fd", "call.8 set_df imm=1024; setrip.8 0x1001; exit.8" },
 	{ M64, "fb90", "orfl.4 imm=512; poll.8 0x1002; jmp.8 0x1002" },
 	{ M64, "fb", "orfl.4 imm=512; call.8 set_shadow imm=0; setrip.8 0x1001; exit.8" },
+	{ M64, "0f01c1", "call.8 hypercall imm=0; setrip.8 0x1003; exit.8" },
+	{ M64, "0f31", "rdtsc.8; jmp.8 0x1002" },
 	{ M64 | USER, "f4", "raise 13 c=1" },
 	{ M16, "0f00d8", "raise 6" },
 	{ M64 | MODE_TS, "660fefc0", "raise 7" },
 	{ M64, "06", "raise 6" },
 };
+
+/* Without the fence Linux sees the counter go back between processors. */
+Test(front, rdtscp_waits_for_what_is_before_it)
+{
+	cr_assert_eq(translate(M64, "0f01f9", 1), FRONT_OK);
+	cr_expect(strstr(listing(), "fence imm=5; rdtsc.8; ") == listing(), "%s", listing());
+}
 
 Test(front, instructions_become_these_uops)
 {
