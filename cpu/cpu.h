@@ -336,7 +336,7 @@ struct cpu {
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16];
 	uint64_t pkrs;			/* rights of supervisor keys (IA32_PKRS) */
 	uint32_t pkru;			/* rights of user keys: bit 2k no access, 2k + 1 no writes */
-	uint64_t mcg_status, mcg_ctl, mc_bank[40], bndcfgs, xss;
+	uint64_t mcg_status, mcg_ctl, mc_bank[40] /* CTL, STATUS, ADDR, MISC of each */, bndcfgs, xss;
 	uint64_t hwcr, syscfg, nb_cfg, de_cfg;	/* AMD */
 	uint64_t tsc_written;		/* what the guest's writes have added to its TSC since power-on */
 	uint64_t pv_clock, pv_wall, pv_poll;	/* MSRs of cpu/pv.h */
@@ -357,6 +357,8 @@ struct cpu {
 	uint32_t dr6_pending;		/* DR6 bits of breakpoints the current instruction met */
 
 	/* --- identity --- */
+	uint64_t monitor_pa, monitor_line;	/* MONITOR: the line, and a checksum of it then */
+	bool monitoring;
 	int index;			/* 0 .. n-1 */
 	uint32_t apic_id;
 	uint32_t phys_bits, virt_bits;

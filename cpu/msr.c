@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "cpu/cpuid.h"
+#include "cpu/mce.h"
 #include "cpu/mmu.h"
 #include "cpu/pv.h"
 #include "cpu/svm.h"
@@ -21,7 +22,6 @@ enum { GP, DROP };
 #define EFER_FFXSR	BIT(14)
 #define EFER_AIBRSE	BIT(21)
 #define HWCR_MCSTATUS	BIT(18)		/* machine-check status may be written */
-#define NBANKS		10
 
 struct msr_row {
 	uint32_t first, count;
@@ -104,7 +104,7 @@ static bool rd_arch_cap(struct cpu *c, const struct msr_row *r, uint32_t msr, ui
 static bool rd_mcg_cap(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
 {
 	(void)c, (void)r, (void)msr;
-	*v = NBANKS | 0x100;
+	*v = MCE_BANKS | 0x100;
 	return true;
 }
 

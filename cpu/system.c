@@ -3,7 +3,7 @@
  * in cpu/system.h). MSRs are in msr.c, CPUID in cpuid_light.c, x87 and vector
  * state images in xstate.c.
  *
- * Not modelled: MWAIT waiting for a store (it returns at once), VMXE and
+ * Not modelled: VMXE and
  * what follows from it.
  * Source: SDM vol. 2 for each instruction, vol. 3A 2.5 (control registers), vol. 3B 18 (debug).
  */
@@ -314,11 +314,39 @@ void cpu_hlt(struct cpu *c)
 	c->halted = !atomic_exchange(&c->pv_kicked, false);
 }
 
+static uint64_t heavy_monitor(uint64_t cpu, uint64_t pa, uint64_t x, uint64_t y)
+{
+	(void)x, (void)y;
+	return monitor_sum((struct cpu *)cpu, pa);
+}
+
+void cpu_monitor(struct cpu *c, uint64_t va)
+{
+	uint32_t pf;
+
+	gp_if(c, (uint32_t)c->regs[RCX]);
+	mmu_check(c, va, 1, MMU_READ, cpu_mmu_idx(c));
+	c->monitoring = mmu_translate(c, va, MMU_READ, cpu_mmu_idx(c), &c->monitor_pa, &pf);
+	if (c->monitoring)
+		c->monitor_line = cpu_heavy(c, heavy_monitor, (uint64_t)c, c->monitor_pa, 0, 0);
+}
+
+static uint64_t heavy_mwait(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y)
+{
+	(void)b, (void)x, (void)y;
+	mwait_sleep((struct cpu *)cpu);
+	return 0;
+}
+
 void cpu_mwait(struct cpu *c)
 {
 	if (!cpu_has(c, CPUID_MONITOR))
 		cpu_raise(c, EXC_UD);
 	need_cpl0(c);
+	gp_if(c, (uint32_t)c->regs[RCX] & ~1u);
+	if (c->monitoring)
+		cpu_heavy(c, heavy_mwait, (uint64_t)c, 0, 0, 0);
+	c->monitoring = false;
 }
 
 static uint64_t yield(uint64_t a, uint64_t b, uint64_t x, uint64_t y)

@@ -44,7 +44,12 @@ void cpu_xsetbv(struct cpu *c, uint32_t n, uint64_t v);
 uint32_t cpu_rdpkru(struct cpu *c);
 void cpu_wrpkru(struct cpu *c);
 void cpu_hlt(struct cpu *c);		/* sets c->halted; the run loop sleeps */
+/* Watch the line of linear address va; wait until something else stands there, or a request comes, or a while. */
+void cpu_monitor(struct cpu *c, uint64_t va);
 void cpu_mwait(struct cpu *c);
+/* Their halves that are not light. */
+uint64_t monitor_sum(struct cpu *c, uint64_t pa);
+void mwait_sleep(struct cpu *c);
 void cpu_pause(struct cpu *c);		/* now and then lets other threads run */
 void cpu_invlpg(struct cpu *c, uint64_t va);
 void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);

@@ -10,6 +10,7 @@
 #include "cpu/pv.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
+#include "tcg/cache.h"
 #include "tcg/helper.h"
 
 #define H(name) uint64_t h_##name(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm)
@@ -216,13 +217,18 @@ H(hlt) { UNUSED; cpu_hlt(c); return 0; }
 H(monitor)
 {
 	UNUSED;
-	if ((uint32_t)c->regs[RCX] != 0)
-		cpu_raise_err(c, EXC_GP, 0);
-	mmu_check(c, seg_check(c, imm & 0xff, a, 1, MMU_READ), 1, MMU_READ, cpu_mmu_idx(c));
+	cpu_monitor(c, seg_check(c, imm & 0xff, a, 1, MMU_READ));
 	return 0;
 }
 
-H(mwait) { UNUSED; cpu_mwait(c); return 0; }
+/* An interrupt that was put aside ends a wait that breaks on masked ones (ECX bit 0). */
+H(mwait)
+{
+	UNUSED;
+	if (!(c->regs[RCX] & 1 && x64_env(c)->held))
+		cpu_mwait(c);
+	return 0;
+}
 
 /* ---- fast system calls ---- */
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/spell.h"
+#include "cpu/mce.h"
 #include "hw/core/dev.h"
 #include "hw/core/input.h"
 #include "hw/pc/pc.h"
@@ -48,6 +49,49 @@ void mon_system_wakeup(struct monitor *mon, const struct mon_args *a, FILE *out)
 		vm_powerdown(mon->vm);
 	else
 		fprintf(out, "the machine is not suspended\n");
+}
+
+#define MCE_TOLD	(BIT(63) | BIT(61))	/* valid, uncorrected */
+#define MCG_RIPV	BIT(0)
+#define MCG_MCIP	BIT(2)
+
+/* The others hear of a broadcast error in bank 1. */
+static void broadcast(struct vm *vm, int except)
+{
+	static const struct mce m = { .bank = 1, .status = MCE_TOLD, .mcg_status = MCG_MCIP | MCG_RIPV };
+	struct err e;
+
+	for (int i = 0; i < vm->ncpus; i++)
+		if (i != except && !mce_inject(vm->vcpus[i].cpu, &m, &e))
+			warn("mce: %s", e.msg);
+}
+
+void mon_mce(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	bool all = !strcmp(a->word[0], "-b");
+	struct vm *vm = mon->vm;
+	uint64_t v[6];
+	struct err e;
+
+	if (a->n != 6 + all) {
+		fprintf(out, "mce: expected [-b] cpu bank status mcgstatus addr misc\n");
+		return;
+	}
+	for (int i = 0; i < 6; i++)
+		if (!mon_expr(mon, a->word[i + all], &v[i], out))
+			return;
+	if (v[0] >= (uint64_t)vm->ncpus) {
+		fprintf(out, "mce: processors are 0 to %d\n", vm->ncpus - 1);
+		return;
+	}
+	struct mce m = { (unsigned)min_u64(v[1], MCE_BANKS), v[2], v[3], v[4], v[5] };
+	vm_hold(vm);
+	bool ok = mce_inject(vm->vcpus[v[0]].cpu, &m, &e);
+	if (ok && all && m.status & BIT(61))
+		broadcast(vm, (int)v[0]);
+	vm_release(vm);
+	if (!ok)
+		fprintf(out, "mce: %s\n", e.msg);
 }
 
 void mon_nmi(struct monitor *mon, const struct mon_args *a, FILE *out)

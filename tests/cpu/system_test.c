@@ -286,3 +286,19 @@ uint64_t board_ns(void *opaque)
 	(void)opaque;
 	return 1500000001234;
 }
+/* ---- MONITOR ---- */
+
+Test(system, monitor_sees_whether_its_line_changes)
+{
+	at(bench_protected, 0);
+	c->feat[CPUID_MONITOR >> 5] |= 1u << (CPUID_MONITOR & 31);
+	c->regs[RCX] = 0;
+	cpu_monitor(c, 0x5010);
+	cr_assert_eq(monitor_sum(c, c->monitor_pa), c->monitor_line);
+	mem_put(&b, 0x503f, 1, 1);
+	cr_assert_neq(monitor_sum(c, c->monitor_pa), c->monitor_line);
+	cpu_mwait(c);
+	c->regs[RCX] = 2;
+	cr_assert_eq(RAISED(&b, cpu_mwait(c)), EXC(EXC_GP, 0));
+	cr_assert_eq(RAISED(&b, cpu_monitor(c, 0x5010)), EXC(EXC_GP, 0));
+}
