@@ -1,5 +1,6 @@
 /*
- * What MWAIT does while it waits: sleep until the monitored line reads
+ * What PAUSE does when it has been executed often: let other threads run. What
+ * MWAIT does while it waits: sleep until the monitored line reads
  * otherwise than at MONITOR, or something is requested of this vCPU.
  *
  * Nobody is told of stores to the line, so it is looked at every now and then,
@@ -8,6 +9,7 @@
  * Source: SDM vol. 2 MONITOR, MWAIT.
  */
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,4 +43,9 @@ void mwait_sleep(struct cpu *c)
 		syscall(SYS_futex, &c->request, FUTEX_WAIT_PRIVATE, seen, &slice, NULL, 0);
 	}
 	atomic_store(&c->sleeping, false);
+}
+
+void pause_yield(void)
+{
+	sched_yield();
 }

@@ -7,8 +7,6 @@
  * what follows from it.
  * Source: SDM vol. 2 for each instruction, vol. 3A 2.5 (control registers), vol. 3B 18 (debug).
  */
-#include <sched.h>
-
 #include "cpu/cpuid.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
@@ -349,10 +347,10 @@ void cpu_mwait(struct cpu *c)
 	c->monitoring = false;
 }
 
-static uint64_t yield(uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+static uint64_t heavy_yield(uint64_t a, uint64_t b, uint64_t x, uint64_t y)
 {
 	(void)a, (void)b, (void)x, (void)y;
-	sched_yield();
+	pause_yield();
 	return 0;
 }
 
@@ -367,7 +365,7 @@ void cpu_pause(struct cpu *c)
 {
 	__builtin_ia32_pause();
 	if (c->ncpus > 1 && ++c->pauses % PAUSES_TO_YIELD == 0)
-		cpu_heavy(c, yield, 0, 0, 0, 0);
+		cpu_heavy(c, heavy_yield, 0, 0, 0, 0);
 }
 
 /* ---- protection keys ---- */

@@ -47,9 +47,10 @@ void cpu_hlt(struct cpu *c);		/* sets c->halted; the run loop sleeps */
 /* Watch the line of linear address va; wait until something else stands there, or a request comes, or a while. */
 void cpu_monitor(struct cpu *c, uint64_t va);
 void cpu_mwait(struct cpu *c);
-/* Their halves that are not light. */
+/* Their halves that are not light, and that of PAUSE. */
 uint64_t monitor_sum(struct cpu *c, uint64_t pa);
 void mwait_sleep(struct cpu *c);
+void pause_yield(void);
 void cpu_pause(struct cpu *c);		/* now and then lets other threads run */
 void cpu_invlpg(struct cpu *c, uint64_t va);
 void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);
