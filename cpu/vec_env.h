@@ -23,10 +23,16 @@ static inline void host_env_enter(struct host_env *saved, uint32_t mxcsr)
 	_mm_setcsr((mxcsr & 0xe040) | 0x1f80);
 }
 
-/* The flags raised since. */
+/* The flags raised so far. */
+static inline uint32_t host_env_flags(void)
+{
+	return _mm_getcsr() & 0x3f;
+}
+
+/* The same at the end. */
 static inline uint32_t host_env_leave(const struct host_env *saved)
 {
-	uint32_t flags = _mm_getcsr() & 0x3f;
+	uint32_t flags = host_env_flags();
 
 	_mm_setcsr(saved->mxcsr);
 	return flags;
@@ -47,7 +53,7 @@ static inline void host_env_enter(struct host_env *saved, uint32_t mxcsr)
 	fesetround(modes[mxcsr >> 13 & 3]);
 }
 
-static inline uint32_t host_env_leave(const struct host_env *saved)
+static inline uint32_t host_env_flags(void)
 {
 	static const struct { int host; uint32_t flag; } flags[] = {
 		{ FE_INVALID, 0x01 }, { FE_DIVBYZERO, 0x04 }, { FE_OVERFLOW, 0x08 },
@@ -58,6 +64,13 @@ static inline uint32_t host_env_leave(const struct host_env *saved)
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if (fetestexcept(flags[i].host))
 			r |= flags[i].flag;
+	return r;
+}
+
+static inline uint32_t host_env_leave(const struct host_env *saved)
+{
+	uint32_t r = host_env_flags();
+
 	fesetenv(&saved->env);
 	return r;
 }

@@ -8,6 +8,7 @@
  */
 #include <math.h>
 
+#include "cpu/vec_env.h"
 #include "cpu/vec_fp.h"
 
 #ifdef __SSE2__
@@ -239,17 +240,30 @@ void v_addsub(struct vx *x)
 			x->r.d[i] = op32(x, x->a.d[i], x->b.d[i], i & 1 ? add32 : sub32);
 }
 
+/* An unmasked exception in one step of several: the next ones are not done and raise nothing. */
+static bool step_raises(const struct vx *x)
+{
+	return (x->flags | host_env_flags()) & ~(x->mxcsr >> 7) & MXCSR_FLAGS;
+}
+
 /* imm: products that count in the upper half, places of the sum in the lower. */
 void v_dpps(struct vx *x)
 {
-	EACH_LANE(x, o) {
-		uint32_t t[4], sum;
-		for (int i = 0; i < 4; i++)
-			t[i] = x->imm >> (4 + i) & 1 ? op32(x, x->a.d[o / 4 + i], x->b.d[o / 4 + i], mul32) : 0;
-		sum = op32(x, op32(x, t[0], t[1], add32), op32(x, t[2], t[3], add32), add32);
-		for (int i = 0; i < 4; i++)
-			x->r.d[o / 4 + i] = x->imm >> i & 1 ? sum : 0;
-	}
+	uint32_t t[8], s[4];
+	int n = x->n / 4;
+
+	for (int i = 0; i < n; i++)
+		t[i] = x->imm >> (4 + (i & 3)) & 1 ? op32(x, x->a.d[i], x->b.d[i], mul32) : 0;
+	if (step_raises(x))
+		return;
+	for (int i = 0; i < n / 2; i++)
+		s[i] = op32(x, t[2 * i], t[2 * i + 1], add32);
+	if (step_raises(x))
+		return;
+	for (int i = 0; i < n / 4; i++)
+		s[i] = op32(x, s[2 * i], s[2 * i + 1], add32);
+	for (int i = 0; i < n; i++)
+		x->r.d[i] = x->imm >> (i & 3) & 1 ? s[i / 4] : 0;
 }
 
 void v_dppd(struct vx *x)
@@ -258,6 +272,8 @@ void v_dppd(struct vx *x)
 
 	for (int i = 0; i < 2; i++)
 		t[i] = x->imm >> (4 + i) & 1 ? op64(x, x->a.q[i], x->b.q[i], mul64) : 0;
+	if (step_raises(x))
+		return;
 	sum = op64(x, t[0], t[1], add64);
 	for (int i = 0; i < 2; i++)
 		x->r.q[i] = x->imm >> i & 1 ? sum : 0;

@@ -357,8 +357,8 @@ static void report_rows(const struct tool *t)
 		absent += absent_row;
 		excluded += excluded_row;
 	}
-	printf("rows: %u of %u ran to their end, %u only fault in user mode, %u excluded (--list), %u the host does not "
-	       "have, %u not met\n", ended, n_insn_rows, only_faulted, excluded, absent, none);
+	printf("rows: %u of %u ran to their end, %u only fault in user mode, %u excluded (--list), %u that a processor "
+	       "does not have, %u not met\n", ended, n_insn_rows, only_faulted, excluded, absent, none);
 }
 
 static void report(const struct tool *t)

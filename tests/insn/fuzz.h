@@ -52,7 +52,7 @@ struct fuzz {
 	struct rng rng;
 	uint64_t pool[FUZZ_POOL];	/* numbers worth trying */
 	struct user_state out[FUZZ_SIDES];
-	bool *absent;			/* by row: the host raises #UD, the vCPU does not */
+	bool *absent;			/* by row: one of the processors does not have it */
 };
 
 /* Why a row is not compared with the host, or NULL. */
@@ -78,7 +78,7 @@ bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b);
 
 /* ---- running and comparing (fuzz_run.c) ---- */
 
-/* Find out which rows the host does not have. */
+/* Find out which rows the host or the vCPU's model do not have. */
 void fuzz_find_absent(struct fuzz *f);
 /* Put the block's code where all sides execute it. */
 void fuzz_put(struct fuzz *f, const struct fuzz_block *b);
