@@ -73,14 +73,14 @@ static struct l2_entry *l2_enter(struct cpu *c, const struct walk *w)
 	return e;
 }
 
-static struct l2_entry *look_up(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx,
-				uint32_t *pf_error)
+/* e is a translation that does not do for this access, or NULL. Apart, for the sake of hits. */
+static __attribute__((noinline)) struct l2_entry *walk_anew(struct cpu *c, struct l2_entry *e, uint64_t va,
+							    enum mmu_access how, enum mmu_idx idx,
+							    uint32_t *pf_error)
 {
-	struct l2_entry *e = l2_find(c->mmu, va);
-	struct walk w = { .va = va };
+	struct walk w;
 
-	if (e && mmu_allowed(c, (unsigned)e->pa, how, idx) && (!(how & MMU_WRITE) || e->pa & TR_D))
-		return e;
+	w.va = va;
 	if (!mmu_walk(c, &w, how, idx, pf_error))
 		return NULL;
 	if (e)
@@ -88,7 +88,17 @@ static struct l2_entry *look_up(struct cpu *c, uint64_t va, enum mmu_access how,
 	return l2_enter(c, &w);
 }
 
-bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, uint32_t *pf_error)
+static struct l2_entry *look_up(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx,
+				uint32_t *pf_error)
+{
+	struct l2_entry *e = l2_find(c->mmu, va);
+
+	if (e && mmu_allowed(c, (unsigned)e->pa, how, idx) && (!(how & MMU_WRITE) || e->pa & TR_D))
+		return e;
+	return walk_anew(c, e, va, how, idx, pf_error);
+}
+
+bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, bool *global, uint32_t *pf_error)
 {
 	enum mmu_idx idx = cpu_cpl(c) == 3 ? MMU_USER : MMU_KERNEL;
 	const struct l2_entry *e = look_up(c, va, MMU_FETCH, idx, pf_error);
@@ -96,6 +106,8 @@ bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, uint32_t *pf_error
 	if (!e)
 		return false;
 	*pa = e->pa & ~(PAGE - 1);
+	if (global)
+		*global = e->pa & TR_G;
 	return true;
 }
 /* ---- the inline tables ---- */
@@ -118,16 +130,45 @@ static void log_slot(struct slot_log *l, unsigned slot)
 	l->slot[l->n++] = (uint16_t)slot;
 }
 
-static void filter_add(struct mmu *m, const uint8_t *host)
+static unsigned filter_bit(uint64_t host)
 {
-	uint64_t n = (uint64_t)host >> 12;
-	m->wfilter[n >> 6 & 63] |= 1ull << (n & 63);
+	return (unsigned)(host >> 12 & (FILTER_BITS - 1));
 }
 
 static bool filter_has(const struct mmu *m, const uint8_t *host)
 {
-	uint64_t n = (uint64_t)host >> 12;
-	return m->wfilter[n >> 6 & 63] >> (n & 63) & 1;
+	unsigned bit = filter_bit((uint64_t)host);
+	return m->wfilter[bit >> 6] >> (bit & 63) & 1;
+}
+
+/* What is in the tables now. Another vCPU that looks meanwhile finds all of it in either version. */
+static void filter_renew(struct cpu *c)
+{
+	struct mmu *m = c->mmu;
+	uint64_t fresh[FILTER_BITS / 64];
+
+	zero64(fresh, ARRAY_LEN(fresh));
+	for (int idx = 0; idx < NMMU; idx++)
+		for (unsigned s = 0; s < TLB_SIZE; s++)
+			if (c->tlb[idx].w[s].tag != TLB_EMPTY(s)) {
+				unsigned bit = filter_bit(c->tlb[idx].w[s].host);
+				fresh[bit >> 6] |= 1ull << (bit & 63);
+			}
+	for (unsigned i = 0; i < ARRAY_LEN(fresh); i++)
+		__atomic_store_n(&m->wfilter[i], fresh[i], __ATOMIC_RELAXED);
+	m->filter_room = FILTER_BITS / 4;
+}
+
+static void filter_add(struct cpu *c, const uint8_t *host)
+{
+	struct mmu *m = c->mmu;
+	unsigned bit = filter_bit((uint64_t)host);
+
+	if (filter_has(m, host))
+		return;
+	if (!m->filter_room--)
+		filter_renew(c);
+	m->wfilter[bit >> 6] |= 1ull << (bit & 63);
 }
 
 void mmu_drop_writes(struct cpu *c)
@@ -142,6 +183,7 @@ void mmu_drop_writes(struct cpu *c)
 			atomic_fetch_or(m->log_pages[i], PAGE_DIRTY);
 	m->nlog_pages = 0;
 	zero64(m->wfilter, ARRAY_LEN(m->wfilter));
+	m->filter_room = FILTER_BITS / 4;
 }
 
 /* May writes go straight to e's page from now on? A write that is happening marks it dirty. */
@@ -199,7 +241,7 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 	t->r[slot].tag = tag;
 	t->r[slot].host = (uint64_t)e->host;
 	if (writes_plain(c, e, how, idx)) {
-		filter_add(m, e->host);
+		filter_add(c, e->host);
 		t->w[slot].host = (uint64_t)e->host;
 		t->w[slot].tag = tag;
 		if (c->ncpus > 1 && code_since(e))

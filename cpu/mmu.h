@@ -47,8 +47,11 @@ void mmu_st_buf(struct cpu *c, uint64_t va, const void *buf, int n, enum mmu_idx
 /* Check that n bytes at va can be accessed so; raise #PF if not. */
 void mmu_check(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum mmu_idx idx);
 
-/* Instruction fetch translation of one page, with NX and SMEP; false: *pf_error. */
-bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, uint32_t *pf_error);
+/*
+ * Instruction fetch translation of one page, with NX and SMEP; false: *pf_error.
+ * *global (unless NULL): it outlives CR3 writes.
+ */
+bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, bool *global, uint32_t *pf_error);
 
 /* ---- forgetting translations ---- */
 void mmu_flush(struct cpu *c, bool keep_global);

@@ -433,7 +433,7 @@ static unsigned code_byte(struct cpu *c, uint64_t rip)
 	uint64_t va = cpu_is64(c) ? rip : (uint32_t)(rip + c->segs[CS].base), pa;
 	uint32_t pf;
 
-	return mmu_fetch_page(c, va, &pa, &pf) ? (unsigned)phys_ld(c, (pa & ~0xfffull) | (va & 0xfff), 1) : 0x90;
+	return mmu_fetch_page(c, va, &pa, NULL, &pf) ? (unsigned)phys_ld(c, (pa & ~0xfffull) | (va & 0xfff), 1) : 0x90;
 }
 
 /* By how much the near jump, call or return at rip has moved RSP. */

@@ -26,6 +26,7 @@
 #define SEEN_BITS	4096u
 #define NSPACES		5u	/* the host, and guests of VMRUN remembered */
 #define NPT_SLOTS	512u
+#define FILTER_BITS	4096u
 
 /* Attributes in the low bits of l2_entry.pa: what the walk found. */
 #define TR_W		0x01u	/* writable at all levels */
@@ -135,8 +136,9 @@ struct mmu {
 	struct slot_log global_log[NMMU];
 	bool log_global;
 
-	/* Host pages that may stand in a write table, as a hash filter. */
-	uint64_t wfilter[4096 / 64];
+	/* Host pages that may stand in a write table, as a hash filter; made anew before it is too full. */
+	uint64_t wfilter[FILTER_BITS / 64];
+	unsigned filter_room;		/* bits that may be set before it is made anew */
 	/* Pages with dirty tracking that do. */
 	_Atomic uint8_t *log_pages[LOG_PAGES];
 	unsigned nlog_pages;

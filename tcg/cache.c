@@ -82,7 +82,8 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 		return NULL;
 	}
 	t->cpu = c;
-	t->n_itlb = ITLB_SIZE + 1;	/* all: to be flushed before use */
+	for (unsigned i = 0; i < ITLB_SIZE; i++)
+		t->itlb[i].va = 1;
 	cpuid_insn_features(c, t->feat);
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);
@@ -176,7 +177,7 @@ void tcg_flush(struct tcg *t)
 	memset(t->granule, 0, sizeof(t->granule));
 	memset(t->jc_mode, 0, sizeof(t->jc_mode));
 	tcg_jc_flush(t->cpu);
-	tcg_itlb_flush(t->cpu);
+	tcg_itlb_flush(t->cpu, false);
 	t->code.p = t->blocks_start;
 	t->cold.p = t->code_start + COLD_AT;
 	t->flush_wanted = false;

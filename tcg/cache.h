@@ -89,6 +89,7 @@ struct itlb_entry {
 	struct ram *r;
 	const uint8_t *host;
 	uint32_t user;
+	uint8_t listed;			/* its slot is in itlb_used[0] (bit 0), [1] (bit 1: global pages) */
 };
 
 #define HEAT_NEVER	0xff
@@ -130,8 +131,10 @@ struct tcg {
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
 	struct itlb_entry itlb[ITLB_SIZE];
-	uint16_t itlb_filled[ITLB_SIZE];	/* its slots in use; more than fit: any */
-	uint32_t n_itlb;
+	struct {
+		uint16_t slot[ITLB_SIZE];
+		unsigned n;
+	} itlb_used[2];			/* by itlb_entry.listed: a CR3 write takes away the first ones */
 
 	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
 	bool flush_wanted;		/* out of room: flush before the next translation */
@@ -188,7 +191,7 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode);
 /* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
 uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
-void tcg_itlb_flush(struct cpu *c);
+void tcg_itlb_flush(struct cpu *c, bool keep_global);
 const uint8_t *tcg_cb_find(struct cpu *c);
 const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);

@@ -39,40 +39,47 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 	uint32_t user = cpu_cpl(c) == 3, pf;
 	uint64_t page = PAGE_OF(va), pa;
 	struct phys_page pp;
+	bool global;
 
 	if (e->va == page && e->user == user)
 		return e;
-	if (!mmu_fetch_page(c, page, &pa, &pf))
+	if (!mmu_fetch_page(c, page, &pa, &global, &pf))
 		return NULL;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return NULL;
-	if (e->va == 1 && t->n_itlb++ < ITLB_SIZE)
-		t->itlb_filled[t->n_itlb - 1] = (uint16_t)ITLB_SLOT(va);
 	e->va = page;
 	e->ram = pp.ram->id + pp.ram_off;
 	e->r = pp.ram;
 	e->host = pp.rhost;
 	e->user = user;
+	if (!(e->listed >> global & 1)) {
+		e->listed |= (uint8_t)(1u << global);
+		t->itlb_used[global].slot[t->itlb_used[global].n++] = (uint16_t)ITLB_SLOT(va);
+	}
 	env->itlb[ITLB_SLOT(va)] = tcg_vpage_id(t, page, e->ram, user);
 	return e;
 }
 
-void tcg_itlb_flush(struct cpu *c)
+static void forget_listed(struct cpu *c, int global)
 {
 	struct tcg *t = tcg_of(c);
-	struct x64_env *env = x64_env(c);
 
-	bool all = t->n_itlb > ITLB_SIZE;
-	unsigned n = all ? ITLB_SIZE : t->n_itlb;
-
-	for (unsigned i = 0; i < n; i++) {
-		unsigned slot = all ? i : t->itlb_filled[i];
+	for (unsigned i = 0; i < t->itlb_used[global].n; i++) {
+		unsigned slot = t->itlb_used[global].slot[i];
 
 		t->itlb[slot].va = 1;
-		env->itlb[slot] = 0;
+		t->itlb[slot].listed &= (uint8_t)~(1u << global);
+		x64_env(c)->itlb[slot] = 0;
 	}
-	t->n_itlb = 0;
+	t->itlb_used[global].n = 0;
+}
+
+void tcg_itlb_flush(struct cpu *c, bool keep_global)
+{
+	forget_listed(c, 0);
+	if (!keep_global)
+		forget_listed(c, 1);
 }
 
 static uint64_t linear_rip(const struct cpu *c, uint64_t rip)

@@ -32,9 +32,8 @@
 
 static void mapping_changed(struct cpu *c, uint64_t va, bool keep_global)
 {
-	(void)keep_global;
 	if (va == ~0ull) {
-		tcg_itlb_flush(c);
+		tcg_itlb_flush(c, keep_global);
 	} else {
 		tcg_of(c)->itlb[ITLB_SLOT(va)].va = 1;
 		x64_env(c)->itlb[ITLB_SLOT(va)] = 0;
@@ -297,7 +296,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	memset(c->accel_mem, 0, sizeof(struct x64_env));
 	tcg_jc_flush(c);
 	x64_env(c)->self = c;
-	tcg_itlb_flush(c);
+	tcg_itlb_flush(c, false);
 	mmu_flush(c, false);
 	c->unwind = unwind;
 	c->code_written = tcg_code_written;

@@ -29,7 +29,7 @@ static uint64_t fetch_page(struct cpu *c, uint64_t va, struct phys_page *pp)
 	uint64_t pa;
 	uint32_t pf;
 
-	if (!mmu_fetch_page(c, PAGE_OF(va), &pa, &pf))
+	if (!mmu_fetch_page(c, PAGE_OF(va), &pa, NULL, &pf))
 		cpu_raise_pf(c, va, pf);
 	phys_lookup(c->phys, PAGE_OF(pa), pp);
 	return pa;
@@ -308,7 +308,7 @@ static void fetch_mmio(struct cpu *c, struct fetch *f)
 
 	if (f->n > 15)
 		f->n = 15;
-	if (!mmu_fetch_page(c, PAGE_OF(f->va), &pa, &pf))
+	if (!mmu_fetch_page(c, PAGE_OF(f->va), &pa, NULL, &pf))
 		cpu_raise_pf(c, f->va, pf);
 	for (unsigned i = 0; i < f->n; i++)
 		f->buf[i] = (uint8_t)phys_read(c->phys, PAGE_OF(pa) + (f->va & (PAGE_SIZE - 1)) + i, 1);

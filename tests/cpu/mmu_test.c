@@ -126,11 +126,11 @@ Test(mmu, faults_carry_the_architectural_code)
 	cr_expect_eq(ld(0x4000, MMU_KERNEL), PF(9));
 	uint64_t pa;
 	uint32_t err;
-	cr_expect_not(mmu_fetch_page(c, 0x5000, &pa, &err));
+	cr_expect_not(mmu_fetch_page(c, 0x5000, &pa, NULL, &err));
 	cr_expect_eq(err, 0x11);
-	cr_expect_not(mmu_fetch_page(c, 0x2000, &pa, &err), "SMEP");
+	cr_expect_not(mmu_fetch_page(c, 0x2000, &pa, NULL, &err), "SMEP");
 	cr_expect_eq(err, 0x11);
-	cr_expect(mmu_fetch_page(c, 0x3000, &pa, &err));
+	cr_expect(mmu_fetch_page(c, 0x3000, &pa, NULL, &err));
 	cr_expect_eq(pa, 0x3000);
 	cr_expect_eq(ld(0x400000000000 - 0x1000, MMU_KERNEL), PF(0));
 	bench_fini(&b);
@@ -608,7 +608,7 @@ Test(mmu, user_keys_forbid_data_accesses)
 	cr_expect_eq(ld(0x8000, MMU_KERNEL_NOSMAP), PF(0x21));
 	uint64_t pa;
 	uint32_t err;
-	cr_expect(mmu_fetch_page(c, 0x8000, &pa, &err), "instructions have no keys");
+	cr_expect(mmu_fetch_page(c, 0x8000, &pa, NULL, &err), "instructions have no keys");
 	pte(8, 0x8000 | P | U | KEY(3));
 	mmu_flush_page(c, 0x8000);
 	cr_expect_eq(st(0x8000, 1, MMU_USER), PF(0x27), "the key is named besides another reason");
@@ -776,5 +776,21 @@ Test(mmu, la57_changes_outside_long_mode_only)
 	c = b.c;
 	cpu_write_cr(c, 4, CR4_LA57 | CR4_PAE);
 	cr_expect_eq(c->cr4, CR4_LA57 | CR4_PAE);
+	bench_fini(&b);
+}
+
+/* A program that writes to ever more pages must not make the search for one page slow or wrong. */
+Test(mmu, a_page_is_found_in_the_write_tables_after_thousands_of_others)
+{
+	bench_init(&b);
+	c = b.c;
+	for (uint64_t pa = 0; pa < RAM_SIZE; pa += 4096)
+		mmu_st(c, pa, 1, 1, MMU_KERNEL_NOSMAP);
+	for (uint64_t pa = RAM_SIZE - 512 * 4096; pa < RAM_SIZE; pa += 4096) {
+		cr_assert(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, pa));
+		b.ram->page[pa >> 12] |= PAGE_CODE;
+		mmu_protect_ram_page(c, b.ram->host + pa);
+		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, pa));
+	}
 	bench_fini(&b);
 }
