@@ -107,9 +107,10 @@ static const struct excuse {
 /* Where the opcode stands in bytes that did or did not decode: its map, and its place. */
 static unsigned opcode_at(const struct test *t, const uint8_t *b, unsigned *at)
 {
+	static const uint8_t prefixes[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3 };
 	unsigned i = 0;
 
-	while (i < 14 && (strchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", b[i]) || (t->is64 && b[i] >> 4 == 4)))
+	while (i < 14 && (memchr(prefixes, b[i], sizeof(prefixes)) || (t->is64 && b[i] >> 4 == 4)))
 		i++;
 	*at = i;
 	if ((b[i] & 0xfe) == 0xc4 && (t->is64 || b[i + 1] >= 0xc0)) {

@@ -1,129 +1,29 @@
 /*
- * The decoder against capstone, on random bytes and on the host's C library: lengths, and
- * which bytes are instructions at all.
- *
- * Capstone 4 is laxer than processors and knows nothing newer than itself. Where it
- * accepts and we refuse, these are left out (excused_refusal): LOCK, mandatory prefixes
- * that fit no row, VEX.W, VEX.L and VEX.vvvv that must have one value, CR1 and CR5-7, CS as
- * destination, SWAPGS outside 64-bit code, EVEX and other instructions we lack. Where we
- * accept and it refuses: the names in `newer`, and mandatory prefixes in 16-bit code. Lengths differ by design
- * for near branches with 66 in 64-bit code, UD0 and UD1.
+ * The decoder beside capstone (compare.h), on random bytes and on the code of this program
+ * and the host's C library. tools/decode-check does the same with whole files.
  */
 #include "config.h"
 
 #include <criterion/criterion.h>
 
 #ifdef CONFIG_CAPSTONE
-#include <capstone/capstone.h>
 #include <link.h>
 #include <string.h>
 
 #include "cpu/cpu.h"
-#include "cpu/disasm.h"
+#include "tests/insn/compare.h"
 #include "tests/insn/gen.h"
 
 #define SEED 0xa4093822299f31d0ull
 
-struct pair {
-	csh cs;
-	cs_insn *ref;
-	struct insn_env env;
-	struct insn in;
-	long agreed;
-};
-
-static const struct {
-	cs_mode cs;
-	uint32_t mode;
-} modes[] = {
-	{ CS_MODE_16, MODE_CODE16 | MODE_PE }, { CS_MODE_32, MODE_CODE32 | MODE_PE },
-	{ CS_MODE_64, MODE_CODE64 | MODE_PE | MODE_LMA },
-};
-
-static const char *const newer[] = {
-	"nop", "ud0", "ud1", "prefetchw", "vaesenc", "vaesenclast", "vaesdec", "vaesdeclast", "gf2p8mulb",
-	"gf2p8affineqb", "gf2p8affineinvqb", "vgf2p8mulb", "vgf2p8affineqb", "vgf2p8affineinvqb",
-	"vpclmulqdq", "rdpid", "rdpkru", "wrpkru", "clwb", "lfence", "mfence", "sfence", "fnsetpm",
-	"xsavec", "xsaves", "xrstors", "xsavec64", "xsaves64", "xrstors64", "mov", "sahf", "lahf", "pause",
-	"vpdpbusd", "vpdpbusds", "vpdpwssd", "vpdpwssds", "movdir64b", "movdiri", "serialize", "clzero",
-};
-
-static void open_pair(struct pair *p, unsigned m)
+static unsigned check(struct pair *p, const uint8_t *b)
 {
-	*p = (struct pair){ .env = { .mode = modes[m].mode, .feat = { ~0ull, ~0ull } } };
-	cr_assert_eq(cs_open(CS_ARCH_X86, modes[m].cs, &p->cs), CS_ERR_OK);
-	p->ref = cs_malloc(p->cs);
-}
+	char line[300];
+	unsigned len;
 
-static void close_pair(struct pair *p)
-{
-	cs_free(p->ref, 1);
-	cs_close(&p->cs);
-}
-
-static bool is_newer(const struct insn *in)
-{
-	for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
-		if (!strcmp(newer[i], insn_row(in)->name))
-			return true;
-	return false;
-}
-
-static bool names_a_row(const char *name)
-{
-	for (unsigned i = 0; i < n_insn_rows; i++)
-		if (!strcmp(insn_rows[i].name, name))
-			return true;
-	return false;
-}
-
-static bool excused_refusal(const struct pair *p)
-{
-	const struct insn *in = &p->in;
-
-	if (in->pfx & (PFX_LOCK | PFX_66 | PFX_REP | PFX_REPNE) || in->vex || p->ref->bytes[0] == 0x62)
-		return true;
-	if (!strcmp(p->ref->mnemonic, "mov"))	/* control and segment registers */
-		return strstr(p->ref->op_str, "cr") || !strncmp(p->ref->op_str, "cs", 2);
-	return !strcmp(p->ref->mnemonic, "swapgs") || !names_a_row(p->ref->mnemonic);
-}
-
-static bool excused_acceptance(const struct pair *p)
-{
-	bool code16 = (p->env.mode & MODE_CODE) == MODE_CODE16;
-
-	return is_newer(&p->in) || (code16 && p->in.pfx && !p->in.vex);
-}
-
-static bool other_length(const struct pair *p)
-{
-	bool branch = p->in.opd[0].kind == OPD_REL && p->in.pfx & PFX_66 &&
-		      (p->env.mode & MODE_CODE) == MODE_CODE64;
-
-	return branch || insn_row(&p->in)->does == DOES_ud;
-}
-
-/* Compares what both make of the bytes; returns how far to go on. */
-static unsigned compare(struct pair *p, const uint8_t *b)
-{
-	const uint8_t *code = b;
-	size_t room = 15;
-	uint64_t va = 0x1000;
-	char text[96] = "refused";
-	bool ref = cs_disasm_iter(p->cs, &code, &room, &va, p->ref);
-	bool ours = insn_decode(b, 15, &p->env, &p->in) == INSN_OK, same;
-
-	if (ref && ours)
-		same = p->in.len == p->ref->size || other_length(p);
-	else
-		same = ref == ours || (ref ? excused_refusal(p) : excused_acceptance(p));
-	if (ours)
-		insn_text(&p->in, 0x1000, text, sizeof(text));
-	cr_expect(same, "mode %#x, %02x %02x %02x %02x %02x %02x: %s, %d; capstone: %s %s, %d", p->env.mode, b[0],
-		  b[1], b[2], b[3], b[4], b[5], text, p->in.len, ref ? p->ref->mnemonic : "refused",
-		  ref ? p->ref->op_str : "", ref ? p->ref->size : 0);
-	p->agreed += ref && ours;
-	return ref ? p->ref->size : 1;
+	if (pair_compare(p, b, &len) == PAIR_DIFFER)
+		cr_expect(false, "%s", pair_text(p, b, line, sizeof(line)));
+	return len;
 }
 
 /* Random bytes, most of them behind something that leads to a crowded part of the map. */
@@ -155,60 +55,50 @@ static void random_bytes(struct rng *r, uint8_t b[16])
 	}
 }
 
-static void random_walk(unsigned m)
+static void random_walk(uint32_t code)
 {
-	struct rng r = { SEED + m };
+	struct rng r = { SEED + code };
 	struct pair p;
 	uint8_t b[16];
 
-	open_pair(&p, m);
+	cr_assert(pair_open(&p, code));
 	for (int i = 0; i < 100000; i++) {
 		random_bytes(&r, b);
-		compare(&p, b);
+		check(&p, b);
 	}
-	cr_expect_gt(p.agreed, 30000);
-	close_pair(&p);
+	cr_expect_gt(p.same, 30000);
+	pair_close(&p);
 }
 
-Test(reference, random_bytes_in_16_bit_code) { random_walk(0); }
-Test(reference, random_bytes_in_32_bit_code) { random_walk(1); }
-Test(reference, random_bytes_in_64_bit_code) { random_walk(2); }
+Test(reference, random_bytes_in_16_bit_code) { random_walk(MODE_CODE16); }
+Test(reference, random_bytes_in_32_bit_code) { random_walk(MODE_CODE32); }
+Test(reference, random_bytes_in_64_bit_code) { random_walk(MODE_CODE64); }
 
 /* ---- real code ---- */
 
-struct code {
-	const uint8_t *p;
-	size_t n;
-};
-
-static int find_libc(struct dl_phdr_info *info, size_t size, void *opaque)
+static int sweep(struct dl_phdr_info *info, size_t size, void *pair)
 {
-	struct code *c = opaque;
-
 	(void)size;
-	if (!strstr(info->dlpi_name, "libc.so"))
+	if (*info->dlpi_name && !strstr(info->dlpi_name, "libc.so"))
 		return 0;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X) {
-			c->p = (const uint8_t *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-			c->n = info->dlpi_phdr[i].p_filesz;
-		}
-	return 1;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+		const uint8_t *code = (const uint8_t *)(info->dlpi_addr + h->p_vaddr);
+		if (h->p_type == PT_LOAD && h->p_flags & PF_X)
+			for (size_t at = 0; at + 15 < h->p_filesz; )
+				at += check(pair, code + at);
+	}
+	return 0;
 }
 
-Test(reference, code_of_the_c_library)
+Test(reference, code_of_this_program_and_the_c_library)
 {
-	struct code c = { 0 };
 	struct pair p;
 
-	dl_iterate_phdr(find_libc, &c);
-	if (!c.p)
-		cr_skip_test("the C library is not a shared object");
-	open_pair(&p, 2);
-	for (size_t at = 0; at + 15 < c.n; )
-		at += compare(&p, c.p + at);
-	cr_expect_gt(p.agreed, 100000);
-	close_pair(&p);
+	cr_assert(pair_open(&p, MODE_CODE64));
+	dl_iterate_phdr(sweep, &p);
+	cr_expect_gt(p.same, 200000);
+	pair_close(&p);
 }
 #else
 Test(reference, capstone)
