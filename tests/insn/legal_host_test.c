@@ -84,24 +84,26 @@ static enum opinion host_opinion(struct test *t, const uint8_t *b, unsigned len,
 
 /* ---- what differs ---- */
 
-/* reg, mod3: ModRM.reg, whether ModRM.mod is 3; -1 any. */
+/* From one opcode and ModRM byte to another; map << 8 | byte. */
 static const struct excuse {
-	uint16_t opcode, last;		/* map << 8 | byte */
-	int8_t reg, mod3;
+	uint16_t opcode, last;
+	uint8_t modrm, last_modrm;
 	const char *why;
 } excused[] = {
-	{ 0x62, 0x62, -1, -1, "EVEX (AVX-512) or, in 32-bit code, BOUND with a register" },
-	{ MAP_VEX_0F << 8 | 0x41, MAP_VEX_0F << 8 | 0x4b, -1, -1, "mask registers (AVX-512)" },
-	{ MAP_VEX_0F << 8 | 0x90, MAP_VEX_0F << 8 | 0x99, -1, -1, "mask registers (AVX-512)" },
-	{ MAP_VEX_0F3A << 8 | 0x30, MAP_VEX_0F3A << 8 | 0x33, -1, -1, "mask registers (AVX-512)" },
-	{ MAP_VEX_0F3A << 8 | 0x00, MAP_VEX_0F3A << 8 | 0x01, -1, -1,
+	{ 0x62, 0x62, 0, 0xff, "EVEX (AVX-512) or, in 32-bit code, BOUND with a register" },
+	{ MAP_VEX_0F << 8 | 0x41, MAP_VEX_0F << 8 | 0x4b, 0, 0xff, "mask registers (AVX-512)" },
+	{ MAP_VEX_0F << 8 | 0x90, MAP_VEX_0F << 8 | 0x99, 0, 0xff, "mask registers (AVX-512)" },
+	{ MAP_VEX_0F3A << 8 | 0x30, MAP_VEX_0F3A << 8 | 0x33, 0, 0xff, "mask registers (AVX-512)" },
+	{ MAP_VEX_0F3A << 8 | 0x00, MAP_VEX_0F3A << 8 | 0x01, 0, 0xff,
 	  "vpermq, vpermpd: the manuals want VEX.W, AMD's processors do not look at it" },
-	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0, 1, "VMCALL belongs to the hypervisor below" },
-	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 3, 1, "SVM: what it needs is not known here" },
-	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 5, 1, "RDPKRU, WRPKRU: whether CR4.PKE is set is the system's" },
-	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 7, 1, "MONITORX, RDPRU, INVLPGB: AMD's, we have none" },
-	{ MAP_0F << 8 | 0xc7, MAP_0F << 8 | 0xc7, 3, 0, "XRSTORS: #GP where there is none" },
-	{ MAP_0F << 8 | 0xc7, MAP_0F << 8 | 0xc7, 5, 0, "XSAVES: #GP where there is none" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xc1, 0xc1, "VMCALL reaches the hypervisor below" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xd8, 0xdf, "SVM: VMMCALL as VMCALL; off unless the model has it" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xe8, 0xe8, "SERIALIZE: Intel's" },
+	{ MAP_0F << 8 | 0xb9, MAP_0F << 8 | 0xb9, 0, 0xff, "UD1 has a ModRM byte, but not on AMD's" },
+	{ MAP_0F << 8 | 0xff, MAP_0F << 8 | 0xff, 0, 0xff, "UD0 has a ModRM byte, but not on AMD's" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xee, 0xef, "RDPKRU, WRPKRU: whether CR4.PKE is set is the system's" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xfa, 0xfb, "MONITORX, MWAITX: we have none" },
+	{ MAP_0F << 8 | 0x01, MAP_0F << 8 | 0x01, 0xfd, 0xff, "RDPRU, INVLPGB and their like: we have none" },
 };
 
 /* Where the opcode stands in bytes that did or did not decode: its map, and its place. */
@@ -132,8 +134,7 @@ static const struct excuse *excuse_for(const struct test *t, const uint8_t *b)
 
 	for (unsigned i = 0; i < ARRAY_LEN(excused); i++) {
 		const struct excuse *x = &excused[i];
-		if (op >= x->opcode && op <= x->last && (x->reg < 0 || x->reg == (int)(modrm >> 3 & 7)) &&
-		    (x->mod3 < 0 || x->mod3 == (modrm >= 0xc0)))
+		if (op >= x->opcode && op <= x->last && modrm >= x->modrm && modrm <= x->last_modrm)
 			return x;
 	}
 	return NULL;
@@ -159,10 +160,18 @@ static void report(struct test *t, const uint8_t *b, const struct insn *in, enum
 			  ours == LEGAL ? "legal" : ours == ILLEGAL ? "illegal" : "too long", text, in->len, host);
 }
 
-/* Undefined, or the host looked for its end first. */
-static bool is_undefined(enum probe_result r, const struct insn *in)
+/* XOP has a prefix of three bytes and immediates of four. */
+static bool is_xop(const struct test *t, const uint8_t *b)
 {
-	return r == PROBE_UD || (r == PROBE_GP && in->len > MAX_UNPREFIXED);
+	unsigned at;
+
+	return opcode_at(t, b, &at) == MAP_0 && b[at] == 0x8f && (b[at + 1] & 31) >= 8;
+}
+
+/* Undefined, or the host looked for its end first. */
+static bool is_undefined(const struct test *t, const uint8_t *b, enum probe_result r, const struct insn *in)
+{
+	return r == PROBE_UD || (r == PROBE_GP && (in->len > MAX_UNPREFIXED || is_xop(t, b)));
 }
 
 static void one(struct test *t, const uint8_t *b)
@@ -183,7 +192,7 @@ static void one(struct test *t, const uint8_t *b)
 			report(t, b, &in, ours, "another length");
 	} else {
 		enum probe_result r = probe_bytes(&t->probe, b, 16);
-		if (ours == ILLEGAL && !is_undefined(r, &in))
+		if (ours == ILLEGAL && !is_undefined(t, b, r, &in))
 			report(t, b, &in, ours, "legal");
 		else if (ours == TOO_LONG && r != PROBE_GP)
 			report(t, b, &in, ours, r == PROBE_UD ? "#UD" : "no #GP");
