@@ -215,8 +215,6 @@ void cpu_single_step_trap(struct cpu *c)
 	c->dr6_pending = 0;
 	if (met == NO_STEP)
 		return;
-	if (!c->gif && !(met & ~15u) && met && !(c->eflags & FL_TF))
-		return;			/* breakpoints are lost then (APM vol. 2, 15.17) */
 	if (!met || c->eflags & FL_TF)
 		c->dr[6] |= DR6_BS;
 	c->dr[6] |= met & 15;

@@ -7,7 +7,8 @@
  * stay untouched. VMCB clean bits are ignored: everything is loaded each time.
  *
  * Not modelled: AVIC, virtual GIF, virtual VMLOAD/VMSAVE, LBR virtualisation, SEV,
- * TSC ratio, threshold of the PAUSE filter, the EFER write trap.
+ * TSC ratio, threshold of the PAUSE filter, write traps, breakpoints that are lost while
+ * GIF is clear.
  * Source: AMD APM vol. 2, 15.5 to 15.8, 15.16, appendix B.
  */
 #include "cpu/svm.h"
@@ -182,13 +183,14 @@ static bool fits(const struct cpu *c, uint64_t pa, uint64_t bytes)
 	return (pa & ~0xfffull) + bytes <= BIT(c->phys_bits);
 }
 
+/* Processors ask for a page more than the map of MSRs has. */
 static bool controls_ok(const struct cpu *c, const struct checked *r)
 {
 	const struct svm *s = &c->svm;
 
 	if (!s->asid || !(s->intercept[SVM_VMRUN >> 5] & 1) || !event_ok(s->inject))
 		return false;
-	if (!fits(c, s->iopm, 3 * PAGE) || !fits(c, s->msrpm, 2 * PAGE))
+	if (!fits(c, s->iopm, 3 * PAGE) || !fits(c, s->msrpm, 3 * PAGE))
 		return false;
 	return !s->np || (!(s->ncr3 >> c->phys_bits) && pat_ok(r->pat));
 }

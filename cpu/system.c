@@ -255,7 +255,7 @@ void cpu_check_breakpoint(struct cpu *c, uint64_t va)
 {
 	uint64_t met = 0;
 
-	if (!(c->dr[7] & 0xff) || c->eflags & FL_RF || !c->gif)
+	if (!(c->dr[7] & 0xff) || c->eflags & FL_RF)
 		return;
 	for (int i = 0; i < 4; i++)
 		if (c->dr[7] >> 2 * i & 3 && !(c->dr[7] >> (16 + 4 * i) & 0xf) && c->dr[i] == va)

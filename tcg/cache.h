@@ -200,11 +200,21 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
 
-/* Interrupts put aside (see run.c) count again once IF is set. Light. */
+/* Requests that cannot be taken as things are. Light. */
+static inline uint32_t tcg_closed(const struct cpu *c)
+{
+	return (svm_intr_open(c) ? 0 : REQ_INTR) | (c->eflags & FL_IF ? 0 : REQ_VINTR) |
+	       (c->gif && !c->nmi_blocked ? 0 : REQ_NMI) | (c->gif && !c->in_smm ? 0 : REQ_SMI | REQ_INIT);
+}
+
+/* Requests put aside (see run.c) count again once they can be taken. Light. */
 static inline void tcg_unhold(struct cpu *c)
 {
-	uint32_t open = (svm_intr_open(c) ? REQ_INTR : 0) | (c->eflags & FL_IF ? REQ_VINTR : 0);
+	uint32_t open;
 
+	if (!x64_env(c)->held)
+		return;
+	open = ~tcg_closed(c);
 	if (x64_env(c)->held & open) {
 		atomic_fetch_or(&c->request, x64_env(c)->held & open);
 		x64_env(c)->held &= ~open;

@@ -217,13 +217,12 @@ static void run_many(struct cpu *c)
 }
 
 /*
- * A pending interrupt that cannot be taken would fail every poll. It is put
- * aside until IF or GIF is set: by the orfl µop, or seen by tcg_cb_find and the run loop.
+ * A pending event that cannot be taken would fail every poll. It is put aside until
+ * IF or GIF is set or the NMI is over: by the orfl µop, or seen by tcg_cb_find and the run loop.
  */
-static void hold_interrupts(struct cpu *c)
+static void hold_requests(struct cpu *c)
 {
-	uint32_t closed = (svm_intr_open(c) ? 0 : REQ_INTR) | (c->eflags & FL_IF ? 0 : REQ_VINTR);
-	uint32_t hold = atomic_load(&c->request) & closed;
+	uint32_t hold = atomic_load(&c->request) & tcg_closed(c);
 
 	x64_env(c)->held |= hold;
 	cpu_clear_request(c, hold);
@@ -236,6 +235,8 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 
 	if (r & REQ_EXIT) {
 		cpu_clear_request(c, REQ_EXIT);
+		atomic_fetch_or(&c->request, x64_env(c)->held);
+		x64_env(c)->held = 0;
 		*why = ACCEL_REQUEST;
 		return true;
 	}
@@ -247,8 +248,8 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	}
 	if (r & ~(REQ_CALL | REQ_SAMPLE) && cpu_handle_requests(c))
 		c->halted = false;
-	else if (r & (REQ_INTR | REQ_VINTR) && !tcg_of(c)->interp)
-		hold_interrupts(c);
+	else if (r & tcg_closed(c) && !tcg_of(c)->interp)
+		hold_requests(c);
 	return false;
 }
 

@@ -37,7 +37,7 @@ struct x64_env {
 	uint64_t pend_va;
 	uint32_t pend_idx;
 	uint8_t *pend_host[2];	/* where its two parts go if both pages are plain memory, or NULL */
-	uint32_t held;		/* REQ_INTR, REQ_VINTR taken out of cpu->request while they cannot be taken */
+	uint32_t held;		/* requests taken out of cpu->request while they are blocked */
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
 	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
