@@ -1,8 +1,10 @@
 /*
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT.
  *
- * Where Intel and AMD differ: SYSCALL works in compatibility and legacy mode
- * too (AMD), SYSENTER in long mode on Intel's models only, and SYSRET and SYSEXIT check
+ * Where Intel and AMD differ: SYSCALL and SYSRET work in compatibility and legacy
+ * mode on AMD's models only, SYSENTER and SYSEXIT in long mode on Intel's only.
+ * Either vendor's kernels leave the registers of the other's instructions at 0, so
+ * one that does not fault runs user code's choice at CPL 0. SYSRET and SYSEXIT check
  * the return address before they leave CPL 0 (Intel).
  * Source: SDM vol. 2; APM vol. 3 SYSCALL, SYSRET; vol. 2 6.1.
  */
@@ -21,12 +23,20 @@ static void set_flat(struct cpu *c, uint16_t cs, uint16_t ss, int cpl, uint32_t 
 		 ATTR_DATA | ATTR_DPL(cpl) | SEG_G | SEG_DB);
 }
 
+/* SYSCALL and SYSRET exist here and now. */
+static void need_syscall(struct cpu *c)
+{
+	if (!(c->efer & EFER_SCE) || (cpuid_is_intel(c) && !cpu_is64(c)))
+		cpu_raise(c, EXC_UD);
+}
+
 void cpu_syscall(struct cpu *c, uint64_t next)
 {
 	uint16_t cs = (uint16_t)(c->star >> 32);
 	uint32_t fl = cpu_get_eflags(c);
 
-	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE))
+	need_syscall(c);
+	if (!(c->mode & MODE_PE))
 		cpu_raise(c, EXC_UD);
 	if (in_long(c)) {
 		c->regs[RCX] = next;
@@ -50,7 +60,8 @@ void cpu_sysret(struct cpu *c, int opsize)
 	uint16_t sel = (uint16_t)(c->star >> 48);
 	bool to64 = opsize == 8;
 
-	if (!(c->efer & EFER_SCE) || !in_protected(c))
+	need_syscall(c);
+	if (!in_protected(c))
 		cpu_raise(c, EXC_UD);
 	if (cpu_cpl(c) || (to64 && !mmu_canonical(c, c->regs[RCX])))
 		cpu_raise_err(c, EXC_GP, 0);
@@ -87,7 +98,11 @@ void cpu_sysexit(struct cpu *c, int opsize)
 	bool to64 = opsize == 8;
 	uint64_t rsp = c->regs[RCX], rip = c->regs[RDX];
 
-	if (!in_protected(c) || !cs || cpu_cpl(c))
+	if (!in_protected(c) || cpu_cpl(c))
+		cpu_raise_err(c, EXC_GP, 0);
+	if (in_long(c) && !cpuid_is_intel(c))
+		cpu_raise(c, EXC_UD);
+	if (!cs)
 		cpu_raise_err(c, EXC_GP, 0);
 	if (to64 && (!mmu_canonical(c, rsp) || !mmu_canonical(c, rip)))
 		cpu_raise_err(c, EXC_GP, 0);

@@ -1,5 +1,6 @@
 /* Segment registers, limits, far transfers: cpu/seg.c, cpu/far.c, cpu/syscall.c. */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
@@ -372,6 +373,27 @@ Test(seg, sysret_checks_rcx_and_can_go_to_compatibility_mode)
 	cr_assert_eq(C->rip, 0);
 	C->efer &= ~EFER_SCE;
 	cr_assert_eq(R(cpu_syscall(C, 0)), EXC(EXC_UD, 0));
+}
+
+Test(seg, intel_has_syscall_in_64_bit_mode_only)
+{
+	bench_long(&B, 0);
+	strcpy(C->id.vendor, "GenuineIntel");
+	C->star = (uint64_t)0x63 << 48 | (uint64_t)S_CODE64 << 32;
+	C->regs[RCX] = 0x1000;
+	cpu_sysret(C, 4);
+	cr_assert_eq(C->mode & MODE_CODE, MODE_CODE32);
+	cr_assert_eq(R(cpu_syscall(C, 0x1002)), EXC(EXC_UD, 0), "CSTAR is not Intel's");
+	cr_assert_eq(cpu_cpl(C), 3);
+}
+
+Test(seg, amd_has_sysenter_outside_long_mode_only)
+{
+	bench_long(&B, 0);
+	strcpy(C->id.vendor, "AuthenticAMD");
+	C->sysenter_cs = S_CODE64;
+	cr_assert_eq(R(cpu_sysenter(C)), EXC(EXC_UD, 0));
+	cr_assert_eq(R(cpu_sysexit(C, 8)), EXC(EXC_UD, 0));
 }
 
 Test(seg, sysenter_and_sysexit_32)
