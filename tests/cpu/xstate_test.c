@@ -180,3 +180,110 @@ Test(xstate, a_pending_exception_shows_in_the_summary)
 	cpu_fldenv(c, AT, 4, false);
 	cr_expect_eq(ld16(c->xsave + 2), 0x8081);
 }
+
+/* ---- components and formats ---- */
+
+static void leaf_d(uint32_t sub, uint32_t out[4])
+{
+	cpu_cpuid(c, 0xd, sub, out);
+}
+
+Test(xstate, cpuid_describes_the_components)
+{
+	uint32_t r[4];
+	init64();
+	c->xcr0 = 0x207;
+	leaf_d(0, r);
+	cr_expect(r[0] == 0x207 && r[1] == 840 && r[2] == 840 && !r[3]);
+	leaf_d(1, r);
+	cr_expect(r[0] == 0xf && r[1] == 840 && !r[2] && !r[3]);
+	c->xcr0 = 0x203;
+	leaf_d(1, r);
+	cr_expect_eq(r[1], 584, "compacted: no room for AVX");
+	leaf_d(2, r);
+	cr_expect(r[0] == 256 && r[1] == 576 && !r[2] && !r[3]);
+	leaf_d(9, r);
+	cr_expect(r[0] == 8 && r[1] == 832 && !r[2] && !r[3]);
+	leaf_d(10, r);
+	cr_expect(!r[0] && !r[1]);
+	memcpy(c->id.vendor, "GenuineIntel", 12);
+	leaf_d(9, r);
+	cr_expect_eq(r[1], 2688);
+	leaf_d(0, r);
+	cr_expect(r[1] == 2696 && r[2] == 2696);
+}
+
+Test(xstate, pkru_is_saved_in_either_format)
+{
+	init64();
+	c->xcr0 = 0x207;
+	c->pkru = 0x55555554;
+	cpu_xsave(c, AT, 0x207, true, 0);
+	cr_expect_eq(mem(&b, AT + 832, 8), 0x55555554);
+	cr_expect_eq(mem(&b, AT + 512, 8), 0x207);
+	memset(b.ram->host + AT, 0, 1024);
+	cpu_xsave(c, AT, 0x201, true, 2);
+	cr_expect_eq(mem(&b, AT + 576, 8), 0x55555554, "right behind the header");
+	cr_expect_eq(mem(&b, AT + 520, 8), BIT(63) | 0x201);
+	c->pkru = 1;
+	cpu_xrstor(c, AT, 0x200, true, false);
+	cr_expect_eq(c->pkru, 0x55555554);
+	mem_put(&b, AT + 512, 8, 1);
+	cpu_xrstor(c, AT, 0x200, true, false);
+	cr_expect_eq(c->pkru, 0, "initial");
+	cpu_xsave(c, AT, 0x201, true, 2);
+	cr_expect_eq(mem(&b, AT + 512, 8), 1, "not in use");
+	cr_expect_eq(cpu_xgetbv(c, 1) & 0x200, 0);
+}
+
+Test(xstate, nothing_is_written_if_a_part_faults)
+{
+	init64();
+	c->xcr0 = 0x207;
+	c->pkru = 4;
+	memcpy(c->id.vendor, "GenuineIntel", 12);
+	memset(b.ram->host + 0x2f000, 0xee, 4096);
+	mem_put(&b, AT_PML4 + 0x2000, 8, 0x22007);	/* pages of 4 KiB */
+	for (uint64_t i = 0; i < 512; i++)
+		mem_put(&b, 0x22000 + 8 * i, 8, i << 12 | (i == 0x30 ? 0 : 7));
+	mmu_flush(c, false);
+	cr_expect_eq(TRY(cpu_xsave(c, 0x2f800, 0x207, true, 0)) >> 16, EXC_PF, "PKRU is on the next page");
+	cr_expect_eq(mem(&b, 0x2f800, 8), 0xeeeeeeeeeeeeeeee);
+	cr_expect_eq(TRY(cpu_xsave(c, 0x2f800, 7, true, 0)), -1, "only what is asked for is touched");
+}
+
+Test(xstate, xsaves_and_xrstors_are_compacted)
+{
+	init64();
+	c->xcr0 = 0x207;
+	cpu_xsave(c, AT, ~0ull, true, 3);
+	cr_expect_eq(mem(&b, AT + 520, 8), BIT(63) | 0x207);
+	cr_expect_eq(TRY(cpu_xrstor(c, AT, ~0ull, true, true)), -1);
+	mem_put(&b, AT + 520, 8, BIT(63) | 0x20f);
+	cr_expect_eq(TRY(cpu_xrstor(c, AT, 7, true, true)), GP0, "a component that is not enabled");
+	mem_put(&b, AT + 520, 8, BIT(63) | 1);
+	cr_expect_eq(TRY(cpu_xrstor(c, AT, 1, true, true)), GP0, "XSTATE_BV beyond XCOMP_BV");
+	mem_put(&b, AT + 520, 8, 0);
+	mem_put(&b, AT + 512, 8, 7);
+	cr_expect_eq(TRY(cpu_xrstor(c, AT, 1, true, false)), -1);
+	cr_expect_eq(TRY(cpu_xrstor(c, AT, 1, true, true)), GP0, "standard format");
+	cr_expect_eq(TRY(cpu_wrmsr(c, 0xda0, 0)), -1);
+	cr_expect_eq(TRY(cpu_wrmsr(c, 0xda0, 0x100)), GP0, "no supervisor component exists");
+}
+
+Test(xstate, fxsave_without_xmm_under_ffxsr)
+{
+	init64();
+	c->efer |= BIT(14);
+	memset(b.ram->host + AT, 0xee, 512);
+	cpu_fxsave(c, AT, true);
+	cr_expect_eq(mem(&b, AT + 24, 4), ld32(c->xsave + 24), "MXCSR is saved");
+	cr_expect_eq(mem(&b, AT + 160, 8), 0xeeeeeeeeeeeeeeee);
+	bench_fini(&b);
+	bench_long(&b, 3);
+	c = b.c;
+	c->efer |= BIT(14);
+	memset(b.ram->host + AT, 0xee, 512);
+	cpu_fxsave(c, AT, true);
+	cr_expect_neq(mem(&b, AT + 160, 8), 0xeeeeeeeeeeeeeeee, "at CPL 0 only");
+}

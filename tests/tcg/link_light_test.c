@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cpu/mmu.h"
 #include "tcg/cache.h"
 #include "tcg/run.h"
 #include "tests/guest_code.h"
@@ -184,4 +185,25 @@ TEST_BOTH(link_light, translations_outlive_cr3)
 	cr_expect_eq(machine_run(m, M_CODE), -1);
 	cr_expect_eq(m->n_outs, 20);
 	cr_expect_eq(tcg_of(m->c)->stats.translations, made);
+}
+
+/* A CR3 write takes away what the code page table knows of pages that are not global, and nothing else. */
+TEST_BOTH(link_light, code_of_global_pages_is_not_looked_up_again)
+{
+	struct itlb_entry *fixed = &tcg_of(m->c)->itlb[ITLB_SLOT(M_CODE)];
+	struct itlb_entry *moving = &tcg_of(m->c)->itlb[ITLB_SLOT(M_CODE + 0x1000)];
+	uint8_t *pte = machine_mem(m, M_TABLES) + 0x3000 + M_CODE / 512;
+
+	put_pages(m);
+	m->c->cr4 |= CR4_PGE;
+	st64(pte, ld64(pte) | 0x100);
+	mmu_flush(m->c, false);
+	cr_assert(tcg_itlb(m->c, M_CODE) == fixed && tcg_itlb(m->c, M_CODE + 0x1000) == moving);
+	mmu_set_cr3(m->c, m->c->cr3);
+	cr_expect_eq(fixed->va, M_CODE);
+	cr_expect_eq(moving->va, 1);
+	cr_expect(x64_env(m->c)->itlb[ITLB_SLOT(M_CODE)] && !x64_env(m->c)->itlb[ITLB_SLOT(M_CODE + 0x1000)]);
+	tcg_itlb(m->c, M_CODE + 0x1000);
+	mmu_flush(m->c, false);
+	cr_expect(fixed->va == 1 && moving->va == 1);
 }
