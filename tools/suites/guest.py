@@ -68,7 +68,8 @@ class Result:
     status: object              # exit status, or a word for what kept it from having one
     out: bytes = b""
     err: bytes = b""
-    stable: bool = True         # this machine gives the same output each time
+    stable: bool = True         # this machine gives the same output each time,
+    steady: bool = True         # the same status
 
 
 def need(program, package):
@@ -286,7 +287,7 @@ def reference(jobs, work):
     """What this machine gives. Two runs tell what depends on addresses, time and the like."""
     first, second = (run("native", jobs, work, None) for _ in range(2))
     for a, b in zip(first, second):
-        a.stable = a.out == b.out
+        a.stable, a.steady = a.out == b.out, a.status == b.status
     return first
 
 
