@@ -24,7 +24,7 @@ enum {
 	SVM_FERR_FREEZE = 0x7e, SVM_SHUTDOWN = 0x7f, SVM_VMRUN = 0x80, SVM_VMMCALL = 0x81,
 	SVM_VMLOAD = 0x82, SVM_VMSAVE = 0x83, SVM_STGI = 0x84, SVM_CLGI = 0x85, SVM_SKINIT = 0x86,
 	SVM_RDTSCP = 0x87, SVM_MWAIT = 0x8b, SVM_MWAIT_ARMED = 0x8c, SVM_EFER_TRAP = 0x8f,
-	SVM_CR_TRAP = 0x90, SVM_NPF = 0x400,
+	SVM_CR_TRAP = 0x90, SVM_INVPCID = 0xa2, SVM_NPF = 0x400,
 };
 #define SVM_INVALID	(~0ull)
 
@@ -99,6 +99,8 @@ bool svm_ferr(struct cpu *c);
 #define SVM_LEN(imm)	((imm) >> 16 & 15)
 /* a: EXITINFO1 for the exit; may raise what comes before an intercept. */
 void svm_insn(struct cpu *c, uint64_t info1, uint64_t imm);
+/* INVPCID of a type with a descriptor at va: EXITINFO2 and EXITINFO1. */
+void svm_invpcid(struct cpu *c, uint64_t va, uint64_t type, uint64_t imm);
 /* CR0 = v is about to be written, by an instruction like svm_insn(). */
 void svm_cr0_write(struct cpu *c, uint64_t v, uint64_t info1, uint64_t imm);
 /* RDMSR (more = 0) or WRMSR (1) of ECX. */

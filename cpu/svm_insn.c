@@ -64,6 +64,12 @@ void svm_insn(struct cpu *c, uint64_t info1, uint64_t imm)
 	svm_exit(c, code, info1, 0, next_rip(c, imm));
 }
 
+void svm_invpcid(struct cpu *c, uint64_t va, uint64_t type, uint64_t imm)
+{
+	if (svm_intercepts(c, SVM_INVPCID))
+		svm_exit(c, SVM_INVPCID, va, type, next_rip(c, imm));
+}
+
 /* Selective: anything but TS and MP changes. */
 void svm_cr0_write(struct cpu *c, uint64_t v, uint64_t info1, uint64_t imm)
 {

@@ -26,16 +26,16 @@ static int64_t packed(const struct insn *in, unsigned code, unsigned more)
 	return (int64_t)(code | (uint64_t)in->len << 16 | (uint64_t)more << 24);
 }
 
-/* The plain question; a: operand with EXITINFO1, or NONE for 0. */
-static void ask(struct front *f, const struct insn *in, unsigned code, int a)
-{
-	emit_call(f, HELPER_svm_insn, NONE, a, NONE, packed(in, code, 0));
-}
-
 static int constant(struct front *f, uint64_t v)
 {
 	emit(f, UOP_mov, 8, OP_T0, OP_IMM, NONE)->imm = (int64_t)v;
 	return OP_T0;
+}
+
+/* The plain question; a: operand with EXITINFO1, or NONE for 0. */
+static void ask(struct front *f, const struct insn *in, unsigned code, int a)
+{
+	emit_call(f, HELPER_svm_insn, NONE, a == NONE ? constant(f, 0) : a, NONE, packed(in, code, 0));
 }
 
 /* LOCK MOV CR0 names CR8 outside 64-bit code. */
@@ -86,6 +86,12 @@ static void ask_invlpg(struct front *f, const struct insn *in)
 	emit_call(f, HELPER_svm_invlpg, NONE, OP_T0, NONE, packed(in, SVM_INVLPG, in->seg));
 }
 
+static void ask_invpcid(struct front *f, const struct insn *in)
+{
+	emit_ea(f, in, OP_T0);
+	emit_call(f, HELPER_svm_invpcid, NONE, OP_T0, in->opd[0].reg, packed(in, SVM_INVPCID, in->seg));
+}
+
 /* EXITINFO1 of IN, OUT, INS, OUTS but for the port (APM vol. 2, 15.10.2). */
 static unsigned io_info(const struct insn *in, bool in_dir, bool string, int size, int seg)
 {
@@ -119,6 +125,7 @@ void front_intercept(struct front *f, const struct insn *in)
 	case DOES_mov_dr_write:	ask_mov_dr(f, in, true); break;
 	case DOES_lmsw:		ask_lmsw(f, in); break;
 	case DOES_invlpg:	ask_invlpg(f, in); break;
+	case DOES_invpcid:	ask_invpcid(f, in); break;
 	case DOES_rdmsr:	emit_call(f, HELPER_svm_msr, NONE, NONE, NONE, packed(in, code, 0)); break;
 	case DOES_wrmsr:	emit_call(f, HELPER_svm_msr, NONE, NONE, NONE, packed(in, code, 1)); break;
 	case DOES_int:		ask(f, in, code, constant(f, in->imm & 0xff)); break;

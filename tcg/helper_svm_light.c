@@ -14,14 +14,25 @@ H(svm_cr0_write) { UNUSED; svm_cr0_write(c, a, b, imm); return 0; }
 H(svm_msr) { UNUSED; svm_msr(c, imm); return 0; }
 H(svm_io) { UNUSED; svm_io(c, (uint16_t)a, imm); return 0; }
 
+static uint64_t linear(const struct cpu *c, unsigned seg, uint64_t off)
+{
+	uint64_t base = cpu_is64(c) && seg != FS && seg != GS ? 0 : c->segs[seg].base;
+
+	return cpu_is64(c) ? base + off : (uint32_t)(base + off);
+}
+
 /* EXITINFO1 is the linear address. */
 H(svm_invlpg)
 {
-	unsigned seg = imm >> 24 & 7;
-	uint64_t base = cpu_is64(c) && seg != FS && seg != GS ? 0 : c->segs[seg].base;
-
 	UNUSED;
-	svm_insn(c, cpu_is64(c) ? base + a : (uint32_t)(base + a), imm);
+	svm_insn(c, linear(c, imm >> 24 & 7, a), imm);
+	return 0;
+}
+
+H(svm_invpcid)
+{
+	UNUSED;
+	svm_invpcid(c, linear(c, imm >> 24 & 7, a), cpu_is64(c) ? b : (uint32_t)b, imm);
 	return 0;
 }
 
