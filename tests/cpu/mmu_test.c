@@ -774,6 +774,8 @@ Test(mmu, la57_changes_outside_long_mode_only)
 	bench_fini(&b);
 	bench_init(&b);
 	c = b.c;
+	cr_expect_eq(RAISED(&b, cpu_write_cr(c, 4, CR4_LA57 | CR4_PAE)), EXC(EXC_GP, 0), "this model has it not");
+	c->feat[FEAT_7_ECX] |= BIT(CPUID_LA57 & 31);
 	cpu_write_cr(c, 4, CR4_LA57 | CR4_PAE);
 	cr_expect_eq(c->cr4, CR4_LA57 | CR4_PAE);
 	bench_fini(&b);

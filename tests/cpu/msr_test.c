@@ -87,10 +87,10 @@ Test(msr, addresses_must_be_canonical)
 	static const uint32_t msrs[] = { 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102, 0x175, 0x176 };
 	for (size_t i = 0; i < ARRAY_LEN(msrs); i++) {
 		cr_expect_eq(wr(msrs[i], 1ull << 56), GP0);
+		c->virt_bits = 57;
 		cr_expect_eq(wr(msrs[i], 1ull << 47), -1);
 		c->virt_bits = 48;
 		cr_expect_eq(wr(msrs[i], 1ull << 47), GP0);
-		c->virt_bits = 57;
 		cr_expect_eq(wr(msrs[i], 0xffff800000001234), -1);
 		cr_expect_eq(rd(msrs[i]), 0xffff800000001234);
 	}
