@@ -219,7 +219,7 @@ static bool control_ok(const struct cpu *c)
 
 /* Bits that are not here are dropped. */
 #define CR0_KNOWN	0xe005003fu
-#define CR4_KNOWN	(0xfffu | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+#define CR4_KNOWN	(0xfffu | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS)
 #define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_NXE | EFER_SVME | BIT(14) | BIT(21))
 
 static void load_control(struct cpu *c, const struct control *k)

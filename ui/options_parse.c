@@ -85,9 +85,10 @@ static bool add_accels(struct options *o, const char *list, struct err *e)
 
 enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struct err *e)
 {
+	static const char *const smm_words[] = { "off", "on", "auto", NULL };
 	static const char *const ignored[] = {
 		"usb", "dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
-		"smm", "kernel_irqchip", "memory-backend", "pit", NULL
+		"kernel_irqchip", "memory-backend", "pit", NULL
 	};
 	struct kv k;
 	const char *type, *accel;
@@ -102,6 +103,7 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 	accel = kv_str(&k, "accel", NULL);
 	o->pc.no_acpi = !kv_bool(&k, "acpi", !o->pc.no_acpi);
 	o->pc.no_hpet = !kv_bool(&k, "hpet", !o->pc.no_hpet);
+	o->pc.no_smm = kv_word(&k, "smm", o->pc.no_smm ? 0 : 2, smm_words) == 0;
 	kv_ignore(&k, ignored);
 	if (!kv_done(&k))
 		return OPT_BAD;

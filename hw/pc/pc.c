@@ -159,7 +159,8 @@ static bool make_chipset(struct pc *pc, struct err *e)
 {
 	return (pc->host = part(pc, &i440fx_type, e, "addr=0"))
 		&& (pc->isa = part(pc, &piix3_type, e, "addr=%d.0", PC_SLOT_PIIX))
-		&& (pc->cfg.no_acpi || (pc->pm = part(pc, &piix4_pm_type, e, "addr=%d.3", PC_SLOT_PIIX)))
+		&& (pc->cfg.no_acpi || (pc->pm = part(pc, &piix4_pm_type, e, "addr=%d.3,smm=%s", PC_SLOT_PIIX,
+						   pc->cfg.no_smm ? "off" : "on")))
 		&& (pc->pic = part(pc, &pic_type, e, "%s", ""))
 		&& (pc->ioapic = part(pc, &ioapic_type, e, "%s", ""));
 }

@@ -512,7 +512,8 @@ Test(except, smi_and_rsm_round_trip)
 	cpu_set_eflags(C, FL_IF | FL_SF);
 	C->segs[FS].base = 0x7fff00000000;
 	C->halted = true;
-	uint64_t cr0 = C->cr0, efer = C->efer;
+	C->cr4 |= CR4_LA57 | CR4_UMIP | CR4_PCIDE | CR4_PKE | CR4_PKS;
+	uint64_t cr0 = C->cr0, cr4 = C->cr4, efer = C->efer;
 	atomic_fetch_or(&C->request, REQ_SMI);
 	cr_assert(cpu_handle_requests(C));
 	cr_assert_eq(B.smm, 1);
@@ -531,6 +532,7 @@ Test(except, smi_and_rsm_round_trip)
 	cr_assert_eq(C->smbase, 0x40000);
 	cr_assert_eq(C->regs[RBX], 0x3333333333333333);
 	cr_assert_eq(C->cr0, cr0);
+	cr_assert_eq(C->cr4, cr4);
 	cr_assert_eq(C->efer, efer);
 	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_SF | 2);
 	cr_assert_eq(cpu_cpl(C), 3);
