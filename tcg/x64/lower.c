@@ -3,7 +3,7 @@
  *
  * Each µop has one function lower_<name>(). Most emit the host instruction of
  * the same name on the guest's own registers. Operands in memory slots (guest
- * r12-r15, T1-T3) go through r15 if the instruction cannot take them as memory.
+ * r8-r11, T1-T3) go through r15 if the instruction cannot take them as memory.
  *
  * Flags: at every point the live arithmetic flags are either in the host's
  * EFLAGS (FLAGS_HOST) or in cpu->cc (FLAGS_MEM). flags_op() and flags_clobber()
@@ -14,16 +14,21 @@
 
 #include <string.h>
 
-int host_reg(int op)
+/* r8-r11 are what compilers use least. */
+const int8_t x64_usual_regs[NGPR] = {
+	RAX, RCX, RDX, RBX, H_RSP, RBP, RSI, RDI, -1, -1, -1, -1, R8, R9, R10, R11,
+};
+
+int host_reg(const struct lower *l, int op)
 {
-	if (op < R12)
-		return op == RSP ? H_RSP : op;
+	if (op <= R15)
+		return l->regs[op];
 	return op == OP_T0 ? H_T0 : -1;
 }
 
 struct hop operand(const struct lower *l, int op)
 {
-	int r = host_reg(op);
+	int r = host_reg(l, op);
 
 	if (r >= 0)
 		return hop_reg(r);
@@ -38,20 +43,20 @@ struct hop operand(const struct lower *l, int op)
 
 int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 {
-	int r = host_reg(op);
+	int r = host_reg(l, op);
 
 	if (r >= 0)
 		return r;
 	if (op == l->tmp_slot && size >= 4)
 		return H_TMP;
 	if (scratch == H_TMP)
-		l->tmp_slot = is_slot(op) ? (uint8_t)op : OP_NONE;
+		l->tmp_slot = is_slot(l, op) ? (uint8_t)op : OP_NONE;
 	if (op == OP_IMM)
 		mov_ri(&l->c, scratch, (uint64_t)imm & size_mask(size));
 	else if (is_hi(op))
 		rorx(&l->c, 4, scratch, hop_reg(op - OP_AH), 8);
 	else
-		load(&l->c, is_slot(op) ? 8 : size, scratch, operand(l, op));
+		load(&l->c, is_slot(l, op) ? 8 : size, scratch, operand(l, op));
 	return scratch;
 }
 
@@ -248,6 +253,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->c = *hot;
 	l->ir = ir;
 	l->p = p;
+	l->regs = x64_usual_regs;
 	l->out = out;
 	l->base = hot->p;
 	l->flags = FLAGS_MEM;

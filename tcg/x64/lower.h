@@ -6,6 +6,9 @@
 
 struct lower;
 
+/* Where guest registers are when code begins and ends, as `regs` below. */
+extern const int8_t x64_usual_regs[NGPR];
+
 /* Host registers with a fixed role. */
 #define H_T0	R13
 #define H_M	R14
@@ -47,6 +50,7 @@ struct lower {
 	struct code c;
 	const struct ir *ir;
 	const struct x64_params *p;
+	const int8_t *regs;	/* host register of each guest register, or -1: in memory */
 	struct x64_block *out;
 	const struct uop *u;	/* the one being lowered */
 	uint8_t *base;		/* writable address that side entries count from */
@@ -66,12 +70,15 @@ typedef void lower_fn(struct lower *l, const struct uop *u);
 #undef UOP
 
 /* Host register of an operand code, or -1 if it is a memory slot, M or an immediate. */
-int host_reg(int op);
+int host_reg(const struct lower *l, int op);
 /* Operand as ModRM.rm (register, high byte, slot or M). */
 struct hop operand(const struct lower *l, int op);
 /* Operand in a register: its own, or loaded into `scratch`. size 8 loads the whole slot. */
 int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch);
-static inline bool is_slot(int op) { return (op >= R12 && op <= R15) || (op >= OP_T1 && op <= OP_T3); }
+static inline bool is_slot(const struct lower *l, int op)
+{
+	return (op <= R15 && l->regs[op] < 0) || (op >= OP_T1 && op <= OP_T3);
+}
 static inline bool is_hi(int op) { return op >= OP_AH && op <= OP_BH; }
 
 /* Flags. */

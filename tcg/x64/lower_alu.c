@@ -16,9 +16,9 @@ static struct code *C(struct lower *l) { return &l->c; }
 static bool lock_of(const struct uop *u) { return u->aux & U_LOCK && u->d == OP_M; }
 
 /* Can this operand stand in an instruction without a REX prefix (byte size)? */
-static bool plain_byte(int op)
+static bool plain_byte(const struct lower *l, int op)
 {
-	return op <= RBX || is_hi(op) || op == OP_IMM || is_slot(op);
+	return op <= RBX || is_hi(op) || op == OP_IMM || is_slot(l, op);
 }
 
 /* Rotate a high byte into the low one / back. */
@@ -73,13 +73,13 @@ static void mov_narrow(struct lower *l, const struct uop *u)
 	struct hop d = operand(l, u->d);
 	unsigned op = u->size == 1 ? 0x8a : 0x8b;
 
-	if (is_hi(u->d) && !plain_byte(u->a)) {
+	if (is_hi(u->d) && !plain_byte(l, u->a)) {
 		hi_down(l, u->d);
 		ins(C(l), op, 1, u->d - OP_AH, operand(l, u->a));
 		hi_up(l, u->d);
 	} else if (is_hi(u->d)) {
 		ins(C(l), op | X_HIREG, 1, u->d - OP_AH, operand(l, u->a));
-	} else if (d.kind == HOP_REG && !(is_hi(u->a) && !plain_byte(u->d))) {
+	} else if (d.kind == HOP_REG && !(is_hi(u->a) && !plain_byte(l, u->d))) {
 		ins(C(l), op, u->size, d.reg, operand(l, u->a));
 	} else {
 		int s = in_reg(l, u->size, u->a, 0, H_TMP);
@@ -117,16 +117,16 @@ void lower_mov(struct lower *l, const struct uop *u)
 }
 
 /* Into a register or, by r15, a slot: f emits `r = ...`. */
-static int dest_reg(const struct uop *u)
+static int dest_reg(const struct lower *l, const struct uop *u)
 {
-	int r = host_reg(u->d);
+	int r = host_reg(l, u->d);
 
 	return r >= 0 ? r : H_TMP;
 }
 
 static void dest_done(struct lower *l, const struct uop *u)
 {
-	if (!is_slot(u->d))
+	if (!is_slot(l, u->d))
 		return;
 	store(C(l), 8, operand(l, u->d), H_TMP);
 	l->tmp_slot = u->d;
@@ -136,7 +136,7 @@ static void dest_done(struct lower *l, const struct uop *u)
 static void extend(struct lower *l, const struct uop *u, bool sign)
 {
 	struct hop s = operand(l, u->a);
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	if (u->c >= u->size) {
 		lower_mov(l, u);
@@ -146,7 +146,7 @@ static void extend(struct lower *l, const struct uop *u, bool sign)
 		rorx(C(l), 4, H_TMP, hop_reg(u->a - OP_AH), 8);
 		s = hop_reg(H_TMP);
 	}
-	if (u->size == 2 && is_slot(u->d)) {
+	if (u->size == 2 && is_slot(l, u->d)) {
 		/* the old value is needed: work in r14, merge in memory */
 		ins(C(l), X_0F | X_RM8 | (sign ? 0xbe : 0xb6), 4, H_M, s);
 		store(C(l), 2, operand(l, u->d), H_M);
@@ -176,7 +176,7 @@ void lower_cwd(struct lower *l, const struct uop *u)
 
 void lower_bswap(struct lower *l, const struct uop *u)
 {
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	if (u->size == 2) {	/* movbe: ror r16, 8 without the flags */
 		int s = in_reg(l, 2, u->a, 0, H_TMP);
@@ -190,7 +190,7 @@ void lower_bswap(struct lower *l, const struct uop *u)
 		ins(C(l), 0x89, 2, H_TMP, operand(l, u->d));
 		return;
 	}
-	if (u->d != u->a || is_slot(u->d)) {
+	if (u->d != u->a || is_slot(l, u->d)) {
 		int s = in_reg(l, u->size, u->a, 0, H_TMP);
 
 		mov_rr(C(l), u->size, r, s);
@@ -208,19 +208,19 @@ void lower_xchg(struct lower *l, const struct uop *u)
 	unsigned op = u->size == 1 ? 0x86 : 0x87;
 	bool hd = is_hi(u->d), hb = is_hi(u->b);
 
-	if (hb && !plain_byte(u->d)) {		/* M or a REX register with AH..BH */
+	if (hb && !plain_byte(l, u->d)) {		/* M or a REX register with AH..BH */
 		hi_down(l, u->b);
 		ins(C(l), op, 1, u->b - OP_AH, operand(l, u->d));
 		hi_up(l, u->b);
-	} else if (hd && !plain_byte(u->b)) {
+	} else if (hd && !plain_byte(l, u->b)) {
 		hi_down(l, u->d);
-		ins(C(l), op, 1, host_reg(u->b), hop_reg(u->d - OP_AH));
+		ins(C(l), op, 1, host_reg(l, u->b), hop_reg(u->d - OP_AH));
 		hi_up(l, u->d);
 	} else if (hb) {
 		ins(C(l), op | X_HIREG, 1, u->b - OP_AH, operand(l, u->d));
-	} else if (is_slot(u->b)) {
+	} else if (is_slot(l, u->b)) {
 		load(C(l), 8, H_TMP, operand(l, u->b));
-		if (is_slot(u->d)) {
+		if (is_slot(l, u->d)) {
 			load(C(l), 8, H_M, operand(l, u->d));
 			ins(C(l), op, u->size, H_TMP, hop_reg(H_M));
 			store(C(l), 8, operand(l, u->d), H_M);
@@ -228,18 +228,18 @@ void lower_xchg(struct lower *l, const struct uop *u)
 			ins(C(l), op, u->size, H_TMP, operand(l, u->d));
 		}
 		store(C(l), 8, operand(l, u->b), H_TMP);
-	} else if (is_slot(u->d)) {
+	} else if (is_slot(l, u->d)) {
 		load(C(l), 8, H_TMP, operand(l, u->d));
-		ins(C(l), op, u->size, host_reg(u->b), hop_reg(H_TMP));
+		ins(C(l), op, u->size, host_reg(l, u->b), hop_reg(H_TMP));
 		store(C(l), 8, operand(l, u->d), H_TMP);
 	} else {
-		ins(C(l), op, u->size, host_reg(u->b), operand(l, u->d));
+		ins(C(l), op, u->size, host_reg(l, u->b), operand(l, u->d));
 	}
 }
 
 void lower_ldenv(struct lower *l, const struct uop *u)
 {
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	if (u->size == 2 && u->d < OP_T0) {	/* 16-bit destinations are asked for by zext */
 		load(C(l), 2, H_TMP, hop_gs((int32_t)u->imm));
@@ -270,10 +270,10 @@ void lower_setrip(struct lower *l, const struct uop *u)
 
 void lower_cmov(struct lower *l, const struct uop *u)
 {
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	flags_op(l, u);
-	if (is_slot(u->d))
+	if (is_slot(l, u->d))
 		load(C(l), 8, H_TMP, operand(l, u->d));
 	ins(C(l), X_0F | 0x40 | u->c, u->size, r, operand(l, u->b));
 	dest_done(l, u);
@@ -294,7 +294,7 @@ static void alu_hi(struct lower *l, int op, const struct uop *u)
 
 	if (s == OP_IMM) {
 		alu_ri(C(l), op, 1, operand(l, d), (int8_t)u->imm);
-	} else if (plain_byte(d) && plain_byte(s)) {
+	} else if (plain_byte(l, d) && plain_byte(l, s)) {
 		if (is_hi(d))
 			ins(C(l), (unsigned)(op << 3 | 2) | X_HIREG, 1, d - OP_AH, operand(l, s));
 		else
@@ -378,9 +378,9 @@ void lower_test(struct lower *l, const struct uop *u)
 	flags_op(l, u);
 	if (u->b == OP_IMM) {
 		ins_imm(C(l), u->size == 1 ? 0xf6 : 0xf7, u->size, 0, d, u->size > 4 ? 4 : u->size, u->imm);
-	} else if (is_hi(u->b) && plain_byte(u->a)) {
+	} else if (is_hi(u->b) && plain_byte(l, u->a)) {
 		ins(C(l), 0x84 | X_HIREG, 1, u->b - OP_AH, d);
-	} else if (is_hi(u->a) && !plain_byte(u->b)) {
+	} else if (is_hi(u->a) && !plain_byte(l, u->b)) {
 		int s = in_reg(l, 1, u->a, 0, H_TMP);
 
 		ins(C(l), 0x84, 1, s, operand(l, u->b));
@@ -402,7 +402,7 @@ static void alu1(struct lower *l, unsigned op, int digit, const struct uop *u)
 
 		lower_mov(l, &mv);
 	}
-	if (is_slot(u->d)) {
+	if (is_slot(l, u->d)) {
 		slot_to_tmp(l, u->d);
 		ins(C(l), op, u->size, digit, hop_reg(H_TMP));
 		dest_done(l, u);
@@ -448,7 +448,7 @@ static void shift(struct lower *l, int digit, const struct uop *u)
 		mv.b = OP_NONE;
 		lower_mov(l, &mv);
 	}
-	if (is_slot(u->d)) {
+	if (is_slot(l, u->d)) {
 		slot_to_tmp(l, u->d);
 		d = hop_reg(H_TMP);
 	}
@@ -474,8 +474,8 @@ static void shift_double(struct lower *l, unsigned op, const struct uop *u)
 	int s;
 
 	flags_op(l, u);
-	s = host_reg(u->b);
-	if (is_slot(u->d)) {
+	s = host_reg(l, u->b);
+	if (is_slot(l, u->d)) {
 		load(C(l), 8, H_TMP, d);
 		d = hop_reg(H_TMP);
 		if (s < 0) {
@@ -501,7 +501,7 @@ static void shift3(struct lower *l, int pp, const struct uop *u)
 {
 	int n = in_reg(l, 8, u->b, 0, H_TMP);
 
-	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(u), n, operand(l, u->a));
+	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf7, dest_reg(l, u), n, operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -511,7 +511,7 @@ void lower_shrx(struct lower *l, const struct uop *u) { shift3(l, 3, u); }
 
 void lower_rorx(struct lower *l, const struct uop *u)
 {
-	rorx(C(l), u->size, dest_reg(u), operand(l, u->a), (int)u->imm);
+	rorx(C(l), u->size, dest_reg(l, u), operand(l, u->a), (int)u->imm);
 	dest_done(l, u);
 }
 
@@ -531,11 +531,11 @@ void lower_idiv1(struct lower *l, const struct uop *u) { muldiv(l, 7, u); }
 
 void lower_imul2(struct lower *l, const struct uop *u)
 {
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 	bool byte = u->imm == (int8_t)u->imm;
 
 	flags_op(l, u);
-	if (is_slot(u->d) && (u->size == 2 || u->b != OP_IMM))
+	if (is_slot(l, u->d) && (u->size == 2 || u->b != OP_IMM))
 		load(C(l), 8, H_TMP, operand(l, u->d));
 	if (u->b == OP_IMM) {
 		ins_imm(C(l), byte ? 0x6b : 0x69, u->size, r, operand(l, u->a),
@@ -553,12 +553,12 @@ void lower_imul2(struct lower *l, const struct uop *u)
 
 void lower_mulx(struct lower *l, const struct uop *u)
 {
-	int hi = dest_reg(u), lo = host_reg(u->b);
+	int hi = dest_reg(l, u), lo = host_reg(l, u->b);
 
 	if (lo < 0)
 		lo = u->a == OP_T0 ? H_M : H_T0;
 	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, operand(l, u->a));
-	if (is_slot(u->b))	/* first: when d == b, the high half wins */
+	if (is_slot(l, u->b))	/* first: when d == b, the high half wins */
 		store(C(l), 8, operand(l, u->b), lo);
 	dest_done(l, u);
 }
@@ -593,7 +593,7 @@ static void bit(struct lower *l, int digit, const struct uop *u)
 
 	flags_op(l, u);
 	if (u->b == OP_IMM) {
-		if (is_slot(u->a)) {
+		if (is_slot(l, u->a)) {
 			load(C(l), 8, H_TMP, a);
 			a = hop_reg(H_TMP);
 		}
@@ -608,7 +608,7 @@ static void bit(struct lower *l, int digit, const struct uop *u)
 	}
 	int s = in_reg(l, 8, u->b, 0, H_TMP);
 
-	if (is_slot(u->a)) {
+	if (is_slot(l, u->a)) {
 		load(C(l), 8, H_M, a);
 		ins(C(l), X_0F | (unsigned)(0x83 | digit << 3), u->size, s, hop_reg(H_M));
 		if (u->d != OP_NONE)
@@ -627,9 +627,9 @@ void lower_btc(struct lower *l, const struct uop *u) { bit(l, 7, u); }
 static void unary(struct lower *l, unsigned op, const struct uop *u, int src)
 {
 	flags_op(l, u);
-	if (is_slot(u->d))
+	if (is_slot(l, u->d))
 		load(C(l), 8, H_TMP, operand(l, u->d));
-	ins(C(l), op, u->size, dest_reg(u), operand(l, src));
+	ins(C(l), op, u->size, dest_reg(l, u), operand(l, src));
 	dest_done(l, u);
 }
 
@@ -644,13 +644,13 @@ void lower_adox(struct lower *l, const struct uop *u) { unary(l, X_0F38 | X_F3 |
 void lower_crc32(struct lower *l, const struct uop *u)
 {
 	struct hop s = operand(l, u->b);
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	if (is_hi(u->b)) {
 		rorx(C(l), 4, H_M, hop_reg(u->b - OP_AH), 8);
 		s = hop_reg(H_M);
 	}
-	if (is_slot(u->d))
+	if (is_slot(l, u->d))
 		load(C(l), 8, H_TMP, operand(l, u->d));
 	if (u->c == 1)
 		ins(C(l), X_0F38 | X_F2 | X_RM8 | 0xf0, u->size, r, s);
@@ -666,7 +666,7 @@ void lower_andn(struct lower *l, const struct uop *u)
 	flags_op(l, u);
 	int v = in_reg(l, 8, u->a, 0, H_TMP);
 
-	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf2, dest_reg(u), v, operand(l, u->b));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf2, dest_reg(l, u), v, operand(l, u->b));
 	dest_done(l, u);
 }
 
@@ -676,7 +676,7 @@ static void bmi_rmv(struct lower *l, int op, const struct uop *u)
 	flags_op(l, u);
 	int v = in_reg(l, 8, u->b, 0, H_TMP);
 
-	ins_vex(C(l), 2, 0, u->size == 8, 0, op, dest_reg(u), v, operand(l, u->a));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, op, dest_reg(l, u), v, operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -687,7 +687,7 @@ void lower_bzhi(struct lower *l, const struct uop *u) { bmi_rmv(l, 0xf5, u); }
 static void bls(struct lower *l, int digit, const struct uop *u)
 {
 	flags_op(l, u);
-	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf3, digit, dest_reg(u), operand(l, u->a));
+	ins_vex(C(l), 2, 0, u->size == 8, 0, 0xf3, digit, dest_reg(l, u), operand(l, u->a));
 	dest_done(l, u);
 }
 
@@ -700,7 +700,7 @@ static void pdep_pext(struct lower *l, int pp, const struct uop *u)
 {
 	int v = in_reg(l, 8, u->a, 0, H_TMP);
 
-	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf5, dest_reg(u), v, operand(l, u->b));
+	ins_vex(C(l), 2, pp, u->size == 8, 0, 0xf5, dest_reg(l, u), v, operand(l, u->b));
 	dest_done(l, u);
 }
 
@@ -714,11 +714,11 @@ static void exchange(struct lower *l, unsigned op, const struct uop *u, bool wri
 {
 	struct hop d = operand(l, u->d);
 	unsigned o = X_0F | op | (u->size > 1) | (lock_of(u) ? X_LOCK : 0);
-	int s = host_reg(u->b);
+	int s = host_reg(l, u->b);
 
 	flags_op(l, u);
 	if (is_hi(u->b) || is_hi(u->d)) {
-		if (plain_byte(u->d) && plain_byte(u->b) && !is_slot(u->b)) {
+		if (plain_byte(l, u->d) && plain_byte(l, u->b) && !is_slot(l, u->b)) {
 			ins(C(l), o | (is_hi(u->b) ? X_HIREG : 0), 1, is_hi(u->b) ? u->b - OP_AH : u->b, d);
 		} else if (is_hi(u->b)) {
 			hi_down(l, u->b);
@@ -735,7 +735,7 @@ static void exchange(struct lower *l, unsigned op, const struct uop *u, bool wri
 		}
 		return;
 	}
-	if (is_slot(u->d)) {
+	if (is_slot(l, u->d)) {
 		load(C(l), 8, H_M, d);
 		d = hop_reg(H_M);
 	}
@@ -744,7 +744,7 @@ static void exchange(struct lower *l, unsigned op, const struct uop *u, bool wri
 	ins(C(l), o, u->size, s < 0 ? H_TMP : s, d);
 	if (s < 0 && writes_b)
 		store(C(l), 8, operand(l, u->b), H_TMP);
-	if (is_slot(u->d))	/* last: for xadd d == b, the sum wins */
+	if (is_slot(l, u->d))	/* last: for xadd d == b, the sum wins */
 		store(C(l), 8, operand(l, u->d), H_M);
 }
 
@@ -772,7 +772,7 @@ static void cmpxchg_hi(struct lower *l, const struct uop *u)
 
 void lower_cmpxchg(struct lower *l, const struct uop *u)
 {
-	if ((is_hi(u->d) || is_hi(u->b)) && !(plain_byte(u->d) && plain_byte(u->b) && !is_slot(u->b)))
+	if ((is_hi(u->d) || is_hi(u->b)) && !(plain_byte(l, u->d) && plain_byte(l, u->b) && !is_slot(l, u->b)))
 		cmpxchg_hi(l, u);
 	else
 		exchange(l, 0xb0, u, false);
@@ -808,7 +808,7 @@ void lower_sahf(struct lower *l, const struct uop *u) { flag_byte(l, 0x9e, u); }
 void lower_getfl(struct lower *l, const struct uop *u)
 {
 	struct code *c = C(l);
-	int r = dest_reg(u);
+	int r = dest_reg(l, u);
 
 	flags_save(l, FL_ARITH);
 	load(c, 1, H_M, hop_gs(CPU_OFF(cc) + 1));

@@ -15,9 +15,9 @@ struct fields {
 	int imm, imm2;		/* immediate bytes, or -1 */
 };
 
-static int gpr_field(struct fields *f, const struct opd *o, bool dest)
+static int gpr_field(const struct lower *l, struct fields *f, const struct opd *o, bool dest)
 {
-	int r = host_reg(o->reg);
+	int r = host_reg(l, o->reg);
 
 	if (r >= 0)
 		return r;
@@ -28,7 +28,7 @@ static int gpr_field(struct fields *f, const struct opd *o, bool dest)
 	return H_TMP;
 }
 
-static void find_fields(const struct insn *in, struct fields *f)
+static void find_fields(const struct lower *l, const struct insn *in, struct fields *f)
 {
 	const struct insn_row *row = insn_row(in);
 
@@ -48,9 +48,9 @@ static void find_fields(const struct insn *in, struct fields *f)
 		if (in->opd[k].kind != OPD_REG)
 			continue;
 		if (place == PL_REG)
-			f->reg = gpr_field(f, &in->opd[k], k == 0);
+			f->reg = gpr_field(l, f, &in->opd[k], k == 0);
 		else if (place == PL_RM || place == PL_RMR)
-			f->rm = gpr_field(f, &in->opd[k], k == 0);
+			f->rm = gpr_field(l, f, &in->opd[k], k == 0);
 	}
 }
 
@@ -102,7 +102,7 @@ void lower_vec(struct lower *l, const struct uop *u)
 
 	if (uop_flags_read(u, l->ir->insns) | uop_flags_written(u, l->ir->insns))
 		flags_op(l, u);
-	find_fields(in, &f);
+	find_fields(l, in, &f);
 	rm = u->a == OP_M ? operand(l, OP_M) : hop_reg(f.rm);
 	if (f.load >= 0)
 		load(&l->c, 8, H_TMP, operand(l, f.load));

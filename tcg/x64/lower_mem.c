@@ -80,9 +80,9 @@ static void address(struct lower *l, const struct uop *u, int r)
 /* One host lea, if all its registers are host registers. */
 static bool direct_lea(struct lower *l, const struct uop *u)
 {
-	int d = host_reg(u->d), ad = u->c >> PROBE_ADSIZE & 3;
+	int d = host_reg(l, u->d), ad = u->c >> PROBE_ADSIZE & 3;
 	int size = u->size == 8 && ad == 2 ? 8 : 4;
-	int b = u->a == OP_NONE ? -1 : host_reg(u->a), x = u->b == OP_NONE ? -1 : host_reg(u->b);
+	int b = u->a == OP_NONE ? -1 : host_reg(l, u->a), x = u->b == OP_NONE ? -1 : host_reg(l, u->b);
 
 	if (d < 0 || u->size < 4 || ad == 0 || u->imm != (int32_t)u->imm || b < 0 || (u->b != OP_NONE && x < 0))
 		return false;
@@ -98,7 +98,7 @@ static bool direct_lea(struct lower *l, const struct uop *u)
 void lower_lea(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
-	int d = host_reg(u->d);
+	int d = host_reg(l, u->d);
 
 	if (direct_lea(l, u))
 		return;
@@ -214,8 +214,8 @@ static void leader(struct lower *l, const struct uop *u)
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
 	if (!is64(l))		/* the upper half counts in addresses below */
-		if (host_reg(u->a) >= 0)
-			mov_rr(c, 4, host_reg(u->a), host_reg(u->a));
+		if (host_reg(l, u->a) >= 0)
+			mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
 	base = in_reg(l, 8, u->a, 0, H_T0);
 	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(base, lo));
 	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
@@ -257,17 +257,17 @@ static void follower(struct lower *l, const struct uop *u)
  * neither r15 nor flags from before? Then M can be [r14 + r15], which is a cycle
  * sooner than their sum.
  */
-static bool reads_at_once(const struct uop *u)
+static bool reads_at_once(const struct lower *l, const struct uop *u)
 {
 	if (u->size < 4)
 		return false;
 	switch (u->op) {
 	case UOP_mov: case UOP_zext: case UOP_sext:
-		return u->a == OP_M && host_reg(u->d) >= 0;
+		return u->a == OP_M && host_reg(l, u->d) >= 0;
 	case UOP_add: case UOP_sub: case UOP_and: case UOP_or: case UOP_xor:
-		return u->b == OP_M && u->d == u->a && host_reg(u->d) >= 0;
+		return u->b == OP_M && u->d == u->a && host_reg(l, u->d) >= 0;
 	case UOP_cmp:
-		return u->b == OP_M && host_reg(u->a) >= 0;
+		return u->b == OP_M && host_reg(l, u->a) >= 0;
 	case UOP_jmpind:
 		return true;
 	default:
@@ -278,7 +278,7 @@ static bool reads_at_once(const struct uop *u)
 static void single(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
-	bool at_once = !(u->c & PROBE_W) && reads_at_once(u + 1);
+	bool at_once = !(u->c & PROBE_W) && reads_at_once(l, u + 1);
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
 	bool write = u->c & PROBE_W;
 	struct cold *k;
@@ -329,7 +329,7 @@ void lower_call(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
 	uint8_t attr = helper_info[u->aux].attr;
-	int r = host_reg(u->d);
+	int r = host_reg(l, u->d);
 
 	flags_save(l, attr & H_FL_IN ? FL_ARITH : u->fl);
 	l->flags = FLAGS_MEM;

@@ -13,19 +13,19 @@
 #define RETURN_STACK 0x10000	/* bytes of host stack for return addresses */
 #define XSAVE_MASK 7	/* x87, SSE, AVX */
 
-static const uint8_t pinned[] = { RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, RBX, RBP, RSP };
+static const uint8_t pinned[] = { RAX, RCX, RDX, RSI, RDI, R12, R13, R14, R15, RBX, RBP, RSP };
 #define N_VOLATILE 10	/* the first so many are not kept: C does not, and rbx holds rsp meanwhile */
 
 static void regs_save(struct code *c, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		store(c, 8, hop_gs(CPU_OFF(regs) + 8 * pinned[i]), host_reg(pinned[i]));
+		store(c, 8, hop_gs(CPU_OFF(regs) + 8 * pinned[i]), x64_usual_regs[pinned[i]]);
 }
 
 static void regs_load(struct code *c, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		load(c, 8, host_reg(pinned[i]), hop_gs(CPU_OFF(regs) + 8 * pinned[i]));
+		load(c, 8, x64_usual_regs[pinned[i]], hop_gs(CPU_OFF(regs) + 8 * pinned[i]));
 }
 
 static void push(struct code *c, int r)

@@ -1,9 +1,9 @@
 /*
  * The x86-64 back end: lowers blocks of µops to host code.
  *
- * Registers in generated code: guest rax rcx rdx rbx rbp rsi rdi r8-r11 stand in
- * the host registers of the same name, guest rsp in host r12; guest r12-r15 are
- * memory operands at gs:. Host r13 is temporary T0, r14 holds addresses and M,
+ * Registers in generated code: guest rax rcx rdx rbx rbp rsi rdi stand in the
+ * host registers of the same name, guest r12-r15 in host r8-r11, guest rsp in host
+ * r12; guest r8-r11 are memory operands at gs:. Host r13 is temporary T0, r14 holds addresses and M,
  * r15 is scratch. gs: is struct cpu. xmm, ymm, mxcsr and x87 are the guest's.
  * Arithmetic flags are in cpu->cc at block borders and in the host's between
  * producer and consumer inside a block.
