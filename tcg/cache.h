@@ -58,6 +58,8 @@ struct tb {
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
 	uint32_t first_link, n_links;	/* its exits */
 	uint32_t in;			/* first link that arrives here */
+	uint8_t n_swaps;		/* regions: see x64_unswap() */
+	struct x64_swap swaps[X64_MAX_SWAPS];
 	uint32_t side, n_side, n_hot_side;	/* first those of code, then those of cold */
 	struct ir *ir;			/* interpreted blocks: owned copy */
 };
@@ -199,6 +201,13 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
+
+/* Code of that block has called C, which does not go back: RIP and registers become what they are there. Light. */
+static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct tb_side *side)
+{
+	c->rip = tb->rip + side->off;
+	x64_unswap(c, tb->swaps, tb->n_swaps);
+}
 
 /* Requests that cannot be taken as things are. Light. */
 static inline uint32_t tcg_closed(const struct cpu *c)

@@ -4,10 +4,12 @@
  * labels, and the passes see across the borders of blocks.
  *
  * First the bytes are walked from the head along direct jumps: where instructions
- * begin and which of them begin a block. Then the blocks are translated in the
- * order of their addresses, so that falling through costs nothing. The head has
- * the lowest address; what lies below it, or on other pages, is left by exits.
- * Calls, returns and indirect jumps are exits, too.
+ * begin and which of them begin a block. Blocks from which no way leads back to
+ * the head are left out: they run once a visit, and would take registers away
+ * from the loop. The others are translated in the order of their addresses, so
+ * that falling through costs nothing. The head has the lowest address; what lies
+ * below it, or on other pages, is left by exits. Calls, returns and indirect
+ * jumps are exits, too.
  */
 #include <string.h>
 
@@ -18,6 +20,7 @@
 #define BLOCK	2u	/* and a block with it */
 #define TARGET	4u	/* some jump comes here */
 #define BACK	8u	/* from behind */
+#define LOOP	16u	/* a way leads from the block back to the head */
 
 #define MAX_OPEN 64	/* blocks found and not walked yet; more are left out */
 
@@ -45,6 +48,17 @@ static void add_block(struct region *r, unsigned off, unsigned how)
 	r->map[off] |= BLOCK | how;
 	if (!(r->map[off] & BEGIN) && r->n_open < MAX_OPEN)
 		r->open[r->n_open++] = (uint16_t)off;
+}
+
+/* A conditional jump, which may also go on behind itself. */
+static bool falls_through(const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_jcc: case DOES_loop: case DOES_loope: case DOES_loopne: case DOES_jcxz:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* A direct jump at `at` that ends behind at `next`. Does control go on there? */
@@ -78,17 +92,59 @@ static void walk(struct region *r, unsigned off)
 		r->map[at] |= BEGIN;
 		r->n_insns++;
 		off += in.len;
-		switch (insn_row(&in)->does) {
-		case DOES_jmp: case DOES_jcc: case DOES_loop: case DOES_loope: case DOES_loopne: case DOES_jcxz:
+		if (falls_through(&in) || insn_row(&in)->does == DOES_jmp) {
 			if (!follow(r, &in, at, off))
 				return;
-			break;
-		default:
-			if (insn_row(&in)->attr & A_END)
-				return;
+		} else if (insn_row(&in)->attr & A_END) {
+			return;
 		}
 	}
 }
+
+/* ---- which blocks are the loop ---- */
+
+static bool is_block(const struct region *r, unsigned off)
+{
+	return (r->map[off] & (BLOCK | BEGIN)) == (BLOCK | BEGIN);
+}
+
+/* Does the block at off go on to the head, or to a block known to lead there? */
+static bool leads_back(struct region *r, unsigned off)
+{
+	struct insn in;
+	unsigned to;
+
+	do {
+		insn_decode(r->bytes + off, r->n - off, &r->f->env, &in);
+		off += in.len;
+		r->f->next = front_cut(r->f, r->f->ir->rip + off);
+		if (in.opd[0].kind == OPD_REL && insn_row(&in)->does != DOES_call) {
+			to = offset(r, front_target(r->f, &in));
+			if (to < r->n && r->map[to] & LOOP)
+				return true;
+		}
+		if (insn_row(&in)->attr & A_END && !falls_through(&in))
+			return false;
+	} while (off < r->n && r->map[off] & BEGIN && !(r->map[off] & BLOCK));
+	return off < r->n && is_block(r, off) && r->map[off] & LOOP;
+}
+
+static void find_loop(struct region *r)
+{
+	bool more = true;
+
+	r->map[0] |= LOOP;
+	while (more) {
+		more = false;
+		for (unsigned off = r->n; off-- > 0;)	/* ways mostly lead down the page: few rounds */
+			if (is_block(r, off) && !(r->map[off] & LOOP) && leads_back(r, off)) {
+				r->map[off] |= LOOP;
+				more = true;
+			}
+	}
+}
+
+/* ---- translation ---- */
 
 static void emit_label(struct region *r, unsigned off)
 {
@@ -167,8 +223,9 @@ bool front_region(struct front *f, const uint8_t *bytes, unsigned n)
 	add_block(&r, 0, 0);
 	while (r.n_open)
 		walk(&r, r.open[--r.n_open]);
+	find_loop(&r);
 	for (unsigned off = 0; off < r.n; off++)
-		if ((r.map[off] & (BLOCK | BEGIN)) == (BLOCK | BEGIN)) {
+		if (is_block(&r, off) && r.map[off] & LOOP) {
 			if (!block(&r, off))
 				break;
 			have[off] = r.map[off] & TARGET;

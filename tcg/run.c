@@ -64,7 +64,7 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	if (env->fault_pc) {
 		n = tcg_tb_at(t, env->fault_pc, &side);
 		if (n != NO_TB)
-			c->rip = t->tbs[n].rip + side.off;
+			tcg_stop_at(c, &t->tbs[n], &side);
 		env->fault_pc = 0;
 	}
 	__builtin_longjmp(t->jmp, 1);
@@ -115,7 +115,7 @@ static void host_fault(struct cpu *c)
 	uint32_t n = tcg_tb_at(t, env->fault_pc, &side);
 
 	env->fault_pc = 0;
-	c->rip = t->tbs[n].rip + side.off;
+	tcg_stop_at(c, &t->tbs[n], &side);
 	if (side.flags_host)
 		c->cc = cc_from_eflags((uint32_t)env->fault_flags);
 	switch (env->fault_trap) {

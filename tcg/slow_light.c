@@ -236,7 +236,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	env->fault_pc = 0;
 	p = in_tlb(c, va, info >> GROUP_RANGE & 0xfff, info & GROUP_WRITES, idx);
 	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
-		c->rip = tcg_of(c)->tbs[n_tb].rip + side.off;
+		tcg_stop_at(c, &tcg_of(c)->tbs[n_tb], &side);
 	return p;
 }
 

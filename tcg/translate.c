@@ -176,6 +176,8 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
 	tb->cold = b->cold;
 	tb->cold_size = b->cold_size;
+	tb->n_swaps = (uint8_t)b->n_swaps;
+	memcpy(tb->swaps, b->swaps, sizeof(tb->swaps));
 	tb->side = t->n_sides;
 	tb->n_side = b->n_side;
 	tb->n_hot_side = b->n_hot_side;

@@ -15,6 +15,15 @@
 #define JC_BITS		12
 #define JC_SIZE		(1u << JC_BITS)
 
+/*
+ * Inside a region the host register of guest register `out` holds guest register
+ * `in`, which stands in memory elsewhere. The value of `out` is in env->aside.
+ */
+#define X64_MAX_SWAPS	4
+struct x64_swap {
+	uint8_t in, out;
+};
+
 /* Why generated code came back to the run loop. */
 enum x64_reason {
 	X64_LOOKUP,		/* cpu->rip is not translated, or a request is pending */
@@ -39,6 +48,7 @@ struct x64_env {
 	uint8_t *pend_host[2];	/* where its two parts go if both pages are plain memory, or NULL */
 	uint32_t held;		/* requests taken out of cpu->request while they are blocked */
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
+	uint64_t aside[X64_MAX_SWAPS];	/* guest registers that a region's own have displaced */
 	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
@@ -49,6 +59,15 @@ _Static_assert(sizeof(struct x64_env) <= CPU_ACCEL_MEM, "cpu->accel_mem is too s
 static inline struct x64_env *x64_env(struct cpu *c)
 {
 	return (struct x64_env *)(void *)c->accel_mem;
+}
+
+/* cpu->regs as C inside a region left them, put right. Light. */
+static inline void x64_unswap(struct cpu *c, const struct x64_swap *s, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		c->regs[s[i].in] = c->regs[s[i].out];
+		c->regs[s[i].out] = x64_env(c)->aside[i];
+	}
 }
 
 #define CPU_OFF(f)	((int32_t)offsetof(struct cpu, f))

@@ -253,8 +253,8 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->c = *hot;
 	l->ir = ir;
 	l->p = p;
-	l->regs = x64_usual_regs;
 	l->out = out;
+	swaps_choose(l);
 	l->base = hot->p;
 	l->flags = FLAGS_MEM;
 	l->tmp_slot = OP_NONE;
@@ -268,6 +268,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->u = &ir->uops[0];
 	emit_guards(l);
 	out->entry = here(&l->c);
+	swaps_enter(l);
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
 

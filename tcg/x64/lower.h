@@ -51,6 +51,7 @@ struct lower {
 	const struct ir *ir;
 	const struct x64_params *p;
 	const int8_t *regs;	/* host register of each guest register, or -1: in memory */
+	int8_t own_regs[NGPR];	/* a region's choice */
 	struct x64_block *out;
 	const struct uop *u;	/* the one being lowered */
 	uint8_t *base;		/* writable address that side entries count from */
@@ -86,6 +87,11 @@ void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are 
 void flags_restore(struct lower *l, uint16_t need);	/* cpu->cc -> host if they are not there */
 void flags_clobber(struct lower *l, const struct uop *u);	/* u destroys host flags but keeps the guest's */
 void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag operation, as uop.def says */
+
+/* lower_swap.c: choose a region's registers; code to come and to go. */
+void swaps_choose(struct lower *l);
+void swaps_enter(struct lower *l);
+void swaps_leave(struct lower *l);	/* keeps the host's flags */
 
 /* All code is there: let jumps inside go to their labels. */
 void bind_labels(struct lower *l);

@@ -59,6 +59,7 @@ static void add_link(struct lower *l, uint8_t *polled, uint8_t *at, uint64_t rip
 static void cold_leave(struct lower *l, struct cold *k)
 {
 	cold_land(l, k);
+	swaps_leave(l);
 	set_rip(l, k->imm);
 	mov_ri(&l->c, H_M, X64_REQUEST);
 	jmp_to(&l->c, l->x->stubs.leave);
@@ -151,6 +152,7 @@ void lower_jmp(struct lower *l, const struct uop *u)
 		inside(l, jmp_rel32(&l->c), (uint64_t)u->imm);
 		return;
 	}
+	swaps_leave(l);
 	if (u->c == 1 && pairs_returns(l)) {
 		direct_call(l, u);
 		return;
@@ -184,6 +186,13 @@ static int condition(struct lower *l, const struct uop *u, int cond)
 	return cond;
 }
 
+static void cold_unswap(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	swaps_leave(l);
+	add_link(l, NULL, jmp_rel32(&l->c), (uint64_t)k->u->imm, k->u->flx);
+}
+
 /* A conditional exit on a host condition. */
 static void exit_if(struct lower *l, const struct uop *u, int cc)
 {
@@ -192,6 +201,10 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 
 	if (u->aux == U_INSIDE) {
 		inside_if(l, u, cc);
+		return;
+	}
+	if (l->out->n_swaps) {
+		cold_new(l, cold_unswap)->at[0] = jcc_rel32(&l->c, cc);
 		return;
 	}
 	if (!backward(l, u)) {
@@ -372,6 +385,7 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));
 	if (u->imm)
 		ins(c, 0x8d, u->size, H_RSP, hop_mem(H_RSP, (int32_t)u->imm));
+	swaps_leave(l);
 	if (!pairs_returns(l)) {
 		k = cold_new(l, cold_indirect);
 		k->at[0] = jmp_rel32(c);
@@ -397,6 +411,7 @@ void lower_exit(struct lower *l, const struct uop *u)
 {
 	flags_save(l, u->flx | u->fl);
 	l->flags = FLAGS_MEM;
+	swaps_leave(l);
 	jmp_to(&l->c, l->x->stubs.dispatch);
 }
 
@@ -404,6 +419,7 @@ void lower_raise(struct lower *l, const struct uop *u)
 {
 	flags_save(l, FL_ARITH);
 	l->flags = FLAGS_MEM;
+	swaps_leave(l);
 	set_rip(l, insn_rip(l, u));
 	mov_ri(&l->c, H_M, (uint64_t)(u->imm & 0xff) | (u->c ? 0x100 : 0) | (uint64_t)u->aux << 16);
 	call_to(&l->c, l->x->stubs.raise);

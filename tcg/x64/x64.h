@@ -47,6 +47,8 @@ struct x64_block {
 	const uint8_t *cold;	/* slow paths and unlinked exits, in the other buffer */
 	uint8_t *cold_end;
 	uint32_t cold_size;
+	unsigned n_swaps;
+	struct x64_swap swaps[X64_MAX_SWAPS];
 	unsigned n_links, n_side;
 	unsigned n_hot_side;	/* so many of the side entries count from guarded, the others from cold */
 	struct x64_link links[X64_MAX_LINKS];
