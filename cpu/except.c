@@ -3,7 +3,7 @@
  * faults, software interrupts, requests between instructions. How a handler is
  * entered is in cpu/except_gate.c, IRET in cpu/except_iret.c.
  *
- * Not modelled: #MC, protected-mode virtual interrupts for hardware interrupts,
+ * Not modelled: protected-mode virtual interrupts for hardware interrupts,
  * RF in the image of an interrupt between the iterations of a string
  * instruction.
  * Source: SDM vol. 3A chapter 6 (tables 6-1, 6-5), 17.3, 20.2, 20.3; vol. 2 INT n.
