@@ -5,7 +5,7 @@
  * mode on AMD's models only, SYSENTER and SYSEXIT in long mode on Intel's only.
  * Either vendor's kernels leave the registers of the other's instructions at 0, so
  * one that does not fault runs user code's choice at CPL 0. SYSRET and SYSEXIT check
- * the return address before they leave CPL 0 (Intel).
+ * the return address before they leave CPL 0 (Intel); behind AMD's SYSRET the fetch faults.
  * Source: SDM vol. 2; APM vol. 3 SYSCALL, SYSRET; vol. 2 6.1.
  */
 #include "cpu/cpuid.h"
@@ -63,7 +63,7 @@ void cpu_sysret(struct cpu *c, int opsize)
 	need_syscall(c);
 	if (!in_protected(c))
 		cpu_raise(c, EXC_UD);
-	if (cpu_cpl(c) || (to64 && !mmu_canonical(c, c->regs[RCX])))
+	if (cpu_cpl(c) || (to64 && cpuid_is_intel(c) && !mmu_canonical(c, c->regs[RCX])))
 		cpu_raise_err(c, EXC_GP, 0);
 	c->rip = to64 ? c->regs[RCX] : (uint32_t)c->regs[RCX];
 	if (in_long(c))

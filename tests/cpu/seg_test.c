@@ -360,12 +360,24 @@ Test(seg, syscall_and_sysret_64)
 	cr_assert_eq(R(cpu_sysret(C, 8)), EXC(EXC_GP, 0));
 }
 
+Test(seg, sysret_of_amd_leaves_a_bad_address_to_the_fetch)
+{
+	bench_long(&B, 0);
+	strcpy(C->id.vendor, "AuthenticAMD");
+	C->regs[RCX] = 0x800000000000;
+	cr_assert_eq(R(cpu_sysret(C, 8)), -1);
+	cr_assert_eq(cpu_cpl(C), 3);
+	cr_assert_eq(C->rip, 0x800000000000);
+}
+
 Test(seg, sysret_checks_rcx_and_can_go_to_compatibility_mode)
 {
 	bench_long(&B, 0);
 	C->regs[RCX] = 0x800000000000;
+	strcpy(C->id.vendor, "GenuineIntel");
 	cr_assert_eq(R(cpu_sysret(C, 8)), EXC(EXC_GP, 0));
 	cr_assert_eq(cpu_cpl(C), 0);
+	strcpy(C->id.vendor, "AuthenticAMD");
 	C->regs[R11] |= FL_TF;
 	cpu_sysret(C, 4);
 	cr_assert_neq(C->dr6_pending, 0, "a trap before the next instruction");

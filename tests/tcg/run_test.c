@@ -233,6 +233,18 @@ TEST_BOTH(run, a_return_to_a_non_canonical_address_faults_itself)
 	expect_fault_at_itself(m, guest_paired_far_ret, GUEST_SIZE(paired_far_ret), 1);
 }
 
+GUEST(far_sysret, "mov ecx, 1\n shl rcx, 48\n mov r11d, 2\n sysretq")
+
+TEST_BOTH(run, behind_sysret_of_amd_the_fetch_faults)
+{
+	memcpy(m->c->id.vendor, "AuthenticAMD", 12);
+	m->c->star = 0x8ull << 48;
+	GUEST_PUT(m, M_CODE, far_sysret);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_GP);
+	cr_expect_eq(machine_frame(m).rip, 1ull << 48);
+	cr_expect_eq(m->c->dr6_pending, 0);
+}
+
 GUEST(div, "mov eax, 100\n mov ecx, 3\n 1: xor edx, edx\n inc rbx\n dec ecx\n div ecx\n jmp 1b")
 GUEST(idiv, "inc rbx\n mov edx, 0x80000000\n xor eax, eax\n or ecx, -1\n idiv ecx\n ud2")
 
