@@ -148,7 +148,7 @@ def pack(paths, output):
 def prepare(work):
     """Kernel and basic RAM disk, by tools/guest-linux, which starts something harmless in place of an emulator."""
     done = subprocess.run([os.path.join(TOOLS, "guest-linux"), shutil.which("true"), work],
-                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                          stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise SuiteError(done.stderr.strip())
 
