@@ -237,18 +237,19 @@ void x87_exec(struct cpu *c, const struct insn *in, uint8_t *mem)
 
 /* ---- order of faults ---- */
 
-/* The instruction at rip, looked at without side effects. */
+/* The instruction at rip, if it can be fetched: else the fault was that of fetching it. */
 static bool current_insn(struct cpu *c, struct insn *in)
 {
 	struct insn_env env = { .mode = c->mode, .feat = { c->insn_feat[0], c->insn_feat[1] } };
 	uint64_t va = cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base), pa;
 	uint8_t bytes[15];
 	unsigned n = 0;
+	uint32_t pf;
 
-	while (n < sizeof(bytes) && mmu_probe(c, va + n, &pa)) {
-		uint64_t in_page = 4096 - (pa & 4095), k = min_u64(in_page, sizeof(bytes) - n);
+	while (n < sizeof(bytes) && mmu_fetch_page(c, (va + n) & ~4095ull, &pa, &pf)) {
+		uint64_t off = (va + n) & 4095, k = min_u64(4096 - off, sizeof(bytes) - n);
 
-		phys_read_buf(c->phys, pa, bytes + n, k);
+		phys_read_buf(c->phys, (pa & ~4095ull) + off, bytes + n, k);
 		n += (unsigned)k;
 	}
 	return insn_decode(bytes, n, &env, in) == INSN_OK;

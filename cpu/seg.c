@@ -394,7 +394,7 @@ bool seg_lar(struct cpu *c, uint16_t sel, uint32_t *out)
 
 	if (!desc_visible(c, sel, LAR_LEGACY, LAR_LONG, &d))
 		return false;
-	*out = d.hi & 0x00f0ff00;
+	*out = d.hi & 0x00ffff00;	/* the limit's bits, too: undefined to Intel, so with AMD (APM vol. 3, LAR) */
 	return true;
 }
 

@@ -27,7 +27,7 @@
 
 #include "tests/insn/fuzz.h"
 
-enum { MAX_JOBS = 64, STATES = 16, MAX_ROWS = 4096, HANG_SECONDS = 20, SAME_ROW = 2 };
+enum { MAX_JOBS = 64, STATES = 16, MAX_ROWS = 4096, HANG_SECONDS = 120, SAME_ROW = 2 };
 
 struct row_count {
 	uint64_t ended, faulted;

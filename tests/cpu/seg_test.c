@@ -306,7 +306,7 @@ Test(seg, lar_lsl_and_verify)
 
 	bench_protected(&B, 3);
 	cr_assert(seg_lar(C, S_DATA3, &v));
-	cr_assert_eq(v, 0x00c0f200);
+	cr_assert_eq(v, 0x00cff200);
 	cr_assert(seg_lsl(C, S_DATA3, &v));
 	cr_assert_eq(v, 0xffffffff);
 	cr_assert_not(seg_lar(C, S_DATA, &v));

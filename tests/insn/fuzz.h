@@ -73,6 +73,8 @@ bool fuzz_single(struct fuzz *f, struct fuzz_block *b, unsigned row);
 void fuzz_random_block(struct fuzz *f, struct fuzz_block *b);
 /* Registers, flags, vectors for the block, and a piece of memory near its operands. */
 void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_state *s);
+/* Does it load segment registers, or look at descriptors? Such an instruction is alone in its block. */
+bool fuzz_uses_segments(const struct insn *in);
 /* Decode the bytes and follow the flags. False: something is not to be run or reads undefined flags. */
 bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b);
 

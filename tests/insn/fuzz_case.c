@@ -268,6 +268,7 @@ bool fuzz_case_read(struct fuzz_case *c, FILE *from, struct err *e)
 	if ((c->b.bits != 64 && c->b.bits != 32 && c->b.bits != 16) || !c->b.n ||
 	    c->b.at > USER_CODE_BYTES - FUZZ_SLOT)
 		return err_set(e, "no code, or bits or at out of range");
+	c->s.segments = true;
 	c->s.rip = user_rip(c->b.bits, c->b.at);
 	return true;
 }

@@ -146,6 +146,17 @@ static uint16_t flags_undefined(const struct insn *in)
 	}
 }
 
+bool fuzz_uses_segments(const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_mov_sreg_load: case DOES_pop_seg: case DOES_lds: case DOES_jmpf: case DOES_callf: case DOES_retf:
+	case DOES_iret: case DOES_lar: case DOES_lsl: case DOES_verr: case DOES_verw:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * Needs operands that only a single instruction is given: 16-bit double shifts by no more than
  * the operand, where processors differ; XRSTOR of components that both sides have; indirect
@@ -153,6 +164,8 @@ static uint16_t flags_undefined(const struct insn *in)
  */
 static bool needs_care(const struct fuzz_block *b, const struct insn *in)
 {
+	if (fuzz_uses_segments(in))
+		return true;
 	switch (insn_row(in)->does) {
 	case DOES_ret: case DOES_callind: case DOES_jmpind:
 		return b->bits == 16;
@@ -165,10 +178,26 @@ static bool needs_care(const struct fuzz_block *b, const struct insn *in)
 	}
 }
 
-/* Results without any meaning. */
+static bool has_memory(const struct insn *in)
+{
+	for (int k = 0; k < in->nopd; k++)
+		if (in->opd[k].kind == OPD_MEM)
+			return true;
+	return false;
+}
+
+/* Does a register decide where the operand in memory is? */
+static bool can_aim(const struct insn *in)
+{
+	return !has_memory(in) || (in->base < NGPR && in->base != in->index);
+}
+
+/* Results without any meaning; far pointers of 10 bytes, which AMD does not have. */
 static bool undefined_result(const struct insn *in)
 {
 	switch (insn_row(in)->does) {
+	case DOES_lds: case DOES_jmpf: case DOES_callf:
+		return in->opsize == 8;
 	case DOES_shld: case DOES_shrd:
 		return in->opsize == 2 && in->opd[2].kind == OPD_IMM && (in->imm & 31) > 16;
 	case DOES_bswap:
@@ -231,7 +260,7 @@ static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
 	if (i == ARRAY_LEN(b->in) || insn_decode(b->code + off, b->n - off, &f->env, in) != INSN_OK ||
 	    !fuzz_allowed(f, in))
 		return false;
-	if (undefined_result(in) || (needs_care(b, in) && in->len != b->n))
+	if (undefined_result(in) || (needs_care(b, in) && (in->len != b->n || !can_aim(in))))
 		return false;
 	r = insn_row(in);
 	b->off[++b->count] = (uint16_t)(off + in->len);
@@ -305,14 +334,6 @@ static void patch_address(struct fuzz *f, struct fuzz_block *b, uint8_t *p, stru
 		patch_disp(p, in, in->adsize, to);	/* moffs */
 }
 
-static bool has_memory(const struct insn *in)
-{
-	for (int k = 0; k < in->nopd; k++)
-		if (in->opd[k].kind == OPD_MEM)
-			return true;
-	return false;
-}
-
 /* Branches go forward a little or far away. */
 static void patch_branch(struct fuzz *f, uint8_t *p, struct insn *in)
 {
@@ -322,6 +343,23 @@ static void patch_branch(struct fuzz *f, uint8_t *p, struct insn *in)
 		p[in->len - 1] = (uint8_t)below(f, 4);
 	else if (n && below(f, 4))
 		st_n(p + in->len - n, n, below(f, 3));
+}
+
+/* Selectors of descriptors that Linux has, of none, and others; not of its processor number's. */
+static uint16_t selector(struct fuzz *f)
+{
+	static const uint16_t some[] = { 0, 1, 2, 3, 0x23, 0x23, 0x2b, 0x2b, 0x2b, 0x33, 0x33, 0x20, 0x28, 0x2a, 0x30, 0x10,
+		0x08, 0x18, 0x40, 0x43, 0x48, 0x50, 0x63, 0x80, 0xffff, 0x07, 0x0f, 0x0c, 0x17 };
+	uint16_t sel = (uint16_t)rng_next(&f->rng);
+
+	return below(f, 16) || (sel & ~7) == 0x78 ? some[below(f, ARRAY_LEN(some))] : sel;
+}
+
+/* A far pointer in the instruction: its selector, and the next instruction. */
+static void patch_far(struct fuzz *f, const struct fuzz_block *b, uint8_t *p, struct insn *in)
+{
+	st16(p + in->len - 2, selector(f));
+	st_n(p + in->len - 2 - in->opsize, in->opsize, user_rip(b->bits, b->at) + b->n + in->len);
 }
 
 /* Append an encoding of that row at the end; false if there is none that may stay. */
@@ -345,6 +383,10 @@ static bool append(struct fuzz *f, struct fuzz_block *b, struct gen *g, unsigned
 		patch_address(f, b, p, &in);
 	if (in.opd[0].kind == OPD_REL)
 		patch_branch(f, p, &in);
+	if (in.opd[0].kind == OPD_FAR)
+		patch_far(f, b, p, &in);
+	if (insn_row(&in)->does == DOES_retf && in.nopd)
+		p[n - 1] = 0;
 	b->n += n;
 	return true;
 }
@@ -521,6 +563,43 @@ static uint64_t pointer(struct fuzz *f, int n)
 	return place(f) | (below(f, 4) ? 0 : rng_next(&f->rng) & ~size_mask(n));
 }
 
+/* What far returns find on the stack: offset, selector, flags, stack pointer, its selector. */
+static void far_frame(struct fuzz *f, struct user_state *s, const struct fuzz_block *b, uint8_t *mem)
+{
+	const struct insn *in = &b->in[0];
+	unsigned n = in->opsize, at = (unsigned)(s->regs[RSP] - data_base(f));
+
+	st_n(mem + at, (int)n, user_rip(b->bits, b->at) + b->n);
+	st_n(mem + at + n, (int)n, selector(f) | (rng_next(&f->rng) & ~0xffffull));
+	if (insn_row(in)->does != DOES_iret)
+		return;
+	st_n(mem + at + 2 * n, (int)n, (rng_next(&f->rng) & (FL_ARITH | (below(f, 4) ? 0 : FL_DF | FL_AC | FL_NT | FL_IOPL | FL_IF | FL_RF | FL_ID))) | 2);
+	st_n(mem + at + 3 * n, (int)n, place(f));
+	st_n(mem + at + 4 * n, (int)n, selector(f));
+}
+
+/* Operands of an instruction that has to do with segments; `to` is where its memory operand is, plain memory. */
+static void segment_operands(struct fuzz *f, struct user_state *s, const struct fuzz_block *b, uint64_t to)
+{
+	const struct insn *in = &b->in[0];
+	uint8_t *mem = f->host ? host_mem() : user_mem(&f->u[FUZZ_INTERP]), *p = mem + (to - data_base(f));
+	unsigned does = insn_row(in)->does;
+
+	for (int k = 0; k < in->nopd && !has_memory(in); k++)
+		if (in->opd[k].kind == OPD_REG)
+			s->regs[in->opd[k].reg & 15] = (s->regs[in->opd[k].reg & 15] & ~0xffffull) | selector(f);
+	if (does == DOES_retf || does == DOES_iret) {
+		far_frame(f, s, b, mem);
+	} else if (does == DOES_pop_seg) {
+		st16(mem + (s->regs[RSP] - data_base(f)), selector(f));
+	} else if (does == DOES_lds || does == DOES_jmpf || does == DOES_callf) {
+		st_n(p, in->opsize, user_rip(b->bits, b->at) + b->n);
+		st16(p + in->opsize, selector(f));
+	} else {
+		st16(p, selector(f));
+	}
+}
+
 static bool is_indirect(const struct insn *in)
 {
 	unsigned does = insn_row(in)->does;
@@ -644,7 +723,8 @@ void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_s
 	user_state_summary(s);
 	vector_state(f, s->xsave);
 	s->regs[RSP] = below(f, 8) ? plain_place(f) : pointer(f, f->bits / 8);
-	if (b->count == 1 && f->bits == 16 && is_indirect(&b->in[0])) {
+	s->segments = b->count == 1 && fuzz_uses_segments(&b->in[0]);
+	if (s->segments || (b->count == 1 && f->bits == 16 && is_indirect(&b->in[0]))) {
 		s->regs[RSP] = plain_place(f);
 		to = plain_place(f);
 	}
@@ -655,6 +735,8 @@ void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_s
 		touch_memory(f, s, &b->in[0], to);
 		if (f->bits == 16 && is_indirect(&b->in[0]))
 			lead_away(f, s, &b->in[0], to);
+		if (s->segments)
+			segment_operands(f, s, b, to);
 	} else {
 		for (unsigned i = 0; i < ARRAY_LEN(pointers); i++)
 			s->regs[pointers[i]] = below(f, 2) ? plain_place(f) : place(f);

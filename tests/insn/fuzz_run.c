@@ -10,7 +10,7 @@
  *   whether MASKMOVQ and MASKMOVDQU fault where the mask is clear
  *   alignment of SHA operands: AMD's need none; MXCSR.MM
  *   MOVSXD with prefix 66: AMD's read 4 bytes
- *   which byte of operands of 10 bytes, of state images, of ENTER's frame faults first
+ *   which byte of operands of 10 bytes, far pointers, state images, ENTER's frame faults first
  *   whether a direct CALL looks at the stack or at the segment's limit first
  * Nor, since it does not matter:
  *   arithmetic flags that the manual leaves undefined
@@ -109,14 +109,15 @@ static bool is_absent(struct fuzz *f, struct fuzz_block *b, unsigned row)
 	for (int i = 0; i < 3; i++) {
 		int tries = 0;
 
-		b->at = 128;
+		b->at = (row * 3 + (unsigned)i) % FUZZ_SLOTS * FUZZ_SLOT;
+		if (!b->at)
+			fuzz_refresh(f, "", &e);
 		while (tries < 10 && !fuzz_single(f, b, row))
 			tries++;
 		if (tries == 10)
 			return false;
 		fuzz_put(f, b);
 		host_code_changed();
-		fuzz_refresh(f, "", &e);
 		fuzz_random_state(f, b, &s);
 		fuzz_run(f, b, &s);
 		if (f->out[FUZZ_HOST].vector != EXC_UD || f->out[FUZZ_INTERP].vector == EXC_UD)
@@ -128,7 +129,9 @@ static bool is_absent(struct fuzz *f, struct fuzz_block *b, unsigned row)
 void fuzz_find_absent(struct fuzz *f)
 {
 	struct fuzz_block b;
+	struct err e;
 
+	fuzz_refresh(f, "", &e);
 	for (unsigned row = 0; row < n_insn_rows; row++) {
 		unsigned feature = insn_rows[row].cpuid;
 
@@ -182,6 +185,7 @@ static bool is_image(const struct insn_row *row)
 	switch (row->does) {
 	case DOES_fldenv: case DOES_frstor: case DOES_fxrstor: case DOES_xrstor: case DOES_fnstenv: case DOES_fnsave:
 	case DOES_fxsave: case DOES_xsave: case DOES_xsavec: case DOES_xsaveopt: case DOES_enter:
+	case DOES_retf: case DOES_iret: case DOES_lds: case DOES_jmpf: case DOES_callf:
 		return true;
 	default:
 		return row->attr & A_FPU;	/* operands of 10 bytes */
@@ -302,7 +306,6 @@ const char *fuzz_difference(const struct fuzz *f, const struct fuzz_block *b, co
 {
 	const struct user_state *p = &f->out[x], *q = &f->out[y];
 
-	(void)s;
 	if (excused(b, p, q))
 		return NULL;
 	if (p->vector != q->vector)
@@ -319,6 +322,8 @@ const char *fuzz_difference(const struct fuzz *f, const struct fuzz_block *b, co
 		return "flags";
 	if (b->bits == 64 && (p->fs_base != q->fs_base || p->gs_base != q->gs_base))
 		return "segment base";
+	if (s->segments && (p->ds != q->ds || p->es != q->es || p->fs != q->fs || p->gs != q->gs))
+		return "segment selector";
 	for (unsigned k = 0; k < ARRAY_LEN(parts) && !has_pushed(b, p); k++)
 		if (memcmp(mem(f, x) + parts[k].at, mem(f, y) + parts[k].at, parts[k].n))
 			return "memory";

@@ -15,7 +15,7 @@
 
 /* Physical addresses; linear ones of the system pages are in the upper half. */
 enum {
-	GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, HANDLERS = 0x4000, STACK_TOP = 0x8000,
+	GDT = 0x1000, LDT = 0x1800, IDT = 0x2000, TSS = 0x3000, HANDLERS = 0x4000, STACK_TOP = 0x8000,
 	PML4 = 0x10000, PDPT = 0x11000, PDPT_HIGH = 0x12000, TABLES = 0x13000,
 	LAST_TABLES = 0x19000,
 	DATA_PA = 0x20000, CODE_PA = 0x30000, EPI_PA = 0x40000, RAM_SIZE = 0x50000,
@@ -27,7 +27,7 @@ enum { END_PORT = 0xf4 };
 
 /* Selectors as in Linux; the LDT's only in 16-bit code. */
 enum { KERNEL_CS32 = 0x08, KERNEL_CS = 0x10, KERNEL_DS = 0x18, SEL_CS32 = 0x23, SEL_DS = 0x2b, SEL_CS64 = 0x33,
-       SEL_TSS = 0x40, SEL_CS16 = 0x07, SEL_DS16 = 0x0f };
+       SEL_TSS = 0x40, SEL_LDT = 0x50, SEL_CS16 = 0x07, SEL_DS16 = 0x0f };
 enum { ATTR_CODE = 0x9b, ATTR_DATA = 0x93, ATTR_USER = 0x60 };
 
 /* ---- states ---- */
@@ -166,6 +166,12 @@ static void make_page_tables(struct user *u)
 	put(u, LAST_TABLES + 0x2000 + 8 * 511, 8, PTE_P | PTE_W);
 }
 
+/* 64 KiB in the LDT. */
+static void put_small(struct user *u, unsigned i, uint32_t base, uint32_t attr)
+{
+	put(u, LDT + 8 * i, 8, 0xffff | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)attr << 40 | (uint64_t)(base >> 24) << 56);
+}
+
 static void put_descriptor(struct user *u, unsigned sel, uint32_t attr)
 {
 	put(u, GDT + (sel & ~7u), 8, 0x000f00000000ffffull | (uint64_t)attr << 40);
@@ -181,6 +187,8 @@ static void make_descriptors(struct user *u)
 	put_descriptor(u, SEL_CS32, ATTR_CODE | ATTR_USER | SEG_G | SEG_DB);
 	put_descriptor(u, SEL_DS, ATTR_DATA | ATTR_USER | SEG_G | SEG_DB);
 	put_descriptor(u, SEL_CS64, ATTR_CODE | ATTR_USER | SEG_G | SEG_L);
+	put_small(u, 0, USER_CODE, ATTR_CODE | ATTR_USER);
+	put_small(u, 1, USER_DATA, ATTR_DATA | ATTR_USER);
 	put(u, GDT + SEL_TSS, 8, 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56);
 	put(u, GDT + SEL_TSS + 8, 8, tss >> 32);
 	put(u, TSS + 4, 8, UPPER + STACK_TOP);
@@ -211,7 +219,7 @@ static void set_segments(struct user *u)
 
 	for (int s = ES; s <= GS; s++)
 		seg_set(c, s, 0, 0, 0, 0);
-	seg_set(c, LDTR, 0, 0, 0, 0);
+	seg_set(c, LDTR, u->bits == 16 ? SEL_LDT : 0, UPPER + LDT, 15, u->bits == 16 ? 0x82 : 0);
 	seg_set(c, TR, SEL_TSS, UPPER + TSS, 0x67, 0x8b);
 	if (u->bits == 16) {
 		seg_set(c, CS, SEL_CS16, USER_CODE, 0xffff, (uint16_t)code);
@@ -353,6 +361,10 @@ void user_exec(struct user *u, const struct user_state *in, struct user_state *o
 	memcpy(out->xsave, c->xsave, USER_XSAVE);
 	out->fs_base = c->segs[FS].base;
 	out->gs_base = c->segs[GS].base;
+	out->ds = c->segs[DS].sel;
+	out->es = c->segs[ES].sel;
+	out->fs = c->segs[FS].sel;
+	out->gs = c->segs[GS].sel;
 	out->error = out->cr2 = 0;
 	out->vector = u->shut_down || v > 255 ? USER_LOST : (int)v;
 	if (out->vector != USER_LOST)

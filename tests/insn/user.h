@@ -17,8 +17,7 @@
  * The host's side takes over the process: signals (all of exceptions; SIGFPE goes on to
  * who had it while no code runs), the bases of FS and GS while code runs. One thread.
  *
- * Not modelled: code that enters the kernel, changes segment registers on purpose, or
- * looks at the descriptor tables.
+ * Not modelled: code that enters the kernel, or looks at where the tables are.
  * Source: Linux arch/x86 (selectors, what signals tell of exceptions: trap number, error
  * code, CR2), SDM vol. 1 13.4 (XSAVE area).
  */
@@ -44,10 +43,12 @@ struct user_state {
 	uint64_t regs[NGPR];
 	uint64_t flags, rip;		/* rip 32 or 16 bits wide in such code */
 	uint64_t fs_base, gs_base;	/* 64-bit code */
+	bool segments;			/* the code may change segment registers */
 	uint8_t xsave[USER_XSAVE] __attribute__((aligned(64)));
 	/* afterwards */
 	int vector;			/* exception, or USER_END */
 	uint64_t error, cr2;		/* 0 where they mean nothing */
+	uint16_t ds, es, fs, gs;	/* selectors, if `segments` */
 };
 
 /* A zero state with x87 and SSE as after a reset, exceptions masked. */

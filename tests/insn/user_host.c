@@ -34,16 +34,18 @@ struct frame {
 	uint64_t host_fs, host_gs;	/* 160, 168 */
 	uint64_t rip;			/* 176: also the far pointer's offset */
 	uint64_t far;			/* 184: offset, selector */
-	uint16_t ds, ss, pad[2];	/* 192, 194 */
+	uint16_t ds, ss;		/* 192, 194 */
+	uint16_t pad[2];
 	uint32_t mxcsr, running;	/* 200, 204 */
-	uint64_t pad2[6];
+	uint16_t out_ds, out_es, out_fs, out_gs;	/* 208 .. 214 */
+	uint64_t pad2[5];
 	uint8_t xsave[USER_XSAVE];	/* 256 */
 };
 _Static_assert(offsetof(struct frame, host_rsp) == 152 && offsetof(struct frame, far) == 184 &&
-	       offsetof(struct frame, running) == 204 && offsetof(struct frame, xsave) == 256, "known to the code below");
+	       offsetof(struct frame, running) == 204 && offsetof(struct frame, out_ds) == 208 && offsetof(struct frame, xsave) == 256, "known to the code below");
 #define frame ((struct frame *)(uintptr_t)FRAME_AT)
 
-extern const uint8_t user_prologue[], user_prologue_end[], user_prologue_flat[], user_prologue_flat_end[];
+extern const uint8_t user_prologue[], user_prologue_end[], user_prologue_flat[];
 extern const uint8_t user_epilogue[], user_epilogue_end[], user_epilogue32[], user_epilogue32_end[];
 void user_handler(int sig, siginfo_t *info, void *context);
 void __attribute__((noreturn)) user_return(void);
@@ -69,12 +71,21 @@ asm(".pushsection .text\n"
     "	frl mov, 64, %r8\n	frl mov, 72, %r9\n	frl mov, 80, %r10\n	frl mov, 88, %r11\n"
     "	frl mov, 96, %r12\n	frl mov, 104, %r13\n	frl mov, 112, %r14\n	frl mov, 120, %r15\n"
     ".endm\n"
-    ".macro enter_code\n"
+    ".macro enter_code segments\n"
     "	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
     "	frs mov, %rsp, 152\n"
     "	mov $7, %eax\n"
     "	xor %edx, %edx\n"
     "	fr xrstor, 256\n"
+    "	.if \\segments\n"
+    "	mov %edx, %fs\n"
+    "	mov %edx, %gs\n"
+    "	frl movw, 192, %ax\n"
+    "	mov %eax, %ds\n"
+    "	mov %eax, %es\n"
+    "	frl movw, 194, %ax\n"
+    "	mov %eax, %ss\n"
+    "	.endif\n"
     "	frl mov, 136, %rax\n"
     "	wrfsbase %rax\n"
     "	frl mov, 144, %rax\n"
@@ -86,19 +97,14 @@ asm(".pushsection .text\n"
     "user_prologue_flat:\n"
     ".set base, 0x150001000\n"
     ".set start, user_prologue_flat\n"
-    "	enter_code\n"
+    "	enter_code 0\n"
     "	load_regs\n"
     "	fr jmp, 176, *\n"
-    "user_prologue_flat_end:\n"
-    /* 32 and 16-bit code */
+    /* any code, behind it */
     "user_prologue:\n"
+    ".set base, 0x150001000 + user_prologue - user_prologue_flat\n"
     ".set start, user_prologue\n"
-    "	enter_code\n"
-    "	frl movw, 192, %ax\n"
-    "	mov %eax, %ds\n"
-    "	mov %eax, %es\n"
-    "	frl movw, 194, %ax\n"
-    "	mov %eax, %ss\n"
+    "	enter_code 1\n"
     "	load_regs\n"
     "	fr ljmp, 184, *\n"
     "user_prologue_end:\n"
@@ -116,6 +122,10 @@ asm(".pushsection .text\n"
     "	popfq\n"
     "	mov $0x2b, %eax\n"
     "	mov %eax, %ss\n"
+    "	frs movw, %ds, 208\n"
+    "	frs movw, %es, 210\n"
+    "	frs movw, %fs, 212\n"
+    "	frs movw, %gs, 214\n"
     "	rdfsbase %rax\n"
     "	frs mov, %rax, 136\n"
     "	rdgsbase %rax\n"
@@ -150,6 +160,10 @@ asm(".pushsection .text\n"
     "	mov %rcx, 136(%rax)\n"
     "	rdgsbase %rcx\n"
     "	mov %rcx, 144(%rax)\n"
+    "	mov %ds, 208(%rax)\n"
+    "	mov %es, 210(%rax)\n"
+    "	mov %fs, 212(%rax)\n"
+    "	mov %gs, 214(%rax)\n"
     "	mov 160(%rax), %rcx\n"
     "	wrfsbase %rcx\n"
     "	mov 168(%rax), %rcx\n"
@@ -170,6 +184,14 @@ static struct {
 	struct sigaction before;	/* of SIGFPE */
 } host;
 
+static void get_selectors(struct user_state *out)
+{
+	out->ds = frame->out_ds;
+	out->es = frame->out_es;
+	out->fs = frame->out_fs;
+	out->gs = frame->out_gs;
+}
+
 static void from_context(const ucontext_t *uc, struct user_state *out)
 {
 	static const int greg[NGPR] = {
@@ -187,6 +209,7 @@ static void from_context(const ucontext_t *uc, struct user_state *out)
 	out->cr2 = out->vector == EXC_PF ? (uint64_t)g[REG_CR2] : 0;
 	out->fs_base = frame->fs_base;
 	out->gs_base = frame->gs_base;
+	get_selectors(out);
 	memcpy(out->xsave, uc->uc_mcontext.fpregs, USER_XSAVE);
 }
 
@@ -243,15 +266,12 @@ static bool map_code(struct err *e)
 
 static bool map_all(struct err *e)
 {
-	const uint8_t *p = host.bits == 64 ? user_prologue_flat : user_prologue;
-	const uint8_t *end = host.bits == 64 ? user_prologue_flat_end : user_prologue_end;
-
 	if (!map_at(USER_DATA, USER_DATA_BYTES, PROT_READ | PROT_WRITE, e) ||
 	    !map_at(USER_EPI, 4096, PROT_READ | PROT_WRITE, e) ||
 	    !map_at(FRAME_AT, 8192, PROT_READ | PROT_WRITE, e) || !map_code(e))
 		return false;
 	user_fill_ro(host_mem() + USER_RO);
-	memcpy((void *)PROLOGUE_AT, p, (size_t)(end - p));
+	memcpy((void *)PROLOGUE_AT, user_prologue_flat, (size_t)(user_prologue_end - user_prologue_flat));
 	memcpy((void *)(uintptr_t)USER_EPI, user_epilogue, (size_t)(user_epilogue_end - user_epilogue));
 	memcpy((void *)(uintptr_t)USER_EPI32, user_epilogue32, (size_t)(user_epilogue32_end - user_epilogue32));
 	mprotect(host_mem() + USER_RO, 4096, PROT_READ);
@@ -280,7 +300,8 @@ bool host_open(int bits, struct err *e)
 	if (!map_all(e))
 		return false;
 	frame->mxcsr = 0x1f80;
-	frame->ds = frame->ss = bits == 16 ? 0x0f : 0x2b;
+	frame->ds = bits == 16 ? 0x0f : bits == 32 ? 0x2b : 0;
+	frame->ss = bits == 16 ? 0x0f : 0x2b;
 	catch_signals();
 	return true;
 }
@@ -298,7 +319,19 @@ void host_code_changed(void)
 	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
 }
 
-static const uint16_t code_selector[] = { [1] = 0x07, [2] = 0x23 };
+static const uint16_t code_selector[] = { [1] = 0x07, [2] = 0x23, [4] = 0x33 };
+
+static void enter(uint64_t prologue)
+{
+	((void (*)(void))(uintptr_t)prologue)();
+}
+
+/* Null selectors in FS and GS, with the bases our own code has. */
+static void forget_selectors(void)
+{
+	asm volatile("mov %0, %%fs\n\tmov %0, %%gs\n\twrfsbase %1\n\twrgsbase %2"
+		     : : "r"(0), "r"(frame->host_fs), "r"(frame->host_gs));
+}
 
 void host_exec(const struct user_state *in, struct user_state *out)
 {
@@ -308,12 +341,13 @@ void host_exec(const struct user_state *in, struct user_state *out)
 	frame->fs_base = in->fs_base;
 	frame->gs_base = in->gs_base;
 	frame->rip = in->rip;
-	if (host.bits != 64)
-		frame->far = (uint32_t)in->rip | (uint64_t)code_selector[host.bits / 16] << 32;
+	frame->far = (uint32_t)in->rip | (uint64_t)code_selector[host.bits / 16] << 32;
 	asm volatile("rdfsbase %0\n\trdgsbase %1" : "=r"(frame->host_fs), "=r"(frame->host_gs));
 	host.out = out;
 	frame->running = 1;
-	((void (*)(void))PROLOGUE_AT)();
+	enter(PROLOGUE_AT + (host.bits != 64 || in->segments ? (uint64_t)(user_prologue - user_prologue_flat) : 0));
+	if (in->segments)
+		forget_selectors();
 	if (frame->running) {
 		frame->running = 0;
 		memcpy(out->regs, frame->regs, sizeof(out->regs));
@@ -322,6 +356,7 @@ void host_exec(const struct user_state *in, struct user_state *out)
 		out->rip = USER_EPI;
 		out->fs_base = frame->fs_base;
 		out->gs_base = frame->gs_base;
+		get_selectors(out);
 		out->vector = USER_END;
 		out->error = out->cr2 = 0;
 	}
@@ -334,6 +369,18 @@ const uint8_t user_epilogue[1], user_epilogue_end[1], user_epilogue32[1], user_e
 bool host_open(int bits, struct err *e) { (void)bits; return err_set(e, "only x86-64 hosts run guest code"); }
 uint8_t *host_code(void) { return NULL; }
 void host_code_changed(void) { }
+static void enter(uint64_t prologue)
+{
+	((void (*)(void))(uintptr_t)prologue)();
+}
+
+/* Null selectors in FS and GS, with the bases our own code has. */
+static void forget_selectors(void)
+{
+	asm volatile("mov %0, %%fs\n\tmov %0, %%gs\n\twrfsbase %1\n\twrgsbase %2"
+		     : : "r"(0), "r"(frame->host_fs), "r"(frame->host_gs));
+}
+
 void host_exec(const struct user_state *in, struct user_state *out) { (void)in; (void)out; }
 
 #endif
