@@ -246,7 +246,7 @@ static bool current_insn(struct cpu *c, struct insn *in)
 	unsigned n = 0;
 	uint32_t pf;
 
-	while (n < sizeof(bytes) && mmu_fetch_page(c, (va + n) & ~4095ull, &pa, &pf)) {
+	while (n < sizeof(bytes) && mmu_fetch_page(c, (va + n) & ~4095ull, &pa, NULL, &pf)) {
 		uint64_t off = (va + n) & 4095, k = min_u64(4096 - off, sizeof(bytes) - n);
 
 		phys_read_buf(c->phys, (pa & ~4095ull) + off, bytes + n, k);

@@ -352,7 +352,10 @@ static uint16_t selector(struct fuzz *f)
 		0x08, 0x18, 0x40, 0x43, 0x48, 0x50, 0x63, 0x80, 0xffff, 0x07, 0x0f, 0x0c, 0x17 };
 	uint16_t sel = (uint16_t)rng_next(&f->rng);
 
-	return below(f, 16) || (sel & ~7) == 0x78 ? some[below(f, ARRAY_LEN(some))] : sel;
+	if (below(f, 16) || (sel & ~7) == 0x78)
+		sel = some[below(f, ARRAY_LEN(some))];
+	/* From 16-bit code on, the host's RSP has in its upper half what the kernel has left there. */
+	return f->bits == 16 && (sel & ~7) == 0x30 ? sel ^ 0x10 : sel;
 }
 
 /* A far pointer in the instruction: its selector, and the next instruction. */

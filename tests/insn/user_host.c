@@ -326,10 +326,11 @@ static void enter(uint64_t prologue)
 	((void (*)(void))(uintptr_t)prologue)();
 }
 
-/* Null selectors in FS and GS, with the bases our own code has. */
+/* Null selectors, with the bases our own code has in FS and GS. */
 static void forget_selectors(void)
 {
-	asm volatile("mov %0, %%fs\n\tmov %0, %%gs\n\twrfsbase %1\n\twrgsbase %2"
+	asm volatile("mov %0, %%ds\n\tmov %0, %%es\n\tmov %0, %%fs\n\tmov %0, %%gs\n\t"
+		     "wrfsbase %1\n\twrgsbase %2"
 		     : : "r"(0), "r"(frame->host_fs), "r"(frame->host_gs));
 }
 
@@ -369,18 +370,6 @@ const uint8_t user_epilogue[1], user_epilogue_end[1], user_epilogue32[1], user_e
 bool host_open(int bits, struct err *e) { (void)bits; return err_set(e, "only x86-64 hosts run guest code"); }
 uint8_t *host_code(void) { return NULL; }
 void host_code_changed(void) { }
-static void enter(uint64_t prologue)
-{
-	((void (*)(void))(uintptr_t)prologue)();
-}
-
-/* Null selectors in FS and GS, with the bases our own code has. */
-static void forget_selectors(void)
-{
-	asm volatile("mov %0, %%fs\n\tmov %0, %%gs\n\twrfsbase %1\n\twrgsbase %2"
-		     : : "r"(0), "r"(frame->host_fs), "r"(frame->host_gs));
-}
-
 void host_exec(const struct user_state *in, struct user_state *out) { (void)in; (void)out; }
 
 #endif
