@@ -183,7 +183,7 @@ static int cd_index(const char *name)
 
 	if (sscanf(name, "ide%1u-cd%1u%n", &bus, &unit, &end) == 2 && !name[end] && bus < 2 && unit < 2)
 		return (int)(bus * 2 + unit);
-	return parse_num(name, &v) && v < PC_MAX_DRIVES ? (int)v : -1;
+	return parse_num(name, &v) && v < PC_IDE_DRIVES ? (int)v : -1;
 }
 
 static void change_cd(struct monitor *mon, const char *name, const char *file, FILE *out)
@@ -193,7 +193,7 @@ static void change_cd(struct monitor *mon, const char *name, const char *file, F
 
 	if (index < 0)
 		fprintf(out, "no drive '%s': expected ide1-cd0 or an index from 0 to %d\n", name,
-			PC_MAX_DRIVES - 1);
+			PC_IDE_DRIVES - 1);
 	else if (!pc_change_cd(mon->vm->pc, index, file, &e))
 		fprintf(out, "%s\n", e.msg);
 }

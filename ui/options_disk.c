@@ -9,7 +9,7 @@
 static bool index_taken(const struct options *o, int index)
 {
 	for (int i = 0; i < o->pc.ndrives; i++)
-		if (o->pc.drives[i].index == index)
+		if (o->pc.drives[i].interface == PC_IF_IDE && o->pc.drives[i].index == index)
 			return true;
 	return false;
 }
@@ -20,7 +20,7 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 		err_set(e, "%s: more than %d drives", option, PC_MAX_DRIVES);
 		return OPT_BAD;
 	}
-	if (d->index >= 0 && index_taken(o, d->index)) {
+	if (d->interface == PC_IF_IDE && d->index >= 0 && index_taken(o, d->index)) {
 		err_set(e, "%s: there is a drive at index %d already", option, d->index);
 		return OPT_BAD;
 	}
@@ -68,7 +68,7 @@ enum opt_result opt_cdrom(struct options *o, const char *arg, FILE *out, struct 
 /* bus=B,unit=U or index=N; -1: the next free place. */
 static int place(struct kv *k, bool *two_ways)
 {
-	int index = (int)kv_num(k, "index", UINT64_MAX, 0, PC_MAX_DRIVES - 1);
+	int index = (int)kv_num(k, "index", UINT64_MAX, 0, PC_IDE_DRIVES - 1);
 	int bus = (int)kv_num(k, "bus", UINT64_MAX, 0, 1);
 	int unit = (int)kv_num(k, "unit", UINT64_MAX, 0, 1);
 
@@ -93,7 +93,7 @@ static enum pc_cache cache_mode(struct kv *k)
 
 enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const interfaces[] = { "ide", NULL };
+	static const char *const interfaces[] = { "ide", "virtio", "none", NULL };
 	static const char *const media[] = { "disk", "cdrom", NULL };
 	static const char *const ignored[] = {
 		"aio", "discard", "detect-zeroes", "werror", "rerror", "copy-on-read", NULL
@@ -106,7 +106,7 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 	kv_parse(&k, "-drive", arg, "file", e);
 	d.file = kv_str(&k, "file", NULL);
 	d.format = kv_str(&k, "format", NULL);
-	kv_word(&k, "if", 0, interfaces);
+	d.interface = (enum pc_if)kv_word(&k, "if", PC_IF_IDE, interfaces);
 	d.cdrom = kv_word(&k, "media", 0, media);
 	d.index = place(&k, &two_ways);
 	d.readonly = kv_bool(&k, "readonly", kv_bool(&k, "read-only", d.cdrom));
@@ -121,7 +121,11 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 		err_set(e, "-drive %s: give either index or bus and unit", arg);
 		return OPT_BAD;
 	}
-	if (!d.file && !d.cdrom) {
+	if (d.interface == PC_IF_NONE && !d.id) {
+		err_set(e, "-drive %s: if=none needs id=ID, which a -device refers to", arg);
+		return OPT_BAD;
+	}
+	if (!d.file && (!d.cdrom || d.interface != PC_IF_IDE)) {
 		err_set(e, "-drive %s: file=FILE is missing", arg);
 		return OPT_BAD;
 	}

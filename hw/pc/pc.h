@@ -23,7 +23,14 @@ struct pc;
 
 enum pc_cache { PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CACHE_UNSAFE };
 
+enum pc_if {
+	PC_IF_IDE,		/* a drive of the board's controller */
+	PC_IF_VIRTIO,		/* a virtio-blk-pci device of its own */
+	PC_IF_NONE,		/* only an image for a -device to refer to */
+};
+
 struct pc_drive {
+	enum pc_if interface;
 	const char *file;	/* NULL: a CD-ROM drive without a disc */
 	const char *format;	/* "raw"; NULL: raw */
 	const char *id, *serial;	/* may be NULL */
@@ -40,7 +47,8 @@ struct pc_device {
 	const char *options;	/* "iobase=0xf4,iosize=4", or NULL */
 };
 
-#define PC_MAX_DRIVES	4
+#define PC_MAX_DRIVES	16
+#define PC_IDE_DRIVES	4
 #define PC_MAX_DEVICES	32
 #define PC_MAX_SERIALS	4
 #define PC_MAX_CPUS	64

@@ -1,5 +1,6 @@
 /*
- * Drives of the board: images from the command line at the four IDE positions.
+ * Drives of the board: images from the command line at the four IDE positions, as
+ * virtio disks, or for devices that refer to them by their id.
  */
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
 #include "hw/timer/rtc.h"
+#include "hw/virtio/virtio_blk.h"
 
 static enum block_cache cache_mode(enum pc_cache c)
 {
@@ -33,6 +35,8 @@ static bool assign_positions(struct pc_config *cfg, struct err *e)
 	bool taken[4] = { false };
 	for (int i = 0; i < cfg->ndrives; i++) {
 		int at = cfg->drives[i].index;
+		if (cfg->drives[i].interface != PC_IF_IDE)
+			continue;
 		if (at > 3 || (at >= 0 && taken[at]))
 			return err_set(e, "IDE position %d is taken or does not exist", at);
 		if (at >= 0)
@@ -40,7 +44,7 @@ static bool assign_positions(struct pc_config *cfg, struct err *e)
 	}
 	for (int i = 0; i < cfg->ndrives; i++) {
 		int at = 0;
-		if (cfg->drives[i].index >= 0)
+		if (cfg->drives[i].interface != PC_IF_IDE || cfg->drives[i].index >= 0)
 			continue;
 		while (at < 4 && taken[at])
 			at++;
@@ -65,6 +69,32 @@ static bool add_drive(struct pc *pc, const struct pc_drive *d, struct err *e)
 	return ide_attach(pc->ide, d->index, b, d->cdrom, d->serial, e);
 }
 
+/* An image with a name, and for if=virtio the disk in front of it. */
+static bool add_named(struct pc *pc, int i, struct err *e)
+{
+	const struct pc_drive *d = &pc->cfg.drives[i];
+	char id[32];
+
+	snprintf(id, sizeof(id), "virtio%d", i);
+	const char *name = d->id ? d->id : id;
+	if (machine_find_backend(pc->m, "drive", name))
+		return err_set(e, "there is a drive '%s' already", name);
+	pc->image[i] = open_image(d, e);
+	if (!pc->image[i])
+		return false;
+	machine_add_backend(pc->m, "drive", name, pc->image[i]);
+	if (d->interface == PC_IF_NONE)
+		return true;
+	struct dev *disk = dev_new(pc->m, &virtio_blk_type, NULL, e);
+	if (!disk)
+		return false;
+	if (!dev_set(disk, "drive", name, e) || (d->serial && !dev_set(disk, "serial", d->serial, e))) {
+		dev_free(disk);
+		return false;
+	}
+	return dev_start(disk, e);
+}
+
 /* What firmware does with CHS addresses of a disk: 2 bits each, none or LBA. */
 #define CMOS_TRANSLATION	0x39
 #define CHS_LIMIT		(1024ull * 16 * 63)
@@ -85,17 +115,21 @@ bool pc_drives(struct pc *pc, struct err *e)
 	pc->ide = dev_make(pc->m, &ide_type, NULL, addr, e);
 	if (!pc->ide || !assign_positions(&pc->cfg, e))
 		return false;
-	for (int i = 0; i < pc->cfg.ndrives; i++)
-		if (!add_drive(pc, &pc->cfg.drives[i], e))
+	for (int i = 0; i < pc->cfg.ndrives; i++) {
+		const struct pc_drive *d = &pc->cfg.drives[i];
+		if (!(d->interface == PC_IF_IDE ? add_drive(pc, d, e) : add_named(pc, i, e)))
 			return false;
+	}
 	set_translation(pc);
 	return true;
 }
 
 void pc_drives_fini(struct pc *pc)
 {
-	for (int i = 0; i < PC_MAX_DRIVES; i++)
+	for (int i = 0; i < PC_IDE_DRIVES; i++)
 		block_close(pc->drive[i]);
+	for (int i = 0; i < PC_MAX_DRIVES; i++)
+		block_close(pc->image[i]);
 }
 
 bool pc_change_cd(struct pc *pc, int index, const char *file, struct err *e)

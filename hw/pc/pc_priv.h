@@ -30,7 +30,8 @@ struct pc {
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
 	struct irq_split rtc_out;	/* IRQ 8 and the power management's wake-up */
 	struct port_range *ferr_port;
-	struct block *drive[PC_MAX_DRIVES];	/* by IDE index */
+	struct block *drive[PC_IDE_DRIVES];	/* by IDE index */
+	struct block *image[PC_MAX_DRIVES];	/* of other drives, by their number in cfg */
 };
 
 /* ---- pc.c ---- */

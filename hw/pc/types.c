@@ -21,6 +21,8 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
+#include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_rng.h"
 
 const struct dev_type *const dev_types[] = {
 	&i440fx_type,
@@ -37,6 +39,8 @@ const struct dev_type *const dev_types[] = {
 	&fwcfg_type,
 	&ide_type,
 	&vga_type,
+	&virtio_blk_type,
+	&virtio_rng_type,
 	&uart_type,
 	&parallel_type,
 	&debugcon_type,

@@ -6,7 +6,7 @@
  * functions are counted for each of the bus's four outputs.
  *
  * Not modelled: bridges and other buses, parity and system errors, MSI with
- * several messages, per-vector masks, MSI-X.
+ * several messages, MSI's per-vector masks.
  * Source: PCI Local Bus Specification 3.0, 6.1-6.2 (header), 6.8.1 (MSI).
  */
 #include "hw/pci/pci.h"
@@ -15,11 +15,10 @@
 #include <string.h>
 
 const struct prop pci_props[] = {
-	PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus"),
-	{ 0 }
+	PCI_PROPS, { 0 }
 };
 const struct state pci_state[] = {
-	STATE(pci_dev, config), STATE(pci_dev, intx), { 0 }
+	PCI_STATE, { 0 }
 };
 
 #define CAP_MSI		0x05
@@ -203,7 +202,7 @@ bool pci_msi_enabled(const struct pci_dev *p)
 
 static bool drives_intx(const struct pci_dev *p)
 {
-	return p->intx && !pci_msi_enabled(p) && !(pci_command(p) & PCI_CMD_NOINTX);
+	return p->intx && !pci_msi_enabled(p) && !pci_msix_enabled(p) && !(pci_command(p) & PCI_CMD_NOINTX);
 }
 
 /* Count the functions that pull each output, and drive it. */
@@ -252,10 +251,12 @@ static struct pci_dev *find(struct pci_bus *b, int bus, int devfn)
 
 uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, int n)
 {
-	const struct pci_dev *p = find(b, bus, devfn);
+	struct pci_dev *p = find(b, bus, devfn);
 	uint32_t v = 0;
 	if (!p || off + (unsigned)n > sizeof(p->config))
 		return (uint32_t)size_mask(n);
+	if (p->config_read)
+		p->config_read(p, off, n);
 	for (int i = 0; i < n; i++)
 		v |= (uint32_t)p->config[off + (unsigned)i] << 8 * i;
 	return v;
@@ -274,6 +275,7 @@ void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n
 	}
 	bars_update(p);
 	bus_update_irqs(b);
+	pci_msix_update(p);
 	if (p->config_written)
 		p->config_written(p, off, n);
 }
@@ -327,6 +329,7 @@ bool pci_attach(struct pci_dev *p, const struct pci_ids *ids, struct err *e)
 void pci_reset(struct pci_dev *p)
 {
 	memcpy(p->config, p->reset_config, sizeof(p->config));
+	pci_msix_reset(p);
 	p->intx = false;
 	bars_update(p);
 	if (p->bus)

@@ -51,6 +51,15 @@ struct pci_bar {
 	bool on;
 };
 
+/* MSI-X: a table of messages, one a vector, in a BAR of its own (msix.c). */
+#define PCI_MSIX_MAX	32
+struct pci_msix {
+	uint8_t cap;		/* offset of the capability; 0: none */
+	uint8_t n;		/* vectors */
+	uint8_t table[PCI_MSIX_MAX][16];	/* as the guest sees it */
+	uint32_t pending;	/* sent while masked */
+};
+
 struct pci_dev;
 struct pci_bus;
 
@@ -64,15 +73,22 @@ struct pci_dev {
 	struct pci_bar bars[PCI_NBARS + 1];
 	bool intx;		/* the function asserts its INTx# */
 	uint8_t msi_cap;	/* offset of the MSI capability; 0: none */
+	struct pci_msix msix;
 	uint8_t cap_end;	/* next free byte for capabilities */
 	uint8_t last_cap;
 	uint8_t reset_config[256];
+	/* Bytes off .. off+n-1 are about to be read: bring them up to date; may be NULL. */
+	void (*config_read)(struct pci_dev *p, unsigned off, int n);
 	/* Bytes off .. off+n-1 were written, values are in; may be NULL. */
 	void (*config_written)(struct pci_dev *p, unsigned off, int n);
 };
 
 extern const struct prop pci_props[];
 extern const struct state pci_state[];
+/* Their rows, for a common base that has more (virtio). */
+#define PCI_PROPS PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus")
+#define PCI_STATE STATE(pci_dev, config), STATE(pci_dev, intx), \
+	STATE(pci_dev, msix.table), STATE(pci_dev, msix.pending)
 
 struct pci_ids {
 	uint16_t vendor, device, subvendor, subdevice;
@@ -123,6 +139,19 @@ uint8_t pci_add_cap(struct pci_dev *p, uint8_t id, uint8_t n);
 /* One-message MSI capability (64-bit addresses). */
 void pci_add_msi(struct pci_dev *p);
 bool pci_msi_enabled(const struct pci_dev *p);
+
+/* MSI-X with n vectors (at most PCI_MSIX_MAX) in memory BAR `bar`. */
+bool pci_add_msix(struct pci_dev *p, int bar, unsigned n, struct err *e);
+bool pci_msix_enabled(const struct pci_dev *p);
+static inline unsigned pci_msix_vectors(const struct pci_dev *p)
+{
+	return p->msix.n;
+}
+/* Send a vector's message, or note it while the vector is masked. No such vector: nothing. */
+void pci_msix_send(struct pci_dev *p, unsigned vector);
+/* For pci.c: the control word may have changed; reset. */
+void pci_msix_update(struct pci_dev *p);
+void pci_msix_reset(struct pci_dev *p);
 
 /* Values at reset, and what software may change. */
 void pci_set_config(struct pci_dev *p, unsigned off, int n, uint32_t v, uint32_t wmask);

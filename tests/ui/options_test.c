@@ -126,11 +126,20 @@ Test(options, drives)
 	cr_assert_eq(o.pc.drives[1].index, -1);
 }
 
+Test(options, drives_of_other_interfaces_take_no_ide_position)
+{
+	cr_assert_eq(parse("-hda a -drive file=b,if=virtio,index=0 -drive file=c,if=none,id=x"), OPT_GO);
+	cr_assert_eq(o.pc.drives[1].interface, PC_IF_VIRTIO);
+	cr_assert_eq(o.pc.drives[2].interface, PC_IF_NONE);
+	cr_assert_str_eq(o.pc.drives[2].id, "x");
+}
+
 Test(options, drive_mistakes)
 {
 	static const char *const bad[] = {
 		"-hda a -drive file=b,index=0", "-drive format=raw", "-drive file=a,index=9",
-		"-drive file=a,if=virtio", "-drive file=a,index=1,bus=0", "-drive file=a,readnoly=on",
+		"-drive file=a,if=scsi", "-drive file=a,if=none", "-drive if=virtio,media=cdrom",
+		"-drive file=a,index=1,bus=0", "-drive file=a,readnoly=on",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
