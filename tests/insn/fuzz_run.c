@@ -277,6 +277,12 @@ static bool popa_faulted(const struct fuzz_block *b, const struct user_state *o)
 	return in && insn_row(in)->does == DOES_popa;
 }
 
+/* Any interrupt's return makes a null selector of 1 to 3 0. */
+static bool same_selector(uint16_t a, uint16_t b)
+{
+	return a == b || (!(a & ~3) && !(b & ~3));
+}
+
 /* An indirect call to an impossible address: the vCPU has written below the stack. */
 static bool has_pushed(const struct fuzz_block *b, const struct user_state *o)
 {
@@ -322,7 +328,8 @@ const char *fuzz_difference(const struct fuzz *f, const struct fuzz_block *b, co
 		return "flags";
 	if (b->bits == 64 && (p->fs_base != q->fs_base || p->gs_base != q->gs_base))
 		return "segment base";
-	if (s->segments && (p->ds != q->ds || p->es != q->es || p->fs != q->fs || p->gs != q->gs))
+	if (s->segments && !(same_selector(p->ds, q->ds) && same_selector(p->es, q->es) &&
+			     same_selector(p->fs, q->fs) && same_selector(p->gs, q->gs)))
 		return "segment selector";
 	for (unsigned k = 0; k < ARRAY_LEN(parts) && !has_pushed(b, p); k++)
 		if (memcmp(mem(f, x) + parts[k].at, mem(f, y) + parts[k].at, parts[k].n))
