@@ -3,7 +3,7 @@
  *
  * Not compared, since processors differ:
  *   which of #AC and another fault of one access comes first; alignment checks of more than
- *   8 bytes; #SS or #GP for addresses that are not canonical or not aligned
+ *   8 bytes and of state images; #SS or #GP for addresses that are not canonical or not aligned
  *   offsets that are not canonical where the address with FS's or GS's base is
  *   vectors where a gather faults: which elements came first
  *   registers where POPA faults: AMD's have popped some
@@ -250,7 +250,7 @@ static bool excused(const struct fuzz_block *b, const struct user_state *p, cons
 		return true;
 	if (in2 && loads_mxcsr(in2) && w == EXC_GP)
 		return true;
-	if (in && v == EXC_AC && memory_size(in) > 8 && (w != v || p->rip != q->rip))
+	if (in && v == EXC_AC && (memory_size(in) > 8 || is_image(insn_row(in))) && (w != v || p->rip != q->rip))
 		return true;
 	if (in && insn_row(in)->does == DOES_movsxd && in->opsize == 2)
 		return true;
