@@ -182,9 +182,8 @@ void deliver_legacy(struct cpu *c, const struct event *e)
 static void push_long(struct cpu *c, const struct event *e, uint64_t sp, enum mmu_idx idx)
 {
 	int n = e->has_error ? 48 : 40;
-	uint64_t frame[6] = {
-		e->error, e->ret, c->segs[CS].sel, e->flags, c->regs[RSP], c->segs[SS].sel
-	};
+	uint64_t rsp = cpu_is64(c) ? c->regs[RSP] : (uint32_t)c->regs[RSP];	/* 32 bits of compatibility mode */
+	uint64_t frame[6] = { e->error, e->ret, c->segs[CS].sel, e->flags, rsp, c->segs[SS].sel };
 	const uint64_t *from = frame + (e->has_error ? 0 : 1);
 	uint8_t *p;
 
