@@ -81,6 +81,7 @@ static __attribute__((noinline)) struct l2_entry *walk_anew(struct cpu *c, struc
 	struct walk w;
 
 	w.va = va;
+	w.quiet = false;
 	if (!mmu_walk(c, &w, how, idx, pf_error))
 		return NULL;
 	if (e)

@@ -54,7 +54,7 @@ void svm_insn(struct cpu *c, uint64_t info1, uint64_t imm)
 {
 	unsigned code = imm & 0xffff;
 
-	if (code == SVM_MWAIT && !svm_intercepts(c, code))
+	if (code == SVM_MWAIT && c->monitoring && !svm_intercepts(c, code))
 		code = SVM_MWAIT_ARMED;
 	if (!svm_intercepts(c, code))
 		return;
