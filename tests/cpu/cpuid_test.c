@@ -359,7 +359,7 @@ Test(cpuid, instruction_gates_follow_features)
 	configure("qemu64");
 	cpuid_insn_features(&c, f);
 	cr_expect(f[F_3DNOWPF >> 6] >> (F_3DNOWPF & 63) & 1, "PREFETCHW comes with long mode");
-	configure("max,kvm=off");
+	configure("max,kvm=off,-svm");
 	cpuid_insn_features(&c, f);
 	cr_expect_not(f[F_HYPERCALL >> 6] >> (F_HYPERCALL & 63) & 1);
 	configure("max,kvm=off,+svm");

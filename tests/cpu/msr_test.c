@@ -77,7 +77,8 @@ Test(msr, efer_keeps_lma_and_refuses_what_is_not_there)
 {
 	cr_expect_eq(wr(0xc0000080, EFER_LME | EFER_SCE | EFER_NXE), -1);
 	cr_expect_eq(rd(0xc0000080), EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE);
-	cr_expect_eq(wr(0xc0000080, EFER_LME | BIT(12)), GP0);
+	cr_expect_eq(wr(0xc0000080, EFER_LME | EFER_SVME), -1);
+	cr_expect_eq(wr(0xc0000080, EFER_LME | BIT(13)), GP0);
 	cr_expect_eq(wr(0xc0000080, EFER_SCE), GP0, "LME while paging");
 }
 
