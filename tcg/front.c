@@ -5,7 +5,8 @@
  * A block ends behind an instruction that transfers control or changes the mode
  * (A_END rows, f->done), when the caller's limit or the arena is reached, or in
  * front of an instruction that is not completely there. Where the next address is
- * known it ends with a jump there.
+ * known it ends with a jump there. A few conditional jumps forward may stand inside:
+ * the block goes on where they are not taken.
  *
  * Source: SDM vol. 1 3.3.7, 6.5; vol. 2 "Exceptions" of each instruction; vol. 3A
  * 2.5 (CR0.EM, TS), 13.1 (CR4.OSFXSR, OSXSAVE).
@@ -288,10 +289,34 @@ void front_end(struct front *f, unsigned off)
 		fall_through(f, f->shadow && !f->poll_next, front_cut(f, f->ir->rip + off));
 }
 
+/*
+ * So many conditional jumps may stand inside a block. More of them make it share
+ * more proofs, but what follows is translated once more if it is jumped to.
+ */
+#define MAX_BRANCHES 2
+
+/* The last instruction was a conditional jump forward and ended the block, which has room to go on. */
+static bool may_go_on(const struct front *f)
+{
+	const struct ir *ir = f->ir;
+	const struct uop *u = ir->uops + ir->n_uops - 1;
+
+	return ir->n_uops > 1 && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == f->next &&
+	       u[-1].op == UOP_jcc && (uint64_t)u[-1].imm > f->next && !f->shadow &&
+	       f->next == ir->rip + ir->off[ir->n_insns] && ir->n_uops < IR_MAX_UOPS - FRONT_MAX_UOPS;
+}
+
+/* Instead of leaving. */
+static void go_on(struct front *f)
+{
+	f->ir->n_uops--;
+	f->done = false;
+}
+
 enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max)
 {
 	struct ir *ir = f->ir;
-	unsigned off = 0;
+	unsigned off = 0, branches = 0;
 	bool ends = false;
 
 	front_start(f);
@@ -300,6 +325,10 @@ enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n,
 			if (!ir->n_insns)
 				return FRONT_TRUNCATED;
 			break;
+		} else if (ends && branches < MAX_BRANCHES && may_go_on(f)) {
+			go_on(f);
+			ends = false;
+			branches++;
 		}
 	ir->len = off;
 	front_end(f, off);

@@ -159,7 +159,7 @@ static void emit_label(struct region *r, unsigned off)
 static void drop_jump(struct region *r, unsigned off)
 {
 	struct ir *ir = r->f->ir;
-	const struct uop *u = &ir->uops[ir->n_uops - 1];
+	const struct uop *u = ir->uops + ir->n_uops - 1;
 
 	if (ir->n_uops && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == front_cut(r->f, ir->rip + off))
 		ir->n_uops--;
@@ -204,8 +204,7 @@ static bool bind(struct region *r, const uint8_t *have)
 		struct uop *u = &ir->uops[i];
 		unsigned to = offset(r, (uint64_t)u->imm);
 
-		if ((u->op != UOP_jmp && u->op != UOP_jcc && u->op != UOP_jrz && u->op != UOP_jrnz) ||
-		    (u->op == UOP_jmp && u->c) || to == r->n || !have[to])
+		if (!uop_jumps(u) || to == r->n || !have[to])
 			continue;
 		u->aux = U_INSIDE;
 		loop |= to <= ir->off[u->insn];

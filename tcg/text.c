@@ -48,7 +48,7 @@ static bool has_cond(int op)
 /* Exits and their like, whose immediate is an address or number of its own. */
 static bool has_target(int op)
 {
-	return uop_info[op].kind == K_EXIT || op == UOP_setrip;
+	return uop_info[op].kind == K_EXIT || op == UOP_setrip || op == UOP_label;
 }
 
 /* ---- writing ---- */
@@ -151,6 +151,8 @@ static void put_plain(struct out *o, const struct uop *u)
 		put(o, " c=%d", u->c);
 	if (u->aux == U_LOCK && u->d == OP_M)
 		put(o, " lock");
+	else if (u->aux == U_INSIDE && uop_jumps(u))
+		put(o, " inside");
 	else if (u->aux)
 		put(o, " aux=%d", u->aux);
 	if (u->imm && !shown)
@@ -334,6 +336,10 @@ static bool parse_extra(const char **p, const char *word, struct uop *u)
 	}
 	if (!strcmp(word, "lock")) {
 		u->aux = U_LOCK;
+		return true;
+	}
+	if (!strcmp(word, "inside")) {
+		u->aux = U_INSIDE;
 		return true;
 	}
 	if (**p != '=')

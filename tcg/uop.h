@@ -115,6 +115,12 @@ extern const struct helper_info helper_info[HELPER_COUNT];
 uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
 uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
 
+/* Jumps whose target may be a label of the same region. */
+static inline bool uop_jumps(const struct uop *u)
+{
+	return (u->op == UOP_jmp && !u->c) || u->op == UOP_jcc || u->op == UOP_jrz || u->op == UOP_jrnz;
+}
+
 /* Does control never go on behind it? */
 static inline bool uop_leaves(const struct uop *u)
 {

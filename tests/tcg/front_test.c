@@ -183,6 +183,46 @@ Test(front, block_ends_at_limit_and_before_truncated_instruction)
 	cr_expect_eq(translate(M64, "48b800", 64), FRONT_TRUNCATED);
 }
 
+/* je forward, forward, forward; nop */
+Test(front, two_jumps_forward_may_stand_inside_a_block)
+{
+	translate(M64, "7404 7404 7404 90 c3", 64);
+	cr_expect_eq(ir.n_insns, 3);
+	cr_expect_str_eq(listing(), "jcc 0x1006 ?z; jcc 0x1008 ?z; jcc 0x100a ?z; jmp.8 0x1006");
+	translate(M64, "90 74fd 90 c3", 64);
+	cr_expect_eq(ir.n_insns, 2, "a jump back ends it");
+}
+
+/* inc eax; jne +2; dec ecx; nop; cmp eax, 9; jne back to the start; ret */
+static const char loop[] = "ffc0 7502 ffc9 83f809 75f5 c3";
+
+static bool region(const char *hex)
+{
+	struct front f = { .ir = &ir, .cs_limit = 0xffff, .env.feat = { ~0ull, ~0ull } };
+	uint8_t bytes[64];
+
+	memset(&ir, 0, sizeof(ir));
+	ir.rip = 0x1000;
+	ir.mode = M64 | MODE_REGION;
+	return front_region(&f, bytes, parse_hex(hex, bytes));
+}
+
+Test(front, a_region_is_a_loop_with_jumps_inside)
+{
+	cr_assert(region(loop));
+	cr_expect_eq(ir.len, 11);
+	cr_expect_str_eq(listing(), "label 0x1000 c=1; inc.4 rax, rax; jcc 0x1006 ?nz inside; dec.4 rcx, rcx; "
+			 "label 0x1006; cmp.4 rax, 9; jcc 0x1000 ?nz inside; jmp.8 0x100b");
+}
+
+Test(front, blocks_that_do_not_lead_back_are_not_in_the_region)
+{
+	cr_expect_not(region("ffc0 7502 ffc9 c3"), "no loop at all");
+	/* test eax; je out; dec eax; jmp back; out: push rbx; ret */
+	cr_assert(region("85c0 7404 ffc8 ebf8 53 c3"));
+	cr_expect_eq(ir.n_insns, 4);
+}
+
 Test(front, mode_that_forbids_an_instruction_raises_before_it_runs)
 {
 	translate(M64 | MODE_OSXSAVE, "c5f8c6c000", 64);
