@@ -76,18 +76,24 @@ static uint8_t *poll(struct lower *l);
 
 void lower_label(struct lower *l, const struct uop *u)
 {
+	bool head = u == l->ir->uops;
+	uint8_t *over = NULL;
 	struct cold *k;
 
-	if (u > l->ir->uops && uop_leaves(u - 1))
+	if (!head && uop_leaves(u - 1))
 		l->flags = FLAGS_MEM;	/* nobody falls through */
 	flags_save(l, u->fl);
 	l->flags = FLAGS_MEM;
+	if (head && u->c)		/* who enters gets one round whatever is pending */
+		over = jmp_short(&l->c);
 	l->labels.label[l->labels.n++] = (struct label){ (uint64_t)u->imm, l->c.p };
 	if (!u->c)
 		return;
 	k = cold_new(l, cold_leave);
 	k->imm = (uint64_t)u->imm;
 	k->at[0] = poll(l);
+	if (over)
+		land8(&l->c, over);
 }
 
 static void inside(struct lower *l, uint8_t *rel32, uint64_t rip)
