@@ -306,15 +306,11 @@ TEST_BOTH(svm, saved_registers_bring_a_guest_back)
 {
 	prepare(m);
 	vm_st(m, 0x050, 8, 0x1000);
-	m->end_at_halt = true;
-	MACHINE_PUT(m, GUEST_CODE, 0xf4, 0x0f, 0x01, 0xd9);
-	m->c->rip = M_CODE;
-	atomic_fetch_or(&m->c->request, 0);
-	m->c->ops->run(m->c);			/* the guest's HLT */
+	MACHINE_PUT(m, GUEST_CODE, MACHINE_END, 0x0f, 0x01, 0xd9);
+	machine_run(m, M_CODE);			/* ends inside the guest */
 	cr_assert(m->c->svm.guest);
 	cpu_regs_loaded(m->c);
 	cr_assert(m->c->mode & MODE_SVM);
-	m->c->halted = false;
 	m->c->ops->run(m->c);
 	cr_assert_eq(vm_ld(m, EXIT_CODE, 8), SVM_VMMCALL);
 }
