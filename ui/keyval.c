@@ -127,6 +127,24 @@ const char *kv_str(struct kv *k, const char *key, const char *def)
 	return def;
 }
 
+int kv_all(struct kv *k, const char *key, const char **out, int max)
+{
+	int n = 0;
+
+	kv_str(k, key, NULL);
+	for (int i = 0; i < k->n && !k->failed; i++) {
+		if (strcmp(k->pair[i].key, key))
+			continue;
+		if (n == max) {
+			err_set(k->e, "%s: %s: more than %d", k->option, key, max);
+			fail(k);
+		} else {
+			out[n++] = k->pair[i].value;
+		}
+	}
+	return n;
+}
+
 void kv_ignore(struct kv *k, const char *const keys[])
 {
 	for (; *keys; keys++)

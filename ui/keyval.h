@@ -39,6 +39,8 @@ void kv_free(struct kv *k);
 
 /* The value of a key, or the default if it is not there. The last one given counts. */
 const char *kv_str(struct kv *k, const char *key, const char *def);
+/* Every value of a key that may be given more than once, in order; how many. */
+int kv_all(struct kv *k, const char *key, const char **out, int max);
 bool kv_bool(struct kv *k, const char *key, bool def);
 uint64_t kv_num(struct kv *k, const char *key, uint64_t def, uint64_t min, uint64_t max);
 /* K, M, G, T behind the number; `unit` is what a bare number counts. */

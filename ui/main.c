@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cpu/cpuid.h"
+#include "hw/backend/net.h"
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
 #include "hw/core/loop.h"
@@ -106,6 +107,27 @@ static bool open_streams(struct app *a, struct err *e)
 	       open_stream(a, "-debugcon", "debugcon", o->debugcon, &o->pc.debugcon, e);
 }
 
+/* ---- networks ---- */
+
+static bool open_nets(struct app *a, struct err *e)
+{
+	const struct options *o = &a->o;
+
+	for (int i = 0; i < o->nnets; i++)
+		if (!net_new(a->m, &o->nets[i], e))
+			return err_prefix(e, "-netdev %s,id=%s", o->nets[i].kind, o->nets[i].id);
+	for (int i = 0; i < o->ndumps; i++) {
+		struct net *n = net_find(a->m, o->dumps[i].net);
+		if (!n)
+			return err_set(e, "-object filter-dump: there is no network '%s'", o->dumps[i].net);
+		if (!net_dump(n, o->dumps[i].file, o->dumps[i].most, e))
+			return err_prefix(e, "-object filter-dump");
+	}
+	return true;
+}
+
+/* ---- monitors ---- */
+
 static bool add_monitor(struct app *a, struct chr *c, struct err *e)
 {
 	struct monitor *mon = monitor_new(&a->vm, c, e);
@@ -197,7 +219,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!clock_set_wall(&a->m->clock, o->rtc_base, e))
 		return err_prefix(e, "-rtc");
 	machine_lock(a->m);
-	ok = open_streams(a, e);
+	ok = open_streams(a, e) && open_nets(a, e);
 	machine_unlock(a->m);
 	if (!ok)
 		return false;
@@ -271,6 +293,7 @@ static void unmake_machine(struct app *a)
 	for (int i = 0; i < PC_MAX_CPUS; i++)
 		cpu_free(a->cpus[i]);
 	machine_lock(a->m);
+	net_free_all(a->m);
 	chr_free_all(a->m);
 	machine_unlock(a->m);
 	loop_free(a->loop);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "hw/backend/net.h"
 #include "hw/pc/pc.h"
 
 #define OPT_MAX_ACCELS		4
@@ -16,6 +17,7 @@
 #define OPT_MAX_MONITORS	4
 #define OPT_MAX_GLOBALS		32
 #define OPT_MAX_DIRS		8
+#define OPT_MAX_NETS		8
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -31,6 +33,12 @@ struct opt_chardev {
 
 /* What `-OPTION help` asks to list once the machine's tables are at hand. */
 enum opt_help { OPT_HELP_NONE, OPT_HELP_DEVICE, OPT_HELP_CPU };
+
+/* -object filter-dump */
+struct opt_dump {
+	const char *net, *file;
+	uint32_t most;			/* bytes of each frame */
+};
 
 enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE };
 
@@ -51,6 +59,12 @@ struct options {
 	int nglobals;
 	const char *dirs[OPT_MAX_DIRS + 1];
 	int ndirs;
+
+	struct net_options nets[OPT_MAX_NETS];
+	int nnets;
+	struct opt_dump dumps[OPT_MAX_NETS];
+	int ndumps;
+	const char *card_without_net, *net_without_card;	/* -net: the halves not joined yet */
 
 	enum opt_display display;
 	bool nographic, nodefaults;

@@ -1,6 +1,6 @@
 /*
  * What each option means: its argument into struct options. Disks are in
- * options_disk.c.
+ * options_disk.c, networks in options_net.c.
  */
 #include "ui/options_parse.h"
 
@@ -385,13 +385,6 @@ enum opt_result opt_fw_cfg(struct options *o, const char *arg, FILE *out, struct
 	return OPT_GO;
 }
 
-enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct err *e)
-{
-	(void)o, (void)out;
-	return strcmp(arg, "none") ? bad(e, "network '%s': there are no network cards yet; use none", arg)
-				   : OPT_GO;
-}
-
 enum opt_result opt_sandbox(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	(void)o, (void)out;
@@ -547,7 +540,7 @@ bool options_complete(struct options *o, struct err *e)
 {
 	if (o->help != OPT_HELP_NONE)
 		return true;
-	if (!check_kernel(o, e))
+	if (!check_kernel(o, e) || !options_complete_nets(o, e))
 		return false;
 	if (o->daemonize && o->nographic)
 		return err_set(e, "-daemonize and -nographic exclude each other");

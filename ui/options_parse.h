@@ -25,6 +25,9 @@ typedef enum opt_result opt_fn(struct options *o, const char *arg, FILE *out, st
 void options_defaults(struct options *o);
 bool options_complete(struct options *o, struct err *e);
 
+/* Does every half of -net have its other half? */
+bool options_complete_nets(struct options *o, struct err *e);
+
 enum opt_result opt_help_text(FILE *out);
 
 #endif

@@ -81,6 +81,7 @@ struct machine {
 	struct chr *chrs;
 	struct mmio *mmios;
 	struct pci_bus *pci;		/* root bus, for -device */
+	unsigned n_macs;		/* default addresses given to network cards */
 
 	/* Lines the board connects; setting an unconnected one is harmless. */
 	struct irq isa_irq[MACHINE_N_ISA_IRQS];

@@ -55,7 +55,8 @@ struct loop {
 	int n_fds;
 	struct pollfd *poll;		/* rebuilt each round; poll_owner[i] owns poll[i] */
 	struct loop_fd **poll_owner;
-	int cap_poll;
+	int cap_poll, n_poll;
+	struct loop_poller *pollers;
 	int event_fd, signal_fd;
 	sigset_t sigmask;
 	struct sig sigs[MAX_SIGNALS];
@@ -228,33 +229,80 @@ static void sweep(struct loop *l)
 	}
 }
 
-static int build_poll(struct loop *l)
+static int add_poll(struct loop *l, int fd, short events, struct loop_fd *owner)
 {
-	int n = 0;
-
-	sweep(l);
-	if (l->n_fds > l->cap_poll) {
-		l->cap_poll = l->n_fds + 16;
+	if (l->n_poll == l->cap_poll) {
+		l->cap_poll += 16;
 		l->poll = realloc(l->poll, l->cap_poll * sizeof(*l->poll));
 		l->poll_owner = realloc(l->poll_owner, l->cap_poll * sizeof(*l->poll_owner));
 		if (!l->poll || !l->poll_owner)
 			abort();
 	}
-	for (struct loop_fd *f = l->fds; f; f = f->next) {
-		if (!f->want)
-			continue;
-		l->poll[n] = (struct pollfd){ .fd = f->fd };
-		l->poll[n].events = (f->want & LOOP_READ ? POLLIN : 0) |
-				    (f->want & LOOP_WRITE ? POLLOUT : 0);
-		l->poll_owner[n++] = f;
-	}
-	return n;
+	l->poll[l->n_poll] = (struct pollfd){ .fd = fd, .events = events };
+	l->poll_owner[l->n_poll] = owner;
+	return l->n_poll++;
 }
 
-static void dispatch(struct loop *l, int n)
+static void build_poll(struct loop *l, uint64_t *max_ns)
 {
-	for (int i = 0; i < n; i++) {
+	sweep(l);
+	l->n_poll = 0;
+	for (struct loop_fd *f = l->fds; f; f = f->next)
+		if (f->want)
+			add_poll(l, f->fd, (f->want & LOOP_READ ? POLLIN : 0) |
+				 (f->want & LOOP_WRITE ? POLLOUT : 0), f);
+	for (struct loop_poller *p = l->pollers; p; p = p->next)
+		p->fill(p->opaque, l, max_ns);
+}
+
+/* ---- descriptors of libraries ---- */
+
+void loop_poller_add(struct loop *l, struct loop_poller *p)
+{
+	p->next = l->pollers;
+	l->pollers = p;
+	wake_for(l, 0);
+}
+
+void loop_poller_del(struct loop *l, struct loop_poller *p)
+{
+	struct loop_poller **at = &l->pollers;
+
+	while (*at && *at != p)
+		at = &(*at)->next;
+	if (*at)
+		*at = p->next;
+}
+
+int loop_poll_add(struct loop *l, int fd, short events)
+{
+	return add_poll(l, fd, events, NULL);
+}
+
+short loop_poll_events(const struct loop *l, int index)
+{
+	return index >= 0 && index < l->n_poll ? l->poll[index].revents : 0;
+}
+
+void loop_poll_again(struct loop *l)
+{
+	wake_for(l, 0);
+}
+
+static void tell_pollers(struct loop *l, bool failed)
+{
+	for (struct loop_poller *p = l->pollers, *next; p; p = next) {
+		next = p->next;
+		p->done(p->opaque, l, failed);
+	}
+}
+
+static void dispatch(struct loop *l)
+{
+	for (int i = 0; i < l->n_poll; i++) {
 		struct loop_fd *f = l->poll_owner[i];
+		if (!f)
+			continue;
 		short r = l->poll[i].revents;
 		unsigned ev = (r & POLLIN ? LOOP_READ : 0) | (r & POLLOUT ? LOOP_WRITE : 0) |
 			      (r & (POLLHUP | POLLERR | POLLNVAL) ? LOOP_HUP : 0);
@@ -379,22 +427,23 @@ void loop_step(struct loop *l, uint64_t max_ns)
 {
 	struct timespec ts;
 	uint64_t ns;
-	int n, r;
+	int r;
 
 	lock(l);
-	n = build_poll(l);
+	build_poll(l, &max_ns);
 	ns = plan_sleep(l, max_ns);
 	unlock(l);
 	ts.tv_sec = (time_t)(ns / NS_PER_SEC);
 	ts.tv_nsec = (long)(ns % NS_PER_SEC);
-	r = ppoll(l->poll, n, ns == TIME_NEVER ? NULL : &ts, NULL);
+	r = ppoll(l->poll, (nfds_t)l->n_poll, ns == TIME_NEVER ? NULL : &ts, NULL);
 	atomic_store(&l->sleep_until, 0);
 
 	lock(l);
 	if (l->m)
 		clock_run(&l->m->clock);
+	tell_pollers(l, r < 0);
 	if (r > 0)
-		dispatch(l, n);
+		dispatch(l);
 	run_calls(l);
 	clock_run(&l->host_clock);
 	unlock(l);

@@ -40,6 +40,26 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn 
 void loop_fd_want(struct loop *l, struct loop_fd *f, unsigned events);
 void loop_fd_del(struct loop *l, struct loop_fd *f);	/* NULL is fine; safe inside any callback */
 
+/*
+ * A library that has descriptors of its own, other ones from round to round: it is
+ * asked before each sleep and told afterwards. Storage is the owner's.
+ */
+struct loop_poller {
+	/* loop_poll_add() every descriptor; make *max_ns smaller to be told sooner. */
+	void (*fill)(void *opaque, struct loop *l, uint64_t *max_ns);
+	/* Look at loop_poll_events(); failed: the host could not watch. */
+	void (*done)(void *opaque, struct loop *l, bool failed);
+	void *opaque;
+	struct loop_poller *next;
+};
+void loop_poller_add(struct loop *l, struct loop_poller *p);
+void loop_poller_del(struct loop *l, struct loop_poller *p);
+/* poll()'s events; the result is the index that loop_poll_events() takes in the same round. */
+int loop_poll_add(struct loop *l, int fd, short events);
+short loop_poll_events(const struct loop *l, int index);
+/* fill() would say something else now: a round at once. */
+void loop_poll_again(struct loop *l);
+
 /* ---- time ---- */
 /* Host time: runs while the machine is stopped. For displays, time-outs. */
 struct clock *loop_host_clock(struct loop *l);

@@ -22,6 +22,7 @@
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
 #include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
 
 const struct dev_type *const dev_types[] = {
@@ -40,6 +41,7 @@ const struct dev_type *const dev_types[] = {
 	&ide_type,
 	&vga_type,
 	&virtio_blk_type,
+	&virtio_net_type,
 	&virtio_rng_type,
 	&uart_type,
 	&parallel_type,

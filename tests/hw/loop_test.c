@@ -1,6 +1,7 @@
 /* The event loop, in real time but without waiting for it. */
 #include <criterion/criterion.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -155,4 +156,46 @@ Test(loop, host_time_runs_while_the_machine_is_stopped)
 	timer_init(&t, loop_host_clock(l), quit, NULL);
 	timer_mod(&t, clock_now(loop_host_clock(l)) + 1000);
 	loop_run(l);
+}
+
+/* ---- descriptors of libraries ---- */
+
+static int pipes[2], poll_index, got;
+
+static void fill(void *opaque, struct loop *in, uint64_t *max_ns)
+{
+	(void)opaque;
+	cr_assert(machine_locked(m));
+	poll_index = loop_poll_add(in, pipes[0], POLLIN);
+	*max_ns = min_u64(*max_ns, 1000000);
+}
+
+static void done(void *opaque, struct loop *in, bool failed)
+{
+	(void)opaque;
+	cr_assert_not(failed);
+	got |= loop_poll_events(in, poll_index);
+	cr_assert_eq(loop_poll_events(in, -1), 0);
+	cr_assert_eq(loop_poll_events(in, 1000), 0);
+	count++;
+}
+
+Test(loop, a_library_is_asked_each_round_and_told_afterwards)
+{
+	struct loop_poller p = { .fill = fill, .done = done };
+
+	cr_assert_eq(pipe(pipes), 0);
+	machine_lock(m);
+	loop_poller_add(l, &p);
+	machine_unlock(m);
+	loop_step(l, TIME_NEVER);		/* it asked for a millisecond at most */
+	cr_assert_eq(got, 0);
+	cr_assert_eq(write(pipes[1], "x", 1), 1);
+	loop_step(l, TIME_NEVER);
+	cr_assert_eq(got, POLLIN);
+	machine_lock(m);
+	loop_poller_del(l, &p);
+	machine_unlock(m);
+	loop_step(l, 0);
+	cr_assert_eq(count, 2);
 }

@@ -134,6 +134,42 @@ Test(options, drives_of_other_interfaces_take_no_ide_position)
 	cr_assert_str_eq(o.pc.drives[2].id, "x");
 }
 
+Test(options, nic_makes_a_network_and_a_card)
+{
+	cr_assert_eq(parse("-nic user,model=virtio,mac=52:54:00:00:00:01,hostfwd=tcp::2222-:22,hostfwd=udp::53-:53"), OPT_GO);
+	cr_assert_eq(o.nnets, 1);
+	cr_assert_str_eq(o.nets[0].user.hostfwd[1], "udp::53-:53");
+	cr_assert_null(o.nets[0].user.hostfwd[2]);
+	cr_assert_str_eq(o.pc.devices[0].driver, "virtio-net-pci");
+	cr_assert_str_eq(o.pc.devices[0].options, "netdev=#net0,mac=52:54:00:00:00:01");
+	cr_assert_eq(parse("-nic none"), OPT_GO);
+	cr_assert_eq(o.nnets + o.pc.ndevices, 0);
+}
+
+Test(options, net_joins_a_card_and_a_network_in_any_order)
+{
+	static const char *const ways[] = {
+		"-net nic,model=virtio -net user,restrict=on", "-net user,restrict=on -net nic,model=virtio",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		cr_assert_eq(parse(ways[i]), OPT_GO);
+		cr_assert(o.nets[0].user.restricted);
+		cr_assert_str_eq(o.pc.devices[0].options, "netdev=#net0");
+	}
+}
+
+Test(options, network_mistakes)
+{
+	static const char *const bad[] = {
+		"-netdev user", "-netdev pigeon,id=x", "-netdev user,id=x,nett=1", "-nic user,model=ne3000",
+		"-net nic", "-net user", "-net nic -net nic", "-object filter-dump,id=f", "-object pigeon,id=f",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		cr_assert_eq(parse(bad[i]), OPT_BAD, "%s", bad[i]);
+}
+
 Test(options, drive_mistakes)
 {
 	static const char *const bad[] = {

@@ -1,0 +1,203 @@
+/*
+ * Networks: making them, and frames between card and back end.
+ *
+ * A back end may answer while the card is still sending; such answers wait until
+ * the card has finished, so a card's code is never entered twice.
+ */
+#include "hw/backend/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "config.h"
+#include "hw/core/bus.h"
+
+#define MAX_WAITING 1024u
+
+struct net_frame {
+	struct net_frame *next;
+	size_t len;
+	uint8_t bytes[];
+};
+
+/* ---- kinds ---- */
+
+static struct net *make_user(struct machine *m, const struct net_options *o, struct err *e)
+{
+#ifdef CONFIG_SLIRP
+	return net_user_new(m, &o->user, e);
+#else
+	(void)m, (void)o;
+	err_set(e, "this program was built without user networking (Debian package: libslirp-dev, then configure)");
+	return NULL;
+#endif
+}
+
+static const struct net_kind {
+	const char *name;
+	struct net *(*make)(struct machine *m, const struct net_options *o, struct err *e);
+} kinds[] = {
+	{ "user", make_user },
+};
+
+static const struct net_kind *find_kind(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+bool net_kind_exists(const char *kind)
+{
+	return find_kind(kind);
+}
+
+/* ---- life ---- */
+
+struct net *net_find(struct machine *m, const char *id)
+{
+	return machine_find_backend(m, "netdev", id);
+}
+
+struct net *net_new(struct machine *m, const struct net_options *o, struct err *e)
+{
+	const struct net_kind *k = find_kind(o->kind);
+	struct net *n;
+
+	if (!k) {
+		err_set(e, "no kind of network '%s'; there is user", o->kind);
+		return NULL;
+	}
+	if (net_find(m, o->id)) {
+		err_set(e, "there is a network '%s' already", o->id);
+		return NULL;
+	}
+	n = k->make(m, o, e);
+	if (!n)
+		return NULL;
+	n->m = m;
+	n->id = strdup(o->id);
+	n->tail = &n->waiting;
+	machine_add_backend(m, "netdev", o->id, n);
+	return n;
+}
+
+static void drop_waiting(struct net *n)
+{
+	while (n->waiting) {
+		struct net_frame *f = n->waiting;
+		n->waiting = f->next;
+		free(f);
+	}
+	n->tail = &n->waiting;
+	n->n_waiting = 0;
+}
+
+static struct net *any(struct machine *m)
+{
+	for (struct backend *b = m->backends; b; b = b->next)
+		if (!strcmp(b->kind, "netdev"))
+			return b->p;
+	return NULL;
+}
+
+void net_free_all(struct machine *m)
+{
+	struct net *n;
+
+	while ((n = any(m))) {
+		machine_del_backend(m, "netdev", n->id);
+		drop_waiting(n);
+		net_dump_free(n->dumps);
+		free(n->id);
+		n->ops->free(n);
+	}
+}
+
+bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct err *e)
+{
+	if (n->front)
+		return err_set(e, "network '%s' has a card already", n->id);
+	n->front = f;
+	n->front_opaque = opaque;
+	return true;
+}
+
+void net_detach(struct net *n)
+{
+	if (!n)
+		return;
+	n->front = NULL;
+	drop_waiting(n);
+}
+
+void net_default_mac(struct machine *m, uint8_t mac[6])
+{
+	static const uint8_t first[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
+
+	memcpy(mac, first, 6);
+	mac[5] = (uint8_t)(mac[5] + m->n_macs++);
+}
+
+/* ---- frames ---- */
+
+static bool give(struct net *n, const uint8_t *frame, size_t len)
+{
+	n->busy = true;
+	bool taken = n->front->input(n->front_opaque, frame, len);
+	n->busy = false;
+	return taken;
+}
+
+static void keep(struct net *n, const uint8_t *frame, size_t len)
+{
+	struct net_frame *f = n->n_waiting < MAX_WAITING ? malloc(sizeof(*f) + len) : NULL;
+
+	if (!f)
+		return;
+	f->next = NULL;
+	f->len = len;
+	memcpy(f->bytes, frame, len);
+	*n->tail = f;
+	n->tail = &f->next;
+	n->n_waiting++;
+}
+
+void net_deliver(struct net *n, const uint8_t *frame, size_t len)
+{
+	if (len > NET_MAX_FRAME || !n->front)
+		return;
+	if (n->dumps)
+		net_dump_frame(n->dumps, n->m, frame, len);
+	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, frame, len))
+		keep(n, frame, len);
+}
+
+void net_flush(struct net *n)
+{
+	if (!n || n->busy || !clock_running(&n->m->clock))
+		return;
+	while (n->waiting && n->front && give(n, n->waiting->bytes, n->waiting->len)) {
+		struct net_frame *f = n->waiting;
+		n->waiting = f->next;
+		if (!n->waiting)
+			n->tail = &n->waiting;
+		n->n_waiting--;
+		free(f);
+	}
+}
+
+void net_send(struct net *n, const uint8_t *frame, size_t len)
+{
+	if (!n || n->busy || len > NET_MAX_FRAME)
+		return;
+	if (n->dumps)
+		net_dump_frame(n->dumps, n->m, frame, len);
+	n->busy = true;
+	n->ops->send(n, frame, len);
+	n->busy = false;
+	net_flush(n);
+}

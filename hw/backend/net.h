@@ -1,0 +1,102 @@
+/*
+ * Networks: what a network card sends frames to and gets them from.
+ *
+ * A network (-netdev) has one card at most. Frames are Ethernet frames without
+ * checksum. What comes in while the card has no buffers, or while the machine is
+ * stopped, waits in a bounded queue; beyond it frames are lost, as on a real wire.
+ *
+ * Machine lock.
+ */
+#ifndef HW_BACKEND_NET_H
+#define HW_BACKEND_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct machine;
+struct net;
+
+#define NET_MAX_FRAME	(65535u + 14u)
+#define NET_MAX_FORWARDS 16
+
+/* The card's half. */
+struct net_front {
+	/* Take (or drop) a frame. False: no room; the card calls net_flush() when it has some. */
+	bool (*input)(void *opaque, const uint8_t *frame, size_t n);
+};
+
+/* What a network is to be like; strings may be NULL for their defaults. */
+struct net_user_options {
+	bool restricted;		/* no way to the host and beyond, but for forwards */
+	bool no_ipv4, no_ipv6;
+	const char *net, *host, *dhcpstart, *dns;
+	const char *ipv6_net, *ipv6_host, *ipv6_dns;
+	const char *hostname, *domainname;
+	const char *dnssearch[NET_MAX_FORWARDS + 1];	/* NULL-terminated */
+	const char *tftp, *tftp_server_name, *bootfile;
+	const char *hostfwd[NET_MAX_FORWARDS + 1];	/* "tcp|udp:[addr]:port-[addr]:port" */
+	const char *guestfwd[NET_MAX_FORWARDS + 1];	/* "tcp:addr:port-cmd:COMMAND" */
+};
+struct net_options {
+	const char *kind;		/* "user" */
+	const char *id;
+	struct net_user_options user;
+};
+
+/* Make a network; devices find it by its id. NULL with err filled. */
+struct net *net_new(struct machine *m, const struct net_options *o, struct err *e);
+/* All of the machine's, after their cards. */
+void net_free_all(struct machine *m);
+struct net *net_find(struct machine *m, const char *id);
+/* "user", ... : the kinds there are, a line each in text of their own. */
+bool net_kind_exists(const char *kind);
+
+/* Connect a card. False: there is one already. */
+bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct err *e);
+void net_detach(struct net *n);			/* NULL is fine */
+/* A frame from the card; n NULL: it vanishes. */
+void net_send(struct net *n, const uint8_t *frame, size_t len);
+/* The card has room again. */
+void net_flush(struct net *n);
+/* 52:54:00:12:34:56 for the first card of the machine that asks, then counting. */
+void net_default_mac(struct machine *m, uint8_t mac[6]);
+
+/* Write every frame, both ways, to a pcap file; the first `most` bytes of each. */
+bool net_dump(struct net *n, const char *file, uint32_t most, struct err *e);
+
+/* ---- for implementers ---- */
+
+struct net_ops {
+	const char *name;
+	void (*send)(struct net *n, const uint8_t *frame, size_t len);
+	void (*free)(struct net *n);		/* frees the whole struct */
+};
+
+struct net_frame;
+struct net_dump;
+
+struct net {
+	const struct net_ops *ops;
+	struct machine *m;
+	char *id;
+	const struct net_front *front;
+	void *front_opaque;
+	struct net_frame *waiting, **tail;
+	unsigned n_waiting;
+	bool busy;			/* the card is sending or being given a frame */
+	struct net_dump *dumps;
+};
+
+/* A frame for the card. */
+void net_deliver(struct net *n, const uint8_t *frame, size_t len);
+
+struct net *net_user_new(struct machine *m, const struct net_user_options *o, struct err *e);
+
+/* net_dump.c: */
+void net_dump_frame(struct net_dump *d, struct machine *m, const uint8_t *frame, size_t len);
+void net_dump_free(struct net_dump *d);
+
+#endif

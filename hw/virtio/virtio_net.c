@@ -1,0 +1,341 @@
+/*
+ * virtio-net: a network card. Queue 0 holds buffers for frames that come in, queue 1
+ * frames to send, queue 2 commands (which frames to take, another address).
+ *
+ * Every frame has a header in front: 10 bytes, or 12 with merged buffers or for drivers
+ * of the modern interface. Frames larger than a buffer go to several ones if the driver
+ * can merge them.
+ *
+ * Not modelled: checksums and segmentation by the device, several queue pairs, VLAN
+ * filters, announcements.
+ * Source: Virtio 1.2, 5.1.
+ */
+#include "hw/virtio/virtio_net.h"
+
+#include <string.h>
+
+#include "hw/backend/net.h"
+
+#define F_MAC		BIT(5)
+#define F_MRG_RXBUF	BIT(15)
+#define F_STATUS	BIT(16)
+#define F_CTRL_VQ	BIT(17)
+#define F_CTRL_RX	BIT(18)
+#define F_CTRL_MAC_ADDR	BIT(23)
+
+enum { RX, TX, CTRL, NQUEUES };
+enum { C_MAC = 0, C_STATUS = 6, C_LEN = 8 };
+#define LINK_UP		1u
+
+#define QUEUE_SIZE	256u
+#define HEADER		12u
+#define HEADER_SHORT	10u
+#define HEADER_NBUFS	10u		/* where the number of merged buffers is */
+
+/* 5.1.6.5: control commands */
+enum { CLASS_RX = 0, CLASS_MAC = 1 };
+enum { RX_PROMISC = 0, RX_ALLMULTI = 1, MAC_TABLE_SET = 0, MAC_ADDR_SET = 1 };
+enum { ACK_OK = 0, ACK_ERR = 1 };
+
+#define MAX_FILTERS	64u
+
+struct virtio_net {
+	struct virtio v;
+	struct net *net;		/* property */
+	uint8_t mac[6];			/* property */
+	uint8_t promisc, allmulti, too_many;
+	uint32_t n_filters;
+	uint8_t filter[MAX_FILTERS][6];	/* other addresses it takes frames for */
+	uint8_t frame[NET_MAX_FRAME];
+};
+
+static unsigned header_len(const struct virtio_net *d)
+{
+	return virtio_has(&d->v, F_MRG_RXBUF | VIRTIO_VERSION_1) ? HEADER : HEADER_SHORT;
+}
+
+/* ---- receiving ---- */
+
+/* Is the frame for this card? */
+static bool wanted(const struct virtio_net *d, const uint8_t *frame)
+{
+	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+	if (d->promisc || d->too_many || !memcmp(frame, broadcast, 6) || !memcmp(frame, d->v.config + C_MAC, 6))
+		return true;
+	if (frame[0] & 1 && d->allmulti)
+		return true;
+	for (uint32_t i = 0; i < d->n_filters; i++)
+		if (!memcmp(frame, d->filter[i], 6))
+			return true;
+	return false;
+}
+
+/* One buffer's share of header and frame, from byte `at` of both together. */
+static bool fill_buffer(struct virtio_net *d, uint64_t at, const uint8_t *header, unsigned hlen,
+			const uint8_t *frame, uint64_t n)
+{
+	struct vbuf *b = &d->v.buf;
+
+	if (at)
+		return vbuf_write(&d->v, b, 0, frame + at - hlen, n);
+	return vbuf_write(&d->v, b, 0, header, hlen) && vbuf_write(&d->v, b, hlen, frame, n - hlen);
+}
+
+static void unpop(struct virtio *v, unsigned n)
+{
+	while (n--)
+		virtq_unpop(v, RX);
+}
+
+/* Where byte off of the in part is; the caller knows that there is one. */
+static uint64_t in_address(const struct vbuf *b, uint64_t off)
+{
+	unsigned i = b->n_out;
+
+	for (; off >= b->seg[i].len; i++)
+		off -= b->seg[i].len;
+	return b->seg[i].pa + off;
+}
+
+/*
+ * Spread the frame over buffers; the first one's header, which says how many they are,
+ * is written again at the end. Returns how many; 0: not enough buffers, or broken.
+ */
+static unsigned put_frame(struct virtio_net *d, const uint8_t *frame, size_t len)
+{
+	struct virtio *v = &d->v;
+	unsigned hlen = header_len(d), n = 0;
+	uint8_t header[HEADER] = { 0 };
+	uint64_t all = hlen + len, count_at[2] = { 0 };
+	bool merge = virtio_has(v, F_MRG_RXBUF);
+
+	st16(header + HEADER_NBUFS, 1);
+	for (uint64_t at = 0; at < all; n++) {
+		if (!virtq_pop(v, RX, &v->buf)) {
+			unpop(v, n);
+			return 0;
+		}
+		uint64_t k = min_u64(v->buf.in_len, all - at);
+		if ((!n && k < hlen) || !k || (!merge && k < all)) {
+			virtio_broken(v, "a receive buffer that is too small");
+			return 0;
+		}
+		for (unsigned i = 0; !n && merge && i < 2; i++)
+			count_at[i] = in_address(&v->buf, HEADER_NBUFS + i);
+		if (!fill_buffer(d, at, header, hlen, frame, k))
+			return 0;
+		virtq_fill(v, RX, n, &v->buf, (uint32_t)k);
+		at += k;
+	}
+	st16(header, (uint16_t)n);
+	for (unsigned i = 0; n > 1 && i < 2; i++)
+		if (!virtio_mem_write(v, count_at[i], header + i, 1))
+			return 0;
+	return n;
+}
+
+static bool net_input(void *opaque, const uint8_t *frame, size_t len)
+{
+	struct virtio_net *d = opaque;
+	struct virtio *v = &d->v;
+
+	if (!virtio_running(v) || !v->q[RX].enabled || len < 14 || !wanted(d, frame))
+		return true;
+	unsigned n = put_frame(d, frame, len);
+	if (!n && virtq_ask(v, RX, true))	/* buffers came while the driver was not asked */
+		n = put_frame(d, frame, len);
+	if (!n)
+		return v->status & VIRTIO_NEEDS_RESET;
+	virtq_show(v, RX, n);
+	virtq_interrupt(v, RX);
+	return true;
+}
+
+static const struct net_front front = { net_input };
+
+/* ---- sending ---- */
+
+static bool send_frame(struct virtio *v, unsigned q)
+{
+	struct virtio_net *d = (struct virtio_net *)v;
+	unsigned hlen = header_len(d);
+	uint64_t n = v->buf.out_len - hlen;
+
+	if (v->buf.out_len < hlen)
+		return virtio_broken(v, "a frame without a header");
+	bool fits = n <= sizeof(d->frame);
+	if (fits && !vbuf_read(v, &v->buf, hlen, d->frame, n))
+		return false;
+	/* Given back first: an answer may come, and use v->buf, while the frame is sent. */
+	virtq_push(v, q, &v->buf, 0);
+	if (fits)
+		net_send(d->net, d->frame, n);
+	else
+		log_guest("%s: a frame of %llu bytes", v->pci.dev.id, (unsigned long long)n);
+	return true;
+}
+
+/* ---- commands ---- */
+
+/* Two lists of addresses, unicast and multicast, each behind its length. */
+static uint8_t set_filters(struct virtio_net *d, const struct vbuf *b)
+{
+	uint64_t at = 2;
+	uint32_t n = 0;
+	uint8_t count[4];
+
+	d->n_filters = 0;
+	d->too_many = 0;
+	for (int list = 0; list < 2; list++) {
+		if (at + 4 > b->out_len || !vbuf_read(&d->v, b, at, count, 4))
+			return ACK_ERR;
+		uint64_t k = ld32(count);
+		at += 4;
+		if (k * 6 > b->out_len - at)
+			return ACK_ERR;
+		if (n + k > MAX_FILTERS)
+			d->too_many = 1;
+		else if (!vbuf_read(&d->v, b, at, d->filter[n], k * 6))
+			return ACK_ERR;
+		else
+			n += (uint32_t)k;
+		at += k * 6;
+	}
+	d->n_filters = n;
+	return ACK_OK;
+}
+
+static uint8_t command(struct virtio_net *d, const struct vbuf *b)
+{
+	uint8_t c[3];
+
+	if (b->out_len < 3 || !vbuf_read(&d->v, b, 0, c, 3))
+		return ACK_ERR;
+	if (c[0] == CLASS_RX && c[1] == RX_PROMISC) {
+		d->promisc = c[2] & 1;
+		return ACK_OK;
+	}
+	if (c[0] == CLASS_RX && c[1] == RX_ALLMULTI) {
+		d->allmulti = c[2] & 1;
+		return ACK_OK;
+	}
+	if (c[0] == CLASS_MAC && c[1] == MAC_TABLE_SET)
+		return set_filters(d, b);
+	if (c[0] == CLASS_MAC && c[1] == MAC_ADDR_SET && b->out_len == 8)
+		return vbuf_read(&d->v, b, 2, d->v.config + C_MAC, 6) ? ACK_OK : ACK_ERR;
+	return ACK_ERR;
+}
+
+static bool serve_command(struct virtio *v, unsigned q)
+{
+	if (!v->buf.in_len)
+		return virtio_broken(v, "a command without room for the answer");
+	uint8_t ack = command((struct virtio_net *)v, &v->buf);
+	if (!vbuf_write(v, &v->buf, v->buf.in_len - 1, &ack, 1))
+		return false;
+	virtq_push(v, q, &v->buf, 1);
+	return true;
+}
+
+/* ---- life ---- */
+
+static void net_run(struct virtio *v, unsigned q)
+{
+	switch (q) {
+	case RX:
+		virtq_ask(v, RX, false);
+		net_flush(((struct virtio_net *)v)->net);
+		break;
+	case TX:
+		virtio_serve(v, q, send_frame);
+		break;
+	case CTRL:
+		virtio_serve(v, q, serve_command);
+		break;
+	}
+}
+
+/* Only legacy drivers set the address here. */
+static void net_config_written(struct virtio *v, unsigned off, unsigned n)
+{
+	struct virtio_net *d = (struct virtio_net *)v;
+
+	(void)off, (void)n;
+	if (virtio_has(v, VIRTIO_VERSION_1))
+		memcpy(v->config + C_MAC, d->mac, 6);
+	st16(v->config + C_STATUS, d->net ? LINK_UP : 0);
+}
+
+static void net_class_reset(struct virtio *v)
+{
+	struct virtio_net *d = (struct virtio_net *)v;
+
+	memcpy(v->config + C_MAC, d->mac, 6);
+	st16(v->config + C_STATUS, d->net ? LINK_UP : 0);
+	d->promisc = 1;			/* until the driver says otherwise */
+	d->allmulti = d->too_many = 0;
+	d->n_filters = 0;
+}
+
+static const struct virtio_class net_class = {
+	.id = 1, .legacy_id = 0x1000, .pci_class = 0x020000,
+	.features = F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR,
+	.n_queues = NQUEUES, .queue_size = QUEUE_SIZE, .config_len = C_LEN,
+	.run = net_run, .reset = net_class_reset, .config_written = net_config_written,
+};
+
+static bool net_init(void *dev, struct err *e)
+{
+	static const uint8_t none[6];
+	struct virtio_net *d = dev;
+
+	if (!memcmp(d->mac, none, 6))
+		net_default_mac(d->v.pci.dev.m, d->mac);
+	if (!virtio_init(&d->v, &net_class, 0, e))
+		return false;
+	if (d->net && !net_attach(d->net, &front, d, e)) {
+		d->net = NULL;		/* it is another card's */
+		return false;
+	}
+	return true;
+}
+
+static void net_fini(void *dev)
+{
+	struct virtio_net *d = dev;
+
+	net_detach(d->net);
+	virtio_fini(&d->v);
+}
+
+static void net_reset(void *dev)
+{
+	virtio_reset(dev);
+}
+
+static bool net_loaded(void *dev, struct err *e)
+{
+	struct virtio_net *d = dev;
+
+	if (d->n_filters > MAX_FILTERS)
+		return err_set(e, "the saved address filters are damaged");
+	return virtio_loaded(&d->v, e);
+}
+
+static const struct state net_state[] = {
+	STATE(virtio_net, promisc), STATE(virtio_net, allmulti), STATE(virtio_net, too_many),
+	STATE(virtio_net, n_filters), STATE(virtio_net, filter), { 0 }
+};
+static const struct prop net_props[] = {
+	PROP_REF("netdev", virtio_net, net, "netdev", "the network, a -netdev's id"),
+	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"),
+	{ 0 }
+};
+
+const struct dev_type virtio_net_type = {
+	.name = "virtio-net-pci", .alias = "virtio-net", .bus = "pci", .help = "a network card",
+	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
+	.bus_props = virtio_props, .bus_state = virtio_state,
+	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
+};

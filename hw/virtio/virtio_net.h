@@ -1,0 +1,9 @@
+/* A network card behind virtio: virtio-net-pci. */
+#ifndef HW_VIRTIO_VIRTIO_NET_H
+#define HW_VIRTIO_VIRTIO_NET_H
+
+#include "hw/virtio/virtio.h"
+
+extern const struct dev_type virtio_net_type;
+
+#endif

@@ -1,0 +1,179 @@
+/* Networks: the queue in front of a card, recording, and what -netdev user takes. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "hw/backend/net.h"
+#include "tests/bench.h"
+
+static struct bench b;
+static int n_in, room;
+static size_t last_len;
+
+static bool input(void *opaque, const uint8_t *frame, size_t n)
+{
+	(void)opaque, (void)frame;
+	if (!room)
+		return false;
+	room--;
+	n_in++;
+	last_len = n;
+	return true;
+}
+
+static const struct net_front front = { input };
+
+static void nowhere(struct net *n, const uint8_t *frame, size_t len)
+{
+	(void)n, (void)frame, (void)len;
+}
+
+static const struct net_ops ops = { "test", nowhere, NULL };
+static struct net net;
+
+static void setup(void)
+{
+	bench_machine(&b);
+	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting, .id = "n" };
+}
+
+static void teardown(void)
+{
+	net_detach(&net);
+	net_dump_free(net.dumps);
+	net_free_all(b.m);
+	bench_close(&b);
+}
+TestSuite(net, .init = setup, .fini = teardown);
+
+Test(net, frames_wait_in_order_until_there_is_room)
+{
+	uint8_t f[200] = { 0 };
+
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+	for (size_t n = 60; n < 64; n++)
+		net_deliver(&net, f, n);
+	cr_assert_eq(n_in, 0);
+	room = 2;
+	net_flush(&net);
+	cr_assert_eq(last_len, 61);
+	room = 9;
+	net_flush(&net);
+	cr_assert_eq(n_in, 4);
+	cr_assert_eq(last_len, 63);
+}
+
+Test(net, a_stopped_machine_gets_its_frames_later)
+{
+	uint8_t f[60] = { 0 };
+
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+	room = 9;
+	clock_stop(&b.m->clock);
+	net_deliver(&net, f, sizeof(f));
+	net_flush(&net);
+	cr_assert_eq(n_in, 0);
+	clock_start(&b.m->clock);
+	net_flush(&net);
+	cr_assert_eq(n_in, 1);
+}
+
+Test(net, a_network_takes_one_card)
+{
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+	cr_assert_not(net_attach(&net, &front, NULL, &b.err));
+	net_detach(&net);
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+}
+
+Test(net, cards_get_different_addresses)
+{
+	uint8_t a[6], c[6];
+
+	net_default_mac(b.m, a);
+	net_default_mac(b.m, c);
+	cr_assert_eq(a[5], 0x56);
+	cr_assert_eq(c[5], 0x57);
+}
+
+Test(net, recording_has_both_directions)
+{
+	char path[] = "/tmp/rhea-pcap-XXXXXX";
+	uint8_t f[100] = { 1, 2, 3 }, all[300];
+	int fd = mkstemp(path);
+
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+	room = 1;
+	cr_assert(net_dump(&net, path, 64, &b.err), "%s", b.err.msg);
+	net_send(&net, f, 60);
+	net_deliver(&net, f, 100);
+	cr_assert_eq(read(fd, all, sizeof(all)), 24 + 16 + 60 + 16 + 64);
+	cr_assert_eq(ld32(all), 0xa1b2c3d4);
+	cr_assert_eq(ld32(all + 20), 1);
+	cr_assert_eq(ld32(all + 24), 1150000000);
+	cr_assert_eq(ld32(all + 24 + 8), 60);
+	cr_assert_eq(ld32(all + 100 + 8), 64);
+	cr_assert_eq(ld32(all + 100 + 12), 100);
+	close(fd);
+	unlink(path);
+	cr_assert_not(net_dump(&net, "/nonexistent/x", 64, &b.err));
+}
+
+#ifdef CONFIG_SLIRP
+
+static struct net *user(struct net_user_options u)
+{
+	return net_new(b.m, &(struct net_options){ .kind = "user", .id = "u", .user = u }, &b.err);
+}
+
+static uint8_t heard[1600];
+static size_t heard_len;
+
+static bool hear(void *opaque, const uint8_t *frame, size_t n)
+{
+	(void)opaque;
+	if (n <= sizeof(heard) && ld16(frame + 12) == 0x0608)
+		memcpy(heard, frame, heard_len = n);
+	return true;
+}
+
+static const struct net_front ear = { hear };
+
+Test(net, the_router_of_a_user_network_answers)
+{
+	/* Who has 10.9.8.7? Tell 10.9.8.15. */
+	static const uint8_t arp[42] = {
+		255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6,
+		0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 10, 9, 8, 15,
+		0, 0, 0, 0, 0, 0, 10, 9, 8, 7,
+	};
+	struct net *n = user((struct net_user_options){ .net = "10.9.8.0/24", .host = "10.9.8.7" });
+
+	cr_assert(n, "%s", b.err.msg);
+	cr_assert(net_attach(n, &ear, NULL, &b.err));
+	net_send(n, arp, sizeof(arp));
+	cr_assert_geq(heard_len, 42);
+	cr_assert_eq(heard[21], 2);		/* a reply */
+	cr_assert(!memcmp(heard + 28, "\x0a\x09\x08\x07", 4));
+}
+
+Test(net, mistakes_in_user_networks_are_told)
+{
+	static const struct net_user_options wrong[] = {
+		{ .net = "10.0.2" }, { .net = "10.0.2.0/40" }, { .host = "10.0.3.1" }, { .host = "x" },
+		{ .dns = "10.0.2.2" }, { .ipv6_net = "fec0::/200" }, { .hostfwd = { "tcp:80" } },
+		{ .hostfwd = { "sctp::1-:2" } }, { .hostfwd = { "tcp::99999-:22" } }, { .hostfwd = { "tcp::0-:0" } },
+		{ .guestfwd = { "tcp:10.0.2.9:1-nothing" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		b.err.msg[0] = 0;
+		cr_expect_null(user(wrong[i]), "%zu", i);
+		cr_expect(*b.err.msg, "%zu", i);
+	}
+	cr_assert_null(net_new(b.m, &(struct net_options){ .kind = "carrier-pigeon", .id = "x" }, &b.err));
+}
+
+#endif

@@ -1,0 +1,294 @@
+/* virtio-net between its driver and a network that the test plays. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "hw/backend/net.h"
+#include "hw/virtio/virtio_net.h"
+#include "tests/hw/virtio.h"
+
+static struct bench b;
+static struct vt t;
+static struct net net;
+static uint8_t sent[4096];
+static size_t sent_len;
+static int n_sent;
+static bool echo;		/* the network answers every frame at once */
+
+#define F_MRG		BIT(15)
+#define F_CTRL		(BIT(17) | BIT(18) | BIT(23))
+enum { RX, TX, CTRL };
+static const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+
+static void net_sent(struct net *n, const uint8_t *frame, size_t len)
+{
+	memcpy(sent, frame, len < sizeof(sent) ? len : sizeof(sent));
+	sent_len = len;
+	n_sent++;
+	if (echo)
+		net_deliver(n, frame, len);
+}
+
+static const struct net_ops ops = { "test", net_sent, NULL };
+
+static void start(uint64_t features)
+{
+	vt_machine(&b);
+	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting };
+	machine_add_backend(b.m, "netdev", "n", &net);
+	struct dev *d = dev_make(b.m, &virtio_net_type, NULL, "addr=4,netdev=n", &b.err);
+	cr_assert(d, "%s", b.err.msg);
+	vt_start(&t, &b, d, features, 3);
+}
+
+static void teardown(void)
+{
+	net_detach(&net);
+	bench_close(&b);
+}
+TestSuite(virtio_net, .fini = teardown, .timeout = 20);
+
+/* Receive buffer i of n bytes. */
+static void offer(unsigned i, uint32_t n)
+{
+	vt_desc(&t, RX, i, VT_BUF + 0x1000 * i, n, D_WRITE, 0);
+	vt_offer(&t, RX, i);
+}
+
+static void frame_for(uint8_t *f, const uint8_t *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		f[i] = (uint8_t)i;
+	memcpy(f, to, 6);
+}
+
+static void arrive(const uint8_t *to, size_t n)
+{
+	uint8_t f[2048];
+
+	frame_for(f, to, n);
+	net_deliver(&net, f, n);
+}
+
+static uint8_t byte(uint64_t pa)
+{
+	return (uint8_t)phys_read(b.m->phys, pa, 1);
+}
+
+static int control(const void *c, uint32_t n)
+{
+	uint32_t id, len, at = VT_BUF + 0x20000;
+
+	phys_write_buf(b.m->phys, at, c, n);
+	vt_desc(&t, CTRL, 0, at, n, D_NEXT, 1);
+	vt_desc(&t, CTRL, 1, at + 0x800, 1, D_WRITE, 0);
+	vt_offer(&t, CTRL, 0);
+	vt_kick(&t, CTRL);
+	return vt_take(&t, CTRL, &id, &len) ? byte(at + 0x800) : -1;
+}
+
+Test(virtio_net, tells_its_address_and_that_the_link_is_up)
+{
+	start(0);
+	cr_assert_eq(vt_config(&t, 0, 4), 0x12005452);
+	cr_assert_eq(vt_config(&t, 4, 2), 0x5634);
+	cr_assert_eq(vt_config(&t, 6, 2), 1);
+}
+
+Test(virtio_net, frames_are_sent_without_their_header)
+{
+	uint32_t id, len;
+
+	start(0);
+	phys_write_buf(b.m->phys, VT_BUF + 12, "abcdefghijklmnopqrst", 20);
+	vt_desc(&t, TX, 3, VT_BUF, 32, 0, 0);
+	vt_offer(&t, TX, 3);
+	vt_kick(&t, TX);
+	cr_assert_eq(sent_len, 20);
+	cr_assert(!memcmp(sent, "abcdefghijklmnopqrst", 20));
+	cr_assert(vt_take(&t, TX, &id, &len));
+	cr_assert_eq(id, 3);
+}
+
+Test(virtio_net, frames_arrive_behind_a_header)
+{
+	uint32_t id, len;
+
+	start(0);
+	offer(0, 1526);
+	arrive(mac, 100);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(len, 112);
+	cr_assert_eq(byte(VT_BUF + 10), 1);	/* one buffer */
+	cr_assert_eq(byte(VT_BUF + 12), 0x52);
+	cr_assert_eq(byte(VT_BUF + 12 + 99), 99);
+	cr_assert(vt_isr(&t) & 1);
+}
+
+Test(virtio_net, frames_wait_for_buffers)
+{
+	uint32_t id, len;
+
+	start(0);
+	arrive(mac, 60);
+	arrive(mac, 70);
+	offer(0, 1526);
+	offer(1, 1526);
+	cr_assert_not(vt_take(&t, RX, &id, &len));
+	vt_kick(&t, RX);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(len, 72);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(len, 82);
+}
+
+Test(virtio_net, large_frames_are_merged_from_buffers)
+{
+	uint32_t id, len;
+
+	start(F_MRG);
+	offer(0, 64);
+	offer(1, 64);
+	arrive(mac, 150);			/* 162 with the header: three */
+	cr_assert_not(vt_take(&t, RX, &id, &len));
+	offer(2, 64);
+	vt_kick(&t, RX);
+	cr_assert_eq(t.used[RX], 0);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(vt_take(&t, RX, &id, &len));
+		cr_assert_eq(id, i);
+		cr_assert_eq(len, i < 2 ? 64 : 34);
+	}
+	cr_assert_eq(byte(VT_BUF + 10), 3);
+	cr_assert_eq(byte(VT_BUF + 0x2000 + 33), 149);
+}
+
+Test(virtio_net, an_answer_while_sending_comes_afterwards)
+{
+	uint32_t id, len;
+	uint8_t f[60];
+
+	start(0);
+	echo = true;
+	frame_for(f, mac, sizeof(f));
+	phys_write_buf(b.m->phys, VT_BUF + 0x8000 + 12, f, sizeof(f));
+	for (unsigned i = 0; i < 2; i++) {
+		offer(i, 1526);
+		vt_desc(&t, TX, 5 + i, VT_BUF + 0x8000, 72, 0, 0);
+		vt_offer(&t, TX, 5 + i);
+	}
+	vt_kick(&t, TX);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert(vt_take(&t, TX, &id, &len));
+		cr_assert_eq(id, 5 + i);
+		cr_assert(vt_take(&t, RX, &id, &len));
+		cr_assert_eq(id, i);
+		cr_assert_eq(len, 72);
+	}
+	cr_assert_eq(n_sent, 2);
+}
+
+Test(virtio_net, only_wanted_frames_are_taken_once_not_promiscuous)
+{
+	static const uint8_t other[6] = { 0x52, 0x54, 0, 1, 2, 3 }, group[6] = { 1, 0, 0x5e, 0, 0, 1 };
+	static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
+	uint8_t table[2 + 4 + 6 + 4] = { 1, 0, 1 };
+	uint32_t id, len;
+
+	start(F_CTRL);
+	for (unsigned i = 0; i < 8; i++)
+		offer(i, 1526);
+	arrive(other, 60);
+	cr_assert(vt_take(&t, RX, &id, &len), "promiscuous at first");
+	cr_assert_eq(control("\0\0\0", 3), 0);
+	arrive(other, 60);
+	arrive(group, 60);
+	cr_assert_not(vt_take(&t, RX, &id, &len));
+	arrive(all, 60);
+	arrive(mac, 60);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert(vt_take(&t, RX, &id, &len));
+	memcpy(table + 6, other, 6);
+	cr_assert_eq(control(table, sizeof(table)), 0);
+	arrive(other, 60);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(control("\0\1\1", 3), 0);
+	arrive(group, 60);
+	cr_assert(vt_take(&t, RX, &id, &len));
+}
+
+Test(virtio_net, commands_that_make_no_sense_are_refused)
+{
+	start(F_CTRL);
+	cr_assert_eq(control("\7\0\0", 3), 1);
+	cr_assert_eq(control("\1\0\xff\xff\xff\xff", 6), 1);
+	cr_assert_eq(control("\1\0\0\0\0\0\xff\xff\xff\x7f", 10), 1);
+	cr_assert_eq(control("\1\1\1\2\3", 5), 1);
+	cr_assert_not(vt_broken(&t));
+}
+
+Test(virtio_net, a_frame_shorter_than_its_header_breaks_the_device)
+{
+	start(0);
+	vt_desc(&t, TX, 0, VT_BUF, 11, 0, 0);
+	vt_offer(&t, TX, 0);
+	vt_kick(&t, TX);
+	cr_assert(vt_broken(&t));
+	cr_assert_eq(n_sent, 0);
+}
+
+Test(virtio_net, giant_frames_vanish)
+{
+	uint32_t id, len;
+
+	start(0);
+	vt_desc(&t, TX, 0, VT_BUF, 0xffffffff, 0, 0);
+	vt_offer(&t, TX, 0);
+	vt_kick(&t, TX);
+	cr_assert(vt_take(&t, TX, &id, &len));
+	cr_assert_eq(n_sent, 0);
+}
+
+Test(virtio_net, receive_buffers_without_room_break_the_device)
+{
+	start(0);
+	offer(0, 20);
+	arrive(mac, 60);
+	cr_assert(vt_broken(&t));
+	arrive(mac, 60);			/* nobody is there */
+	cr_assert_eq(net.n_waiting, 0);
+}
+
+Test(virtio_net, a_flood_is_bounded)
+{
+	start(0);
+	for (int i = 0; i < 5000; i++)
+		arrive(mac, 60);
+	cr_assert_leq(net.n_waiting, 1024);
+}
+
+/* Random rings on all queues. The seed is fixed. */
+Test(virtio_net, random_rings_do_no_harm)
+{
+	uint64_t x = 88172645463325252ull;
+
+	start(F_MRG | F_CTRL | VIRTIO_INDIRECT_DESC);
+	echo = true;
+	for (int k = 0; k < 3000; k++) {
+		unsigned q = (unsigned)k % 3;
+		for (unsigned i = 0; i < VT_QSIZE; i++) {
+			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+			vt_desc(&t, q, i, VT_BUF + (x >> 20 & (x & 1 ? 0x1fffff : 0x3fffffff)), (uint32_t)(x >> 3) & 0x7ff,
+				(x >> 8 & 7), (x >> 12) % (VT_QSIZE + 1));
+		}
+		vt_offer(&t, q, (x >> 52) % VT_QSIZE);
+		vt_kick(&t, q);
+		arrive(x & 4 ? mac : sent, 60 + (x >> 33) % 1400);
+		if (vt_broken(&t)) {
+			vt_set_common(&t, 0x14, 1, 0);
+			for (q = 0; q < 3; q++)
+				phys_write(b.m->phys, VT_AVAIL(q) + 2, 2, 0);
+			vt_start(&t, &b, &t.v->pci.dev, F_MRG | F_CTRL | VIRTIO_INDIRECT_DESC, 3);
+		}
+		bench_run(&b, 1000);
+	}
+}

@@ -1,0 +1,224 @@
+/*
+ * Networks: -netdev makes one, -nic makes one with a card, -net makes either half;
+ * -object records one.
+ */
+#include "ui/options_parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "ui/keyval.h"
+
+/* Names of cards that -nic takes, and the device each is. */
+static const struct { const char *name, *driver, *help; } cards[] = {
+	{ "virtio-net-pci", "virtio-net-pci", "virtio (default)" },
+	{ "virtio",         "virtio-net-pci", "the same" },
+};
+
+static void list_cards(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cards); i++)
+		fprintf(out, "%-16s %s\n", cards[i].name, cards[i].help);
+}
+
+static const char *card_driver(const char *option, const char *model, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cards); i++)
+		if (!strcmp(cards[i].name, model))
+			return cards[i].driver;
+	err_set(e, "%s: no network card '%s'; model=help lists them", option, model);
+	return NULL;
+}
+
+/* The keys of "user". */
+static void user_options(struct kv *k, struct net_user_options *u)
+{
+	static const char *const ignored[] = { "ipv6-prefixlen", NULL };
+
+	u->restricted = kv_bool(k, "restrict", false);
+	u->no_ipv4 = !kv_bool(k, "ipv4", true);
+	u->no_ipv6 = !kv_bool(k, "ipv6", true);
+	u->net = kv_str(k, "net", NULL);
+	u->host = kv_str(k, "host", NULL);
+	u->dhcpstart = kv_str(k, "dhcpstart", NULL);
+	u->dns = kv_str(k, "dns", NULL);
+	u->ipv6_net = kv_str(k, "ipv6-net", NULL);
+	u->ipv6_host = kv_str(k, "ipv6-host", NULL);
+	u->ipv6_dns = kv_str(k, "ipv6-dns", NULL);
+	u->hostname = kv_str(k, "hostname", NULL);
+	u->domainname = kv_str(k, "domainname", NULL);
+	u->tftp = kv_str(k, "tftp", NULL);
+	u->tftp_server_name = kv_str(k, "tftp-server-name", NULL);
+	u->bootfile = kv_str(k, "bootfile", NULL);
+	kv_all(k, "dnssearch", u->dnssearch, NET_MAX_FORWARDS);
+	kv_all(k, "hostfwd", u->hostfwd, NET_MAX_FORWARDS);
+	kv_all(k, "guestfwd", u->guestfwd, NET_MAX_FORWARDS);
+	kv_ignore(k, ignored);
+}
+
+static bool add_net(struct options *o, struct kv *k, const char *option, const char *kind, const char *id,
+		    struct err *e)
+{
+	struct net_options n = { .kind = kind, .id = id };
+
+	user_options(k, &n.user);
+	if (!kv_done(k))
+		return false;
+	if (!net_kind_exists(kind))
+		return err_set(e, "%s: no kind of network '%s'; there is user", option, kind);
+	if (o->nnets == OPT_MAX_NETS)
+		return err_set(e, "%s: more than %d networks", option, OPT_MAX_NETS);
+	o->nets[o->nnets++] = n;
+	return true;
+}
+
+/* A card; net and mac may be NULL. */
+static bool add_card(struct options *o, const char *option, const char *driver, const char *net, const char *mac,
+		     struct err *e)
+{
+	char *text = NULL;
+
+	if (o->pc.ndevices == PC_MAX_DEVICES)
+		return err_set(e, "%s: more than %d devices", option, PC_MAX_DEVICES);
+	if (net || mac)
+		if (asprintf(&text, "%s%s%s%s%s", net ? "netdev=" : "", net ? net : "", net && mac ? "," : "",
+			     mac ? "mac=" : "", mac ? mac : "") < 0)
+			return err_set(e, "no memory");
+	o->pc.devices[o->pc.ndevices++] = (struct pc_device){ driver, text };
+	return true;
+}
+
+/* A name for a network nobody named. */
+static const char *net_name(const struct options *o)
+{
+	char *id = NULL;
+
+	return asprintf(&id, "#net%d", o->nnets) < 0 ? "#net" : id;
+}
+
+enum opt_result opt_netdev(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+	const char *kind, *id;
+
+	if (!strcmp(arg, "help")) {
+		fputs("user   connections leave as sockets of this program\n", out);
+		return OPT_DONE;
+	}
+	kv_parse(&k, "-netdev", arg, "type", e);
+	kind = kv_str(&k, "type", "");
+	id = kv_str(&k, "id", NULL);
+	if (!id) {
+		err_set(e, "-netdev %s: id=ID is missing", arg);
+		return OPT_BAD;
+	}
+	return add_net(o, &k, "-netdev", kind, id, e) ? OPT_GO : OPT_BAD;
+}
+
+enum opt_result opt_nic(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	const char *kind, *id, *model, *mac, *driver;
+	struct kv k;
+
+	kv_parse(&k, "-nic", arg, "type", e);
+	kind = kv_str(&k, "type", "user");
+	model = kv_str(&k, "model", cards[0].name);
+	mac = kv_str(&k, "mac", NULL);
+	id = kv_str(&k, "id", NULL);
+	if (!strcmp(kind, "none"))
+		return kv_done(&k) ? OPT_GO : OPT_BAD;
+	if (!strcmp(model, "help")) {
+		list_cards(out);
+		return OPT_DONE;
+	}
+	if (!id)
+		id = net_name(o);
+	driver = card_driver("-nic", model, e);
+	return driver && add_net(o, &k, "-nic", kind, id, e) && add_card(o, "-nic", driver, id, mac, e) ? OPT_GO : OPT_BAD;
+}
+
+/*
+ * A card and a network are joined when both are there. One of each waits for the
+ * other.
+ */
+static bool net_card(struct options *o, struct kv *k, struct err *e)
+{
+	const char *model = kv_str(k, "model", cards[0].name), *mac = kv_str(k, "macaddr", NULL);
+	const char *net = kv_str(k, "netdev", NULL), *driver;
+
+	kv_str(k, "name", NULL);
+	if (!kv_done(k) || !(driver = card_driver("-net nic", model, e)))
+		return false;
+	if (!net && o->net_without_card) {
+		net = o->net_without_card;
+		o->net_without_card = NULL;
+	}
+	if (!net) {
+		if (o->card_without_net)
+			return err_set(e, "-net nic: a second card needs a network of its own; use -nic");
+		net = o->card_without_net = net_name(o);
+	}
+	return add_card(o, "-net nic", driver, net, mac, e);
+}
+
+static bool net_user(struct options *o, struct kv *k, const char *kind, struct err *e)
+{
+	const char *id = kv_str(k, "id", kv_str(k, "name", NULL));
+
+	if (o->card_without_net) {
+		id = o->card_without_net;
+		o->card_without_net = NULL;
+	} else if (o->net_without_card) {
+		return err_set(e, "-net %s: a second network needs a card of its own; use -nic", kind);
+	} else {
+		id = o->net_without_card = id ? id : net_name(o);
+	}
+	return add_net(o, k, "-net", kind, id, e);
+}
+
+enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	const char *kind;
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-net", arg, "type", e);
+	kind = kv_str(&k, "type", "");
+	if (!strcmp(kind, "none"))
+		return kv_done(&k) ? OPT_GO : OPT_BAD;
+	return (!strcmp(kind, "nic") ? net_card(o, &k, e) : net_user(o, &k, kind, e)) ? OPT_GO : OPT_BAD;
+}
+
+/* Halves of -net that found no other. */
+bool options_complete_nets(struct options *o, struct err *e)
+{
+	if (o->card_without_net)
+		return err_set(e, "-net nic: there is no network behind it; add -net user");
+	if (o->net_without_card)
+		return err_set(e, "-net: there is no card on the network; add -net nic");
+	return true;
+}
+
+enum opt_result opt_object(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const types[] = { "filter-dump", NULL };
+	struct opt_dump d;
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-object", arg, "qom-type", e);
+	kv_word(&k, "qom-type", 0, types);
+	kv_str(&k, "id", NULL);
+	d.net = kv_str(&k, "netdev", NULL);
+	d.file = kv_str(&k, "file", NULL);
+	d.most = (uint32_t)kv_num(&k, "maxlen", 65536, 1, 1 << 20);
+	if (!kv_done(&k))
+		return OPT_BAD;
+	if (!d.net || !d.file || o->ndumps == OPT_MAX_NETS) {
+		err_set(e, "-object %s: expected netdev=ID and file=FILE, %d times at most", arg, OPT_MAX_NETS);
+		return OPT_BAD;
+	}
+	o->dumps[o->ndumps++] = d;
+	return OPT_GO;
+}
