@@ -4,12 +4,14 @@
  * The overlay keeps written chunks in memory, in a two-level table by chunk
  * number; a chunk is filled from the image when it is first written.
  *
- * Not modelled: asynchronous transfers, discard.
+ * Not modelled: asynchronous transfers.
  */
 #include "hw/backend/block.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 
@@ -104,21 +106,57 @@ static bool overlay_transfer(struct block *b, uint64_t at, uint8_t *in, const ui
 
 /* ---- interface ---- */
 
-struct block *block_open(const struct block_options *o, struct err *e)
+#define MAX_CHAIN 64
+
+static const struct format {
+	const char *name;
+	struct block *(*open)(const struct block_options *o, struct err *e);
+} formats[] = {
+	{ "raw",   block_raw_open },
+	{ "qcow2", block_qcow2_open },
+};
+
+const char *block_probe(const char *file, struct err *e)
 {
-	if (o->format && strcmp(o->format, "raw")) {
-		err_set(e, "'%s': image format '%s' is not supported (raw is)", o->file, o->format);
+	uint8_t magic[4] = { 0 };
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		err_errno(e, "'%s'", file);
 		return NULL;
 	}
-	struct block *b = block_raw_open(o, e);
+	ssize_t n = pread(fd, magic, sizeof(magic), 0);
+	close(fd);
+	return n == 4 && !memcmp(magic, BLOCK_QCOW2_MAGIC, 4) ? "qcow2" : "raw";
+}
+
+static const struct format *find_format(const struct block_options *o, struct err *e)
+{
+	const char *name = o->format ? o->format : block_probe(o->file, e);
+	for (unsigned i = 0; name && i < ARRAY_LEN(formats); i++)
+		if (!strcmp(name, formats[i].name))
+			return &formats[i];
+	if (name)
+		err_set(e, "'%s': image format '%s' is not supported (raw and qcow2 are)", o->file, name);
+	return NULL;
+}
+
+struct block *block_open(const struct block_options *o, struct err *e)
+{
+	if (o->depth > MAX_CHAIN) {
+		err_set(e, "'%s': more than %d backing images", o->file, MAX_CHAIN);
+		return NULL;
+	}
+	const struct format *f = find_format(o, e);
+	struct block *b = f ? f->open(o, e) : NULL;
 	if (b && o->snapshot) {
 		b->overlay = overlay_new(b->sectors);
-		b->readonly = false;
 		if (!b->overlay) {
 			block_close(b);
 			err_set(e, "'%s': no memory", o->file);
 			return NULL;
 		}
+		b->readonly = o->readonly;
 	}
 	return b;
 }
@@ -131,7 +169,9 @@ void block_close(struct block *b)
 	if (!b->readonly)
 		block_flush(b, &ignored);
 	overlay_free(b->overlay);
+	struct block *backing = b->backing;
 	b->ops->close(b);
+	block_close(backing);
 }
 
 uint64_t block_sectors(const struct block *b)
@@ -178,4 +218,81 @@ bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, stru
 bool block_flush(struct block *b, struct err *e)
 {
 	return b->readonly || b->overlay || b->cache == BLOCK_UNSAFE || b->ops->flush(b, e);
+}
+
+/* Zeros for images and ranges that have no shorter way. */
+static bool write_zeros(struct block *b, uint64_t at, uint32_t n, struct err *e)
+{
+	static const uint8_t zeros[CHUNK_SECTORS * SECTOR];
+	for (uint32_t k; n; at += k, n -= k) {
+		k = (uint32_t)min_u64(n, CHUNK_SECTORS);
+		if (!block_write(b, at, zeros, k, e))
+			return false;
+	}
+	return true;
+}
+
+static bool drop(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e)
+{
+	if (!in_range(b, at, n))
+		return err_set(e, "discard behind the end of '%s'", b->file);
+	if (b->readonly)
+		return err_set(e, "'%s' is read-only", b->file);
+	if (b->overlay)
+		return !zero || write_zeros(b, at, n, e);
+	return b->ops->discard(b, at, n, zero, e)
+		&& (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+}
+
+bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e)
+{
+	return drop(b, at, n, false, e);
+}
+
+bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, struct err *e)
+{
+	return drop(b, at, n, true, e);
+}
+
+const char *block_format(const struct block *b)
+{
+	return b->ops->name;
+}
+
+struct block *block_backing(const struct block *b)
+{
+	return b->backing;
+}
+
+bool block_status(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e)
+{
+	if (at >= b->sectors)
+		return err_set(e, "status behind the end of '%s'", b->file);
+	return b->ops->status(b, at, min_u64(n, b->sectors - at), x, e);
+}
+
+bool block_map(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e)
+{
+	for (int depth = 0;; depth++, b = b->backing) {
+		if (!block_status(b, at, n, x, e))
+			return false;
+		x->image = b;
+		x->depth = depth;
+		if (x->allocated || !b->backing)
+			break;
+		n = x->sectors;
+		if (at >= b->backing->sectors)
+			break;
+		n = min_u64(n, b->backing->sectors - at);
+	}
+	if (!x->allocated)
+		x->zero = true;
+	return true;
+}
+
+bool block_resize(struct block *b, uint64_t sectors, struct err *e)
+{
+	if (b->readonly)
+		return err_set(e, "'%s' is read-only", b->file);
+	return b->ops->resize(b, sectors, e);
 }

@@ -25,10 +25,29 @@ struct block;
 
 struct block_options {
 	const char *file;
-	const char *format;	/* "raw", NULL: found out (raw) */
+	const char *format;	/* "raw", "qcow2"; NULL: found out */
 	bool readonly;
 	bool snapshot;		/* writes stay in memory and are lost at the end */
 	enum block_cache cache;
+	/* for tools */
+	bool unlocked;		/* whoever else uses the image */
+	bool backing_writable;	/* the backing image is opened for writing, too */
+	bool repairing;		/* of a damaged image: opened as it is */
+	bool no_backing;	/* the backing image is not opened; what it holds reads as zeros */
+	int depth;		/* how many images of the chain stand above this one */
+};
+
+/* What a range of a disk is, in one image or (block_map) in its whole chain. */
+struct block_extent {
+	uint64_t sectors;	/* how far this holds */
+	bool allocated;		/* this image decides, not its backing image */
+	bool data;		/* the contents are stored; else zeros (or the backing image's) */
+	bool zero;		/* reads as zeros */
+	bool compressed;
+	bool has_offset;
+	uint64_t offset;	/* in the file, in bytes */
+	struct block *image;	/* block_map: the image that decides */
+	int depth;		/* block_map: how far below the first it is */
 };
 
 /* Open an image. NULL with err filled. */
@@ -43,6 +62,21 @@ const char *block_file(const struct block *b);
 bool block_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e);
 bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
 bool block_flush(struct block *b, struct err *e);
+/* The guest needs n sectors no more: they may keep their contents or read as zeros. */
+bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e);
+/* n sectors of zeros, without storing them where the format can. */
+bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, struct err *e);
+
+/* ---- for tools ---- */
+
+const char *block_format(const struct block *b);
+struct block *block_backing(const struct block *b);	/* NULL: none */
+/* What the sectors from `at` are in this image alone; in the chain. */
+bool block_status(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
+bool block_map(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
+bool block_resize(struct block *b, uint64_t sectors, struct err *e);
+/* The format by a file's first bytes: "qcow2" or "raw". NULL with err filled. */
+const char *block_probe(const char *file, struct err *e);
 
 /* ---- for implementers ---- */
 
@@ -52,6 +86,10 @@ struct block_ops {
 	bool (*write)(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
 	bool (*flush)(struct block *b, struct err *e);
 	void (*close)(struct block *b);		/* frees the whole struct */
+	/* n sectors are not needed; zero: they must read as zeros from now on */
+	bool (*discard)(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e);
+	bool (*status)(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
+	bool (*resize)(struct block *b, uint64_t sectors, struct err *e);
 };
 
 struct block {
@@ -60,9 +98,13 @@ struct block {
 	uint64_t sectors;
 	bool readonly;
 	enum block_cache cache;
+	struct block *backing;		/* owned; closed after the image */
 	struct block_overlay *overlay;	/* snapshot: sectors written since start, or NULL */
 };
 
+#define BLOCK_QCOW2_MAGIC "QFI\xfb"
+
 struct block *block_raw_open(const struct block_options *o, struct err *e);
+struct block *block_qcow2_open(const struct block_options *o, struct err *e);
 
 #endif
