@@ -189,7 +189,7 @@ static bool has_memory(const struct insn *in)
 /* Does a register decide where the operand in memory is? */
 static bool can_aim(const struct insn *in)
 {
-	return !has_memory(in) || (in->base < NGPR && in->base != in->index);
+	return !has_memory(in) || (in->base < NGPR && in->base != in->index && in->seg != CS);
 }
 
 /* Results without any meaning; far pointers of 10 bytes, which AMD does not have. */
@@ -236,6 +236,16 @@ struct flow {
 	unsigned skip_to;
 };
 
+/* Does nothing but the DEC of a loop touch its counter? */
+static bool keeps_counter(const struct fuzz_block *b, unsigned dec)
+{
+	for (unsigned i = 0; i < dec; i++)
+		for (int k = 0; k < b->in[i].nopd; k++)
+			if (b->in[i].opd[k].kind == OPD_REG && b->in[i].opd[k].reg == FUZZ_COUNTER(b->bits))
+				return false;
+	return true;
+}
+
 /* Only the loop that fuzz_random_block() makes goes back: dec, jnz to the start. */
 static bool follow_branch(struct fuzz_block *b, unsigned i, struct flow *w)
 {
@@ -244,7 +254,7 @@ static bool follow_branch(struct fuzz_block *b, unsigned i, struct flow *w)
 	if (to == ~0u)
 		return !wild(b, i);
 	if (to <= b->off[i])
-		return to == 0 && i && insn_row(&b->in[i - 1])->does == DOES_dec && !b->undefined;
+		return to == 0 && i && insn_row(&b->in[i - 1])->does == DOES_dec && !b->undefined && keeps_counter(b, i - 1);
 	w->pending[to] |= b->undefined;
 	w->target[to] = true;
 	w->skip_to = to > w->skip_to ? to : w->skip_to;

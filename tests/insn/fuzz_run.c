@@ -221,7 +221,9 @@ static bool is_maskmov(const struct insn *in)
 /* Does the fault of p, but not of q, come from an offset that is not canonical? */
 static bool beyond_canonical(const struct insn *in, int v, int w)
 {
-	return in && (in->seg == FS || in->seg == GS) && v == EXC_GP && w != EXC_GP;
+	bool based = in && (in->seg == FS || in->seg == GS || in->seg_override == FS || in->seg_override == GS);
+
+	return based && v == EXC_GP && w != EXC_GP;
 }
 
 /* A direct call out of the segment: is the stack or the target looked at first? */
