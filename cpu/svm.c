@@ -412,11 +412,11 @@ void svm_vmexit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2, ui
 
 	if (log_on(LOG_INT))
 		cpu_heavy(c, log_exit, (uintptr_t)c, code, info1, info2);
-	store_bytes(c, pa, of_data(code, info1));
+	store_bytes(c, pa, of_data(code, info1) && cpu_has(c, CPUID_DECODEASSISTS));
 	vst(c, pa, VMCB_EXIT_CODE, 8, code);
 	vst(c, pa, VMCB_EXIT_INFO1, 8, info1);
 	vst(c, pa, VMCB_EXIT_INFO2, 8, info2);
-	vst(c, pa, VMCB_NEXT_RIP, 8, next);
+	vst(c, pa, VMCB_NEXT_RIP, 8, cpu_has(c, CPUID_NRIP) ? next : 0);
 	store_guest(c, pa);
 	stop_guest(c);
 	load_host(c);

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "cpu/regs.h"
 #include "cpu/svm.h"
@@ -174,6 +175,44 @@ TEST_BOTH(svm, instructions_are_intercepted)
 		cr_expect_eq(vm_ld(m, RIP, 8), GUEST_CODE, "%s", insns[i].name);
 		cr_expect_eq(vm_ld(m, NEXT_RIP, 8), GUEST_CODE + insns[i].len, "%s", insns[i].name);
 	}
+}
+
+GUEST(invpcid, "mov ecx, 2; invpcid rcx, [rbx + 8]")
+
+TEST_BOTH(svm, intercepted_invpcid_says_address_and_type)
+{
+	prepare(m);
+	GUEST_PUT(m, GUEST_CODE, invpcid);
+	intercept(m, SVM_INVPCID);
+	m->c->regs[RBX] = GUEST_DATA;
+	cr_assert_eq(run(m), SVM_INVPCID);
+	cr_expect_eq(vm_ld(m, INFO1, 8), GUEST_DATA + 8);
+	cr_expect_eq(vm_ld(m, INFO2, 8), 2);
+}
+
+GUEST(faulting, "mov eax, [rbx]")
+
+TEST_BOTH(svm, bytes_and_next_rip_come_with_their_features)
+{
+	for (int have = 1; have >= 0; have--) {
+		machine_reset(m);
+		prepare(m);
+		GUEST_PUT(m, GUEST_CODE, faulting);
+		intercept(m, SVM_EXCEPTION + EXC_PF);
+		m->c->feat[CPUID_DECODEASSISTS >> 5] |= 1u << (CPUID_DECODEASSISTS & 31);
+		if (!have)
+			m->c->feat[CPUID_DECODEASSISTS >> 5] &= ~(1u << (CPUID_DECODEASSISTS & 31));
+		m->c->regs[RBX] = 0x400000;
+		cr_expect_eq(run(m), SVM_EXCEPTION + EXC_PF);
+		cr_expect_eq(vm_ld(m, N_BYTES, 1), have ? 15 : 0);
+	}
+	machine_reset(m);
+	prepare(m);
+	MACHINE_PUT(m, GUEST_CODE, 0x0f, 0xa2);
+	intercept(m, 0x72);
+	m->c->feat[CPUID_NRIP >> 5] &= ~(1u << (CPUID_NRIP & 31));
+	cr_expect_eq(run(m), 0x72);
+	cr_expect_eq(vm_ld(m, NEXT_RIP, 8), 0);
 }
 
 GUEST(harmless, "mov rax, cr0; mov rcx, dr7; clts; sidt [rbx]; sldt eax; rdtsc; pushf; popf; xor eax, eax; cpuid;"
