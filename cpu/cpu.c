@@ -248,8 +248,15 @@ void cpu_nmi(struct cpu *c)
 	cpu_request(c, REQ_NMI);
 }
 
+static void tell_halted(struct cpu *c, bool on)
+{
+	if (c->board.halted)
+		c->board.halted(c->board.opaque, c, on);
+}
+
 void cpu_wait(struct cpu *c)
 {
+	tell_halted(c, true);
 	atomic_store(&c->sleeping, true);
 	for (;;) {
 		uint32_t seen = atomic_load(&c->request);
@@ -258,4 +265,5 @@ void cpu_wait(struct cpu *c)
 		futex(&c->request, FUTEX_WAIT_PRIVATE, seen);
 	}
 	atomic_store(&c->sleeping, false);
+	tell_halted(c, false);
 }

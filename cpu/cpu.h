@@ -277,7 +277,7 @@ struct cpu_board {
 	void (*send_ipi)(void *opaque, struct cpu *to, uint32_t icr);
 	/* Triple fault or shutdown: ask the board for a reset. */
 	void (*shutdown)(void *opaque, struct cpu *c);
-	/* The vCPU went into or left HLT (may be NULL). */
+	/* The vCPU goes to sleep (HLT, or a wait for a start-up IPI) or wakes up (may be NULL). */
 	void (*halted)(void *opaque, struct cpu *c, bool halted);
 	/* SMM entered or left: the board opens or closes SMRAM (may be NULL). */
 	void (*smm)(void *opaque, struct cpu *c, bool in_smm);

@@ -150,9 +150,10 @@ void tcg_free(struct tcg *t)
 static void forget_code_pages(struct tcg *t, struct code_page *cp, uint64_t page)
 {
 	for (unsigned i = 0; i < CP_FANOUT; i++) {
-		if (cp[i].chunks)
+		if (cp[i].marked)
 			phys_clear_code(t->cpu->phys, cp[i].r, ((page + i) << 12) - cp[i].r->id);
 		cp[i].chunks = 0;
+		cp[i].marked = false;
 		cp[i].tbs = 0;
 	}
 }

@@ -73,6 +73,8 @@ struct link {
 /* What is known of one RAM page with code. */
 struct code_page {
 	uint64_t chunks;		/* bit per 64 bytes that hold translated bytes */
+	bool marked;			/* stores to it take the slow path */
+	uint8_t idle;			/* ... and found nothing translated, so often in a row */
 	struct ram *r;
 	uint32_t tbs;			/* (tb << 1 | which) list */
 };

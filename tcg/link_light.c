@@ -131,9 +131,11 @@ void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 		struct code_page *cp = tcg_code_page(t, a);
 		struct ram *m = w ? r2 : r;
 
-		if (!cp->chunks) {
+		cp->idle = 0;
+		if (!cp->marked) {
 			uint64_t off = PAGE_OF(a) - m->id;
 
+			cp->marked = true;
 			cp->r = m;
 			phys_set_code(t->cpu->phys, m, off);
 			mmu_protect_ram_page(t->cpu, m->host + off);

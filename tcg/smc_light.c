@@ -1,13 +1,26 @@
 /*
  * Guest writes to translated bytes. Every RAM page with code has a bit for each
  * 64-byte chunk that was translated; a write elsewhere costs that bit test, a
- * write to such a chunk drops the blocks it overlaps. Blocks that looked at the bytes to
+ * write to such a chunk drops the blocks it overlaps. A page whose last block went
+ * stays marked for some more stores: to mark it again costs more than they do, and
+ * what is patched is mostly run again. Blocks that looked at the bytes to
  * see which flags are needed there go, too, and do not look again. Light.
  *
  * Not modelled: a block that writes to what it looked at has already thrown those flags
  * away; if the new code needs them it finds old ones, once.
  */
 #include "tcg/cache.h"
+
+#define PATIENCE 64	/* stores to a page without blocks until its mark goes */
+
+static void found_nothing(struct tcg *t, struct code_page *cp, uint64_t page)
+{
+	if (cp->chunks || !cp->marked || ++cp->idle < PATIENCE)
+		return;
+	cp->marked = false;
+	cp->idle = 0;
+	phys_clear_code(t->cpu->phys, cp->r, page - cp->r->id);
+}
 
 static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 {
@@ -17,8 +30,12 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 	uint64_t chunks = 0;
 	uint32_t i, next;
 
-	if (!cp || !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi))))
+	if (!cp)
 		return;
+	if (!(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi)))) {
+		found_nothing(t, cp, page);
+		return;
+	}
 	for (i = cp->tbs; i; i = next) {
 		struct tb *tb = &t->tbs[i >> 1];
 
@@ -43,8 +60,6 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 			chunks |= tcg_peeked_chunks(t, tb);
 	}
 	cp->chunks = chunks;
-	if (!chunks)
-		phys_clear_code(t->cpu->phys, cp->r, page - cp->r->id);
 }
 
 void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
@@ -70,7 +85,7 @@ void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);
 	const struct code_page *cp = tcg_code_page(t, r->id + off);
-	bool mine = cp && cp->chunks;
+	bool mine = cp && cp->marked;
 
 	if (r->holders[off >> 12] > mine)
 		cpu_heavy(c, tell, (uint64_t)c, (uint64_t)r, off, n);

@@ -153,13 +153,14 @@ static bool page_tables(struct tcg *t, uint64_t ram)
 	return t->cpages[n] != NULL;
 }
 
-/* Writable bytes [p, end) belong to block n: note it for tcg_tb_at(). */
-static void own(struct tcg *t, uint32_t n, const uint8_t *p, const uint8_t *end)
+/* Code memory from *p up to end, without a gap, is block n's: note it for tcg_tb_at(). */
+static void take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
 {
 	size_t unit = (size_t)1 << GRANULE_BITS;
 
-	for (size_t at = align_up((size_t)(p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
+	for (size_t at = align_up((size_t)(*p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
 		t->granule[at >> GRANULE_BITS] = n;
+	*p = end;
 }
 
 /* Copy what the back end made into the tables. */
@@ -184,10 +185,8 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	for (unsigned i = 0; i < b->n_side; i++)
 		t->sides[t->n_sides++] = (struct tb_side){
 			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host };
-	own(t, n, t->code.p, b->end);
-	own(t, n, t->cold.p, b->cold_end);
-	t->code.p = (uint8_t *)align_up((uintptr_t)b->end, 16);
-	t->cold.p = b->cold_end;
+	take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
+	take(t, n, &t->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
 }
 

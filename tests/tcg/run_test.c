@@ -125,6 +125,17 @@ static void raise_on_out(struct machine *m, uint32_t v)
 
 GUEST(count_irqs, "sti\n mov ecx, 1000\n 1: mov al, 0x30\n out 0x80, al\n inc rbx\n dec ecx\n jnz 1b\n" END)
 
+TEST_BOTH(run, the_board_hears_of_hlt)
+{
+	static const uint8_t hlt[] = { 0xf4 };
+
+	m->end_at_halt = true;
+	machine_put(m, M_CODE, hlt, sizeof(hlt));
+	machine_run(m, M_CODE);
+	cr_expect_eq(m->halts, 1);
+	cr_expect(m->c->halted);
+}
+
 TEST_BOTH(run, interrupts_come_behind_the_instruction_that_raised_them)
 {
 	static const uint8_t handler[] = { 0x48, 0x39, 0xd3, 0x75, 0x03, 0x48, 0xff, 0xc2, 0x48, 0xcf };

@@ -187,6 +187,29 @@ static void patch_one(struct machine *m, uint32_t v)
 
 GUEST(dma, "call rdi\n mov bl, al\n mov al, 7\n out 0x80, al\n call rdi\n" END)
 
+GUEST(plain, "mov al, 5\n" END)
+
+TEST_BOTH(smc_light, a_page_whose_code_is_gone_stays_marked_for_some_stores)
+{
+	struct tcg *t = tcg_of(m->c);
+	struct phys_page pp;
+	uint64_t ram;
+
+	GUEST_PUT(m, M_CODE, plain);
+	machine_run(m, M_CODE);
+	phys_lookup(m->c->phys, M_CODE, &pp);
+	ram = pp.ram->id + pp.ram_off;
+	cr_assert(tcg_code_page(t, ram)->marked);
+	tcg_smc(t, ram, 16);
+	cr_expect_eq(tcg_code_page(t, ram)->chunks, 0);
+	for (int i = 0; i < 20; i++)
+		tcg_smc(t, ram + 8, 4);
+	cr_expect(tcg_code_page(t, ram)->marked, "patched and run in turns is not marked each time");
+	for (int i = 0; i < 100; i++)
+		tcg_smc(t, ram + 8, 4);
+	cr_expect_not(tcg_code_page(t, ram)->marked, "data in the end");
+}
+
 TEST_BOTH(smc_light, code_written_by_a_device_is_new)
 {
 	GUEST_PUT(m, M_CODE, dma);
