@@ -260,7 +260,7 @@ void cpu_wait(struct cpu *c)
 	atomic_store(&c->sleeping, true);
 	for (;;) {
 		uint32_t seen = atomic_load(&c->request);
-		if (seen & (REQ_EXIT | REQ_FLUSH | REQ_RESET | REQ_DEBUG | REQ_CALL) || cpu_has_work(c))
+		if (seen & (REQ_EXIT | REQ_FLUSH | REQ_RESET | REQ_CALL) || cpu_has_work(c))
 			break;
 		futex(&c->request, FUTEX_WAIT_PRIVATE, seen);
 	}

@@ -26,6 +26,7 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "cpu/debug.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NGPR };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR, NSEG };
@@ -155,7 +156,7 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
-#define MODE_DEBUG	0x100000u	/* breakpoints or stepping: one instruction a block */
+#define MODE_DEBUG	0x100000u	/* the guest's breakpoints, or stepping: one instruction a block */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
@@ -214,7 +215,6 @@ struct tlb {
 #define REQ_FLUSH	0x040u	/* somebody asks for a complete TLB flush */
 #define REQ_VINTR	0x080u	/* a virtual interrupt of VMRUN's guest is pending */
 #define REQ_RESET	0x100u
-#define REQ_DEBUG	0x200u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
 #define REQ_SAMPLE	0x1000u	/* the accelerator's own: note what is at work */
 #define REQ_KICK	0x800u	/* another vCPU's hypercall ends HLT: see pv_kicked */
@@ -324,7 +324,6 @@ struct cpu {
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
 	bool is_bsp;
 	bool wait_sipi;			/* after INIT, until a start-up IPI */
-	bool debug;			/* a debugger steps, or has breakpoints set */
 
 	/* --- system registers --- */
 	struct dtr gdtr, idtr;
@@ -385,6 +384,7 @@ struct cpu {
 	/* cpu_heavy() while vec_live; set by an accelerator that keeps vector state in host registers. */
 	uint64_t (*heavy)(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
 			  uint64_t a, uint64_t b, uint64_t x, uint64_t y);
+	struct cpu_debug dbg;		/* a debugger's wishes; not guest state */
 	uint64_t n_instr_helpers;	/* statistics: C helper calls */
 	_Atomic bool sleeping;		/* in cpu_wait() */
 

@@ -104,6 +104,8 @@ static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 	if (c->mode & MODE_SVM)
 		note_event(c, e, kind);
 	c->exc_delivering = kind == EVENT_EXCEPTION ? e->vector : -1;
+	if (!e->soft)
+		c->dbg.alone = true;		/* nothing to begin again */
 	if (in_long(c))
 		deliver_long(c, e);
 	else if (c->mode & MODE_PE)
@@ -378,6 +380,8 @@ bool cpu_handle_requests(struct cpu *c)
 			return true;
 	}
 	if (!c->gif && !c->wait_sipi)
+		return false;
+	if (c->dbg.step && !c->dbg.step_irq)
 		return false;
 	if (r & REQ_SMI && !c->in_smm && !c->wait_sipi) {
 		if (exits(c, SVM_SMI))

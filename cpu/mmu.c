@@ -113,12 +113,14 @@ bool mmu_fetch_page(struct cpu *c, uint64_t va, uint64_t *pa, bool *global, uint
 }
 /* ---- the inline tables ---- */
 
-static bool watched(const struct mmu *m, uint64_t va)
+static bool watched(const struct cpu *c, uint64_t va)
 {
+	const struct mmu *m = c->mmu;
+
 	for (int i = 0; i < m->nwatch; i++)
 		if (m->watch[i] == (va & ~(PAGE - 1)))
 			return true;
-	return false;
+	return c->dbg.n_watches && debug_watches_page(&c->dbg, va);
 }
 
 static void log_slot(struct slot_log *l, unsigned slot)
@@ -266,7 +268,7 @@ const struct l2_entry *mmu_enter(struct cpu *c, uint64_t va, enum mmu_access how
 	const struct l2_entry *e = look_up(c, va, how, idx, &err);
 	if (!e)
 		cpu_raise_pf(c, va, err);
-	if (e->host && !watched(c->mmu, va))
+	if (e->host && !watched(c, va))
 		enter(c, e, va, how, idx);
 	return e;
 }
@@ -280,7 +282,7 @@ uint8_t *mmu_fill(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum m
 		return NULL;
 	const struct l2_entry *e = mmu_enter(c, va, how, idx);
 	*pa = (e->pa & ~(PAGE - 1)) | (va & (PAGE - 1));
-	if (!e->host || watched(c->mmu, va))
+	if (!e->host || watched(c, va))
 		return NULL;
 	if (how & MMU_WRITE) {
 		if (!e->flags)

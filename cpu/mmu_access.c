@@ -18,6 +18,8 @@ static const struct tlb_entry *slot_of(const struct tlb_entry *table, uint64_t v
 /* Breakpoints that this access meets go to DR6 when the instruction is done (SDM vol. 3B, 18.2). */
 static void note_watch(struct cpu *c, uint64_t va, int n, bool write)
 {
+	if (c->dbg.n_watches)
+		debug_access(c, va, (uint64_t)n, write);
 	if (!c->mmu->nwatch)
 		return;
 	for (int i = 0; i < 4; i++) {

@@ -278,7 +278,7 @@ static unsigned tag_of(const uint8_t *st)
 	return exponent == 0x7fff || !(mantissa >> 63) ? 2 : 0;
 }
 
-static uint16_t full_tags(const struct cpu *c)
+uint16_t x87_tags(const struct cpu *c)
 {
 	unsigned top = top_of(ld16(c->xsave + X_FSW));
 	uint16_t tags = 0;
@@ -319,7 +319,7 @@ static void make_env16(const struct cpu *c, uint8_t *b)
 
 	st16(b, ld16(c->xsave + X_FCW));
 	st16(b + 2, ld16(c->xsave + X_FSW));
-	st16(b + 4, full_tags(c));
+	st16(b + 4, x87_tags(c));
 	st16(b + 6, (uint16_t)ip);
 	st16(b + 8, linear_format(c) ? (uint16_t)((ip >> 4 & 0xf000) | op) : 0);
 	st16(b + 10, (uint16_t)dp);
@@ -333,7 +333,7 @@ static void make_env32(const struct cpu *c, uint8_t *b)
 
 	st32(b, 0xffff0000u | ld16(c->xsave + X_FCW));
 	st32(b + 4, 0xffff0000u | ld16(c->xsave + X_FSW));
-	st32(b + 8, 0xffff0000u | full_tags(c));
+	st32(b + 8, 0xffff0000u | x87_tags(c));
 	if (linear_format(c)) {
 		st32(b + 12, 0xffff0000u | (ip & 0xffff));
 		st32(b + 16, (ip >> 4 & 0x0ffff000) | op);

@@ -27,5 +27,7 @@ uint32_t xsave_bytes(const struct cpu *c, uint64_t comp_bv);
 void xsave_leaf(const struct cpu *c, uint32_t bit, uint32_t out[3]);
 /* XINUSE: components that may not be in their initial state. AVX always counts while it is live. */
 uint64_t xsave_in_use(const struct cpu *c);
+/* The x87's tag word, two bits a register; the area holds only which are empty. Not light. */
+uint16_t x87_tags(const struct cpu *c);
 
 #endif

@@ -143,6 +143,8 @@ struct tcg {
 	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
 	bool flush_wanted;		/* out of room: flush before the next translation */
 	bool single;			/* the block under way is one instruction; come back behind it */
+	uint64_t breaks[DEBUG_MAX_BREAKS];	/* of the debugger: no block goes on behind one (see break.c) */
+	unsigned n_breaks;
 	bool noshare_next;		/* the next block is to be one without shared proofs */
 	bool single_next;		/* the next block is to be such a one */
 	uint32_t current;		/* interpreter: block under way */
@@ -188,6 +190,12 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
  * now on. False: not possible or not worth it. Raises like tcg_translate().
  */
 bool tcg_make_region(struct cpu *c, struct tb *head);
+
+/* ---- break.c ---- */
+/* The debugger's breakpoints may have changed: drop what was translated without regard to them. */
+void tcg_take_breaks(struct tcg *t);
+/* Is one on the page of va? */
+bool tcg_breaks_page(const struct tcg *t, uint64_t va);
 
 /* ---- find_light.c ---- */
 /* The block at c->rip for that mode, or NULL: not translated, or not mapped. */

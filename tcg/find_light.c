@@ -124,7 +124,7 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 static bool must_stop(struct cpu *c)
 {
 	return tcg_of(c)->single || c->mode & (MODE_TF | MODE_DEBUG) || c->shadow || c->halted ||
-	       c->exc_vector >= 0;
+	       c->exc_vector >= 0 || c->dbg.why;
 }
 
 const uint8_t *tcg_cb_find(struct cpu *c)

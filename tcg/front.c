@@ -320,7 +320,7 @@ enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n,
 	bool ends = false;
 
 	front_start(f);
-	while (!ends && ir->n_insns < max && ir->n_insns < IR_MAX_INSNS)
+	while (!ends && ir->n_insns < max && ir->n_insns < IR_MAX_INSNS && (!f->stop || off < f->stop))
 		if (front_insn(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
 			if (!ir->n_insns)
 				return FRONT_TRUNCATED;

@@ -176,6 +176,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 		cpu_check_breakpoint(c, cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base));
 	c->eflags &= ~FL_RF;
 	c->shadow_db = false;
+	c->dbg.alone = true;
 	tb = tcg_find(c, mode | MODE_DEBUG);
 	if (!tb)
 		tb = tcg_translate(c, mode | MODE_DEBUG, true);
@@ -198,6 +199,7 @@ static void run_many(struct cpu *c)
 
 	t->last_exit = 0;
 	t->noshare_next = false;
+	c->dbg.alone = false;
 	if (!tb) {
 		uint64_t flushes = t->stats.flushes;
 
@@ -228,6 +230,13 @@ static void hold_requests(struct cpu *c)
 	cpu_clear_request(c, hold);
 }
 
+/* Leaving run(): nothing stays put aside. */
+static void unhold_all(struct cpu *c)
+{
+	atomic_fetch_or(&c->request, x64_env(c)->held);
+	x64_env(c)->held = 0;
+}
+
 /* True: leave run() with *why. */
 static bool requests(struct cpu *c, enum accel_exit *why)
 {
@@ -235,8 +244,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 
 	if (r & REQ_EXIT) {
 		cpu_clear_request(c, REQ_EXIT);
-		atomic_fetch_or(&c->request, x64_env(c)->held);
-		x64_env(c)->held = 0;
+		unhold_all(c);
 		*why = ACCEL_REQUEST;
 		return true;
 	}
@@ -253,14 +261,49 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	return false;
 }
 
+/* ---- a debugger's wishes ---- */
+
+/* Between instructions: is there a reason to stop by now? */
+static bool debug_stops(struct cpu *c)
+{
+	struct cpu_debug *d = &c->dbg;
+
+	if (d->stepped && !d->why)
+		d->why = DEBUG_STEP;
+	if (!d->why)
+		return false;
+	d->step = d->stepped = false;
+	unhold_all(c);
+	return true;
+}
+
+/* In front of an instruction: a breakpoint is here? Steps go over it. */
+static bool debug_breaks(struct cpu *c)
+{
+	struct cpu_debug *d = &c->dbg;
+
+	if (d->step) {
+		d->stepped = true;
+		return false;
+	}
+	if (!d->n_breaks || !debug_at_break(d, debug_pc(c)))
+		return false;
+	d->why = DEBUG_BREAK;
+	return true;
+}
+
 static enum accel_exit run(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	enum accel_exit why;
 
+	tcg_take_breaks(t);
 	if (__builtin_setjmp(t->jmp)) {
 		t->single = false;
 		t->current = NO_TB;
+		if (c->dbg.again)
+			t->single_next = true;
+		c->dbg.again = false;
 		fpu_error_first(c);
 	}
 	for (;;) {
@@ -268,6 +311,8 @@ static enum accel_exit run(struct cpu *c)
 			cpu_deliver_pending(c);
 		if (c->dr6_pending)
 			cpu_single_step_trap(c);
+		if (debug_stops(c))
+			return ACCEL_DEBUG;
 		tcg_unhold(c);
 		if (atomic_load(&c->request) && requests(c, &why))
 			return why;
@@ -278,7 +323,9 @@ static enum accel_exit run(struct cpu *c)
 				c->halted = false;
 			continue;
 		}
-		if (t->single_next || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
+		if (debug_breaks(c))
+			continue;
+		if (t->single_next || c->dbg.step || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
 			run_single(c, c->mode);
 		else
 			run_many(c);

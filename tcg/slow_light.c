@@ -72,6 +72,8 @@ static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx
 	if (kind & PROBE_W) {
 		mmu_check(c, va, n, (enum mmu_access)kind, idx);
 		stand_alone(c, va, idx);
+		if (c->dbg.n_watches && !c->dbg.alone)
+			debug_access(c, va, (uint64_t)n, true);
 	}
 	if (kind & PROBE_R) {
 		if (n <= 8 && !(n & (n - 1)))

@@ -225,13 +225,14 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 	t->ir->mode = mode;
 	*peek = (struct peek){ 0 };
 	/* a single step shows all flags */
-	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
+	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !tcg_breaks_page(t, f->va) && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
 		peek->page = f->bytes - off;
 		peek->page_rip = c->rip - off;
 		peek->n = off + f->n;
 	}
 	return (struct front){ .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } },
-			       .cs_limit = c->segs[CS].limit };
+			       .cs_limit = c->segs[CS].limit,
+			       .stop = t->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
 static void run_passes(struct tcg *t, struct peek *peek)
@@ -399,7 +400,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	if (t->interp || t->without & BIT(PASS_REGION) || !room(t))
 		return false;
 	fetch_first(c, &f);
-	if (!f.r)
+	if (!f.r || tcg_breaks_page(t, f.va))
 		return false;
 	fr = front_for(c, &f, c->mode | MODE_REGION, &peek);
 	peek.env = &fr.env;

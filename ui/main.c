@@ -19,6 +19,7 @@
 #include "hw/pc/types.h"
 #include "tcg/run.h"
 #include "ui/daemon.h"
+#include "ui/gdb.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
 #include "ui/vm.h"
@@ -160,8 +161,10 @@ static void on_signal(void *opaque, int signo)
 {
 	struct app *a = opaque;
 
-	(void)signo;
-	vm_quit(&a->vm, 0);
+	if (signo == SIGINT && gdb_on_stdio(&a->vm))
+		vm_stop(&a->vm, VM_PAUSED);
+	else
+		vm_quit(&a->vm, 0);
 }
 
 static bool take_signals(struct app *a, struct err *e)
@@ -233,7 +236,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
 		return false;
 	machine_lock(a->m);
-	ok = open_monitors(a, e);
+	ok = open_monitors(a, e) && (!o->gdb || gdb_serve(&a->vm, o->gdb, e) || err_prefix(e, "-gdb %s", o->gdb));
 	machine_unlock(a->m);
 	return ok;
 }
@@ -280,8 +283,13 @@ static void start(struct app *a)
 	machine_unlock(a->m);
 }
 
-static void unmake_machine(struct app *a)
+static void unmake_machine(struct app *a, int status)
 {
+	if (a->m) {
+		machine_lock(a->m);
+		gdb_end(&a->vm, status);
+		machine_unlock(a->m);
+	}
 	vm_fini(&a->vm);
 	if (!a->m)
 		return;
@@ -313,7 +321,7 @@ static int run(struct app *a, struct err *e)
 			chr_flush_all(a->m);
 		err_report(e);
 	}
-	unmake_machine(a);
+	unmake_machine(a, status);
 	daemon_end(&a->o);
 	return status;
 }

@@ -8,6 +8,7 @@
 #include "hw/core/dev.h"
 #include "hw/core/input.h"
 #include "hw/pc/pc.h"
+#include "ui/gdb.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
 
@@ -28,6 +29,19 @@ void mon_cont(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	(void)a, (void)out;
 	vm_cont(mon->vm);
+}
+
+void mon_gdbserver(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	const char *where = a->n ? a->word[0] : "tcp::1234";
+	struct err e = { "" };
+
+	if (!gdb_serve(mon->vm, where, &e))
+		fprintf(out, "gdbserver: %s\n", e.msg);
+	else if (!strcmp(where, "none"))
+		fprintf(out, "no debugger is served any more\n");
+	else
+		fprintf(out, "waiting for gdb at %s\n", where);
 }
 
 void mon_system_reset(struct monitor *mon, const struct mon_args *a, FILE *out)

@@ -69,6 +69,7 @@ struct options {
 	enum opt_display display;
 	bool nographic, nodefaults;
 	bool stopped;			/* -S */
+	const char *gdb;		/* where a debugger connects, or NULL */
 	bool daemonize, perfmap;
 	int ready_fd;			/* daemon.c: tells the waiting parent */
 	bool snapshot;			/* -snapshot: for every drive */

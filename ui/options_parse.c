@@ -488,6 +488,13 @@ enum opt_result opt_action(struct options *o, const char *arg, FILE *out, struct
 	return result(kv_done(&k));
 }
 
+enum opt_result opt_s(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)arg, (void)out, (void)e;
+	o->gdb = "tcp::1234";
+	return OPT_GO;
+}
+
 enum opt_result opt_d(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	(void)e;

@@ -32,8 +32,14 @@ static void failed_on_loop(void *opaque)
 static void debug_on_loop(void *opaque)
 {
 	struct vm *vm = opaque;
+	bool any = false;
 
-	vm_stop(vm, VM_DEBUG);
+	for (int i = 0; i < vm->ncpus; i++)
+		any |= vm->vcpus[i].cpu->dbg.why != DEBUG_NOTHING;
+	if (any && vm_running(vm))
+		vm_stop(vm, VM_DEBUG);
+	else
+		vm_release(vm);		/* the debugger has seen to it meanwhile */
 }
 
 /* Sit out a hold. False: the thread is to end. */
@@ -43,7 +49,7 @@ static bool may_run(struct vcpu *v)
 	bool go;
 
 	pthread_mutex_lock(&vm->lock);
-	while (vm->hold && !vm->quit) {
+	while ((vm->hold || v->frozen) && !vm->quit) {
 		if (!v->parked) {
 			v->parked = true;
 			pthread_cond_broadcast(&vm->changed);
@@ -174,10 +180,14 @@ const char *vm_status_text(enum vm_status s)
 
 void vm_stop(struct vm *vm, enum vm_status why)
 {
+	bool ran = vm_running(vm) || vm->status == VM_SUSPENDED;
+
 	vm_hold(vm);
-	if (vm_running(vm) || vm->status == VM_SUSPENDED)
+	if (ran)
 		clock_stop(&vm->m->clock);
 	vm->status = why;
+	if (ran && vm->on_stop)
+		vm->on_stop(vm->stop_opaque, why);
 }
 
 /* In S3 time goes on: the real-time clock may end it. */
@@ -188,16 +198,40 @@ static void suspend(struct vm *vm)
 		vm->status = VM_SUSPENDED;
 }
 
-void vm_cont(struct vm *vm)
+static void cont(struct vm *vm, bool time)
 {
 	if (vm_running(vm) || vm->status == VM_SUSPENDED)
 		return;
 	/* A machine that switched itself off starts again from the beginning. */
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
 		vm_reset(vm);
-	clock_start(&vm->m->clock);
+	if (time)
+		clock_start(&vm->m->clock);
 	vm->status = VM_RUNNING;
 	vm_release(vm);
+}
+
+void vm_cont(struct vm *vm)
+{
+	cont(vm, true);
+}
+
+void vm_cont_some(struct vm *vm, const bool *runs, bool time)
+{
+	pthread_mutex_lock(&vm->lock);
+	for (int i = 0; i < vm->ncpus; i++)
+		vm->vcpus[i].frozen = !runs[i];
+	pthread_mutex_unlock(&vm->lock);
+	cont(vm, time);
+}
+
+void vm_unfreeze(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	for (int i = 0; i < vm->ncpus; i++)
+		vm->vcpus[i].frozen = false;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
 }
 
 static void reset_cpus(struct vm *vm)

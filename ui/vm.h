@@ -15,6 +15,7 @@
 #include "cpu/accel.h"
 #include "hw/core/bus.h"
 
+struct gdb;
 struct pc;
 struct loop;
 
@@ -35,6 +36,7 @@ struct vcpu {
 	struct cpu *cpu;
 	pthread_t thread;
 	bool started, parked;
+	bool frozen;		/* by the debugger: stands while others run */
 	bool failed;		/* accel_ops->create did; err says why */
 	struct err err;
 };
@@ -51,11 +53,15 @@ struct vm {
 	const char *boot_order;	/* and of those after it */
 	bool no_reboot, no_shutdown;
 	enum vm_status status;
+	struct gdb *gdb;	/* ui/gdb.h, or NULL */
+	/* The machine ran and has stopped; may be NULL. */
+	void (*on_stop)(void *opaque, enum vm_status why);
+	void *stop_opaque;
 
 	_Atomic unsigned asked;		/* bit per enum machine_request not yet acted upon */
 	_Atomic int exit_status;	/* of MACHINE_EXIT */
 
-	pthread_mutex_t lock;		/* for what follows, and vcpu.parked, failed */
+	pthread_mutex_t lock;		/* for what follows, and vcpu.parked, frozen, failed */
 	pthread_cond_t changed;
 	bool hold;			/* vCPUs are to park */
 	bool quit;			/* vCPU threads are to end */
@@ -79,6 +85,10 @@ const char *vm_status_text(enum vm_status s);
 
 void vm_cont(struct vm *vm);
 void vm_stop(struct vm *vm, enum vm_status why);
+/* The debugger's: only the vCPUs whose `runs` is set go on; without `time` guest time stands. */
+void vm_cont_some(struct vm *vm, const bool *runs, bool time);
+/* All vCPUs take part again. */
+void vm_unfreeze(struct vm *vm);
 void vm_reset(struct vm *vm);
 void vm_powerdown(struct vm *vm);	/* press the power button */
 void vm_nmi(struct vm *vm);

@@ -1,0 +1,343 @@
+/*
+ * A debugger's view of the registers.
+ *
+ * Control registers can be changed as far as that leaves the processor in the
+ * mode it is in; a selector in protected mode brings its descriptor along, without
+ * the checks of a MOV.
+ *
+ * Not modelled: CR8, which is the local APIC's (`monitor info irq`).
+ * Source: gdb's manual, "Standard Target Features", "Target Description Format".
+ */
+#include "cpu/gdbregs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/cpuid.h"
+#include "cpu/desc.h"
+#include "cpu/mmu.h"
+#include "cpu/phys.h"
+#include "cpu/regs.h"
+#include "cpu/seg.h"
+#include "cpu/system.h"
+#include "cpu/xstate.h"
+
+enum which { BOTH, LONG, SHORT, AVX };
+enum kind { K_GPR, K_PC, K_FLAGS, K_SEG, K_PLAIN, K_CONTROL, K_XSAVE, K_X16, K_TAGS, K_NONE, K_FEATURE };
+
+struct row {
+	enum which which;
+	const char *name;
+	enum kind kind;
+	const char *reg;	/* in cpu/regs.def */
+	unsigned at;		/* in the XSAVE area */
+	unsigned bits;
+	const char *type;
+};
+
+static const struct row rows[] = {
+#define FEATURE(w, n)				{ w, n, K_FEATURE, NULL, 0, 0, NULL },
+#define REG_GPR(w, n, r, b, t)			{ w, n, K_GPR, r, 0, b, t },
+#define REG_PC(w, n, r, b, t)			{ w, n, K_PC, r, 0, b, t },
+#define REG_FLAGS(w, n, r, b, t)		{ w, n, K_FLAGS, r, 0, b, t },
+#define REG_SEG(w, n, r, b, t)			{ w, n, K_SEG, r, 0, b, t },
+#define REG_PLAIN(w, n, r, b, t)		{ w, n, K_PLAIN, r, 0, b, t },
+#define REG_CONTROL(w, n, r, b, t)		{ w, n, K_CONTROL, r, 0, b, t },
+#define REG_XSAVE(w, n, at, b, t)		{ w, n, K_XSAVE, NULL, at, b, t },
+#define REG_X16(w, n, at, b, t)			{ w, n, K_X16, NULL, at, b, t },
+#define REG_TAGS(w, n, at, b, t)		{ w, n, K_TAGS, NULL, at, b, t },
+#define REG_NONE(w, n, at, b, t)		{ w, n, K_NONE, NULL, at, b, t },
+#define GDB_REG(w, n, kind, where, b, t)	REG_##kind(w, n, where, b, t)
+#include "cpu/gdbregs.def"
+#undef FEATURE
+#undef GDB_REG
+};
+
+/* ---- which rows a processor has ---- */
+
+static bool has_row(const struct cpu *c, const struct row *r)
+{
+	bool lm = cpu_has(c, CPUID_LM);
+
+	switch (r->which) {
+	case LONG:	return lm;
+	case SHORT:	return !lm;
+	case AVX:	return lm && xsave_features(c) & XF_AVX;
+	default:	return true;
+	}
+}
+
+static const struct row *row_of(const struct cpu *c, int n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].kind != K_FEATURE && has_row(c, &rows[i]) && n-- == 0)
+			return &rows[i];
+	return NULL;
+}
+
+int gdb_regs(const struct cpu *c)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		n += rows[i].kind != K_FEATURE && has_row(c, &rows[i]);
+	return n;
+}
+
+int gdb_reg_bytes(const struct cpu *c, int n)
+{
+	const struct row *r = n < 0 ? NULL : row_of(c, n);
+
+	return r ? (int)r->bits / 8 : 0;
+}
+
+/* ---- reading ---- */
+
+static uint64_t stored(const struct cpu *c, const struct row *r)
+{
+	const struct cpu_reg *reg = cpu_reg_find(r->reg);
+
+	return ld_n((const uint8_t *)c + reg->where, reg->bytes);
+}
+
+/* Outside of 64-bit code there are eight registers, of 32 bits. */
+static uint64_t general(const struct cpu *c, const struct row *r)
+{
+	uint64_t v = stored(c, r);
+	bool high = cpu_reg_find(r->reg)->where >= offsetof(struct cpu, regs[R8]);
+
+	return cpu_is64(c) ? v : high ? 0 : (uint32_t)v;
+}
+
+static uint64_t value(struct cpu *c, const struct row *r)
+{
+	switch (r->kind) {
+	case K_GPR:	return general(c, r);
+	case K_FLAGS:	return cpu_get_eflags(c);
+	case K_X16:	return ld16(c->xsave + r->at);
+	case K_TAGS:	return x87_tags(c);
+	case K_NONE:	return ~0ull;
+	default:	return stored(c, r);
+	}
+}
+
+int gdb_reg_get(struct cpu *c, int n, uint8_t buf[GDB_REG_MAX])
+{
+	const struct row *r = n < 0 ? NULL : row_of(c, n);
+
+	if (!r)
+		return 0;
+	if (r->kind == K_XSAVE)
+		memcpy(buf, c->xsave + r->at, r->bits / 8);
+	else
+		st_n(buf, (int)r->bits / 8, value(c, r));
+	return (int)r->bits / 8;
+}
+
+/* ---- writing ---- */
+
+/* A data segment's descriptor as the tables have it; nobody is told. */
+static bool load_descriptor(struct cpu *c, int seg, uint16_t sel)
+{
+	bool ldt = sel & 4;
+	uint64_t base = ldt ? c->segs[LDTR].base : c->gdtr.base, pa;
+	uint32_t limit = ldt ? c->segs[LDTR].limit : c->gdtr.limit;
+	struct desc d = { 0 };
+
+	if (!(sel & ~3u)) {
+		seg_set(c, seg, sel, c->segs[seg].base, 0, 0);
+		return true;
+	}
+	if ((sel | 7u) > limit || !mmu_probe(c, base + (sel & ~7u), &pa))
+		return false;
+	d.lo = (uint32_t)phys_read(c->phys, pa, 4);
+	d.hi = (uint32_t)phys_read(c->phys, pa + 4, 4);
+	if (!desc_s(&d) || !desc_p(&d) || (desc_type(&d) & TYPE_CODE && !(desc_type(&d) & TYPE_R)))
+		return false;
+	seg_set(c, seg, sel, desc_base(&d), desc_limit(&d), (uint16_t)(desc_attr(&d) | TYPE_ACCESSED));
+	return true;
+}
+
+static bool set_segment(struct cpu *c, const struct row *r, uint64_t v)
+{
+	size_t at = cpu_reg_find(r->reg)->where - offsetof(struct cpu, segs);
+	int seg = (int)(at / sizeof(struct seg));
+	uint16_t sel = (uint16_t)v;
+
+	if (v > 0xffff)
+		return false;
+	if (sel == c->segs[seg].sel)
+		return true;
+	if (!(c->mode & MODE_PE) || c->mode & MODE_VM) {
+		seg_set(c, seg, sel, (uint64_t)sel << 4, c->segs[seg].limit, c->segs[seg].attr);
+		return true;
+	}
+	return seg != CS && seg != SS && load_descriptor(c, seg, sel);
+}
+
+/* Paging, its format, and protected mode stay as they are. */
+static bool set_control(struct cpu *c, const struct row *r, uint64_t v)
+{
+	static const struct {
+		const char *reg;
+		uint64_t may_change;
+	} rules[] = {
+		{ "cr0", CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM },
+		{ "cr2", ~0ull },
+		{ "cr4", CR4_TSD | CR4_DE | CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP |
+			 CR4_FSGSBASE | CR4_SMEP | CR4_SMAP },
+		{ "efer", EFER_SCE },
+	};
+	const struct cpu_reg *reg = cpu_reg_find(r->reg);
+	uint64_t may = strcmp(r->reg, "cr3") ? 0 : (1ull << c->phys_bits) - 4096;
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (!strcmp(r->reg, rules[i].reg))
+			may = rules[i].may_change;
+	if (!strcmp(r->reg, "cr4"))
+		may &= cpu_cr4_allowed(c);
+	if ((v ^ stored(c, r)) & ~may)
+		return false;
+	st_n((uint8_t *)c + reg->where, reg->bytes, v);
+	return true;
+}
+
+static bool set_value(struct cpu *c, const struct row *r, uint64_t v)
+{
+	const struct cpu_reg *reg = r->reg ? cpu_reg_find(r->reg) : NULL;
+
+	switch (r->kind) {
+	case K_GPR: case K_PC:
+		if (r->kind == K_GPR && !cpu_is64(c) && reg->where >= offsetof(struct cpu, regs[R8]))
+			return true;
+		st64((uint8_t *)c + reg->where, cpu_is64(c) ? v : (uint32_t)v);
+		return true;
+	case K_FLAGS:
+		if ((v ^ cpu_get_eflags(c)) & FL_VM)
+			return false;
+		cpu_set_eflags(c, (uint32_t)v);
+		return true;
+	case K_SEG:
+		return set_segment(c, r, v);
+	case K_PLAIN:
+		if (!mmu_canonical_reg(c, v))
+			return false;
+		st64((uint8_t *)c + reg->where, v);
+		return true;
+	case K_CONTROL:
+		return set_control(c, r, v);
+	case K_X16:
+		st16(c->xsave + r->at, (uint16_t)v);
+		return true;
+	case K_TAGS:			/* the area has one bit a register: empty or not */
+		c->xsave[r->at] = 0;
+		for (int i = 0; i < 8; i++)
+			c->xsave[r->at] |= (uint8_t)(((v >> 2 * i & 3) != 3) << i);
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* A reserved bit in MXCSR would be a fault of whoever loads it. */
+static void set_xsave(struct cpu *c, const struct row *r, const uint8_t *buf)
+{
+	memcpy(c->xsave + r->at, buf, r->bits / 8);
+	st32(c->xsave + 24, ld32(c->xsave + 24) & 0xffff);
+}
+
+bool gdb_reg_set(struct cpu *c, int n, const uint8_t *buf)
+{
+	const struct row *r = n < 0 ? NULL : row_of(c, n);
+
+	if (!r)
+		return false;
+	if (r->kind == K_XSAVE) {
+		set_xsave(c, r, buf);
+		return true;
+	}
+	if (!set_value(c, r, ld_n(buf, (int)r->bits / 8)))
+		return false;
+	if (r->kind == K_SEG || r->kind == K_CONTROL)
+		cpu_regs_loaded(c);
+	return true;
+}
+
+/* ---- the target description ---- */
+
+static const char types_sse[] =
+	"<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
+	"<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
+	"<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
+	"<vector id=\"v8i16\" type=\"int16\" count=\"8\"/>"
+	"<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
+	"<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>"
+	"<union id=\"vec128\">"
+	"<field name=\"v4_float\" type=\"v4f\"/><field name=\"v2_double\" type=\"v2d\"/>"
+	"<field name=\"v16_int8\" type=\"v16i8\"/><field name=\"v8_int16\" type=\"v8i16\"/>"
+	"<field name=\"v4_int32\" type=\"v4i32\"/><field name=\"v2_int64\" type=\"v2i64\"/>"
+	"<field name=\"uint128\" type=\"uint128\"/></union>";
+
+struct flag {
+	const char *name;
+	int bit;
+};
+
+static const struct flag eflags[] = {
+	{ "CF", 0 }, { "", 1 }, { "PF", 2 }, { "AF", 4 }, { "ZF", 6 }, { "SF", 7 }, { "TF", 8 }, { "IF", 9 },
+	{ "DF", 10 }, { "OF", 11 }, { "NT", 14 }, { "RF", 16 }, { "VM", 17 }, { "AC", 18 }, { "VIF", 19 },
+	{ "VIP", 20 }, { "ID", 21 },
+};
+static const struct flag mxcsr[] = {
+	{ "IE", 0 }, { "DE", 1 }, { "ZE", 2 }, { "OE", 3 }, { "UE", 4 }, { "PE", 5 }, { "DAZ", 6 }, { "IM", 7 },
+	{ "DM", 8 }, { "ZM", 9 }, { "OM", 10 }, { "UM", 11 }, { "PM", 12 }, { "FZ", 15 },
+};
+
+static void put_flags(FILE *f, const char *id, const struct flag *flags, size_t n)
+{
+	fprintf(f, "<flags id=\"%s\" size=\"4\">", id);
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "<field name=\"%s\" start=\"%d\" end=\"%d\"/>", flags[i].name, flags[i].bit, flags[i].bit);
+	fputs("</flags>", f);
+}
+
+static void put_feature(FILE *f, const char *name)
+{
+	fprintf(f, "<feature name=\"%s\">", name);
+	if (!strcmp(name, "org.gnu.gdb.i386.core"))
+		put_flags(f, "i386_eflags", eflags, ARRAY_LEN(eflags));
+	if (!strcmp(name, "org.gnu.gdb.i386.sse")) {
+		fputs(types_sse, f);
+		put_flags(f, "i386_mxcsr", mxcsr, ARRAY_LEN(mxcsr));
+	}
+}
+
+char *gdb_target_xml(const struct cpu *c)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	bool open = false;
+
+	if (!f)
+		return NULL;
+	fprintf(f, "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"
+		"<architecture>%s</architecture>", cpu_has(c, CPUID_LM) ? "i386:x86-64" : "i386");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct row *r = &rows[i];
+
+		if (!has_row(c, r))
+			continue;
+		if (r->kind == K_FEATURE) {
+			fputs(open ? "</feature>" : "", f);
+			put_feature(f, r->name);
+			open = true;
+		} else {
+			fprintf(f, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\"/>", r->name, r->bits, r->type);
+		}
+	}
+	fputs("</feature></target>", f);
+	fclose(f);
+	return text;
+}

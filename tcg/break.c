@@ -1,0 +1,64 @@
+/*
+ * A debugger's breakpoints (cpu/debug.h) in translated code.
+ *
+ * There is no block at the address of a breakpoint, so control comes to the run
+ * loop there, which stops instead of translating; and no block goes on behind one.
+ * Code elsewhere knows nothing of them. On a page with breakpoints no block
+ * relies on what its targets do to flags, and none is part of a region, so that
+ * the debugger sees all flags as they are.
+ *
+ * A debugger takes its breakpoints out whenever the guest stops and puts them in
+ * again before it goes on: only the difference between two runs costs anything.
+ */
+#include <string.h>
+
+#include "tcg/cache.h"
+
+static bool has(const uint64_t *list, unsigned n, uint64_t va)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i] == va)
+			return true;
+	return false;
+}
+
+bool tcg_breaks_page(const struct tcg *t, uint64_t va)
+{
+	for (unsigned i = 0; i < t->n_breaks; i++)
+		if (PAGE_OF(t->breaks[i]) == PAGE_OF(va))
+			return true;
+	return false;
+}
+
+/* Single instructions stop behind themselves anyway. */
+static void drop_page(struct tcg *t, uint64_t page)
+{
+	for (uint32_t i = 1; i <= t->n_tbs; i++) {
+		const struct tb *tb = &t->tbs[i];
+		uint64_t first = tb->rip + tb->cs_base;
+
+		if ((tb->mode & MODE_CODE) != MODE_CODE64)
+			first = (uint32_t)first;
+		if (!tb->dead && (PAGE_OF(first) == page || PAGE_OF(first + tb->len - 1) == page))
+			tcg_kill(t, i);
+	}
+}
+
+void tcg_take_breaks(struct tcg *t)
+{
+	const struct cpu_debug *d = &t->cpu->dbg;
+	uint64_t before[DEBUG_MAX_BREAKS];
+	unsigned n = t->n_breaks;
+
+	if (d->step || (!n && !d->n_breaks))
+		return;
+	memcpy(before, t->breaks, sizeof(before));
+	memcpy(t->breaks, d->breaks, sizeof(t->breaks));
+	t->n_breaks = d->n_breaks;
+	for (unsigned i = 0; i < n; i++)
+		if (!has(t->breaks, t->n_breaks, before[i]))
+			drop_page(t, PAGE_OF(before[i]));
+	for (unsigned i = 0; i < t->n_breaks; i++)
+		if (!has(before, n, t->breaks[i]))
+			drop_page(t, PAGE_OF(t->breaks[i]));
+}
