@@ -9,6 +9,7 @@
 #include "hw/backend/block.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,6 +129,18 @@ const char *block_probe(const char *file, struct err *e)
 	ssize_t n = pread(fd, magic, sizeof(magic), 0);
 	close(fd);
 	return n == 4 && !memcmp(magic, BLOCK_QCOW2_MAGIC, 4) ? "qcow2" : "raw";
+}
+
+char *block_backing_path(const char *file, const char *name)
+{
+	const char *slash = strrchr(file, '/');
+	char *s;
+
+	if (!strncmp(name, "file:", 5))
+		name += 5;
+	if (*name == '/' || !slash)
+		return strdup(name);
+	return asprintf(&s, "%.*s/%s", (int)(slash - file), file, name) < 0 ? NULL : s;
 }
 
 static const struct format *find_format(const struct block_options *o, struct err *e)

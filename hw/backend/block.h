@@ -75,6 +75,8 @@ struct block *block_backing(const struct block *b);	/* NULL: none */
 bool block_status(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
 bool block_map(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
 bool block_resize(struct block *b, uint64_t sectors, struct err *e);
+/* The path of a backing image: a relative name is relative to the image's folder. To be freed. */
+char *block_backing_path(const char *file, const char *name);
 /* The format by a file's first bytes: "qcow2" or "raw". NULL with err filled. */
 const char *block_probe(const char *file, struct err *e);
 

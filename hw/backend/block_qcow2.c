@@ -9,7 +9,6 @@
  * Source: qcow2 specification (qcow2_priv.h).
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -255,25 +254,11 @@ static bool parse_extensions(struct qcow2 *q, const uint8_t *h, struct err *e)
 
 /* ---- backing image ---- */
 
-/* A relative name is relative to the image's folder. */
-static char *backing_path(const struct qcow2 *q)
-{
-	const char *name = strncmp(q->backing, "file:", 5) ? q->backing : q->backing + 5;
-	const char *slash = strrchr(q->block.file, '/');
-	char *s;
-
-	if (*name == '/' || !slash)
-		return strdup(name);
-	if (asprintf(&s, "%.*s/%s", (int)(slash - q->block.file), q->block.file, name) < 0)
-		return NULL;
-	return s;
-}
-
 static bool open_backing(struct qcow2 *q, const struct block_options *o, struct err *e)
 {
 	if (!q->backing)
 		return true;
-	if (!(q->backing_path = backing_path(q)))
+	if (!(q->backing_path = block_backing_path(q->block.file, q->backing)))
 		return err_set(e, "no memory");
 	if (o->no_backing)
 		return true;

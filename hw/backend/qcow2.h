@@ -51,6 +51,9 @@ bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e);
 bool qcow2_snapshot_apply(struct block *b, const char *which, struct err *e);
 bool qcow2_snapshot_delete(struct block *b, const char *which, struct err *e);
 
+/* A read-only image shows what a snapshot holds from now on. */
+bool qcow2_snapshot_show(struct block *b, const char *which, struct err *e);
+
 enum qcow2_fix { QCOW2_FIX_NONE, QCOW2_FIX_LEAKS, QCOW2_FIX_ALL };
 struct qcow2_check {
 	uint64_t corruptions, leaks, corruptions_fixed, leaks_fixed, errors;

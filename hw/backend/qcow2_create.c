@@ -244,6 +244,8 @@ static bool check_options(const char *file, const struct qcow2_create *c, struct
 			       : c->lazy_refcounts ? "lazy_refcounts" : "compression_type=zstd");
 	if (c->zstd && !qcow2_zip_supported(1))
 		return err_set(e, "'%s': this build lacks zstd", file);
+	if (c->backing && c->prealloc)
+		return err_set(e, "'%s': preallocation would hide the backing image", file);
 	if (c->backing && strlen(c->backing) > MAX_BACKING_NAME)
 		return err_set(e, "'%s': the backing image's name is too long", file);
 	return true;

@@ -343,6 +343,32 @@ bool qcow2_snapshot_apply(struct block *b, const char *which, struct err *e)
 	return false;
 }
 
+bool qcow2_snapshot_show(struct block *b, const char *which, struct err *e)
+{
+	struct qcow2 *q = to_qcow2(b);
+	struct qcow2_info ignored;
+	int i;
+
+	if (!qcow2_info(b, &ignored, e) || (i = find_or_say(q, which, e)) < 0)
+		return false;
+	if (q->writable)
+		return err_set(e, "'%s' is open for writing", b->file);
+	const struct qcow2_snapshot *s = &q->snapshots[i];
+	uint64_t per = l2_entries(q) << q->cluster_bits;
+	uint64_t *l1 = qcow2_read_table(q, s->l1_offset, s->l1_size, MAX_L1_BYTES, "a snapshot's L1 table", e);
+	if (!l1 || s->disk_size > per * s->l1_size) {
+		free(l1);
+		return err_set(e, "'%s': the L1 table of snapshot '%s' cannot be used", b->file, which);
+	}
+	free(q->l1);
+	q->l1 = l1;
+	q->l1_size = s->l1_size;
+	q->l1_offset = s->l1_offset;
+	q->size = s->disk_size;
+	b->sectors = (q->size + SECTOR - 1) / SECTOR;
+	return true;
+}
+
 bool qcow2_snapshot_delete(struct block *b, const char *which, struct err *e)
 {
 	struct qcow2 *q = to_qcow2(b);
