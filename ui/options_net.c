@@ -12,7 +12,8 @@
 
 /* Names of cards that -nic takes, and the device each is. */
 static const struct { const char *name, *driver, *help; } cards[] = {
-	{ "virtio-net-pci", "virtio-net-pci", "virtio (default)" },
+	{ "e1000",          "e1000",          "Intel 82540EM (default)" },
+	{ "virtio-net-pci", "virtio-net-pci", "virtio, the fastest" },
 	{ "virtio",         "virtio-net-pci", "the same" },
 };
 

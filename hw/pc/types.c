@@ -14,6 +14,7 @@
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
 #include "hw/intc/pic.h"
+#include "hw/net/e1000.h"
 #include "hw/pc/fwcfg.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
@@ -40,6 +41,7 @@ const struct dev_type *const dev_types[] = {
 	&fwcfg_type,
 	&ide_type,
 	&vga_type,
+	&e1000_type,
 	&virtio_blk_type,
 	&virtio_net_type,
 	&virtio_rng_type,
