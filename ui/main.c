@@ -19,10 +19,12 @@
 #include "hw/pc/types.h"
 #include "tcg/run.h"
 #include "ui/daemon.h"
+#include "ui/display.h"
 #include "ui/gdb.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
 #include "ui/vm.h"
+#include "ui/vnc.h"
 
 struct app {
 	struct options o;
@@ -31,6 +33,7 @@ struct app {
 	struct pc *pc;
 	struct cpu *cpus[PC_MAX_CPUS];
 	struct vm vm;
+	struct display *display;
 	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];
 	int nmonitors;
 };
@@ -155,6 +158,32 @@ static bool open_monitors(struct app *a, struct err *e)
 	return true;
 }
 
+/* ---- the screen ---- */
+
+/* Who shows it starts once the machine is complete. */
+static bool open_displays(struct app *a, struct err *e)
+{
+	struct options *o = &a->o;
+	bool ok = true;
+
+	machine_lock(a->m);
+	a->display = display_new(a->m, pc_vga(a->pc), e);
+	if (a->display && o->vnc) {
+		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, o->pc.name ? o->pc.name : "Rhea", e);
+		ok = a->vm.vnc || err_prefix(e, "-vnc %s", o->vnc);
+	}
+	machine_unlock(a->m);
+	return a->display && ok;
+}
+
+static void close_displays(struct app *a)
+{
+	machine_lock(a->m);
+	vnc_free(a->vm.vnc);
+	display_free(a->display);
+	machine_unlock(a->m);
+}
+
 /* ---- the machine ---- */
 
 static void on_signal(void *opaque, int signo)
@@ -247,7 +276,7 @@ static bool make_machine(struct app *a, struct err *e)
 		return false;
 	a->m = machine_new(dev_types, NULL, e);
 	a->loop = a->m ? loop_new(a->m, e) : NULL;
-	return a->loop && take_signals(a, e) && make_board(a, e) && vm_launch(&a->vm, e);
+	return a->loop && take_signals(a, e) && make_board(a, e) && open_displays(a, e) && vm_launch(&a->vm, e);
 }
 
 static bool map_for_perf(struct app *a, struct err *e)
@@ -293,6 +322,7 @@ static void unmake_machine(struct app *a, int status)
 	vm_fini(&a->vm);
 	if (!a->m)
 		return;
+	close_displays(a);
 	machine_lock(a->m);
 	while (a->nmonitors)
 		monitor_free(a->monitors[--a->nmonitors]);

@@ -9,6 +9,7 @@
 #include "tcg/run.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
+#include "ui/vnc.h"
 
 void mon_choose_cpu(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
@@ -179,4 +180,13 @@ void mon_info_chardev(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "%s: %s%s\n", c->id,
 			c->ops->describe ? c->ops->describe((struct chr *)c) : c->ops->name,
 			c->open ? "" : " (nobody there)");
+}
+
+void mon_info_vnc(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	if (mon->vm->vnc)
+		vnc_describe(mon->vm->vnc, out);
+	else
+		fputs("Server: none (-vnc)\n", out);
 }

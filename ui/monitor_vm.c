@@ -9,8 +9,10 @@
 #include "hw/core/input.h"
 #include "hw/pc/pc.h"
 #include "ui/gdb.h"
+#include "ui/keymap.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
+#include "ui/vnc.h"
 
 void mon_quit(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
@@ -116,12 +118,6 @@ void mon_nmi(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 /* ---- sendkey ---- */
 
-static const struct { const char *name; int code; } keys[] = {
-#define KEY(name, code) { name, code },
-#include "ui/keynames.def"
-#undef KEY
-};
-
 static bool key_code(const char *name, int *code, FILE *out)
 {
 	struct spell near;
@@ -132,14 +128,9 @@ static bool key_code(const char *name, int *code, FILE *out)
 		*code = (int)v;
 		return true;
 	}
-	spell_init(&near, name);
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		if (!strcmp(name, keys[i].name)) {
-			*code = keys[i].code;
-			return true;
-		}
-		spell_try(&near, keys[i].name);
-	}
+	*code = keymap_name(name, &near);
+	if (*code)
+		return true;
 	fprintf(out, "no key '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
 	return false;
 }
@@ -217,9 +208,32 @@ void mon_eject(struct monitor *mon, const struct mon_args *a, FILE *out)
 	change_cd(mon, a->word[0], NULL, out);
 }
 
+static void set_vnc_password(struct monitor *mon, const char *password, FILE *out)
+{
+	struct err e;
+
+	if (!mon->vm->vnc)
+		fputs("there is no VNC server (-vnc)\n", out);
+	else if (!vnc_set_password(mon->vm->vnc, password, &e))
+		fprintf(out, "%s\n", e.msg);
+}
+
+void mon_set_password(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	if (strcmp(a->word[0], "vnc"))
+		fprintf(out, "set_password: expected vnc, not '%s'\n", a->word[0]);
+	else
+		set_vnc_password(mon, a->word[1], out);
+}
+
 void mon_change(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	change_cd(mon, a->word[0], a->word[1], out);
+	if (strcmp(a->word[0], "vnc"))
+		change_cd(mon, a->word[0], a->word[1], out);
+	else if (!strcmp(a->word[1], "password") && a->n == 3)
+		set_vnc_password(mon, a->word[2], out);
+	else
+		fputs("change vnc: expected password PASSWORD\n", out);
 }
 
 /* ---- logging ---- */

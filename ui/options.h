@@ -40,7 +40,7 @@ struct opt_dump {
 	uint32_t most;			/* bytes of each frame */
 };
 
-enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE };
+enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC };
 
 struct options {
 	struct pc_config pc;
@@ -67,6 +67,7 @@ struct options {
 	const char *card_without_net, *net_without_card;	/* -net: the halves not joined yet */
 
 	enum opt_display display;
+	const char *vnc;		/* as vnc_new() takes it, or NULL */
 	bool nographic, nodefaults;
 	bool stopped;			/* -S */
 	const char *gdb;		/* where a debugger connects, or NULL */

@@ -396,12 +396,24 @@ enum opt_result opt_sandbox(struct options *o, const char *arg, FILE *out, struc
 enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	if (asks_help(arg)) {
-		fputs("none   not shown; 'screendump' of the monitor still works\n", out);
+		fputs("none            not shown; 'screendump' of the monitor still works\n"
+		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"
+		      "vnc=unix:PATH   to VNC viewers, at a Unix socket\n", out);
 		return OPT_DONE;
 	}
+	if (!strncmp(arg, "vnc=", 4))
+		return opt_vnc(o, arg + 4, out, e);
 	if (strcmp(arg, "none"))
-		return bad(e, "-display %s: the only one there is so far is none", arg);
+		return bad(e, "-display %s: expected none or vnc=HOST:N (see -display help)", arg);
 	o->display = OPT_DISPLAY_NONE;
+	return OPT_GO;
+}
+
+enum opt_result opt_vnc(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out, (void)e;
+	o->vnc = strcmp(arg, "none") ? arg : NULL;
+	o->display = o->vnc ? OPT_DISPLAY_VNC : OPT_DISPLAY_NONE;
 	return OPT_GO;
 }
 
@@ -536,8 +548,8 @@ static void default_consoles(struct options *o)
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
 	bool terminal = o->nographic || (!silent && !o->nserials && !o->nmonitors);
 
-	if (!silent && !o->nographic)
-		warn("there is no display window yet%s", terminal ? ": serial port and monitor are on "
+	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
+		warn("the screen is not shown (-vnc :0 shows it to VNC viewers)%s", terminal ? ": serial port and monitor are on "
 		     "this terminal (Ctrl-A h for help)" : "");
 	if (terminal && !o->nserials)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";

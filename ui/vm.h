@@ -18,6 +18,7 @@
 struct gdb;
 struct pc;
 struct loop;
+struct vnc;
 
 enum vm_status {
 	VM_PRELAUNCH,		/* -S: nothing has run yet */
@@ -45,6 +46,7 @@ struct vm {
 	struct machine *m;
 	struct pc *pc;
 	struct loop *loop;
+	struct vnc *vnc;	/* or NULL */
 	const struct accel_ops *ops;
 	struct vcpu *vcpus;
 	int ncpus;

@@ -12,6 +12,10 @@ extern const struct dev_type vga_type;
 
 /* Draw what the screen shows now. False: nothing can be shown (bad mode, no memory). */
 bool vga_render(struct vga *v, struct surface *out);
+/* Begin or end to keep track of writes to display memory, for vga_changed(). Machine lock. */
+void vga_watch(struct vga *v, bool on);
+/* May the picture differ from the one at the last call? Cheap. Always true at first. Machine lock. */
+bool vga_changed(struct vga *v);
 /* The characters of a text mode, lines ended by newlines; 0 in a graphics mode. */
 size_t vga_text(struct vga *v, char *buf, size_t n);
 

@@ -74,6 +74,7 @@ struct vga {
 	uint8_t palette[768];
 	uint32_t latch;			/* four planes */
 	uint16_t vbe_index, vbe[NVBE];
+	uint32_t seen;			/* of vga_changed(): what the registers were */
 };
 
 static inline bool vga_vbe_on(const struct vga *v)

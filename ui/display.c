@@ -1,0 +1,320 @@
+/*
+ * Looking at the screen, and the way of keys to the guest.
+ *
+ * The adapter says cheaply whether anything may have changed. Only then is the
+ * picture drawn and compared row by row with the one before. The time between
+ * two looks doubles as long as nothing changes, up to a quarter of a second.
+ *
+ * A PS/2 keyboard holds few scan codes, so keys that arrive together are handed
+ * on some milliseconds apart.
+ *
+ * Not modelled: absolute pointers.
+ */
+#include "ui/display.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "hw/core/bus.h"
+#include "hw/core/input.h"
+#include "hw/core/loop.h"
+#include "hw/display/vga.h"
+#include "ui/keymap.h"
+
+#define LOOK_MIN	(NS_PER_SEC / 30)
+#define LOOK_MAX	(NS_PER_SEC / 4)
+#define KEY_GAP		(4 * NS_PER_MS)
+#define MAX_KEYS	512		/* waiting */
+
+enum { KEY_SHIFT = 0x2a, KEY_SHIFT_R = 0x36, KEY_CAPS = 0x3a };
+
+struct display {
+	struct machine *m;
+	struct vga *vga;
+	struct viewer *viewers;
+	struct surface shown, drawn;	/* the last picture; scratch for the next */
+	struct timer look;
+	uint64_t pace;			/* between two looks */
+	/* Keys on their way: code, and whether it goes down. */
+	struct { uint16_t code; bool down; } keys[MAX_KEYS];
+	int first_key, n_keys;
+	struct timer next_key;
+	bool caps;			/* caps lock, as far as viewers' keys tell */
+};
+
+/* ---- the picture ---- */
+
+static bool draw(struct display *d)
+{
+	if (d->vga)
+		return vga_render(d->vga, &d->drawn);
+	if (!surface_resize(&d->drawn, 640, 480))
+		return false;
+	memset(d->drawn.px, 0, 640 * 480 * sizeof(*d->drawn.px));
+	return true;
+}
+
+static void tell(struct viewer *v, const struct surface *s, int first, int n)
+{
+	v->rows(v->opaque, s, first, n);
+}
+
+static bool row_differs(const struct display *d, int y)
+{
+	size_t n = (size_t)d->drawn.w, at = n * (size_t)y;
+
+	return memcmp(d->drawn.px + at, d->shown.px + at, n * sizeof(*d->drawn.px));
+}
+
+/* Viewers that know the last picture get what differs in the new one. */
+static bool tell_changes(struct display *d)
+{
+	bool any = false;
+
+	for (int y = 0, n; y < d->drawn.h; y += n + 1) {
+		for (n = 0; y + n < d->drawn.h && row_differs(d, y + n);)
+			n++;
+		any |= n > 0;
+		for (struct viewer *v = d->viewers; v && n; v = v->next)
+			if (v->active && v->fresh)
+				tell(v, &d->drawn, y, n);
+	}
+	return any;
+}
+
+static bool same_size(const struct surface *a, const struct surface *b)
+{
+	return a->w == b->w && a->h == b->h;
+}
+
+/* True: something is new. */
+static bool new_picture(struct display *d)
+{
+	struct surface old = d->shown;
+	bool any = true;
+
+	if (!draw(d))
+		return false;
+	if (same_size(&d->drawn, &d->shown))
+		any = tell_changes(d);
+	else
+		for (struct viewer *v = d->viewers; v; v = v->next)
+			v->fresh = false;
+	d->shown = d->drawn;
+	d->drawn = old;
+	return any;
+}
+
+static bool tell_newcomers(struct display *d)
+{
+	bool any = false;
+
+	for (struct viewer *v = d->viewers; v; v = v->next)
+		if (v->active && !v->fresh && d->shown.h) {
+			tell(v, &d->shown, 0, d->shown.h);
+			v->fresh = any = true;
+		}
+	return any;
+}
+
+static bool somebody_looks(const struct display *d)
+{
+	for (const struct viewer *v = d->viewers; v; v = v->next)
+		if (v->active)
+			return true;
+	return false;
+}
+
+void display_refresh(struct display *d)
+{
+	bool changed = d->vga ? vga_changed(d->vga) : !d->shown.h;
+
+	changed = changed && new_picture(d);
+	changed |= tell_newcomers(d);
+	for (struct viewer *v = d->viewers; v && changed; v = v->next)
+		if (v->active)
+			v->done(v->opaque);
+	d->pace = changed ? LOOK_MIN : min_u64(d->pace * 2, LOOK_MAX);
+}
+
+static void look(void *opaque)
+{
+	struct display *d = opaque;
+
+	display_refresh(d);
+	if (somebody_looks(d))
+		timer_mod(&d->look, clock_now(d->look.clock) + d->pace);
+}
+
+/* Somebody does something: the answer is to be seen soon. */
+static void hurry(struct display *d)
+{
+	if (d->pace == LOOK_MIN || !somebody_looks(d))
+		return;
+	d->pace = LOOK_MIN;
+	timer_mod(&d->look, clock_now(d->look.clock) + LOOK_MIN);
+}
+
+/* ---- viewers ---- */
+
+struct display *display_new(struct machine *m, struct vga *vga, struct err *e)
+{
+	struct display *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		err_set(e, "no memory for the display");
+		return NULL;
+	}
+	d->m = m;
+	d->vga = vga;
+	d->pace = LOOK_MIN;
+	return d;
+}
+
+void display_free(struct display *d)
+{
+	if (!d)
+		return;
+	timer_del(&d->look);
+	timer_del(&d->next_key);
+	surface_fini(&d->shown);
+	surface_fini(&d->drawn);
+	free(d);
+}
+
+static void next_key(void *opaque);
+
+void display_add(struct display *d, struct viewer *v)
+{
+	struct clock *c = loop_host_clock(d->m->loop);
+
+	if (!d->viewers && !d->look.clock) {
+		timer_init(&d->look, c, look, d);
+		timer_init(&d->next_key, c, next_key, d);
+	}
+	v->next = d->viewers;
+	d->viewers = v;
+}
+
+void display_del(struct display *d, struct viewer *v)
+{
+	display_set_active(d, v, false);
+	for (struct viewer **p = &d->viewers; *p; p = &(*p)->next)
+		if (*p == v) {
+			*p = v->next;
+			break;
+		}
+}
+
+void display_set_active(struct display *d, struct viewer *v, bool active)
+{
+	bool before = somebody_looks(d);
+
+	if (!active)
+		display_release_keys(d, v);
+	v->active = active;
+	v->fresh = false;
+	if (d->vga && before != somebody_looks(d))
+		vga_watch(d->vga, !before);
+	if (!somebody_looks(d)) {
+		timer_del(&d->look);
+	} else if (active) {
+		d->pace = LOOK_MIN;
+		timer_mod(&d->look, clock_now(d->look.clock));
+	}
+}
+
+/* ---- keys ---- */
+
+static void next_key(void *opaque)
+{
+	struct display *d = opaque;
+
+	if (!d->n_keys)
+		return;
+	input_key(d->m, d->keys[d->first_key].code, d->keys[d->first_key].down);
+	d->first_key = (d->first_key + 1) % MAX_KEYS;
+	d->n_keys--;
+	timer_mod(&d->next_key, clock_now(d->next_key.clock) + KEY_GAP);
+}
+
+static void queue_key(struct display *d, int code, bool down)
+{
+	if (d->n_keys == MAX_KEYS)
+		return;
+	d->keys[(d->first_key + d->n_keys) % MAX_KEYS].code = (uint16_t)code;
+	d->keys[(d->first_key + d->n_keys++) % MAX_KEYS].down = down;
+	if (!timer_pending(&d->next_key))
+		next_key(d);
+}
+
+static bool is_down(const struct viewer *v, int key)
+{
+	return v->down[key / 8] >> key % 8 & 1;
+}
+
+void display_key(struct display *d, struct viewer *v, int key, bool down)
+{
+	/* Releases of what is not held come from keys pressed elsewhere. */
+	if (key <= 0 || key >= 0x300 || (!down && !is_down(v, key)))
+		return;
+	if (key == KEY_CAPS && down && !is_down(v, key))
+		d->caps = !d->caps;
+	v->down[key / 8] = (uint8_t)((v->down[key / 8] & ~(1u << key % 8)) | (unsigned)down << key % 8);
+	queue_key(d, key, down);
+	hurry(d);
+}
+
+/* Press (or lift) shift for one character. */
+static void with_shift(struct display *d, struct viewer *v, int key, bool shift)
+{
+	static const int keys[] = { KEY_SHIFT, KEY_SHIFT_R };
+
+	if (shift) {
+		queue_key(d, KEY_SHIFT, true);
+		display_key(d, v, key, true);
+		queue_key(d, KEY_SHIFT, false);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (is_down(v, keys[i]))
+			queue_key(d, keys[i], false);
+	display_key(d, v, key, true);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (is_down(v, keys[i]))
+			queue_key(d, keys[i], true);
+}
+
+static bool is_letter(uint32_t symbol)
+{
+	return (symbol | 0x20) >= 'a' && (symbol | 0x20) <= 'z';
+}
+
+void display_symbol(struct display *d, struct viewer *v, uint32_t symbol, bool down)
+{
+	enum keymap_shift need;
+	int key = keymap_symbol(symbol, &need);
+	bool shift = is_down(v, KEY_SHIFT) || is_down(v, KEY_SHIFT_R);
+	bool shifted = shift != (is_letter(symbol) && d->caps);
+
+	if (!key)
+		return;
+	if (!down || need == KEYMAP_ANY || shifted == (need == KEYMAP_SHIFTED))
+		display_key(d, v, key, down);
+	else
+		with_shift(d, v, key, !shift);
+}
+
+void display_release_keys(struct display *d, struct viewer *v)
+{
+	for (int key = 0; key < 0x300; key++)
+		if (is_down(v, key))
+			display_key(d, v, key, false);
+}
+
+void display_move(struct display *d, int dx, int dy, int dz, unsigned buttons)
+{
+	input_rel(d->m, dx, dy, dz, buttons);
+	hurry(d);
+}

@@ -1,0 +1,57 @@
+/*
+ * Between the machine's screen, keyboard and mouse and whoever shows them: VNC,
+ * a window. Main loop's thread, machine lock.
+ *
+ * The screen is looked at only while a viewer is active: thirty times a second
+ * when it changes or somebody types, seldom when it does not. Only the rows that
+ * differ are handed out.
+ */
+#ifndef UI_DISPLAY_H
+#define UI_DISPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "hw/display/surface.h"
+
+struct machine;
+struct vga;
+struct display;
+
+/* vga NULL: the machine has no screen; viewers see an empty one. NULL: no memory. */
+struct display *display_new(struct machine *m, struct vga *vga, struct err *e);
+/* After all viewers have gone. */
+void display_free(struct display *d);
+
+struct viewer {
+	/*
+	 * Rows first .. first + n - 1 of *s are new. All of them are, once, when the
+	 * viewer becomes active and whenever the size changes.
+	 */
+	void (*rows)(void *opaque, const struct surface *s, int first, int n);
+	/* A frame is complete: what rows() told belongs together. */
+	void (*done)(void *opaque);
+	void *opaque;
+	bool active, fresh;		/* display.c's: it is looking; it has seen everything */
+	uint8_t down[0x300 / 8];	/* keys it holds */
+	struct viewer *next;
+};
+
+/* A viewer starts inactive. */
+void display_add(struct display *d, struct viewer *v);
+void display_del(struct display *d, struct viewer *v);		/* lets go of its keys */
+void display_set_active(struct display *d, struct viewer *v, bool active);
+
+/* A key, as in hw/core/input.h. Keys of one burst reach the guest one after the other. */
+void display_key(struct display *d, struct viewer *v, int key, bool down);
+/* By X keysym; presses or lifts shift around characters that want it. */
+void display_symbol(struct display *d, struct viewer *v, uint32_t symbol, bool down);
+void display_release_keys(struct display *d, struct viewer *v);
+/* Wheel steps dz are positive away from the user; buttons are BTN_ bits. */
+void display_move(struct display *d, int dx, int dy, int dz, unsigned buttons);
+
+/* Look at the screen now. The timer's job; tests call it too. */
+void display_refresh(struct display *d);
+
+#endif

@@ -1,0 +1,427 @@
+/*
+ * The screen for VNC viewers, by libvncserver.
+ *
+ * The library waits for slow viewers, so all of it runs on one thread; what the
+ * thread and the main loop say to each other goes through ui/bridge.h. Of the
+ * library's sockets only those of viewers are used: listening is done here.
+ *
+ * Not modelled: TLS and SASL, web sockets' TLS, sound, clipboard, file transfer,
+ * sizes set by a viewer, viewers waiting for each other's slow connections.
+ * Source: RFC 6143 "The Remote Framebuffer Protocol"; libvncserver's rfb/rfb.h.
+ */
+#include "ui/vnc.h"
+
+#include "config.h"
+
+#ifdef CONFIG_VNC
+
+#include <fcntl.h>
+#include <poll.h>
+#include <rfb/rfb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "hw/core/input.h"
+#include "ui/bridge.h"
+#include "ui/keyval.h"
+#include "ui/vnc_listen.h"
+
+#define MAX_VIEWERS	32
+#define MAX_PASSWORD	8		/* what the protocol's DES key holds */
+#define STALL_MS	5000		/* a viewer that takes nothing for so long is dropped */
+
+/* One connection, as the main loop and the thread both see it (vnc.lock). */
+struct link {
+	rfbClientPtr client;		/* NULL: free */
+	int fd;				/* a duplicate, to end the connection from outside */
+	char host[64];
+	int x, y;			/* the thread's: last pointer position; x < 0: none */
+	int buttons;
+};
+
+struct vnc {
+	struct bridge bridge;
+	struct vnc_listen listen;
+	rfbScreenInfoPtr rfb;
+	int wake_fd;
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock;		/* for what follows */
+	bool ending;
+	bool wants_password, has_password;
+	char password[MAX_PASSWORD + 1];
+	struct link links[MAX_VIEWERS];
+	int n_links;
+};
+
+/* ---- what viewers do (the thread) ---- */
+
+static struct vnc *vnc_of(rfbClientPtr cl)
+{
+	return cl->screen->screenData;
+}
+
+static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
+{
+	bridge_send(&vnc_of(cl)->bridge,
+		    (struct bridge_event){ .kind = BRIDGE_SYMBOL, .a = (int)symbol, .b = down != 0 });
+}
+
+/* The protocol's buttons: left, middle, right, wheel up, wheel down. */
+static unsigned buttons_of(int mask)
+{
+	return (mask & 1 ? BTN_LEFT : 0) | (mask & 2 ? BTN_MIDDLE : 0) | (mask & 4 ? BTN_RIGHT : 0);
+}
+
+static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
+{
+	struct link *k = cl->clientData;
+	int pressed = mask & ~k->buttons;
+	struct bridge_event ev = { .kind = BRIDGE_MOVE, .buttons = buttons_of(mask) };
+
+	if (k->x >= 0) {
+		ev.a = x - k->x;
+		ev.b = y - k->y;
+	}
+	ev.c = !!(pressed & 8) - !!(pressed & 16);
+	k->x = x;
+	k->y = y;
+	if (ev.a || ev.b || ev.c || buttons_of(mask) != buttons_of(k->buttons))
+		bridge_send(&vnc_of(cl)->bridge, ev);
+	k->buttons = mask;
+}
+
+static void on_gone(rfbClientPtr cl)
+{
+	struct link *k = cl->clientData;
+	struct vnc *v = vnc_of(cl);
+	int left;
+
+	pthread_mutex_lock(&v->lock);
+	close(k->fd);
+	k->client = NULL;
+	left = --v->n_links;
+	pthread_mutex_unlock(&v->lock);
+	if (buttons_of(k->buttons))
+		bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_MOVE });
+	bridge_send(&v->bridge, left ? (struct bridge_event){ .kind = BRIDGE_RELEASE }
+				     : (struct bridge_event){ .kind = BRIDGE_ACTIVE });
+}
+
+static struct link *free_link(struct vnc *v)
+{
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (!v->links[i].client)
+			return &v->links[i];
+	return NULL;
+}
+
+static enum rfbNewClientAction on_new(rfbClientPtr cl)
+{
+	struct vnc *v = vnc_of(cl);
+	int fd = fcntl(cl->sock, F_DUPFD_CLOEXEC, 0);
+	struct link *k;
+
+	pthread_mutex_lock(&v->lock);
+	k = fd < 0 || v->ending ? NULL : free_link(v);
+	if (k) {
+		*k = (struct link){ .client = cl, .fd = fd, .x = -1 };
+		snprintf(k->host, sizeof(k->host), "%s", cl->host && *cl->host ? cl->host : "local");
+		v->n_links++;
+	}
+	pthread_mutex_unlock(&v->lock);
+	if (!k) {
+		if (fd >= 0)
+			close(fd);
+		return RFB_CLIENT_REFUSE;
+	}
+	cl->clientData = k;
+	cl->clientGoneHook = on_gone;
+	bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_ACTIVE, .b = 1 });
+	return RFB_CLIENT_ACCEPT;
+}
+
+/* The answer is the challenge, encrypted by the password. Without one nobody comes in. */
+static rfbBool on_password(rfbClientPtr cl, const char *answer, int n)
+{
+	struct vnc *v = vnc_of(cl);
+	unsigned char expected[CHALLENGESIZE];
+	char password[MAX_PASSWORD + 1];
+	bool has;
+
+	pthread_mutex_lock(&v->lock);
+	has = v->has_password;
+	memcpy(password, v->password, sizeof(password));
+	pthread_mutex_unlock(&v->lock);
+	memcpy(expected, cl->authChallenge, sizeof(expected));
+	rfbEncryptBytes(expected, password);
+	return has && n == CHALLENGESIZE && !memcmp(expected, answer, sizeof(expected));
+}
+
+/* ---- the picture (the thread) ---- */
+
+static void each_client(struct vnc *v, void (*fn)(rfbClientPtr cl))
+{
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (v->links[i].client && v->links[i].client->sock >= 0)
+			fn(v->links[i].client);
+}
+
+static void translate(rfbClientPtr cl)
+{
+	cl->screen->setTranslateFunction(cl);
+}
+
+static bool resize(void *opaque, int w, int h)
+{
+	struct vnc *v = opaque;
+	char *old = v->rfb->frameBuffer, *fb = calloc((size_t)w * (size_t)h, 4);
+
+	if (!fb)
+		return false;
+	rfbNewFramebuffer(v->rfb, fb, w, h, 8, 3, 4);
+	free(old);
+	/* The library's own order of colours is the other one. */
+	v->rfb->serverFormat.redShift = 16;
+	v->rfb->serverFormat.greenShift = 8;
+	v->rfb->serverFormat.blueShift = 0;
+	each_client(v, translate);
+	return true;
+}
+
+static void put_row(void *opaque, int y, const uint32_t *px, int w)
+{
+	struct vnc *v = opaque;
+
+	memcpy(v->rfb->frameBuffer + (size_t)y * (size_t)w * 4, px, (size_t)w * 4);
+	rfbMarkRectAsModified(v->rfb, 0, y, w, y + 1);
+}
+
+/* ---- the thread ---- */
+
+static void wake(void *opaque)
+{
+	struct vnc *v = opaque;
+	uint64_t one = 1;
+	ssize_t r = write(v->wake_fd, &one, sizeof(one));
+
+	(void)r;
+}
+
+static bool is_ending(struct vnc *v)
+{
+	bool ending;
+
+	pthread_mutex_lock(&v->lock);
+	ending = v->ending;
+	pthread_mutex_unlock(&v->lock);
+	return ending;
+}
+
+/* Sleep until somebody wants something; take in who knocks. */
+static void wait_for_work(struct vnc *v, int ms)
+{
+	struct pollfd p[1 + VNC_LISTENERS + MAX_VIEWERS] = { { .fd = v->wake_fd, .events = POLLIN } };
+	int n = 1, fd;
+	uint64_t count;
+	ssize_t r;
+
+	for (int i = 0; i < v->listen.n; i++)
+		p[n++] = (struct pollfd){ .fd = v->listen.fd[i], .events = POLLIN };
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (v->links[i].client)
+			p[n++] = (struct pollfd){ .fd = v->links[i].client->sock, .events = POLLIN };
+	if (poll(p, (nfds_t)n, ms) <= 0)
+		return;
+	r = read(v->wake_fd, &count, sizeof(count));
+	(void)r;
+	for (int i = 0; i < v->listen.n; i++)
+		if (p[1 + i].revents && (fd = accept4(v->listen.fd[i], NULL, NULL, SOCK_CLOEXEC)) >= 0)
+			rfbNewClientConnection(v->rfb, fd);
+}
+
+static void *serve(void *opaque)
+{
+	struct vnc *v = opaque;
+	struct bridge_taker taker = { .resize = resize, .row = put_row, .opaque = v };
+	bool more = false;
+	int first, last;
+
+	while (!is_ending(v)) {
+		wait_for_work(v, more ? 0 : -1);
+		bridge_take(&v->bridge, &taker, &first, &last);
+		more = rfbProcessEvents(v->rfb, 0);
+	}
+	rfbShutdownServer(v->rfb, TRUE);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+static bool make_screen(struct vnc *v, const char *title, struct err *e)
+{
+	rfbScreenInfoPtr s;
+
+	rfbLogEnable(FALSE);
+	s = v->rfb = rfbGetScreen(NULL, NULL, 640, 480, 8, 3, 4);
+	if (s)
+		s->frameBuffer = calloc(640 * 480, 4);
+	if (!s || !s->frameBuffer)
+		return err_set(e, "no memory for the VNC server");
+	s->screenData = v;
+	s->desktopName = title;
+	s->serverFormat.redShift = 16;
+	s->serverFormat.greenShift = 8;
+	s->serverFormat.blueShift = 0;
+	s->autoPort = FALSE;
+	s->port = s->ipv6port = s->httpPort = s->http6Port = 0;
+	s->deferUpdateTime = s->deferPtrUpdateTime = 0;
+	s->maxClientWait = STALL_MS;
+	s->handleEventsEagerly = TRUE;
+	s->kbdAddEvent = on_key;
+	s->ptrAddEvent = on_pointer;
+	s->newClientHook = on_new;
+	s->passwordCheck = on_password;
+	s->authPasswdData = v->wants_password ? v : NULL;
+	rfbSetCursor(s, NULL);
+	rfbInitServer(s);
+	return true;
+}
+
+static bool set_up(struct vnc *v, const char *spec, const char *title, struct err *e)
+{
+	static const char *const share[] = { "allow-exclusive", "force-shared", "ignore", NULL };
+	const char *where;
+	int to, how;
+	struct kv k;
+	bool ok;
+
+	kv_parse(&k, "-vnc", spec, "vnc", e);
+	where = kv_str(&k, "vnc", NULL);
+	v->wants_password = kv_bool(&k, "password", false);
+	to = kv_str(&k, "to", NULL) ? (int)kv_num(&k, "to", 0, 0, 65535) : -1;
+	how = kv_word(&k, "share", 0, share);
+	ok = kv_done(&k) && (where || err_set(e, "-vnc %s: expected HOST:N or unix:PATH", spec)) &&
+	     vnc_listen_open(&v->listen, where, to, e) && make_screen(v, title, e);
+	kv_free(&k);
+	if (!ok)
+		return false;
+	v->rfb->alwaysShared = how != 0;
+	return true;
+}
+
+struct vnc *vnc_new(struct display *d, struct loop *l, const char *spec, const char *title, struct err *e)
+{
+	struct vnc *v = calloc(1, sizeof(*v));
+
+	if (!v) {
+		err_set(e, "no memory for the VNC server");
+		return NULL;
+	}
+	pthread_mutex_init(&v->lock, NULL);
+	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	v->bridge.wake = wake;
+	v->bridge.opaque = v;
+	if (v->wake_fd < 0 || !set_up(v, spec, title, e) || !bridge_init(&v->bridge, d, l, e)) {
+		vnc_free(v);
+		return NULL;
+	}
+	v->started = !pthread_create(&v->thread, NULL, serve, v);
+	if (!v->started) {
+		err_set(e, "cannot start a thread for VNC");
+		vnc_free(v);
+		return NULL;
+	}
+	pthread_setname_np(v->thread, "vnc");
+	return v;
+}
+
+static void end_thread(struct vnc *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->ending = true;
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (v->links[i].client)
+			shutdown(v->links[i].fd, SHUT_RDWR);
+	pthread_mutex_unlock(&v->lock);
+	wake(v);
+	pthread_join(v->thread, NULL);
+}
+
+void vnc_free(struct vnc *v)
+{
+	if (!v)
+		return;
+	if (v->started)
+		end_thread(v);
+	bridge_fini(&v->bridge);
+	vnc_listen_close(&v->listen);
+	if (v->rfb) {
+		free(v->rfb->frameBuffer);
+		v->rfb->frameBuffer = NULL;
+		rfbScreenCleanup(v->rfb);
+	}
+	if (v->wake_fd >= 0)
+		close(v->wake_fd);
+	pthread_mutex_destroy(&v->lock);
+	free(v);
+}
+
+/* ---- the monitor's side ---- */
+
+bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
+{
+	if (!v->wants_password)
+		return err_set(e, "viewers need no password; start with -vnc %s,password=on", v->listen.name);
+	pthread_mutex_lock(&v->lock);
+	memset(v->password, 0, sizeof(v->password));
+	memcpy(v->password, password, strnlen(password, MAX_PASSWORD));
+	v->has_password = *password != 0;
+	pthread_mutex_unlock(&v->lock);
+	return true;
+}
+
+void vnc_describe(struct vnc *v, FILE *out)
+{
+	pthread_mutex_lock(&v->lock);
+	fprintf(out, "Server: %s\nAuth: %s\n", v->listen.name,
+		!v->wants_password ? "none" : v->has_password ? "vnc" : "vnc (no password set: nobody can connect)");
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (v->links[i].client)
+			fprintf(out, "Client: %s\n", v->links[i].host);
+	if (!v->n_links)
+		fputs("Client: none\n", out);
+	pthread_mutex_unlock(&v->lock);
+}
+
+#else
+
+struct vnc *vnc_new(struct display *d, struct loop *l, const char *spec, const char *title, struct err *e)
+{
+	(void)d, (void)l, (void)spec, (void)title;
+	err_set(e, "this program was built without VNC (Debian package libvncserver-dev, then configure again)");
+	return NULL;
+}
+
+void vnc_free(struct vnc *v)
+{
+	(void)v;
+}
+
+bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
+{
+	(void)v, (void)password;
+	return err_set(e, "this program was built without VNC");
+}
+
+void vnc_describe(struct vnc *v, FILE *out)
+{
+	(void)v, (void)out;
+}
+
+#endif

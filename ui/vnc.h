@@ -1,0 +1,28 @@
+/*
+ * The screen for VNC viewers (RFB protocol). Main loop's thread, machine lock.
+ */
+#ifndef UI_VNC_H
+#define UI_VNC_H
+
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct display;
+struct loop;
+struct vnc;
+
+/*
+ * Listen at `spec`: "HOST:N" (TCP port 5900 + N; no host: all addresses) or
+ * "unix:PATH", then ",password=on", ",to=N" (the first free display up to N),
+ * ",share=allow-exclusive|force-shared|ignore".
+ */
+struct vnc *vnc_new(struct display *d, struct loop *l, const char *spec, const char *title, struct err *e);
+void vnc_free(struct vnc *v);
+
+/* For viewers from now on; at most eight characters count. False: no password was asked for. */
+bool vnc_set_password(struct vnc *v, const char *password, struct err *e);
+/* For `info vnc`. */
+void vnc_describe(struct vnc *v, FILE *out);
+
+#endif
