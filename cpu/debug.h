@@ -43,6 +43,13 @@ struct cpu_debug {
 	struct debug_watch met;		/* DEBUG_WATCH: the watchpoint */
 	uint64_t met_at;		/* its first byte that was accessed */
 
+	/*
+	 * The debugger has been told that it stands here: going on does not stop again
+	 * for a breakpoint here. (gdb steps over its own, but takes no CS base into account.)
+	 */
+	bool seen;
+	uint64_t seen_pc;
+
 	/* For watchpoints: an instruction that meets one among others is begun again alone. */
 	bool alone;			/* what runs is one instruction, or none: do not begin again */
 	bool again;			/* to be begun again */

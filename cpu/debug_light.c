@@ -140,6 +140,6 @@ void debug_clear(struct cpu *c)
 	struct cpu_debug *d = &c->dbg;
 
 	d->n_breaks = d->n_watches = 0;
-	d->step = d->step_irq = d->stepped = d->again = false;
+	d->step = d->step_irq = d->stepped = d->again = d->seen = false;
 	d->why = DEBUG_NOTHING;
 }

@@ -139,8 +139,11 @@ void gdbstub_stopped(struct gdbstub *g, int signal)
 {
 	int cpu = who(g);
 
-	for (int i = 0; i < g->host.ncpus; i++)
-		gdb_cpu(g, i)->dbg.step = gdb_cpu(g, i)->dbg.stepped = false;
+	for (int i = 0; i < g->host.ncpus; i++) {
+		struct cpu_debug *d = &gdb_cpu(g, i)->dbg;
+
+		d->step = d->stepped = d->seen = false;
+	}
 	if (!g->waiting)
 		return;
 	g->waiting = false;
@@ -149,8 +152,11 @@ void gdbstub_stopped(struct gdbstub *g, int signal)
 		signal = GDB_SIGTRAP;
 	}
 	gdb_stop_reply(g, signal);
-	if (cpu >= 0)
-		gdb_cpu(g, cpu)->dbg.why = DEBUG_NOTHING;
+	if (cpu < 0)
+		return;
+	gdb_cpu(g, cpu)->dbg.why = DEBUG_NOTHING;
+	gdb_cpu(g, cpu)->dbg.seen = true;
+	gdb_cpu(g, cpu)->dbg.seen_pc = debug_pc(gdb_cpu(g, cpu));
 }
 
 /* ---- going on ---- */

@@ -277,17 +277,29 @@ static bool debug_stops(struct cpu *c)
 	return true;
 }
 
-/* In front of an instruction: a breakpoint is here? Steps go over it. */
+/*
+ * In front of an instruction: a breakpoint is here? Steps go over it. What cannot be
+ * fetched faults first, so that the debugger finds the page there when it stops.
+ */
 static bool debug_breaks(struct cpu *c)
 {
 	struct cpu_debug *d = &c->dbg;
+	bool seen = d->seen && d->seen_pc == debug_pc(c);
+	uint64_t pa;
+	uint32_t pf;
 
+	d->seen = false;
 	if (d->step) {
 		d->stepped = true;
 		return false;
 	}
-	if (!d->n_breaks || !debug_at_break(d, debug_pc(c)))
+	if (!d->n_breaks || !debug_at_break(d, debug_pc(c)) ||
+	    !mmu_fetch_page(c, PAGE_OF(debug_pc(c)), &pa, NULL, &pf))
 		return false;
+	if (seen) {
+		tcg_of(c)->single_next = true;
+		return false;
+	}
 	d->why = DEBUG_BREAK;
 	return true;
 }
