@@ -336,6 +336,19 @@ static bool read_header(struct qcow2 *q, struct err *e)
 	return qcow2_read_bytes(q, 0, q->buf, q->cluster_size, e) && parse_extensions(q, q->buf, e);
 }
 
+/* Each entry names a cluster of its own, so there are not more than clusters: this bounds all walks. */
+static bool plausible(struct qcow2 *q, const uint64_t *table, uint64_t n, const char *what, struct err *e)
+{
+	uint64_t used = 0, bytes;
+
+	if (!block_file_size(q->fd, q->block.file, &bytes, e))
+		return false;
+	for (uint64_t i = 0; i < n; i++)
+		used += (table[i] & OFFSET_MASK) != 0;
+	return used <= clusters_of(q, bytes)
+		|| err_set(e, "'%s': %s has more entries than the file has clusters", q->block.file, what);
+}
+
 static bool read_tables(struct qcow2 *q, struct err *e)
 {
 	q->l1 = qcow2_read_table(q, q->l1_offset, q->l1_size, MAX_L1_BYTES, "the L1 table", e);
@@ -343,7 +356,9 @@ static bool read_tables(struct qcow2 *q, struct err *e)
 		return false;
 	q->reftable = qcow2_read_table(q, q->reftable_offset, reftable_entries(q), MAX_REFTABLE_BYTES,
 				       "the refcount table", e);
-	return q->reftable && qcow2_snapshots_read(q, e);
+	return q->reftable && plausible(q, q->l1, q->l1_size, "the L1 table", e)
+		&& plausible(q, q->reftable, reftable_entries(q), "the refcount table", e)
+		&& qcow2_snapshots_read(q, e);
 }
 
 /* Refcounts were not written: count anew. */

@@ -57,6 +57,7 @@ bool qcow2_snapshot_show(struct block *b, const char *which, struct err *e);
 enum qcow2_fix { QCOW2_FIX_NONE, QCOW2_FIX_LEAKS, QCOW2_FIX_ALL };
 struct qcow2_check {
 	uint64_t corruptions, leaks, corruptions_fixed, leaks_fixed, errors;
+	uint64_t lost;			/* of the corruptions: clusters that count too few references */
 	uint64_t total_clusters, allocated, fragmented, compressed;
 	uint64_t end;			/* image end offset */
 	void (*say)(void *arg, const char *line);	/* NULL: quiet */

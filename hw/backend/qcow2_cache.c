@@ -7,6 +7,7 @@
 #define CACHE_BYTES	(8u << 20)
 #define CACHE_MIN	8u
 #define CACHE_MAX	2048u
+#define MANY_FREES	4096u		/* ranges; then they are freed without waiting for a flush */
 
 bool qcow2_cache_init(struct qcow2_cache *c, const struct qcow2 *q)
 {
@@ -197,6 +198,8 @@ bool qcow2_free_later(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct e
 bool qcow2_settle(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_frees *f = &q->frees;
+	if (f->n >= MANY_FREES && !f->safe && !qcow2_flush_tables(q, e))
+		return false;
 	if (!f->safe)
 		return true;
 	if (!qcow2_barrier(q, e))

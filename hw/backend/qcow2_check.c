@@ -15,6 +15,8 @@
 
 #include "hw/backend/qcow2_priv.h"
 
+#define BEHIND_END	65536u
+
 struct check {
 	struct qcow2 *q;
 	struct qcow2_check *c;
@@ -159,6 +161,7 @@ static bool compare(struct check *k, struct err *e)
 		say(k, "%s cluster %" PRIu64 " refcount=%" PRIu64 " reference=%u",
 		    fix ? "Repairing" : leak ? "Leaked" : "ERROR", i, have, want);
 		*(leak ? &k->c->leaks : &k->c->corruptions) += 1;
+		k->c->lost += !leak;
 		if (fix && !put_right(k, i, want, e))
 			return false;
 		*(leak ? &k->c->leaks_fixed : &k->c->corruptions_fixed) += fix;
@@ -249,7 +252,8 @@ bool qcow2_check(struct block *b, enum qcow2_fix fix, struct qcow2_check *c, str
 	if (fix != QCOW2_FIX_NONE && b->readonly)
 		return err_set(e, "'%s' is read-only", b->file);
 	c->total_clusters = clusters_of(q, q->size);
-	k.n = q->end;
+	/* Counts far behind the end of the file are believed by nobody. */
+	k.n = min_u64(q->end, (q->file_end >> q->cluster_bits) + BEHIND_END);
 	k.count = calloc(k.n + 1, sizeof(*k.count));
 	if (!k.count)
 		return err_set(e, "'%s': no memory to check %" PRIu64 " clusters", b->file, k.n);

@@ -52,7 +52,7 @@ static uint32_t rnd(uint32_t n)
 
 static struct block *open_as(const char *file, const char *format, bool readonly)
 {
-	struct block_options o = { .file = file, .format = format, .readonly = readonly, .cache = BLOCK_UNSAFE };
+	struct block_options o = { .file = file, .format = format, .readonly = readonly };
 	struct block *b = block_open(&o, &e);
 	cr_assert(b, "%s", e.msg);
 	return b;
@@ -203,4 +203,244 @@ ParameterizedTest(struct shape *s, qcow2, snapshots_keep_what_was, .init = setup
 	check_clean(image);
 	write_some(image, 20);
 	check_clean(image);
+}
+
+/* ---- chains ---- */
+
+Test(qcow2, changes_over_a_backing_image_leave_it_alone)
+{
+	seed = 99;
+	make(base, 4096, NULL, 16, 3);
+	write_some(base, 60);
+	static uint8_t below[DISK];
+	memcpy(below, model, DISK);
+	make(image, 65536, "base", 16, 3);
+	write_some(image, 60);
+	check_clean(image);
+	check_clean(base);
+	memcpy(model, below, DISK);
+	struct block *b = open_as(base, NULL, true);
+	check_contents(b);
+	block_close(b);
+}
+
+Test(qcow2, a_chain_that_loops_is_an_error)
+{
+	make(image, 65536, "image", 16, 3);
+	struct block_options o = { .file = image, .readonly = true };
+	cr_assert_null(block_open(&o, &e));
+	cr_assert(strstr(e.msg, "backing"), "%s", e.msg);
+}
+
+Test(qcow2, a_missing_backing_image_is_named)
+{
+	make(image, 65536, "nowhere", 16, 3);
+	struct block_options o = { .file = image };
+	cr_assert_null(block_open(&o, &e));
+	cr_assert(strstr(e.msg, "nowhere"), "%s", e.msg);
+}
+
+Test(qcow2, a_raw_disk_does_not_become_qcow2)
+{
+	static const uint8_t magic[SECTOR] = { 'Q', 'F', 'I', 0xfb, 0, 0, 0, 3 };
+	int fd = open(image, O_CREAT | O_RDWR, 0600);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	struct block *b = open_as(image, NULL, false);
+	cr_assert_not(block_write(b, 0, magic, 1, &e));
+	cr_assert(block_write(b, 1, magic, 1, &e));
+	block_close(b);
+	b = open_as(image, "raw", false);
+	cr_assert(block_write(b, 0, magic, 1, &e));
+	block_close(b);
+}
+
+Test(qcow2, compressed_clusters_read_back_and_can_be_written)
+{
+	seed = 4;
+	for (uint32_t i = 0; i < DISK; i++)
+		model[i] = (uint8_t)(i >> 9 ^ i % 7);
+	make(image, 65536, NULL, 16, 3);
+	struct block *b = open_as(image, NULL, false);
+	for (uint32_t at = 0; at < NSECTORS; at += 128)
+		cr_assert(qcow2_write_compressed(b, at, model + (size_t)at * SECTOR, 128, &e), "%s", e.msg);
+	check_contents(b);
+	block_close(b);
+	check_clean(image);
+	struct stat st;
+	cr_assert_eq(stat(image, &st), 0);
+	cr_expect_lt(st.st_size, DISK / 3);
+	write_some(image, 60);
+	check_clean(image);
+}
+
+Test(qcow2, size_changes_keep_contents)
+{
+	seed = 5;
+	make(image, 512, NULL, 16, 3);
+	write_some(image, 30);
+	struct block *b = open_as(image, NULL, false);
+	cr_assert(block_resize(b, 40 * NSECTORS, &e), "%s", e.msg);
+	check_contents(b);
+	cr_assert(block_read(b, 39 * NSECTORS, buf, 1, &e));
+	cr_assert(block_resize(b, 8, &e), "%s", e.msg);
+	cr_assert(block_resize(b, NSECTORS, &e), "%s", e.msg);
+	memset(model + 8 * SECTOR, 0, DISK - 8 * SECTOR);
+	check_contents(b);
+	block_close(b);
+	check_clean(image);
+}
+
+Test(qcow2, discarded_clusters_are_used_again)
+{
+	struct stat st;
+	make(image, 65536, NULL, 16, 3);
+	struct block *b = open_as(image, NULL, false);
+	memset(buf, 0x77, DISK);
+	for (int i = 0; i < 5; i++) {
+		cr_assert(block_write(b, 0, buf, NSECTORS, &e), "%s", e.msg);
+		cr_assert(block_discard(b, 0, NSECTORS, &e), "%s", e.msg);
+		cr_assert(block_flush(b, &e));
+	}
+	check_contents(b);			/* zeros */
+	block_close(b);
+	check_clean(image);
+	cr_assert_eq(stat(image, &st), 0);
+	cr_expect_lt(st.st_size, 2 * DISK);
+}
+
+Test(qcow2, an_image_that_was_not_closed_is_repaired)
+{
+	struct qcow2_create c = { .size = DISK, .version = 3, .cluster_size = 4096, .refcount_bits = 16,
+				  .lazy_refcounts = true };
+	struct qcow2_info i;
+	cr_assert(qcow2_create(image, &c, &e), "%s", e.msg);
+	seed = 8;
+	uint64_t first = seed;
+	pid_t child = fork();
+	if (!child) {
+		struct block *b = open_as(image, NULL, false);
+		for (int k = 0; k < 40; k++)
+			write_random(b);
+		_exit(!block_flush(b, &e));
+	}
+	int status;
+	waitpid(child, &status, 0);
+	cr_assert_eq(status, 0);
+	struct block *b = open_as(image, NULL, true);
+	cr_assert(qcow2_info(b, &i, &e));
+	cr_assert(i.dirty);
+	block_close(b);
+	b = open_as(image, NULL, false);
+	cr_assert(qcow2_info(b, &i, &e));
+	cr_assert_not(i.dirty);
+	block_close(b);
+	make(other, 4096, NULL, 16, 3);		/* the same operations, for the model */
+	seed = first;
+	write_some(other, 40);
+	b = open_as(image, NULL, true);
+	check_contents(b);
+	block_close(b);
+	check_clean(image);
+}
+
+/* ---- hostile images ---- */
+
+static void use(struct block *b)
+{
+	struct qcow2_info i;
+	uint32_t n = (uint32_t)min_u64(block_sectors(b), NSECTORS);
+	bool ignored = block_read(b, 0, buf, n, &e);
+	(void)ignored;
+	cr_assert(qcow2_info(b, &i, &e));
+	for (int k = 0; k < 12 && n > 40; k++) {
+		uint32_t at = rnd(n - 40);
+		if (!(k % 3 ? block_write(b, at, buf, 40, &e) : block_discard(b, at, 40, &e)))
+			break;
+	}
+	switch (rnd(5)) {
+	case 0: qcow2_snapshot_create(b, "new", &e); break;
+	case 1: qcow2_snapshot_apply(b, "s", &e); break;
+	case 2: qcow2_snapshot_delete(b, "s", &e); break;
+	case 3: block_flush(b, &e); break;
+	}
+}
+
+/* One to four damaged places in the tables, where the structure is. */
+static void damage(const uint8_t *good, size_t n, size_t tables)
+{
+	static const uint8_t evil[] = { 0x00, 0x01, 0x02, 0x7f, 0x80, 0xff };
+	int fd = open(other, O_CREAT | O_TRUNC | O_RDWR, 0600);
+	cr_assert_eq(write(fd, good, n), (ssize_t)n);
+	for (uint32_t i = 1 + rnd(4); i; i--) {
+		uint8_t v = rnd(2) ? evil[rnd(sizeof(evil))] : (uint8_t)rnd(256);
+		off_t at = rnd(3) ? rnd(112) : rnd((uint32_t)tables);
+		cr_assert_eq(pwrite(fd, &v, 1, at), 1);
+	}
+	close(fd);
+}
+
+Test(qcow2, damaged_images_are_refused_or_used_without_harm, .timeout = 60)
+{
+	static uint8_t good[4u << 20];
+	struct qcow2_check c;
+
+	seed = 2024;
+	make(image, 1024, NULL, 16, 3);
+	struct block *b = open_as(image, NULL, false);
+	for (int i = 0; i < 6; i++)
+		write_random(b);
+	cr_assert(qcow2_snapshot_create(b, "s", &e), "%s", e.msg);
+	cr_assert(qcow2_write_compressed(b, 10, model + 10 * SECTOR, 2, &e), "%s", e.msg);
+	block_close(b);
+	int fd = open(image, O_RDONLY);
+	ssize_t n = read(fd, good, sizeof(good));
+	close(fd);
+	int opened = 0;
+	for (int i = 0; i < 80; i++) {
+		damage(good, (size_t)n, 16384);
+		struct block_options o = { .file = other, .format = "qcow2", .cache = BLOCK_UNSAFE };
+		if ((b = block_open(&o, &e))) {
+			opened++;
+			use(b);
+			block_close(b);
+		}
+		o.repairing = true;
+		o.cache = BLOCK_UNSAFE;
+		if ((b = block_open(&o, &e))) {
+			c = (struct qcow2_check){ 0 };
+			qcow2_check(b, i % 2 ? QCOW2_FIX_ALL : QCOW2_FIX_NONE, &c, &e);
+			block_close(b);
+		}
+	}
+	cr_expect_gt(opened, 10);
+}
+
+Test(qcow2, tables_are_never_written_as_data)
+{
+	struct qcow2_info i;
+	uint8_t entry[8] = { 0x80, 0, 0, 0, 0, 1, 0, 0 };	/* copied, in place at 0x10000: the refcount table */
+	seed = 3;
+	make(image, 65536, NULL, 16, 3);
+	struct block *b = open_as(image, NULL, false);
+	memset(buf, 1, SECTOR);
+	cr_assert(block_write(b, 0, buf, 1, &e), "%s", e.msg);
+	block_close(b);
+	int fd = open(image, O_RDWR);
+	uint8_t l1[8], h[8];
+	cr_assert_eq(pread(fd, h, 8, 40), 8);
+	cr_assert_eq(pread(fd, l1, 8, h[5] << 16), 8);
+	cr_assert_eq(pwrite(fd, entry, 8, l1[5] << 16), 8);
+	close(fd);
+	b = open_as(image, NULL, false);
+	cr_assert_not(block_write(b, 0, buf, 1, &e));
+	cr_assert(strstr(e.msg, "corrupt"), "%s", e.msg);
+	cr_assert_not(block_write(b, 2000, buf, 1, &e));
+	block_close(b);
+	struct block_options o = { .file = image };
+	cr_assert_null(block_open(&o, &e));
+	b = open_as(image, NULL, true);
+	cr_assert(qcow2_info(b, &i, &e));
+	cr_assert(i.corrupt);
+	block_close(b);
 }

@@ -24,7 +24,7 @@ static int print_human(const struct run *r)
 		return 0;
 	if (!r->x.has_offset)
 		return fail_with("File contains external, encrypted or compressed clusters.");
-	printf("0x%-14" PRIx64 "0x%-14" PRIx64 "0x%-14" PRIx64 "%s\n", r->start * SECTOR, r->length * SECTOR,
+	printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", r->start * SECTOR, r->length * SECTOR,
 	       r->x.offset, block_file(r->x.image));
 	return 0;
 }
