@@ -23,6 +23,7 @@
 #include "cpu/insn.h"
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
+#include "cpu/pmu.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
@@ -175,7 +176,7 @@ static void reset_msrs(struct cpu *c)
 	c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
 	c->tsc_aux = c->spec_ctrl = c->tsc_adjust = c->feature_control = 0;
 	c->pat = PAT_RESET;
-	c->misc_enable = 0x1801;	/* fast strings; no BTS, no PEBS */
+	c->misc_enable = 0x1801 | (pmu_is_architectural(c) ? 0x80 : 0);	/* fast strings, counters; no BTS, no PEBS */
 	c->smbase = 0x30000;
 	c->mtrr_def = 0;
 	memset(c->mtrr_fixed, 0, sizeof(c->mtrr_fixed));
@@ -189,6 +190,7 @@ static void reset_msrs(struct cpu *c)
 	c->hwcr = BIT(24);		/* TSC counts at the P0 frequency */
 	c->syscfg = c->nb_cfg = c->de_cfg = 0;
 	c->svm.hsave = c->svm.vm_cr = 0;
+	pmu_reset(c);
 	memset(c->pdpte, 0, sizeof(c->pdpte));
 }
 
@@ -257,13 +259,15 @@ static void tell_halted(struct cpu *c, bool on)
 void cpu_wait(struct cpu *c)
 {
 	tell_halted(c, true);
+	pmu_sleep(c);
 	atomic_store(&c->sleeping, true);
 	for (;;) {
 		uint32_t seen = atomic_load(&c->request);
-		if (seen & (REQ_EXIT | REQ_FLUSH | REQ_RESET | REQ_CALL) || cpu_has_work(c))
+		if (seen & (REQ_EXIT | REQ_FLUSH | REQ_RESET | REQ_CALL | REQ_PMU) || cpu_has_work(c))
 			break;
 		futex(&c->request, FUTEX_WAIT_PRIVATE, seen);
 	}
 	atomic_store(&c->sleeping, false);
+	pmu_wake(c);
 	tell_halted(c, false);
 }

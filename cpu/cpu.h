@@ -160,6 +160,7 @@ struct dtr {
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
+#define MODE_COUNT	0x1000000u	/* performance counters want instructions of this CPL (cpu/pmu.h) */
 #define MODE_NOSHARE	0x20000000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_REGION	0x40000000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
 #define MODE_TCG	(MODE_NOSHARE | MODE_REGION)
@@ -167,7 +168,7 @@ struct dtr {
 /* No bit has two meanings: the sum is the union. */
 #define MODE_ALL(op) (MODE_CODE op MODE_SS32 op MODE_CPL op MODE_PE op MODE_VM op MODE_LMA op MODE_FLAT op \
 		      MODE_TF op MODE_MMU op MODE_EM op MODE_TS op MODE_MP op MODE_OSFXSR op MODE_OSXSAVE op \
-		      MODE_AC op MODE_IOPL_OK op MODE_DEBUG op MODE_DF op MODE_SVM op MODE_LA57 op MODE_TCG)
+		      MODE_AC op MODE_IOPL_OK op MODE_DEBUG op MODE_DF op MODE_SVM op MODE_LA57 op MODE_COUNT op MODE_TCG)
 _Static_assert(MODE_ALL(+) == MODE_ALL(|), "no bit of the mode word has two meanings");
 
 /* Which TLB a data access uses. */
@@ -217,6 +218,7 @@ struct tlb {
 #define REQ_RESET	0x100u
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
 #define REQ_SAMPLE	0x1000u	/* the accelerator's own: note what is at work */
+#define REQ_PMU		0x2000u		/* look at the performance counters (cpu/pmu.h) */
 #define REQ_KICK	0x800u	/* another vCPU's hypercall ends HLT: see pv_kicked */
 
 struct cpu;
@@ -251,6 +253,25 @@ struct svm {
 	bool smm_guest, smm_gif;
 };
 
+/* Performance counters, see cpu/pmu.h. */
+#define PMU_NGP		6
+#define PMU_NCTR	(PMU_NGP + 3)
+struct pmu {
+	uint64_t ctl[PMU_NGP];		/* PERF_CTL, IA32_PERFEVTSEL */
+	uint64_t ctr[PMU_NCTR];		/* general, then Intel's fixed ones: as of the last pmu_sync() */
+	uint64_t fixed_ctl, global_ctl, global_status;	/* Intel */
+	/* Written by the accelerator. By class: 0 for CPL 0, 1 for others. */
+	int64_t left[2];		/* instructions until somebody looks; counts down */
+	uint64_t branches[2];
+	int64_t budget[2];		/* what `left` was at the last pmu_sync() */
+	uint64_t since;			/* time of it */
+	/* Derived from the control registers. */
+	uint8_t classes;		/* bit per class whose instructions matter */
+	bool on;			/* something counts */
+	bool split;			/* cycles of one class are counted */
+	bool interrupt;			/* an overflow has not interrupted yet */
+};
+
 /*
  * What the board gives a vCPU. Called on the vCPU's thread without the machine
  * lock; the board takes it. All are reached through cpu_heavy().
@@ -269,6 +290,8 @@ struct cpu_board {
 	bool (*msr_write)(void *opaque, struct cpu *c, uint32_t msr, uint64_t v);
 	/* FERR#: unmasked x87 error with CR0.NE clear (IRQ 13). */
 	void (*ferr)(void *opaque, struct cpu *c);
+	/* A performance counter has overflowed and interrupts (may be NULL). */
+	void (*perf_interrupt)(void *opaque, struct cpu *c);
 	/* Guest time in nanoseconds, for TSC when it is not the host's (tsc_from_clock). */
 	uint64_t (*now_ns)(void *opaque);
 	/* The guest's wall clock, ns since 1970 (may be NULL: it is 1970). */
@@ -341,6 +364,7 @@ struct cpu {
 	uint64_t pv_clock, pv_wall, pv_poll;	/* MSRs of cpu/pv.h */
 	uint64_t pdpte[4];		/* PAE page-directory pointers, loaded with CR3 */
 	struct svm svm;
+	struct pmu pmu;
 
 	/* --- x87, SSE, AVX in standard XSAVE layout (SDM vol. 1, 13.4) --- */
 	uint8_t xsave[XSAVE_SIZE] __attribute__((aligned(64)));

@@ -5,6 +5,7 @@
  * virtual-machine state defines it: it is right while PE has just been set and
  * CS still holds a real-mode paragraph.
  */
+#include "cpu/pmu.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
 
@@ -91,6 +92,12 @@ void cpu_update_mode(struct cpu *c)
 		m |= MODE_IOPL_OK;
 	if (c->svm.guest)
 		m |= MODE_SVM;
+	if (c->pmu.on) {
+		if (c->pmu.split && !cpl != !cpu_cpl(c))
+			pmu_sync(c);
+		if (c->pmu.classes >> (cpl != 0) & 1)
+			m |= MODE_COUNT;
+	}
 	c->mode = m;
 }
 

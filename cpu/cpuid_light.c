@@ -6,6 +6,7 @@
  * Not modelled: dies and modules; cache sizes of the host.
  */
 #include "cpu/cpuid.h"
+#include "cpu/pmu.h"
 #include "cpu/system.h"
 #include "cpu/xstate.h"
 

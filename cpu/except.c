@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "cpu/desc.h"
+#include "cpu/pmu.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
 
@@ -378,6 +379,10 @@ bool cpu_handle_requests(struct cpu *c)
 		cpu_clear_request(c, REQ_KICK);
 		if (c->halted && !c->wait_sipi && atomic_exchange(&c->pv_kicked, false))
 			return true;
+	}
+	if (r & REQ_PMU) {
+		pmu_request(c);
+		r = atomic_load(&c->request);
 	}
 	if (!c->gif && !c->wait_sipi)
 		return false;

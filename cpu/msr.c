@@ -6,13 +6,14 @@
 #include "cpu/cpuid.h"
 #include "cpu/mce.h"
 #include "cpu/mmu.h"
+#include "cpu/pmu.h"
 #include "cpu/pv.h"
 #include "cpu/svm.h"
 #include "cpu/system.h"
 #include "cpu/tsc.h"
 
 /* The needs column, besides feature numbers. */
-enum { ALWAYS = -1, AMD = -2, INTEL = -3, SPECULATION = -4, BARRIER = -5, TSC_AUX = -6, EXTENDED = -7 };
+enum { ALWAYS = -1, AMD = -2, INTEL = -3, SPECULATION = -4, BARRIER = -5, TSC_AUX = -6, EXTENDED = -7, AMD_CORE = -8, ARCH_PERFMON = -9 };
 enum { GP, DROP };
 
 #define NONE	UINT32_MAX
@@ -115,7 +116,19 @@ static bool rd_perf_status(struct cpu *c, const struct msr_row *r, uint32_t msr,
 	return true;
 }
 
+static bool rd_pmu(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t *v)
+{
+	(void)r;
+	return pmu_msr_read(c, msr, v);
+}
+
 /* ---- writes ---- */
+
+static bool wr_pmu(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	(void)r;
+	return pmu_msr_write(c, msr, v);
+}
 
 static void move_tsc(struct cpu *c, uint64_t step)
 {
@@ -293,6 +306,10 @@ static bool gate_open(const struct cpu *c, int needs)
 		return !cpuid_is_intel(c);
 	case INTEL:
 		return cpuid_is_intel(c);
+	case AMD_CORE:
+		return !cpuid_is_intel(c) && cpu_has(c, CPUID_PERFCTR_CORE);
+	case ARCH_PERFMON:
+		return pmu_is_architectural(c);
 	case SPECULATION:
 		return cpu_has(c, CPUID_SPEC_CTRL) || cpu_has(c, CPUID_IBRS) || cpu_has(c, CPUID_AMD_STIBP) ||
 		       cpu_has(c, CPUID_AMD_SSBD);
@@ -380,8 +397,13 @@ uint64_t cpu_rdmsr(struct cpu *c, uint32_t msr)
 
 void cpu_wrmsr(struct cpu *c, uint32_t msr, uint64_t v)
 {
+	bool counts;
+
 	if (cpu_cpl(c))
 		cpu_raise_err(c, EXC_GP, 0);
+	counts = c->mode & MODE_COUNT;
 	if (!msr_set(c, msr, v))
 		refuse(c, msr, true, v);
+	if (!counts && c->mode & MODE_COUNT)	/* the write that enables a counter is the first it counts */
+		c->pmu.left[cpu_cpl(c) != 0]--;
 }

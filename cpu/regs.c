@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cpu/mmu.h"
+#include "cpu/pmu.h"
 #include "cpu/regs.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
@@ -36,5 +37,6 @@ void cpu_regs_loaded(struct cpu *c)
 	mmu_switch_space(c, c->svm.guest ? c->svm.asid : 0);
 	svm_loaded(c);
 	mmu_update_watch(c);
+	pmu_loaded(c);
 	cpu_update_mode(c);
 }

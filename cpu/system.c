@@ -10,6 +10,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/except.h"
 #include "cpu/mmu.h"
+#include "cpu/pmu.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
 #include "cpu/system.h"
@@ -276,12 +277,13 @@ uint64_t cpu_rdtsc(struct cpu *c)
 	return tsc_now(c);
 }
 
-/* The four AMD counters are there and stand still. */
 uint64_t cpu_rdpmc(struct cpu *c, uint32_t n)
 {
+	uint64_t v;
+
 	gp_if(c, cpu_cpl(c) && !(c->cr4 & CR4_PCE));
-	gp_if(c, cpuid_is_intel(c) || n > 3);
-	return 0;
+	gp_if(c, !pmu_read(c, n, &v));
+	return v;
 }
 
 uint64_t cpu_xgetbv(struct cpu *c, uint32_t n)

@@ -36,6 +36,7 @@ struct tb_side {
 	uint32_t host_off;	/* from tb->code or tb->cold */
 	uint16_t off;		/* guest offset of the instruction from tb->rip */
 	bool flags_host;
+	int8_t uncounted;	/* instructions done that performance counters do not know yet */
 };
 
 struct tb {
@@ -216,6 +217,7 @@ uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
 static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct tb_side *side)
 {
 	c->rip = tb->rip + side->off;
+	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
 	x64_unswap(c, tb->swaps, tb->n_swaps);
 }
 

@@ -132,11 +132,6 @@ void do_probe(struct run *x, const struct uop *u)
 		mmu_ld_buf(c, va, c->bounce, u->size, cpu_mmu_idx(c));
 }
 
-static bool uses_m(const struct uop *u)
-{
-	return u->op != UOP_probe && (u->d == OP_M || u->a == OP_M || u->b == OP_M);
-}
-
 static bool is_locked(const struct uop *u)
 {
 	return u->op == UOP_xchg || (uop_info[u->op].kind == K_ALU && u->aux & U_LOCK);
@@ -221,7 +216,7 @@ enum interp_exit interp_run(struct cpu *c, const struct ir *ir, const bool *stop
 			if (*stop)
 				return INTERP_EXIT;
 		}
-		if (uses_m(u))
+		if (uop_uses_m(u))
 			consume(&x, u);
 		else
 			do_fns[u->op](&x, u);
@@ -314,6 +309,17 @@ DO(jrnz)
 {
 	if (rd_a(x, u))
 		go(x, (uint64_t)u->imm);
+}
+
+DO(count)
+{
+	struct pmu *p = &x->c->pmu;
+	bool user = x->ir->mode & MODE_CPL;
+
+	p->branches[user] += u->c;
+	p->left[user] -= u->imm;
+	if (p->left[user] < 0)
+		atomic_fetch_or(&x->c->request, REQ_PMU);
 }
 
 DO(setrip) { x->c->rip = u->a == OP_NONE ? (uint64_t)u->imm : rd(x, u, u->a, 8); }

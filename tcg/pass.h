@@ -22,6 +22,12 @@ void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), v
 /* Values nobody reads: temporaries and registers overwritten before use, inside an instruction. */
 void opt_dead(struct ir *ir);
 
+/*
+ * Counting instructions, first of all passes; the block has at most COUNT_MAX_INSNS.
+ * `each`: every instruction for itself.
+ */
+#define COUNT_MAX_INSNS	16
+void opt_count(struct ir *ir, bool each);
 /* Shared page proofs. The last pass: others would have to know about followers. */
 void opt_mem(struct ir *ir);
 

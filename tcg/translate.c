@@ -14,6 +14,8 @@
 #include "tcg/pass.h"
 #include "tcg/perfmap.h"
 
+_Static_assert((COUNT_MAX_INSNS + 1) * (FRONT_MAX_UOPS + 2) <= IR_MAX_UOPS, "counting blocks fit");
+
 /* Guest code in reach of one block. */
 struct fetch {
 	uint64_t va;			/* linear address of the first byte */
@@ -184,7 +186,7 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->n_hot_side = b->n_hot_side;
 	for (unsigned i = 0; i < b->n_side; i++)
 		t->sides[t->n_sides++] = (struct tb_side){
-			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host };
+			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host, b->side[i].uncounted };
 	take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
 	take(t, n, &t->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
@@ -241,6 +243,10 @@ static void run_passes(struct tcg *t, struct peek *peek)
 
 	log_ir(ir, LOG_UOP);
 	verify(ir, "front");
+	if (ir->mode & MODE_COUNT) {
+		opt_count(ir, t->interp);
+		verify(ir, "opt_count");
+	}
 	if (t->without & BIT(PASS_FLAGS))
 		opt_flags_none(ir);
 	else
@@ -360,7 +366,7 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
-	unsigned max = single ? 1 : IR_MAX_INSNS;
+	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
 	uint64_t t0 = now_ns();
 	struct tb *tb;
 
@@ -397,7 +403,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	struct front fr;
 	struct tb *tb;
 
-	if (t->interp || t->without & BIT(PASS_REGION) || !room(t))
+	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))

@@ -121,6 +121,11 @@ static inline bool uop_jumps(const struct uop *u)
 	return (u->op == UOP_jmp && !u->c) || u->op == UOP_jcc || u->op == UOP_jrz || u->op == UOP_jrnz;
 }
 
+static inline bool uop_uses_m(const struct uop *u)
+{
+	return u->op != UOP_probe && (u->d == OP_M || u->a == OP_M || u->b == OP_M);
+}
+
 /* Does control never go on behind it? */
 static inline bool uop_leaves(const struct uop *u)
 {
@@ -147,6 +152,9 @@ struct ir {
 	uint16_t off[IR_MAX_REGION + 1];	/* instruction's offset from rip */
 	struct uop uops[IR_MAX_UOPS];
 };
+
+/* Instructions done before u that no `count` has counted; -1: u's own is counted already. */
+int uop_uncounted(const struct ir *ir, const struct uop *u);
 
 /* One µop per line; returns the length written (always terminated). Not light. */
 int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n);

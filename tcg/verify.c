@@ -75,19 +75,14 @@ static void operands(const struct check *k)
 		broken(k, "destination is the second operand");
 }
 
-static bool uses_m(const struct uop *u)
-{
-	return u->op != UOP_probe && (u->d == OP_M || u->a == OP_M || u->b == OP_M);
-}
-
 static void memory(const struct check *k)
 {
 	const struct uop *prev = k->u == k->ir->uops ? NULL : k->u - 1;
 	bool probed = prev && prev->op == UOP_probe && prev->insn == k->u->insn;
 
-	if (uses_m(k->u) && !probed)
+	if (uop_uses_m(k->u) && !probed)
 		broken(k, "M without a probe right before");
-	if (probed && !uses_m(k->u))
+	if (probed && !uop_uses_m(k->u))
 		broken(k, "probe whose M is not used");
 	if (k->u->op == UOP_probe && !(k->u->c & PROBE_KIND))
 		broken(k, "probe that neither reads nor writes");

@@ -17,7 +17,7 @@
  *
  * Not modelled: CMCI, focus
  * processor checking, suppressed EOI broadcasts, interrupt arbitration, the remote
- * read message, thermal and performance interrupts (their LVT entries are storage).
+ * read message, thermal interrupts (their LVT entry is storage).
  * Source: SDM vol. 3A chapter 11 "Advanced Programmable Interrupt Controller";
  * 11.12 for x2APIC.
  */
@@ -608,6 +608,21 @@ static void lint_set(void *opaque, int n, int level)
 			accept(l, *e & 0xff, *e & LVT_LEVEL);
 		}
 	}
+	lapic_update(l);
+}
+
+/* Intel's entries mask themselves (SDM vol. 3A, 11.5.1). */
+void lapic_perf(struct dev *d)
+{
+	struct lapic *l = (struct lapic *)d;
+	uint32_t *e = &l->lvt[LVT_PERF];
+
+	if (*e & LVT_MASK || !hw_enabled(l))
+		return;
+	if (mode_of(*e) == FIXED || mode_of(*e) == NMI || mode_of(*e) == SMI)
+		receive(l, mode_of(*e), *e & 0xff, false);
+	if (cpuid_is_intel(l->cpu))
+		*e |= LVT_MASK;
 	lapic_update(l);
 }
 

@@ -33,6 +33,8 @@ int lapic_intack(struct dev *d);
 void lapic_command(struct dev *d, uint32_t icr);
 uint64_t lapic_get_cr8(struct dev *d);
 void lapic_set_cr8(struct dev *d, uint64_t v);
+/* A performance counter of this processor has overflowed. */
+void lapic_perf(struct dev *d);
 /* APIC base (1Bh), TSC deadline (6E0h), x2APIC (800h-8FFh). False: #GP. */
 bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v);
 bool lapic_msr_write(struct dev *d, uint32_t msr, uint64_t v);

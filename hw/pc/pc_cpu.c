@@ -146,6 +146,14 @@ static void send_ipi(void *opaque, struct cpu *to, uint32_t icr)
 	machine_unlock(pc->m);
 }
 
+static void perf_interrupt(void *opaque, struct cpu *c)
+{
+	struct pc *pc = opaque;
+	machine_lock(pc->m);
+	lapic_perf(apic_of(pc, c));
+	machine_unlock(pc->m);
+}
+
 static void on_shutdown(void *opaque, struct cpu *c)
 {
 	struct pc *pc = opaque;
@@ -160,7 +168,7 @@ struct cpu_board pc_cpu_board(struct pc *pc)
 	return (struct cpu_board){
 		.opaque = pc, .port_in = port_in, .port_out = port_out, .intack = intack,
 		.get_cr8 = get_cr8, .set_cr8 = set_cr8, .msr_read = msr_read, .msr_write = msr_write,
-		.ferr = ferr, .now_ns = now_ns, .wall_ns = wall_ns, .send_ipi = send_ipi, .shutdown = on_shutdown, .smm = smm,
+		.ferr = ferr, .perf_interrupt = perf_interrupt, .now_ns = now_ns, .wall_ns = wall_ns, .send_ipi = send_ipi, .shutdown = on_shutdown, .smm = smm,
 	};
 }
 

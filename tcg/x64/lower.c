@@ -144,6 +144,7 @@ void side_mark(struct lower *l, const struct uop *u)
 	o->side[o->n_side++] = (struct x64_side){
 		.host_off = (uint32_t)(l->c.p - l->base), .insn = u->insn,
 		.flags_host = l->flags == FLAGS_HOST && u->fl,
+		.uncounted = (int8_t)(l->ir->mode & MODE_COUNT ? uop_uncounted(l->ir, u) : 0),
 	};
 }
 
@@ -272,7 +273,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
 
-		if (u->insn != last || uop_info[u->op].kind == K_HOST) {
+		if (u->insn != last || uop_info[u->op].kind == K_HOST || (i && u[-1].op == UOP_count)) {
 			l->u = u;
 			side_mark(l, u);
 			last = u->insn;

@@ -256,6 +256,29 @@ void lower_poll(struct lower *l, const struct uop *u)
 	k->at[0] = poll(l);
 }
 
+/* ---- performance counters ---- */
+
+static void cold_count(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	ins_imm(&l->c, 0x81 | X_LOCK, 4, ALU_OR, hop_gs(CPU_OFF(request)), 4, REQ_PMU);
+	jmp_to(&l->c, k->back + l->c.rx);
+}
+
+void lower_count(struct lower *l, const struct uop *u)
+{
+	int user = l->ir->mode & MODE_CPL ? 8 : 0;
+	struct cold *k;
+
+	flags_clobber(l, u);
+	if (u->c)
+		alu_ri(&l->c, ALU_ADD, 8, hop_gs(CPU_OFF(pmu.branches) + user), 1);
+	alu_ri(&l->c, ALU_SUB, 8, hop_gs(CPU_OFF(pmu.left) + user), (int32_t)u->imm);
+	k = cold_new(l, cold_count);
+	k->at[0] = jcc_rel32(&l->c, CC_S);
+	k->back = l->c.p;
+}
+
 /* ---- indirect exits ---- */
 
 uint8_t *x64_jump_cached(struct code *c, int t, int ext)

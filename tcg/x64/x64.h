@@ -33,6 +33,7 @@ struct x64_side {
 	uint32_t host_off;	/* from guarded or cold */
 	uint16_t insn;
 	bool flags_host;	/* live flags stand in the host's */
+	int8_t uncounted;	/* MODE_COUNT: instructions done since the last `count` */
 };
 
 #define X64_MAX_LINKS	80

@@ -145,7 +145,7 @@ Test(msr, vendors_have_their_own)
 	cr_expect_eq(wr(0xc0010015, 0), -1);
 	cr_expect_eq(rd(0xc0010000), 0);
 	cr_expect_eq(wr(0xc0010000, 0x530076), -1);
-	cr_expect_eq(rd(0xc0010000), 0);
+	cr_expect_eq(rd(0xc0010000), 0x530076);
 	cr_expect_eq(RAISED(&b, cpu_rdmsr(c, 0x1a0)), GP0);
 	cr_expect_eq(RAISED(&b, cpu_rdmsr(c, 0x10a)), GP0);
 	cr_assert(cpuid_configure(c, "Nehalem", false, &e));
