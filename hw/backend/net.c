@@ -126,11 +126,12 @@ bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct e
 	return true;
 }
 
-void net_detach(struct net *n)
+void net_detach(struct net *n, const void *opaque)
 {
-	if (!n)
+	if (!n || n->front_opaque != opaque)
 		return;
 	n->front = NULL;
+	n->front_opaque = NULL;
 	drop_waiting(n);
 }
 

@@ -56,7 +56,8 @@ bool net_kind_exists(const char *kind);
 
 /* Connect a card. False: there is one already. */
 bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct err *e);
-void net_detach(struct net *n);			/* NULL is fine */
+/* Does nothing if `opaque` is not the card that is connected; n NULL is fine. */
+void net_detach(struct net *n, const void *opaque);
 /* A frame from the card; n NULL: it vanishes. */
 void net_send(struct net *n, const uint8_t *frame, size_t len);
 /* The card has room again. */

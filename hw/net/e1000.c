@@ -389,11 +389,7 @@ static bool e1000_init(void *dev, struct err *e)
 	if (!pci_attach(&d->pci, &ids, e) || !pci_bar_mmio(&d->pci, 0, REGS_SIZE, &regs_ops, d, e)
 	    || !pci_bar_io(&d->pci, 1, IO_SIZE, &io_ops, d, e))
 		return false;
-	if (d->net && !net_attach(d->net, &front, d, e)) {
-		d->net = NULL;		/* it is another card's */
-		return false;
-	}
-	return true;
+	return !d->net || net_attach(d->net, &front, d, e);
 }
 
 static void e1000_fini(void *dev)
@@ -401,7 +397,7 @@ static void e1000_fini(void *dev)
 	struct e1000 *d = dev;
 
 	timer_del(&d->later);
-	net_detach(d->net);
+	net_detach(d->net, d);
 	pci_detach(&d->pci);
 }
 

@@ -7,8 +7,7 @@
  * Transfers complete within the notification. Request sizes are bounded by the limits
  * the device announces: SEG_MAX segments of at most SIZE_MAX bytes.
  *
- * Not modelled: several queues, secure erase, zoned disks, SCSI commands, lifetime,
- * deallocation (a discard keeps the data, as it may).
+ * Not modelled: several queues, secure erase, zoned disks, SCSI commands, lifetime.
  * Source: Virtio 1.2, 5.2.
  */
 #include "hw/virtio/virtio_blk.h"
@@ -127,26 +126,16 @@ static uint8_t tell_id(struct virtio_blk *d, const struct vbuf *b, uint32_t *wri
 	return vbuf_write(&d->v, b, 0, id, n) ? S_OK : S_IOERR;
 }
 
-static uint8_t zero_range(struct virtio_blk *d, uint64_t sector, uint32_t n)
-{
-	struct err e;
-
-	memset(d->piece, 0, PIECE_SECTORS * SECTOR);
-	for (uint32_t at = 0; at < n; at += PIECE_SECTORS)
-		if (!block_write(d->block, sector + at, d->piece, (uint32_t)min_u64(n - at, PIECE_SECTORS), &e))
-			return failed(d, &e);
-	return S_OK;
-}
-
-/* Discard (a hint) and write zeroes: a list of { sector u64, sectors u32, flags u32 }. */
+/* Discard and write zeroes: a list of { sector u64, sectors u32, flags u32 }. */
 static uint8_t ranges(struct virtio_blk *d, const struct vbuf *b, bool zero)
 {
 	uint64_t len = b->out_len - HEADER_LEN;
-	uint8_t r[RANGE_LEN], status = S_OK;
+	uint8_t r[RANGE_LEN];
+	struct err e;
 
 	if (block_readonly(d->block) || !len || len % RANGE_LEN || len > MAX_RANGES * RANGE_LEN)
 		return S_IOERR;
-	for (uint64_t at = 0; at < len && status == S_OK; at += RANGE_LEN) {
+	for (uint64_t at = 0; at < len; at += RANGE_LEN) {
 		if (!vbuf_read(&d->v, b, HEADER_LEN + at, r, RANGE_LEN))
 			return S_IOERR;
 		uint32_t n = ld32(r + 8), flags = ld32(r + 12);
@@ -154,10 +143,10 @@ static uint8_t ranges(struct virtio_blk *d, const struct vbuf *b, bool zero)
 			return S_UNSUPP;
 		if (n > MAX_RANGE_SECTORS || !in_disk(d, ld64(r), (uint64_t)n * SECTOR))
 			return S_IOERR;
-		if (zero)
-			status = zero_range(d, ld64(r), n);
+		if (!(zero ? block_write_zeroes : block_discard)(d->block, ld64(r), n, &e))
+			return failed(d, &e);
 	}
-	return status;
+	return S_OK;
 }
 
 static uint8_t request(struct virtio_blk *d, const struct vbuf *b, uint32_t *written)
@@ -213,6 +202,7 @@ static void fill_config(struct virtio_blk *d)
 	st32(c + C_DISCARD_ALIGN, 1);
 	st32(c + C_MAX_ZEROES, MAX_RANGE_SECTORS);
 	st32(c + C_MAX_ZEROES_SEG, MAX_RANGES);
+	c[C_ZEROES_MAY_UNMAP] = 1;
 }
 
 static bool blk_init(void *dev, struct err *e)

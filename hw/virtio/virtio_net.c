@@ -294,18 +294,14 @@ static bool net_init(void *dev, struct err *e)
 		net_default_mac(d->v.pci.dev.m, d->mac);
 	if (!virtio_init(&d->v, &net_class, 0, e))
 		return false;
-	if (d->net && !net_attach(d->net, &front, d, e)) {
-		d->net = NULL;		/* it is another card's */
-		return false;
-	}
-	return true;
+	return !d->net || net_attach(d->net, &front, d, e);
 }
 
 static void net_fini(void *dev)
 {
 	struct virtio_net *d = dev;
 
-	net_detach(d->net);
+	net_detach(d->net, d);
 	virtio_fini(&d->v);
 }
 

@@ -67,7 +67,7 @@ static void setup(void)
 }
 static void teardown(void)
 {
-	net_detach(&net);
+	net_detach(&net, net.front_opaque);
 	bench_close(&b);
 }
 TestSuite(e1000, .init = setup, .fini = teardown, .timeout = 20);

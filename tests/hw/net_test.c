@@ -41,7 +41,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	net_detach(&net);
+	net_detach(&net, net.front_opaque);
 	net_dump_free(net.dumps);
 	net_free_all(b.m);
 	bench_close(&b);
@@ -83,8 +83,10 @@ Test(net, a_stopped_machine_gets_its_frames_later)
 Test(net, a_network_takes_one_card)
 {
 	cr_assert(net_attach(&net, &front, NULL, &b.err));
-	cr_assert_not(net_attach(&net, &front, NULL, &b.err));
-	net_detach(&net);
+	cr_assert_not(net_attach(&net, &front, &b, &b.err));
+	net_detach(&net, &b);			/* not its card */
+	cr_assert_not(net_attach(&net, &front, &b, &b.err));
+	net_detach(&net, NULL);
 	cr_assert(net_attach(&net, &front, NULL, &b.err));
 }
 

@@ -42,7 +42,7 @@ static void start(uint64_t features)
 
 static void teardown(void)
 {
-	net_detach(&net);
+	net_detach(&net, net.front_opaque);
 	bench_close(&b);
 }
 TestSuite(virtio_net, .fini = teardown, .timeout = 20);
