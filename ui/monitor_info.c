@@ -1,9 +1,11 @@
 /* What `info` shows. vCPUs are held while their registers are read. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
 #include "cpu/dump.h"
 #include "cpu/phys.h"
+#include "hw/backend/net.h"
 #include "hw/core/dev.h"
 #include "hw/pci/pci.h"
 #include "tcg/run.h"
@@ -170,6 +172,34 @@ void mon_info_qtree(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "  dev: %s, id \"%s\"\n", d->type->name, d->id);
 		properties(d, d->type->props, out);
 		properties(d, d->type->bus_props, out);
+	}
+}
+
+static const struct net *as_net(const struct backend *b)
+{
+	return strcmp(b->kind, "netdev") ? NULL : b->p;
+}
+
+void mon_info_network(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	for (const struct backend *b = mon->vm->m->backends; b; b = b->next) {
+		const struct net *n = as_net(b);
+		if (n)
+			fprintf(out, "%s: %s%s, %u frames wait\n", n->id, n->ops->name,
+				n->front ? "" : " (no card)", n->n_waiting);
+	}
+}
+
+void mon_info_usernet(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	for (const struct backend *b = mon->vm->m->backends; b; b = b->next) {
+		const struct net *n = as_net(b);
+		char *text = n && n->ops->connections ? n->ops->connections(b->p) : NULL;
+		if (text)
+			fprintf(out, "%s:\n%s", n->id, text);
+		free(text);
 	}
 }
 

@@ -74,6 +74,8 @@ struct net_ops {
 	const char *name;
 	void (*send)(struct net *n, const uint8_t *frame, size_t len);
 	void (*free)(struct net *n);		/* frees the whole struct */
+	/* The connections that go through, as a table to be freed; may be NULL. */
+	char *(*connections)(struct net *n);
 };
 
 struct net_frame;

@@ -168,7 +168,12 @@ static void user_free(struct net *n)
 	free(u);
 }
 
-static const struct net_ops user_ops = { "user", user_send, user_free };
+static char *user_connections(struct net *n)
+{
+	return slirp_connection_info(((struct user *)n)->slirp);
+}
+
+static const struct net_ops user_ops = { "user", user_send, user_free, user_connections };
 
 /* ---- options ---- */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/backend/net.h"
 #include "hw/core/dev.h"
 #include "ui/monitor.h"
 #include "ui/vm.h"
@@ -127,4 +128,22 @@ Test(monitor, absolute_paths_are_not_formats)
 Test(monitor, unknown_keys_name_the_nearest)
 {
 	cr_assert(strstr(run("sendkey ctrl-alt-delet"), "did you mean delete"));
+}
+
+static char *two_lines(struct net *n)
+{
+	(void)n;
+	return strdup("TCP\nUDP\n");
+}
+
+Test(monitor, networks_are_listed)
+{
+	static const struct net_ops ops = { .name = "test", .connections = two_lines };
+	struct net n = { .ops = &ops, .id = "lan", .n_waiting = 3 };
+
+	cr_assert_str_eq(run("info network"), "");
+	machine_add_backend(vm.m, "drive", "d", vm.m);
+	machine_add_backend(vm.m, "netdev", "lan", &n);
+	cr_assert_str_eq(run("info network"), "lan: test (no card), 3 frames wait\n");
+	cr_assert_str_eq(run("info usernet"), "lan:\nTCP\nUDP\n");
 }
