@@ -3,9 +3,11 @@
  * of displacements, need one look-up between them.
  *
  * The first probe of such a group (the leader) proves the whole range, in one
- * comparison; the back end then keeps "host address minus base register" in
- * T0's register, and the other probes (followers) become plain memory operands.
+ * comparison; the back end then keeps "host address minus base register", and the
+ * other probes (followers) become plain memory operands, which leave flags alone.
  * The base may change by known constants in between, as the stack pointer does.
+ * One proof at a time is kept in T0's register, where it costs nothing; groups
+ * that overlap with it keep theirs in memory.
  *
  * In 32-bit code the sum of base and displacement wraps, the host address does
  * not: there the range includes the base itself, before and after each change,
@@ -16,7 +18,8 @@
  * (MODE_NOSHARE). So a leader must be the first access of its instruction, with
  * no register of it written yet.
  *
- * A group ends where the base gets an unknown value, T0 is used, or C is called.
+ * A group ends where the base gets an unknown value, C is called, another way joins
+ * (a label), or the place of its proof is used: T0.
  */
 #include "tcg/pass.h"
 
@@ -37,11 +40,11 @@ static bool plain(const struct ir *ir, const struct uop *u)
 	return is64 ? ad == 2 : ad == 1 && ir->mode & MODE_FLAT;
 }
 
-static bool uses_t0(const struct ir *ir, const struct uop *u)
+static bool uses_t0(const struct uop *u)
 {
 	if (u->d == OP_T0 || u->a == OP_T0 || u->b == OP_T0)
 		return u->op != UOP_probe || u->a == OP_T0 || u->b == OP_T0;
-	return u->op == UOP_mulx || (ir->mode & MODE_AC && u->op == UOP_probe);
+	return false;
 }
 
 /* Base register changed by a constant: by how much. */
@@ -89,8 +92,8 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 	return j;
 }
 
-/* Which accesses can share the proof of probe `first`? With `mark`, note it in them. */
-static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
+/* Which accesses can share the proof of probe `first`, kept in `place`? With `mark`, note it in them. */
+static void walk(struct ir *ir, unsigned first, unsigned place, struct group *g, bool mark)
 {
 	struct uop *l = &ir->uops[first];
 	int64_t off = 0, step;
@@ -100,7 +103,7 @@ static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 	for (unsigned i = first + 1; i < ir->n_uops && (!mark || i <= g->last); i++) {
 		struct uop *u = &ir->uops[i];
 
-		if (u->op == UOP_call || u->op == UOP_label || uses_t0(ir, u))
+		if (u->op == UOP_call || u->op == UOP_label || (!place && uses_t0(u)))
 			return;
 		if (constant_step(ir, u, l->a, &step)) {
 			off += step;
@@ -108,7 +111,7 @@ static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 				return;
 			continue;
 		}
-		if (plain(ir, u) && u->a == l->a) {
+		if (plain(ir, u) && u->a == l->a && !u->aux) {
 			struct group j = joined(ir, g, u, i, off);
 
 			if (j.hi - j.lo > MAX_RANGE)
@@ -116,7 +119,7 @@ static void walk(struct ir *ir, unsigned first, struct group *g, bool mark)
 			if (!mark) {
 				*g = j;
 			} else {
-				u->aux = PROBE_FOLLOWER;
+				u->aux = (uint16_t)(PROBE_FOLLOWER | place << PROBE_PLACE);
 				u->imm -= g->lo;
 			}
 			continue;
@@ -138,21 +141,48 @@ static bool at_start(const struct ir *ir, unsigned i)
 	return true;
 }
 
+/*
+ * The place for a group led by probe i, and the group; until[] is the last µop
+ * that needs what is kept there. T0's register if no member is lost by that.
+ */
+static unsigned choose(struct ir *ir, unsigned i, const unsigned *until, struct group *g)
+{
+	struct group in_t0 = { 0 };
+	unsigned place = 1;
+
+	while (place < PROBE_PLACES && until[place] > i)
+		place++;
+	if (until[0] <= i)
+		walk(ir, i, 0, &in_t0, false);
+	*g = in_t0;
+	if (place < PROBE_PLACES)
+		walk(ir, i, place, g, false);
+	if (in_t0.n >= g->n) {
+		*g = in_t0;
+		return 0;
+	}
+	return place;
+}
+
 void opt_mem(struct ir *ir)
 {
+	unsigned until[PROBE_PLACES] = { 0 }, place;
+
+	if (ir->mode & MODE_AC)		/* every access checks its alignment */
+		return;
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		struct uop *u = &ir->uops[i];
 		struct group g;
 
-		if (!plain(ir, u) || !at_start(ir, i))
+		if (!plain(ir, u) || u->aux || !at_start(ir, i))
 			continue;
-		walk(ir, i, &g, false);
+		place = choose(ir, i, until, &g);
 		if (g.n < 2)
 			continue;
-		walk(ir, i, &g, true);
-		u->aux = PROBE_LEADER | (g.write ? PROBE_GROUP_W : 0);
+		walk(ir, i, place, &g, true);
+		u->aux = (uint16_t)(PROBE_LEADER | (g.write ? PROBE_GROUP_W : 0) | place << PROBE_PLACE);
 		u->pad = (uint16_t)(u->imm - g.lo);
 		u->flx = (uint16_t)(g.hi - g.lo);
-		i = g.last;
+		until[place] = g.last;
 	}
 }

@@ -119,6 +119,8 @@ static void put_probe(struct out *o, const struct uop *u)
 		put(o, " noseg");
 	if (u->c & PROBE_ALIGN)
 		put(o, " align");
+	if (u->aux & (PROBE_LEADER | PROBE_FOLLOWER))
+		put(o, " %s proof%d", u->aux & PROBE_LEADER ? "makes" : "uses", u->aux >> PROBE_PLACE);
 }
 
 static void put_flags(struct out *o, uint16_t fl)

@@ -65,6 +65,8 @@ struct uop {
 #define PROBE_LEADER	1u
 #define PROBE_FOLLOWER	2u
 #define PROBE_GROUP_W	4u	/* leader: somebody in the group writes */
+#define PROBE_PLACE	8	/* shift: where the proof is kept, 0 T0's register, else memory */
+#define PROBE_PLACES	7u
 
 /* Conditions are the low nibble of Jcc: CC_O .. CC_G, the lowest bit inverts. */
 enum { CC_O, CC_NO, CC_C, CC_NC, CC_Z, CC_NZ, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };

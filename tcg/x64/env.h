@@ -7,6 +7,7 @@
 #define TCG_X64_ENV_H
 
 #include "cpu/cpu.h"
+#include "tcg/uop.h"
 
 #define ITLB_BITS	10
 #define ITLB_SIZE	(1u << ITLB_BITS)
@@ -49,6 +50,7 @@ struct x64_env {
 	uint32_t held;		/* requests taken out of cpu->request while they are blocked */
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
 	uint64_t aside[X64_MAX_SWAPS];	/* guest registers that a region's own have displaced */
+	uint64_t proof[PROBE_PLACES - 1];	/* shared proofs that are not in T0's register */
 	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];

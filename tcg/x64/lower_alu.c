@@ -556,7 +556,7 @@ void lower_mulx(struct lower *l, const struct uop *u)
 	int hi = dest_reg(l, u), lo = host_reg(l, u->b);
 
 	if (lo < 0)
-		lo = u->a == OP_T0 ? H_M : H_T0;
+		lo = H_M;
 	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, operand(l, u->a));
 	if (is_slot(l, u->b))	/* first: when d == b, the high half wins */
 		store(C(l), 8, operand(l, u->b), lo);

@@ -183,7 +183,7 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	}
 }
 
-/* ---- shared proofs (tcg/opt_mem.c): r13 = host address - base register ---- */
+/* ---- shared proofs (tcg/opt_mem.c): host address - base register, in r13 or env->proof ---- */
 
 static void cold_group(struct lower *l, struct cold *k)
 {
@@ -198,6 +198,11 @@ static void cold_group(struct lower *l, struct cold *k)
 	jmp_to(c, k->back + c->rx);
 }
 
+static struct hop proof_at(unsigned place)
+{
+	return hop_gs(ENV_OFF(proof) + 8 * (int32_t)(place - 1));
+}
+
 /* One look-up for the range [base + imm - pad, + flx). */
 static void leader(struct lower *l, const struct uop *u)
 {
@@ -205,8 +210,9 @@ static void leader(struct lower *l, const struct uop *u)
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
 	bool write = u->aux & PROBE_GROUP_W;
 	int32_t lo = (int32_t)(u->imm - u->pad);
+	unsigned place = u->aux >> PROBE_PLACE;
+	int keep = place ? H_TMP : H_T0;
 	struct cold *k;
-	int base;
 
 	flags_clobber(l, u);
 	k = cold_new(l, cold_group);
@@ -216,8 +222,7 @@ static void leader(struct lower *l, const struct uop *u)
 	if (!is64(l))		/* the upper half counts in addresses below */
 		if (host_reg(l, u->a) >= 0)
 			mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
-	base = in_reg(l, 8, u->a, 0, H_T0);
-	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(base, lo));
+	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(in_reg(l, 8, u->a, 0, H_M), lo));
 	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
 	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
@@ -225,9 +230,10 @@ static void leader(struct lower *l, const struct uop *u)
 	k->at[AT_TAG] = jcc_rel32(c, CC_A);
 	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
 	k->back = c->p;
-	base = in_reg(l, 8, u->a, 0, H_TMP);
-	mov_rr(c, 8, H_T0, H_M);
-	alu_rm(c, ALU_SUB, 8, H_T0, hop_reg(base));
+	mov_rr(c, 8, keep, H_M);
+	alu_rm(c, ALU_SUB, 8, keep, operand(l, u->a));
+	if (place)
+		store(c, 8, proof_at(place), keep);
 	l->m = hop_mem(H_M, u->pad);
 }
 
@@ -243,10 +249,14 @@ static bool disturbs(const struct lower *l, const struct uop *u, int base)
 
 static void follower(struct lower *l, const struct uop *u)
 {
-	int base = in_reg(l, 8, u->a, 0, H_M);
+	unsigned place = u->aux >> PROBE_PLACE;
+	bool slot = is_slot(l, u->a);
+	int proof = !place ? H_T0 : slot ? H_TMP : H_M;
 
-	l->m = hop_sib(base, H_T0, 0, (int32_t)u->imm);
-	if (disturbs(l, u + 1, u->a)) {
+	if (place)
+		load(&l->c, 8, proof, proof_at(place));
+	l->m = hop_sib(in_reg(l, 8, u->a, 0, H_M), proof, 0, (int32_t)u->imm);
+	if (proof == H_TMP || disturbs(l, u + 1, u->a)) {	/* the consumer may need r15 */
 		ins(&l->c, 0x8d, 8, H_M, l->m);
 		l->m = hop_mem(H_M, 0);
 	}
