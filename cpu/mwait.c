@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cpu/phys.h"
+#include "cpu/pmu.h"
 #include "cpu/system.h"
 
 #define LINE	64
@@ -35,6 +36,7 @@ void mwait_sleep(struct cpu *c)
 	static const struct timespec slice = { 0, SLICE_NS };
 	uint32_t seen;
 
+	pmu_sleep(c);
 	atomic_store(&c->sleeping, true);
 	for (int i = 0; i < SLICES; i++) {
 		seen = atomic_load(&c->request);
@@ -43,6 +45,7 @@ void mwait_sleep(struct cpu *c)
 		syscall(SYS_futex, &c->request, FUTEX_WAIT_PRIVATE, seen, &slice, NULL, 0);
 	}
 	atomic_store(&c->sleeping, false);
+	pmu_wake(c);
 }
 
 void pause_yield(void)

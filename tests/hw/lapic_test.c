@@ -1,6 +1,8 @@
 /* What a kernel notices of its local APICs. */
 #include <criterion/criterion.h>
 
+#include <string.h>
+
 #include "tests/bench.h"
 
 #include "cpu/cpuid.h"
@@ -16,7 +18,7 @@ static int eoi_vector;
 #define REQUEST(i)	atomic_load(&b.cpu[i]->request)
 
 enum { ID = 0x20, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100, IRR = 0x200,
-       ESR = 0x280, ICR = 0x300, ICR2 = 0x310, TIMER = 0x320, LINT0 = 0x350, LINT1 = 0x360, ERR = 0x370,
+       ESR = 0x280, ICR = 0x300, ICR2 = 0x310, TIMER = 0x320, PERF = 0x340, LINT0 = 0x350, LINT1 = 0x360, ERR = 0x370,
        INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0 };
 
 static void on_eoi(void *opaque, uint8_t v)
@@ -149,6 +151,24 @@ Test(lapic, lint0_is_open_after_reset_on_the_first_processor_only)
 	cr_assert(WANTS(0));
 	be(1);
 	cr_assert_eq(rd(REG(LINT0)), 0x10000);
+}
+
+Test(lapic, a_performance_counter_interrupts_as_its_entry_says)
+{
+	be(0);
+	lapic_perf(apic[0]);
+	cr_assert_eq(REQUEST(0), 0, "masked after reset");
+	wr(REG(PERF), 0x400);
+	lapic_perf(apic[0]);
+	cr_assert_eq(REQUEST(0), REQ_NMI);
+	cr_assert_eq(rd(REG(PERF)), 0x400, "AMD's entry stays as it is");
+	wr(REG(PERF), 0x45);
+	lapic_perf(apic[0]);
+	cr_assert(WANTS(0));
+	cr_assert_eq(rd(REG(IRR + 0x20)), 1u << 5);
+	memcpy(b.cpu[0]->id.vendor, "GenuineIntel", 12);
+	lapic_perf(apic[0]);
+	cr_assert_eq(rd(REG(PERF)), 0x10045, "Intel's masks itself");
 }
 
 Test(lapic, lint1_is_nmi_when_told_so)
