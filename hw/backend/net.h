@@ -51,7 +51,6 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 /* All of the machine's, after their cards. */
 void net_free_all(struct machine *m);
 struct net *net_find(struct machine *m, const char *id);
-/* "user", ... : the kinds there are, a line each in text of their own. */
 bool net_kind_exists(const char *kind);
 
 /* Connect a card. False: there is one already. */

@@ -30,7 +30,6 @@
 #define VIRTIO_NEEDS_RESET	0x40u
 
 /* 6 reserved feature bits */
-#define VIRTIO_NOTIFY_ON_EMPTY	BIT(24)		/* legacy only; not offered */
 #define VIRTIO_ANY_LAYOUT	BIT(27)		/* legacy only */
 #define VIRTIO_INDIRECT_DESC	BIT(28)
 #define VIRTIO_EVENT_IDX	BIT(29)
@@ -137,8 +136,6 @@ void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, uns
 bool virtq_pop(struct virtio *v, unsigned q, struct vbuf *b);
 /* Put the last popped buffer back; popping gives it again. */
 void virtq_unpop(struct virtio *v, unsigned q);
-/* Is there a buffer to pop? */
-bool virtq_ready(struct virtio *v, unsigned q);
 /* Done with it; n bytes of its in part were written. */
 void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n);
 /* Fill the used ring n entries ahead without showing them to the driver, which virtq_show() does. */

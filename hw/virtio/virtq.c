@@ -111,11 +111,6 @@ static int waiting(struct virtio *v, const struct virtq *q)
 	return n;
 }
 
-bool virtq_ready(struct virtio *v, unsigned q)
-{
-	return waiting(v, &v->q[q]) > 0;
-}
-
 static bool add_segment(struct virtio *v, struct vbuf *b, uint64_t pa, uint32_t len, bool in)
 {
 	unsigned n = b->n_out + b->n_in;
