@@ -41,7 +41,7 @@ void gdb_cmd_write_regs(struct gdbstub *g, const char *p, size_t n)
 		}
 		ok &= gdb_reg_set(c, i, buf);
 	}
-	gdb_say(g, ok ? "OK" : "E14");
+	gdb_say(g, n ? "E22" : ok ? "OK" : "E14");
 }
 
 void gdb_cmd_read_reg(struct gdbstub *g, const char *p)
