@@ -270,6 +270,8 @@ bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e)
 		return false;
 	if (find(q, name) >= 0)
 		return err_set(e, "'%s': there is a snapshot '%s' already", b->file, name);
+	if (!q->refcount_order)
+		return err_set(e, "'%s': 1-bit reference counts leave no room for snapshots", b->file);
 	if (q->nsnapshots >= MAX_SNAPSHOTS || strlen(name) > UINT16_MAX)
 		return err_set(e, "'%s': too many snapshots, or too long a name", b->file);
 	list = realloc(q->snapshots, (q->nsnapshots + 2) * sizeof(*list));

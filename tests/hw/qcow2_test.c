@@ -274,6 +274,15 @@ Test(qcow2, compressed_clusters_read_back_and_can_be_written)
 	check_clean(image);
 }
 
+Test(qcow2, one_bit_counts_refuse_snapshots)
+{
+	make(image, 4096, NULL, 1, 3);
+	struct block *b = open_as(image, NULL, false);
+	cr_assert_not(qcow2_snapshot_create(b, "s", &e));
+	block_close(b);
+	check_clean(image);
+}
+
 Test(qcow2, size_changes_keep_contents)
 {
 	seed = 5;
