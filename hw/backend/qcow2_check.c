@@ -5,7 +5,7 @@
  * A cluster that counts more than it is used is leaked: room is lost, nothing
  * else. One that counts less will be overwritten some day: a corruption.
  *
- * Not modelled: clusters of bitmaps are not counted, so an image with bitmaps
+ * Not modelled: clusters of valid bitmaps are not counted; an image with them
  * is reported as not checkable and left as it is.
  */
 #include <inttypes.h>
@@ -218,7 +218,7 @@ static bool run(struct check *k, struct err *e)
 	if (!count_l1(k, q->l1, q->l1_size, true, e) || !count_snapshots(k, e))
 		return false;
 	count_refblocks(k);
-	if (q->has_bitmaps) {
+	if (q->has_bitmaps && q->autoclear & AUTOCLEAR_BITMAPS) {	/* else they are void */
 		say(k, "The image has bitmaps, which this check does not count");
 		k->c->errors++;
 		return true;
