@@ -6,6 +6,7 @@
  * Either vendor's kernels leave the registers of the other's instructions at 0, so
  * one that does not fault runs user code's choice at CPL 0. SYSRET and SYSEXIT check
  * the return address before they leave CPL 0 (Intel); behind AMD's SYSRET the fetch faults.
+ * AMD's SYSRET loads SS' selector only: a null SS of the kernel stays unusable.
  * Source: SDM vol. 2; APM vol. 3 SYSCALL, SYSRET; vol. 2 6.1.
  */
 #include "cpu/cpuid.h"
@@ -21,6 +22,13 @@ static void set_flat(struct cpu *c, uint16_t cs, uint16_t ss, int cpl, uint32_t 
 		 ATTR_CODE | ATTR_DPL(cpl) | SEG_G | size_attr);
 	seg_make(&c->segs[SS], (ss & ~3u) | (unsigned)cpl, 0, FLAT,
 		 ATTR_DATA | ATTR_DPL(cpl) | SEG_G | SEG_DB);
+}
+
+/* The selector is new, the rest of SS as it was; the privilege level is its DPL here. */
+static void keep_ss(struct cpu *c, struct seg old, int cpl)
+{
+	seg_make(&c->segs[SS], c->segs[SS].sel, old.base, old.limit,
+		 (old.attr & ~(unsigned)ATTR_DPL(3)) | ATTR_DPL(cpl));
 }
 
 /* SYSCALL and SYSRET exist here and now. */
@@ -58,6 +66,7 @@ void cpu_syscall(struct cpu *c, uint64_t next)
 void cpu_sysret(struct cpu *c, int opsize)
 {
 	uint16_t sel = (uint16_t)(c->star >> 48);
+	struct seg ss = c->segs[SS];
 	bool to64 = opsize == 8;
 
 	need_syscall(c);
@@ -71,6 +80,8 @@ void cpu_sysret(struct cpu *c, int opsize)
 	else
 		c->eflags |= FL_IF;
 	set_flat(c, to64 ? sel + 16 : sel, sel + 8, 3, to64 ? SEG_L : SEG_DB);
+	if (!cpuid_is_intel(c))
+		keep_ss(c, ss, 3);
 	if (c->eflags & FL_TF)
 		c->dr6_pending |= STEP_NOW;
 	cpu_update_mode(c);

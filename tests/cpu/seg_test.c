@@ -370,6 +370,26 @@ Test(seg, sysret_of_amd_leaves_a_bad_address_to_the_fetch)
 	cr_assert_eq(C->rip, 0x800000000000);
 }
 
+Test(seg, sysret_of_amd_keeps_what_ss_was)
+{
+	static const char *const vendor[] = { "AuthenticAMD", "GenuineIntel" };
+
+	for (int intel = 0; intel < 2; intel++) {
+		bench_long(&B, 0);
+		strcpy(C->id.vendor, vendor[intel]);
+		C->star = (uint64_t)0x63 << 48;
+		C->regs[RCX] = 0x1000;
+		C->segs[SS] = (struct seg){ 0 };	/* as an interrupt from CPL 3 leaves it */
+		cpu_sysret(C, 4);
+		cr_expect_eq(cpu_cpl(C), 3);
+		cr_expect_eq(C->segs[SS].sel, 0x6b);
+		cr_expect_eq(!(C->segs[SS].attr & SEG_P), !intel, "null stays unusable on AMD's");
+		cr_expect_eq(!C->segs[SS].wlimit, !intel);
+		bench_fini(&B);
+	}
+	bench_init(&B);
+}
+
 Test(seg, sysret_checks_rcx_and_can_go_to_compatibility_mode)
 {
 	bench_long(&B, 0);
