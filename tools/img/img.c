@@ -133,7 +133,6 @@ static bool take_long(struct args *a, int letter, const char *v, struct err *e)
 			return false;
 		return p == QCOW2_PREALLOC_OFF || err_set(e, "resize makes room only when it is written to");
 	default:
-		fprintf(stderr, "Usage: rhea-img %s", a->command);
 		return err_set(e, "%s: see rhea-img --help", a->command);
 	}
 }

@@ -29,8 +29,6 @@ struct args {
 	char **file;
 };
 
-#define EXIT_USAGE 1
-
 /* Print "rhea-img: message", return the exit status 1. */
 int fail(const struct err *e);
 int fail_with(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
