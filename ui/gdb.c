@@ -206,8 +206,10 @@ bool gdb_serve(struct vm *vm, const char *where, struct err *e)
 
 void gdb_end(struct vm *vm, int status)
 {
-	if (vm->gdb)
-		gdbstub_exit(vm->gdb->stub, status);
+	if (!vm->gdb)
+		return;
+	gdbstub_exit(vm->gdb->stub, status);
+	chr_flush_all(vm->m);
 	gdb_free(vm->gdb);
 }
 

@@ -186,7 +186,7 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	if (ran)
 		clock_stop(&vm->m->clock);
 	vm->status = why;
-	if (ran && vm->on_stop)
+	if (ran && vm->on_stop && !loop_quitting(vm->loop))
 		vm->on_stop(vm->stop_opaque, why);
 }
 
@@ -274,9 +274,9 @@ void vm_quit(struct vm *vm, int exit_status)
 /* The machine is switched off, or is to behave as if. */
 static void power_off(struct vm *vm, enum vm_status status)
 {
-	vm_stop(vm, status);
 	if (!vm->no_shutdown)
 		vm_quit(vm, 0);
+	vm_stop(vm, status);
 }
 
 static void wake_up(struct vm *vm)

@@ -56,7 +56,7 @@ struct vm {
 	bool no_reboot, no_shutdown;
 	enum vm_status status;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
-	/* The machine ran and has stopped; may be NULL. */
+	/* The machine ran and has stopped, and the program goes on; may be NULL. */
 	void (*on_stop)(void *opaque, enum vm_status why);
 	void *stop_opaque;
 
