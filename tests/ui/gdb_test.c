@@ -117,3 +117,13 @@ Test(gdb, one_of_two_processors_can_be_stepped_off_a_breakpoint)
 	EXPECT(out, "$1 = (void (*)()) 0xa");
 	EXPECT(out, "$2 = 1\n");
 }
+
+/* The debugger writes ROM: mov al, 0x15; out 0xf4, al. It is told how the program ended. */
+Test(gdb, code_can_be_patched_and_the_end_is_reported)
+{
+	const char *out = session("-S -device isa-debug-exit,iobase=0xf4,iosize=1", "-ex 'stepi' "
+					"-ex 'set *(int *)0xf0000 = 0xf4e615b0' -ex 'x/4xb 0xf0000' -ex c");
+
+	EXPECT(out, "0xb0\t0x15\t0xe6\t0xf4");
+	EXPECT(out, "exited with code 053");
+}
