@@ -23,6 +23,7 @@
 #include "ui/gdb.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
+#include "ui/sdl.h"
 #include "ui/vm.h"
 #include "ui/vnc.h"
 
@@ -34,6 +35,7 @@ struct app {
 	struct cpu *cpus[PC_MAX_CPUS];
 	struct vm vm;
 	struct display *display;
+	struct sdl *sdl;
 	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];
 	int nmonitors;
 };
@@ -164,13 +166,18 @@ static bool open_monitors(struct app *a, struct err *e)
 static bool open_displays(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
+	struct sdl_options window = { o->pc.name ? o->pc.name : "Rhea", o->full_screen };
 	bool ok = true;
 
 	machine_lock(a->m);
 	a->display = display_new(a->m, pc_vga(a->pc), e);
 	if (a->display && o->vnc) {
-		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, o->pc.name ? o->pc.name : "Rhea", e);
+		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, window.name, e);
 		ok = a->vm.vnc || err_prefix(e, "-vnc %s", o->vnc);
+	}
+	if (a->display && ok && o->display == OPT_DISPLAY_SDL) {
+		a->sdl = sdl_new(a->display, &a->vm, &window, e);
+		ok = a->sdl || err_prefix(e, "-display sdl");
 	}
 	machine_unlock(a->m);
 	return a->display && ok;
@@ -179,6 +186,7 @@ static bool open_displays(struct app *a, struct err *e)
 static void close_displays(struct app *a)
 {
 	machine_lock(a->m);
+	sdl_free(a->sdl);
 	vnc_free(a->vm.vnc);
 	display_free(a->display);
 	machine_unlock(a->m);

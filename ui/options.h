@@ -40,7 +40,7 @@ struct opt_dump {
 	uint32_t most;			/* bytes of each frame */
 };
 
-enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC };
+enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL };
 
 struct options {
 	struct pc_config pc;
@@ -68,6 +68,7 @@ struct options {
 
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
+	bool full_screen;
 	bool nographic, nodefaults;
 	bool stopped;			/* -S */
 	const char *gdb;		/* where a debugger connects, or NULL */

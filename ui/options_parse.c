@@ -13,6 +13,7 @@
 #include "base/spell.h"
 #include "config.h"
 #include "ui/keyval.h"
+#include "ui/sdl.h"
 
 #define MAX_RAM (1ull << 40)
 
@@ -393,18 +394,34 @@ enum opt_result opt_sandbox(struct options *o, const char *arg, FILE *out, struc
 
 /* ---- consoles ---- */
 
+static enum opt_result display_sdl(struct options *o, const char *arg, struct err *e)
+{
+	static const char *const ignored[] = { "gl", "grab-mod", "show-cursor", "window-close", NULL };
+	struct kv k;
+
+	kv_parse(&k, "-display", arg, "type", e);
+	kv_str(&k, "type", NULL);
+	o->full_screen = kv_bool(&k, "full-screen", o->full_screen);
+	kv_ignore(&k, ignored);
+	o->display = OPT_DISPLAY_SDL;
+	return result(kv_done(&k));
+}
+
 enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	if (asks_help(arg)) {
 		fputs("none            not shown; 'screendump' of the monitor still works\n"
+		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse\n"
 		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"
 		      "vnc=unix:PATH   to VNC viewers, at a Unix socket\n", out);
 		return OPT_DONE;
 	}
+	if (!strncmp(arg, "sdl", 3) && (!arg[3] || arg[3] == ','))
+		return display_sdl(o, arg, e);
 	if (!strncmp(arg, "vnc=", 4))
 		return opt_vnc(o, arg + 4, out, e);
 	if (strcmp(arg, "none"))
-		return bad(e, "-display %s: expected none or vnc=HOST:N (see -display help)", arg);
+		return bad(e, "-display %s: expected none, sdl or vnc=HOST:N (see -display help)", arg);
 	o->display = OPT_DISPLAY_NONE;
 	return OPT_GO;
 }
@@ -542,6 +559,16 @@ static bool check_kernel(const struct options *o, struct err *e)
 	return true;
 }
 
+/* A window, where there can be one, if nobody asks for something else. */
+static void default_display(struct options *o)
+{
+	bool desktop = getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
+	bool quiet = o->nographic || o->daemonize || o->nodefaults || o->pc.vga == PC_VGA_NONE;
+
+	if (o->display == OPT_DISPLAY_DEFAULT && desktop && sdl_built_in() && !quiet)
+		o->display = OPT_DISPLAY_SDL;
+}
+
 /* What stands behind the first serial port and the monitor if nobody says. */
 static void default_consoles(struct options *o)
 {
@@ -549,7 +576,7 @@ static void default_consoles(struct options *o)
 	bool terminal = o->nographic || (!silent && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
-		warn("the screen is not shown (-vnc :0 shows it to VNC viewers)%s", terminal ? ": serial port and monitor are on "
+		warn("the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)%s", terminal ? ": serial port and monitor are on "
 		     "this terminal (Ctrl-A h for help)" : "");
 	if (terminal && !o->nserials)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
@@ -568,6 +595,7 @@ bool options_complete(struct options *o, struct err *e)
 	for (int i = 0; i < o->pc.ndrives && o->snapshot; i++)
 		o->pc.drives[i].snapshot = true;
 	o->pc.dirs = o->dirs;
+	default_display(o);
 	default_consoles(o);
 	if (o->log_areas && !log_set_areas(o->log_areas, e))
 		return err_prefix(e, "-d");

@@ -178,6 +178,13 @@ const char *vm_status_text(enum vm_status s)
 	return text[s];
 }
 
+static void set_status(struct vm *vm, enum vm_status s)
+{
+	vm->status = s;
+	if (vm->on_status)
+		vm->on_status(vm->status_opaque);
+}
+
 void vm_stop(struct vm *vm, enum vm_status why)
 {
 	bool ran = vm_running(vm) || vm->status == VM_SUSPENDED;
@@ -185,7 +192,7 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	vm_hold(vm);
 	if (ran)
 		clock_stop(&vm->m->clock);
-	vm->status = why;
+	set_status(vm, why);
 	if (ran && vm->on_stop && !loop_quitting(vm->loop))
 		vm->on_stop(vm->stop_opaque, why);
 }
@@ -195,7 +202,7 @@ static void suspend(struct vm *vm)
 {
 	vm_hold(vm);
 	if (vm_running(vm))
-		vm->status = VM_SUSPENDED;
+		set_status(vm, VM_SUSPENDED);
 }
 
 static void cont(struct vm *vm, bool time)
@@ -207,7 +214,7 @@ static void cont(struct vm *vm, bool time)
 		vm_reset(vm);
 	if (time)
 		clock_start(&vm->m->clock);
-	vm->status = VM_RUNNING;
+	set_status(vm, VM_RUNNING);
 	vm_release(vm);
 }
 
@@ -250,9 +257,9 @@ void vm_reset(struct vm *vm)
 	}
 	pc_reset(vm->pc);
 	if (vm->status == VM_SUSPENDED)
-		vm->status = VM_RUNNING;
+		set_status(vm, VM_RUNNING);
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
-		vm->status = VM_PAUSED;
+		set_status(vm, VM_PAUSED);
 	vm_release(vm);
 }
 
@@ -286,7 +293,7 @@ static void wake_up(struct vm *vm)
 	vm_hold(vm);
 	reset_cpus(vm);
 	pc_wake(vm->pc);
-	vm->status = VM_RUNNING;
+	set_status(vm, VM_RUNNING);
 	vm_release(vm);
 }
 

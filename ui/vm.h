@@ -55,6 +55,8 @@ struct vm {
 	const char *boot_order;	/* and of those after it */
 	bool no_reboot, no_shutdown;
 	enum vm_status status;
+	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
+	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */
 	void (*on_stop)(void *opaque, enum vm_status why);

@@ -1,0 +1,440 @@
+/*
+ * The screen in a window, by SDL 2. The library wants one thread for all it
+ * does and may wait for the window system there, so it has one to itself; what
+ * that and the main loop say to each other goes through ui/bridge.h.
+ *
+ * Keys for the window itself: Ctrl-Alt-F full screen, Ctrl-Alt-G gives the mouse
+ * to the guest and back (so does a click into the window), Ctrl-Alt-U the
+ * guest's own size.
+ *
+ * Not modelled: the guest's pointer shape, clipboard, several screens.
+ * Source: SDL 2 wiki, "API by name".
+ */
+#include "ui/sdl.h"
+
+#include "config.h"
+
+#ifdef CONFIG_SDL2
+
+#include <SDL2/SDL.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/core/input.h"
+#include "ui/bridge.h"
+#include "ui/keymap.h"
+#include "ui/vm.h"
+
+#define MAX_TITLE	200
+
+struct sdl {
+	struct bridge bridge;
+	struct vm *vm;
+	const char *name;
+	bool full_screen;
+	pthread_t thread;
+	bool started;
+	sem_t ready;			/* the window is there, or err says why not */
+	bool ok;
+	struct err err;
+	uint32_t wake_event;		/* SDL's number for "look at the bridge" */
+
+	pthread_mutex_t lock;		/* for what follows */
+	bool ending;
+	char state[40];
+
+	/* The thread's. */
+	SDL_Window *window;
+	SDL_Renderer *renderer;
+	SDL_Texture *texture;
+	int w, h;
+	bool grabbed;
+	unsigned buttons;
+	uint32_t *pixels;		/* the guest's picture */
+};
+
+/* ---- the window ---- */
+
+static void show_title(struct sdl *s)
+{
+	char title[MAX_TITLE + 100];
+
+	pthread_mutex_lock(&s->lock);
+	snprintf(title, sizeof(title), "%.*s [%s]%s", MAX_TITLE, s->name, s->state,
+		 s->grabbed ? " - Ctrl-Alt-G gives the mouse back" : "");
+	pthread_mutex_unlock(&s->lock);
+	SDL_SetWindowTitle(s->window, title);
+}
+
+static void grab(struct sdl *s, bool on)
+{
+	s->grabbed = on;
+	SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE);
+	SDL_SetWindowGrab(s->window, on ? SDL_TRUE : SDL_FALSE);
+	show_title(s);
+}
+
+static bool is_full(const struct sdl *s)
+{
+	return SDL_GetWindowFlags(s->window) & SDL_WINDOW_FULLSCREEN_DESKTOP;
+}
+
+static void toggle_full(struct sdl *s)
+{
+	SDL_SetWindowFullscreen(s->window, is_full(s) ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
+}
+
+/* Black bars keep the picture's shape. */
+static void draw(struct sdl *s)
+{
+	SDL_RenderClear(s->renderer);
+	if (s->texture)
+		SDL_RenderCopy(s->renderer, s->texture, NULL, NULL);
+	SDL_RenderPresent(s->renderer);
+}
+
+static bool resize(void *opaque, int w, int h)
+{
+	struct sdl *s = opaque;
+	SDL_Texture *t = SDL_CreateTexture(s->renderer, SDL_PIXELFORMAT_XRGB8888,
+					   SDL_TEXTUREACCESS_STREAMING, w, h);
+	uint32_t *px = calloc((size_t)w * (size_t)h, sizeof(*px));
+
+	if (!t || !px) {
+		if (t)
+			SDL_DestroyTexture(t);
+		free(px);
+		return false;
+	}
+	if (s->texture)
+		SDL_DestroyTexture(s->texture);
+	free(s->pixels);
+	s->texture = t;
+	s->pixels = px;
+	s->w = w;
+	s->h = h;
+	SDL_RenderSetLogicalSize(s->renderer, w, h);
+	if (!is_full(s) && !(SDL_GetWindowFlags(s->window) & SDL_WINDOW_MAXIMIZED))
+		SDL_SetWindowSize(s->window, w, h);
+	return true;
+}
+
+static void put_row(void *opaque, int y, const uint32_t *px, int w)
+{
+	struct sdl *s = opaque;
+
+	memcpy(s->pixels + (size_t)y * (size_t)w, px, (size_t)w * sizeof(*px));
+}
+
+static void take_picture(struct sdl *s)
+{
+	struct bridge_taker taker = { .resize = resize, .row = put_row, .opaque = s };
+	int first, last;
+
+	if (!bridge_take(&s->bridge, &taker, &first, &last))
+		return;
+	SDL_UpdateTexture(s->texture, &(SDL_Rect){ 0, first, s->w, last - first + 1 },
+			  s->pixels + (size_t)first * (size_t)s->w, s->w * (int)sizeof(*s->pixels));
+	draw(s);
+}
+
+/* ---- input ---- */
+
+static void send_active(struct sdl *s, bool on)
+{
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_ACTIVE, .b = on });
+}
+
+/* Ctrl-Alt-letter. False: a key for the guest. */
+static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
+{
+	if (!(k->keysym.mod & KMOD_CTRL) || !(k->keysym.mod & KMOD_ALT))
+		return false;
+	switch (k->keysym.scancode) {
+	case SDL_SCANCODE_F:
+		toggle_full(s);
+		break;
+	case SDL_SCANCODE_G:
+		grab(s, !s->grabbed);
+		break;
+	case SDL_SCANCODE_U:
+		SDL_SetWindowSize(s->window, s->w, s->h);
+		break;
+	default:
+		return false;
+	}
+	/* The guest has seen Ctrl and Alt go down, and may not see them go up. */
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_RELEASE });
+	return true;
+}
+
+static void on_key(struct sdl *s, const SDL_KeyboardEvent *k)
+{
+	bool down = k->type == SDL_KEYDOWN;
+	int key = keymap_usage((unsigned)k->keysym.scancode);
+
+	if (down && !k->repeat && window_key(s, k))
+		return;
+	if (key)
+		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = key, .b = down });
+}
+
+static unsigned button_bit(uint8_t button)
+{
+	switch (button) {
+	case SDL_BUTTON_LEFT:	return BTN_LEFT;
+	case SDL_BUTTON_MIDDLE:	return BTN_MIDDLE;
+	case SDL_BUTTON_RIGHT:	return BTN_RIGHT;
+	case SDL_BUTTON_X1:	return BTN_SIDE;
+	case SDL_BUTTON_X2:	return BTN_EXTRA;
+	default:		return 0;
+	}
+}
+
+static void send_move(struct sdl *s, int dx, int dy, int dz)
+{
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_MOVE, .a = dx, .b = dy, .c = dz,
+						       .buttons = s->buttons });
+}
+
+static void on_button(struct sdl *s, const SDL_MouseButtonEvent *b)
+{
+	bool down = b->type == SDL_MOUSEBUTTONDOWN;
+
+	if (!s->grabbed) {
+		if (down && b->button == SDL_BUTTON_LEFT)
+			grab(s, true);
+		return;
+	}
+	if (down)
+		s->buttons |= button_bit(b->button);
+	else
+		s->buttons &= ~button_bit(b->button);
+	send_move(s, 0, 0, 0);
+}
+
+static void on_window(struct sdl *s, const SDL_WindowEvent *w)
+{
+	switch (w->event) {
+	case SDL_WINDOWEVENT_EXPOSED: case SDL_WINDOWEVENT_SIZE_CHANGED:
+		draw(s);
+		break;
+	case SDL_WINDOWEVENT_MINIMIZED: case SDL_WINDOWEVENT_HIDDEN:
+		send_active(s, false);
+		break;
+	case SDL_WINDOWEVENT_RESTORED: case SDL_WINDOWEVENT_SHOWN:
+		send_active(s, true);
+		break;
+	case SDL_WINDOWEVENT_FOCUS_LOST:
+		if (s->grabbed)
+			grab(s, false);
+		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_RELEASE });
+		break;
+	}
+}
+
+static void on_event(struct sdl *s, const SDL_Event *ev)
+{
+	switch (ev->type) {
+	case SDL_KEYDOWN: case SDL_KEYUP:
+		on_key(s, &ev->key);
+		break;
+	case SDL_MOUSEMOTION:
+		if (s->grabbed)
+			send_move(s, ev->motion.xrel, ev->motion.yrel, 0);
+		break;
+	case SDL_MOUSEBUTTONDOWN: case SDL_MOUSEBUTTONUP:
+		on_button(s, &ev->button);
+		break;
+	case SDL_MOUSEWHEEL:
+		if (s->grabbed)
+			send_move(s, 0, 0, ev->wheel.y);
+		break;
+	case SDL_WINDOWEVENT:
+		on_window(s, &ev->window);
+		break;
+	case SDL_RENDER_TARGETS_RESET: case SDL_RENDER_DEVICE_RESET:
+		send_active(s, true);		/* everything once more */
+		break;
+	case SDL_QUIT:
+		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_CLOSE });
+		break;
+	default:
+		if (ev->type == s->wake_event) {
+			show_title(s);
+			take_picture(s);
+		}
+	}
+}
+
+/* ---- the thread ---- */
+
+static bool open_window(struct sdl *s)
+{
+	uint32_t flags = SDL_WINDOW_RESIZABLE | (s->full_screen ? SDL_WINDOW_FULLSCREEN_DESKTOP : 0);
+
+	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+	SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "1");
+	SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
+	if (SDL_Init(SDL_INIT_VIDEO))
+		return false;
+	s->wake_event = SDL_RegisterEvents(1);
+	s->window = SDL_CreateWindow(s->name, SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, 720, 400, flags);
+	s->renderer = s->window ? SDL_CreateRenderer(s->window, -1, 0) : NULL;
+	return s->renderer;
+}
+
+static void close_window(struct sdl *s)
+{
+	if (s->texture)
+		SDL_DestroyTexture(s->texture);
+	if (s->renderer)
+		SDL_DestroyRenderer(s->renderer);
+	if (s->window)
+		SDL_DestroyWindow(s->window);
+	free(s->pixels);
+	SDL_Quit();
+}
+
+static bool is_ending(struct sdl *s)
+{
+	bool ending;
+
+	pthread_mutex_lock(&s->lock);
+	ending = s->ending;
+	pthread_mutex_unlock(&s->lock);
+	return ending;
+}
+
+static void *serve(void *opaque)
+{
+	struct sdl *s = opaque;
+	bool ok = open_window(s);
+	SDL_Event ev;
+
+	s->ok = ok || err_set(&s->err, "no window: %s", SDL_GetError());
+	if (ok) {
+		show_title(s);
+		send_active(s, true);
+	}
+	sem_post(&s->ready);
+	while (ok && !is_ending(s))
+		if (SDL_WaitEvent(&ev))
+			on_event(s, &ev);
+	close_window(s);
+	return NULL;
+}
+
+/* ---- the main loop's side ---- */
+
+static void wake(void *opaque)
+{
+	struct sdl *s = opaque;
+	SDL_Event ev = { .type = s->wake_event };
+
+	SDL_PushEvent(&ev);
+}
+
+static void on_close(void *opaque)
+{
+	struct sdl *s = opaque;
+
+	vm_quit(s->vm, 0);
+}
+
+static void on_status(void *opaque)
+{
+	struct sdl *s = opaque;
+
+	pthread_mutex_lock(&s->lock);
+	snprintf(s->state, sizeof(s->state), "%s", vm_status_text(s->vm->status));
+	pthread_mutex_unlock(&s->lock);
+	if (s->ok)
+		wake(s);
+}
+
+bool sdl_built_in(void)
+{
+	return true;
+}
+
+static bool start(struct sdl *s, struct err *e)
+{
+	if (pthread_create(&s->thread, NULL, serve, s))
+		return err_set(e, "cannot start a thread for the window");
+	s->started = true;
+	pthread_setname_np(s->thread, "window");
+	while (sem_wait(&s->ready))
+		;
+	if (!s->ok)
+		*e = s->err;
+	return s->ok;
+}
+
+struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *o, struct err *e)
+{
+	struct sdl *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_set(e, "no memory for the window");
+		return NULL;
+	}
+	s->vm = vm;
+	s->name = o->name;
+	s->full_screen = o->full_screen;
+	s->bridge.wake = wake;
+	s->bridge.close = on_close;
+	s->bridge.opaque = s;
+	pthread_mutex_init(&s->lock, NULL);
+	sem_init(&s->ready, 0, 0);
+	on_status(s);
+	if (!bridge_init(&s->bridge, d, vm->loop, e) || !start(s, e)) {
+		sdl_free(s);
+		return NULL;
+	}
+	vm->on_status = on_status;
+	vm->status_opaque = s;
+	return s;
+}
+
+void sdl_free(struct sdl *s)
+{
+	if (!s)
+		return;
+	s->vm->on_status = NULL;
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	pthread_mutex_unlock(&s->lock);
+	if (s->ok)
+		wake(s);
+	if (s->started)
+		pthread_join(s->thread, NULL);
+	bridge_fini(&s->bridge);
+	sem_destroy(&s->ready);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+#else
+
+bool sdl_built_in(void)
+{
+	return false;
+}
+
+struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *o, struct err *e)
+{
+	(void)d, (void)vm, (void)o;
+	err_set(e, "this program was built without windows (Debian package libsdl2-dev, then configure again)");
+	return NULL;
+}
+
+void sdl_free(struct sdl *s)
+{
+	(void)s;
+}
+
+#endif
