@@ -1,0 +1,177 @@
+/* ui/vnc.c, ui/bridge.c, ui/display.c: a small RFB client at a Unix socket, and a keyboard behind. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "tests/bench.h"
+
+#include "hw/core/loop.h"
+#include "hw/input/i8042.h"
+#include "ui/display.h"
+#include "ui/vnc.h"
+
+static struct bench b;
+static struct loop *loop;
+static struct display *display;
+static struct vnc *vnc;
+static char path[64], spec[100];
+
+static void setup(void)
+{
+	bench_open(&b, &i8042_type, NULL);
+	loop = loop_new(b.m, &b.err);
+	display = display_new(b.m, NULL, &b.err);
+	cr_assert(loop && display, "%s", b.err.msg);
+	snprintf(path, sizeof(path), "/tmp/rhea-vnc-test-%d", getpid());
+}
+
+static void teardown(void)
+{
+	vnc_free(vnc);
+	display_free(display);
+	unlink(path);
+}
+
+TestSuite(vnc, .init = setup, .fini = teardown);
+
+static bool serve(const char *more)
+{
+	snprintf(spec, sizeof(spec), "unix:%s%s", path, more);
+	vnc = vnc_new(display, loop, spec, "test", &b.err);
+	return vnc;
+}
+
+#ifdef CONFIG_VNC
+
+static int connect_viewer(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct timeval limit = { .tv_sec = 10 };
+
+	strcpy(un.sun_path, path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+static void get(int fd, void *p, size_t n)
+{
+	cr_assert_eq(recv(fd, p, n, MSG_WAITALL), (ssize_t)n);
+}
+
+static void put(int fd, const void *p, size_t n)
+{
+	cr_assert_eq(send(fd, p, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* Returns the one security type offered. */
+static int greet(int fd)
+{
+	char version[13] = "";
+	uint8_t types[2];
+
+	get(fd, version, 12);
+	cr_assert_eq(strncmp(version, "RFB 003.", 8), 0);
+	put(fd, "RFB 003.008\n", 12);
+	get(fd, types, 2);
+	cr_assert_eq(types[0], 1);
+	put(fd, &types[1], 1);
+	return types[1];
+}
+
+/* The rest of the handshake; the screen's size. */
+static void enter(int fd, int *w, int *h)
+{
+	uint8_t result[4], init[24], name[4];
+
+	get(fd, result, 4);
+	cr_assert_eq(result[3], 0);
+	put(fd, "\1", 1);
+	get(fd, init, 24);
+	*w = init[0] << 8 | init[1];
+	*h = init[2] << 8 | init[3];
+	get(fd, name, init[23]);
+	cr_assert_eq(memcmp(name, "test", 4), 0);
+}
+
+static void key(int fd, uint8_t symbol, bool down)
+{
+	put(fd, (uint8_t[]){ 4, down, 0, 0, 0, 0, 0, symbol }, 8);
+}
+
+/* The next byte of the keyboard; what the thread sends takes host time to arrive. */
+static int scan_code(void)
+{
+	for (int i = 0; i < 500; i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+		b.mono += 5 * NS_PER_MS;
+		if (in(0x64) & 1)
+			return (int)in(0x60);
+	}
+	return -1;
+}
+
+Test(vnc, a_viewer_sees_the_size_and_its_keys_reach_the_keyboard)
+{
+	int w, h, fd;
+
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	cr_expect_eq(w, 640);
+	cr_expect_eq(h, 480);
+	key(fd, 'a', true);
+	key(fd, 'a', false);
+	cr_expect_eq(scan_code(), 0x1e);
+	cr_expect_eq(scan_code(), 0x9e);
+	key(fd, 'B', true);		/* no shift key came before it */
+	cr_expect_eq(scan_code(), 0x2a);
+	cr_expect_eq(scan_code(), 0x30);
+	cr_expect_eq(scan_code(), 0xaa);
+	close(fd);			/* lets go of what it held */
+	cr_expect_eq(scan_code(), 0xb0);
+}
+
+Test(vnc, without_the_password_nobody_comes_in)
+{
+	uint8_t challenge[16], result[4];
+	int fd;
+
+	cr_assert(serve(",password=on"), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 2);
+	get(fd, challenge, 16);
+	put(fd, challenge, 16);
+	get(fd, result, 4);
+	cr_expect_eq(result[3], 1);
+	close(fd);
+}
+
+Test(vnc, bad_addresses_are_refused)
+{
+	static const char *const bad[] = { "5900", ":x", ":70000", "unix:", ":1,passwort=on" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		b.err.msg[0] = 0;
+		cr_expect_not(vnc_new(display, loop, bad[i], "test", &b.err), "%s", bad[i]);
+		cr_expect(*b.err.msg, "%s", bad[i]);
+	}
+}
+
+#else
+
+Test(vnc, a_build_without_it_says_so)
+{
+	cr_expect_not(serve(""));
+	cr_expect(strstr(b.err.msg, "libvncserver-dev"));
+}
+
+#endif
