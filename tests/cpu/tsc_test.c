@@ -8,10 +8,10 @@
 static struct cpu *with(struct bench *b, const char *model)
 {
 	struct err e = { "" };
-	struct cpu_config cfg = { .model = model, .phys = b->phys, .ncpus = 1, .index = 1 };
+	struct cpu_config cfg = { .model = model, .ncpus = 1, .index = 1 };
 
 	bench_fini(b);
-	b->phys = phys_new();
+	cfg.phys = b->phys = phys_new();
 	struct cpu *c = cpu_new(&cfg, &e);
 	cr_assert(c, "%s", e.msg);
 	return c;

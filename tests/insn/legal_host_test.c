@@ -28,6 +28,7 @@
 #define SEED 0x452821e638d01377ull
 #define PERCENT 2		/* of the enumerated cases, usually */
 #define MAX_REPORTS 40
+#define MAX_LOOKED_AT 20	/* opcode and ModRM behind 14 prefixes and VEX */
 #define MAX_UNPREFIXED 4	/* bytes up to ModRM without any prefix */
 
 struct test {
@@ -250,7 +251,7 @@ static void legacy(struct test *t)
 		"", "\x66", "\xf3", "\xf2", "\x66\xf3", "\x66\xf2", "\xf0", "\xf0\x66", "\xf0\xf3", "\xf0\xf2",
 		"\x67", "\x2e",
 	};
-	uint8_t b[16];
+	uint8_t b[MAX_LOOKED_AT] = { 0 };
 
 	for (unsigned p = 0; p < ARRAY_LEN(prefixes); p++)
 		for (unsigned rex = 0; rex < (t->is64 ? 3 : 1); rex++)
@@ -268,7 +269,7 @@ static void legacy(struct test *t)
 /* b[0..1] of the long form without map, X, B; b[2] without W, vvvv, L, pp. */
 static void vex_op(struct test *t, unsigned map, unsigned b2)
 {
-	uint8_t b[16] = { 0xc4, (uint8_t)(0xe0 | map), (uint8_t)b2 };
+	uint8_t b[MAX_LOOKED_AT] = { 0xc4, (uint8_t)(0xe0 | map), (uint8_t)b2 };
 
 	for (unsigned op = 0; op < 256; op++) {
 		b[3] = (uint8_t)op;
@@ -293,7 +294,7 @@ static void random_bytes(struct test *t)
 	static const uint8_t starts[] = {
 		0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x64, 0x48, 0x41, 0x4f, 0x66, 0xf2, 0xf3, 0x0f, 0xc4, 0xc5,
 	};
-	uint8_t b[16];
+	uint8_t b[MAX_LOOKED_AT] = { 0 };
 
 	for (unsigned i = 0; i < 20000 * t->percent; i++) {
 		unsigned n = rng_below(&t->rng, 5);
@@ -310,7 +311,7 @@ static void random_bytes(struct test *t)
 static void lengths(struct test *t)
 {
 	static const uint8_t prefixes[] = { 0x66, 0x2e, 0xf3, 0x67 };
-	uint8_t b[16];
+	uint8_t b[MAX_LOOKED_AT] = { 0 };
 
 	for (unsigned i = 0; i < 10000 * t->percent; i++) {
 		unsigned n = 7 + rng_below(&t->rng, 9);
