@@ -11,7 +11,7 @@
 #include "hw/core/loop.h"
 #include "ui/display.h"
 
-#define BRIDGE_ROWS	16384
+#define BRIDGE_ROWS	16384	/* the tallest surface */
 #define BRIDGE_EVENTS	1024
 
 struct bridge_event {

@@ -278,3 +278,19 @@ Test(vga, text_is_drawn_from_the_font_in_plane_2)
 	cr_assert(vga_text(v, text, sizeof(text)));
 	cr_assert_eq(strncmp(text, "\n A\n", 4), 0, "%.10s", text);
 }
+
+Test(vga, a_change_shows_once)
+{
+	vga_watch(v, true);
+	cr_expect(vga_changed(v), "at first");
+	vga_changed(v);
+	cr_expect_not(vga_changed(v));
+	index_write(0x3c4, 2, 0x0f);
+	vga_changed(v);
+	poke(0xa0000, 0x55);
+	cr_expect(vga_changed(v), "memory");
+	cr_expect_not(vga_changed(v));
+	index_write(0x3d4, 0x0f, 0x12);
+	cr_expect(vga_changed(v), "the cursor");
+	cr_expect_not(vga_changed(v));
+}

@@ -249,3 +249,19 @@ Test(options, log_areas_are_checked)
 	cr_assert(strstr(e.msg, "did you mean int"));
 	cr_assert_eq(parse("-d help"), OPT_DONE);
 }
+
+Test(options, ways_to_show_the_screen)
+{
+	cr_assert_eq(parse("-display sdl,full-screen=on,gl=off"), OPT_GO, "%s", e.msg);
+	cr_assert_eq(o.display, OPT_DISPLAY_SDL);
+	cr_assert(o.full_screen);
+	cr_assert_eq(parse("-vnc :1,password=on"), OPT_GO);
+	cr_assert_eq(o.display, OPT_DISPLAY_VNC);
+	cr_assert_str_eq(o.vnc, ":1,password=on");
+	cr_assert_eq(parse("-display vnc=unix:/x"), OPT_GO);
+	cr_assert_str_eq(o.vnc, "unix:/x");
+	cr_assert_eq(parse("-vnc none"), OPT_GO);
+	cr_assert_eq(o.vnc, NULL);
+	cr_assert_eq(parse("-display gtk"), OPT_BAD);
+	cr_assert(strstr(e.msg, "-display help"));
+}
