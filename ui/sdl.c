@@ -12,6 +12,8 @@
  */
 #include "ui/sdl.h"
 
+#include <stddef.h>
+
 #include "config.h"
 
 #ifdef CONFIG_SDL2
