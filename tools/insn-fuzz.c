@@ -27,7 +27,7 @@
 
 #include "tests/insn/fuzz.h"
 
-enum { MAX_JOBS = 64, STATES = 16, MAX_ROWS = 4096, HANG_SECONDS = 120, SAME_ROW = 2 };
+enum { MAX_JOBS = 64, STATES = 16, MAX_ROWS = 4096, HANG_SECONDS = 120, MAX_FAILURES = 200 };
 
 struct row_count {
 	uint64_t ended, faulted;
@@ -37,13 +37,14 @@ struct row_count {
 struct job {
 	pid_t pid;
 	uint64_t cases, runs, seen_runs;	/* all lots so far */
+	uint64_t elsewhere;			/* runs that met the tool's own memory: no cases */
+	uint64_t regions, swapping;		/* loops as one piece, those with swapped registers */
 	time_t seen_at;
 	unsigned lot, n_blocks, failures;
 	int bits;
 	char without[32];
 	struct row_count rows[MAX_ROWS];
 	bool absent[MAX_ROWS];
-	uint8_t failed[MAX_ROWS];		/* failures with it as the last instruction */
 	struct fuzz_case now;
 };
 
@@ -90,11 +91,6 @@ static void write_case(const struct tool *t, struct job *j, const char *what, co
 		fuzz_show(f, &j->now, stderr);
 }
 
-static bool is_new(struct job *j, const struct fuzz_block *b)
-{
-	return b->count && j->failed[b->in[b->count - 1].row]++ < SAME_ROW;
-}
-
 static void failure(const struct tool *t, struct job *j, struct fuzz *f, const char *what)
 {
 	static struct user_state out[FUZZ_SIDES];
@@ -103,11 +99,11 @@ static void failure(const struct tool *t, struct job *j, struct fuzz *f, const c
 	memcpy(out, f->out, sizeof(out));
 	again = fuzz_replay(f, &j->now, j->without);
 	j->failures++;
-	if (again && is_new(j, &j->now.b)) {
+	if (again) {
 		fuzz_minimise(f, &j->now, j->without);
 		what = fuzz_replay(f, &j->now, j->without);
 		write_case(t, j, what ? what : "(not twice)", f);
-	} else if (!again) {
+	} else {
 		memcpy(f->out, out, sizeof(out));
 		write_case(t, j, what, f);
 		fprintf(stderr, "  it does not happen again\n");
@@ -133,9 +129,14 @@ static bool make_block(const struct tool *t, struct job *j, struct fuzz *f, stru
 
 static void count(struct job *j, const struct fuzz *f, const struct fuzz_block *b)
 {
-	unsigned n = fuzz_executed(f, b), left = n;
+	unsigned n, left;
 	bool ended = f->out[FUZZ_INTERP].vector == USER_END;
 
+	j->runs++;
+	j->elsewhere += f->elsewhere;
+	if (f->elsewhere)
+		return;
+	n = left = fuzz_executed(f, b);
 	for (unsigned i = 0; i < b->count && left; i++)
 		if (!b->maybe[i]) {
 			left--;
@@ -145,7 +146,6 @@ static void count(struct job *j, const struct fuzz *f, const struct fuzz_block *
 				j->rows[b->in[i].row].ended++;
 		}
 	j->cases += n;
-	j->runs++;
 }
 
 static void run_block(const struct tool *t, struct job *j, struct fuzz *f, const struct fuzz_block *b)
@@ -199,7 +199,7 @@ static int lot(const struct tool *t, struct job *j)
 	for (row = 0; row < n_insn_rows; row++)
 		j->absent[row] = f.absent[row];
 	row = rng_below(&f.rng, n_insn_rows);
-	while (j->cases < end && !stopped) {
+	while (j->cases < end && !stopped && j->failures < MAX_FAILURES) {
 		choose_passes(t, j, &f);
 		if (!fuzz_refresh(&f, j->without, &e)) {
 			err_report(&e);
@@ -215,6 +215,7 @@ static int lot(const struct tool *t, struct job *j)
 		host_code_changed();
 		for (unsigned i = 0; i < FUZZ_SLOTS && !stopped; i++)
 			run_block(t, j, &f, &blocks[i]);
+		fuzz_count_regions(&f, &j->regions, &j->swapping);
 	}
 	return 0;
 }
@@ -311,7 +312,7 @@ static bool supervise(struct tool *t)
 			struct job *j = &t->job[i];
 			int status;
 
-			if (!j->pid && t->next_lot < t->lots && ok && !stopped && failures(t) < 200)
+			if (!j->pid && t->next_lot < t->lots && ok && !stopped && failures(t) < MAX_FAILURES)
 				start_lot(t, j);
 			if (!j->pid)
 				continue;
@@ -370,6 +371,9 @@ static void report(const struct tool *t)
 		fprintf(stderr, "\n");
 	printf("%lu cases in %lu runs, %.1f s, %.0f cases/s, %u failures, seed %#lx\n", n,
 	       total(t, offsetof(struct job, runs)), s, (double)n / s, failures(t), t->seed);
+	printf("%lu runs met the tool's own memory and are no cases; %lu loops were regions, %lu of them with swapped "
+	       "registers\n", total(t, offsetof(struct job, elsewhere)), total(t, offsetof(struct job, regions)),
+	       total(t, offsetof(struct job, swapping)));
 	report_rows(t);
 }
 

@@ -19,7 +19,7 @@
 
 enum { FUZZ_INSNS = 20, FUZZ_CODE = 384, FUZZ_SLOT = 704, FUZZ_SLOTS = USER_CODE_BYTES / FUZZ_SLOT, FUZZ_POOL = 1024 };
 
-/* Counts loops: a register that no instruction of theirs has as an implied one. */
+/* Counts the loop of a whole block; other loops have a MOV to their counter before them. */
 #define FUZZ_COUNTER(bits) ((bits) == 64 ? R15 : RBP)
 
 struct fuzz_block {
@@ -33,6 +33,7 @@ struct fuzz_block {
 	bool maybe[FUZZ_INSNS + 4];	/* a branch may go around it */
 	uint16_t undefined;		/* flags at the end */
 	uint16_t undefined_inside;	/* or somewhere before */
+	bool counted;			/* a loop back to the start: FUZZ_COUNTER must be small */
 };
 
 /* What to start from. */
@@ -52,6 +53,7 @@ struct fuzz {
 	struct rng rng;
 	uint64_t pool[FUZZ_POOL];	/* numbers worth trying */
 	struct user_state out[FUZZ_SIDES];
+	bool elsewhere;			/* the last run met the tool's own memory; the host took no part */
 	bool *absent;			/* by row: one of the processors does not have it */
 };
 
@@ -66,7 +68,7 @@ void fuzz_close(struct fuzz *f);
 /* New numbers, and all translations forgotten; passes off as tcg_without() has them. */
 bool fuzz_refresh(struct fuzz *f, const char *without, struct err *e);
 
-/* ---- making (fuzz_make.c) ---- */
+/* ---- making (fuzz_make.c, fuzz_flow.c) ---- */
 
 /* An encoding of that row alone; false if there is none. */
 bool fuzz_single(struct fuzz *f, struct fuzz_block *b, unsigned row);
@@ -75,6 +77,9 @@ void fuzz_random_block(struct fuzz *f, struct fuzz_block *b);
 void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_state *s);
 /* Does it load segment registers, or look at descriptors? Such an instruction is alone in its block. */
 bool fuzz_uses_segments(const struct insn *in);
+bool fuzz_has_memory(const struct insn *in);
+/* Has it no operands but those it names, and no helper? */
+bool fuzz_is_plain(unsigned does);
 /* Decode the bytes and follow the flags. False: something is not to be run or reads undefined flags. */
 bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b);
 
@@ -82,6 +87,8 @@ bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b);
 
 /* Find out which rows the host or the vCPU's model do not have. */
 void fuzz_find_absent(struct fuzz *f);
+/* Add the translations there are now that are regions, and those of them with swapped registers. */
+void fuzz_count_regions(const struct fuzz *f, uint64_t *regions, uint64_t *swapping);
 /* Put the block's code where all sides execute it. */
 void fuzz_put(struct fuzz *f, const struct fuzz_block *b);
 /* Give all sides this memory. */
@@ -95,6 +102,11 @@ const char *fuzz_difference(const struct fuzz *f, const struct fuzz_block *b, co
 const char *fuzz_verdict(const struct fuzz *f, const struct fuzz_block *b, const struct user_state *s);
 /* Instructions surely executed in the last run. */
 unsigned fuzz_executed(const struct fuzz *f, const struct fuzz_block *b);
+/* Did the host take part in the last run? */
+static inline bool fuzz_hosted(const struct fuzz *f)
+{
+	return f->host && !f->elsewhere;
+}
 const uint8_t *fuzz_mem(const struct fuzz *f, enum fuzz_side side);
 /* Start over with that case, and judge. */
 const char *fuzz_replay(struct fuzz *f, const struct fuzz_case *c, const char *without);

@@ -289,7 +289,7 @@ void fuzz_show(const struct fuzz *f, const struct fuzz_case *c, FILE *to)
 	static const char *const names[] = { "host", "interpreter", "translated" };
 	const uint8_t *p[FUZZ_SIDES];
 
-	for (int i = f->host ? 0 : 1; i < FUZZ_SIDES; i++) {
+	for (int i = fuzz_hosted(f) ? 0 : 1; i < FUZZ_SIDES; i++) {
 		const struct user_state *o = &f->out[i];
 
 		fprintf(to, "#   %-11s exception %d error %#lx rip %#lx cr2 %#lx flags %#lx fs %lx gs %lx\n", names[i],
@@ -298,15 +298,15 @@ void fuzz_show(const struct fuzz *f, const struct fuzz_case *c, FILE *to)
 	for (int r = 0; r < NGPR; r++) {
 		const struct user_state *o = f->out;
 
-		if (o[1].regs[r] != o[2].regs[r] || (f->host && o[0].regs[r] != o[1].regs[r]))
+		if (o[1].regs[r] != o[2].regs[r] || (fuzz_hosted(f) && o[0].regs[r] != o[1].regs[r]))
 			fprintf(to, "#   %s before %#lx, host %#lx, interpreter %#lx, translated %#lx\n", reg_names[r],
-				c->s.regs[r], f->host ? o[0].regs[r] : 0, o[1].regs[r], o[2].regs[r]);
+				c->s.regs[r], fuzz_hosted(f) ? o[0].regs[r] : 0, o[1].regs[r], o[2].regs[r]);
 	}
 	for (int i = 0; i < FUZZ_SIDES; i++)
-		p[i] = f->out[f->host ? i : i ? i : 1].xsave;
+		p[i] = f->out[fuzz_hosted(f) ? i : i ? i : 1].xsave;
 	show_bytes("xsave", p, USER_XSAVE, to);
 	for (int i = 0; i < FUZZ_SIDES; i++)
-		p[i] = fuzz_mem(f, f->host ? (enum fuzz_side)i : i ? (enum fuzz_side)i : FUZZ_INTERP);
+		p[i] = fuzz_mem(f, fuzz_hosted(f) ? (enum fuzz_side)i : i ? (enum fuzz_side)i : FUZZ_INTERP);
 	show_bytes("mem", p, USER_RO, to);
 	for (int i = 0; i < FUZZ_SIDES; i++)
 		p[i] += USER_LAST;

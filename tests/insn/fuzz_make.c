@@ -11,27 +11,6 @@
 
 #include "tcg/run.h"
 
-const char *fuzz_excluded(const struct insn_row *row)
-{
-	static const char *const why[N_DOES] = {
-#define EXCLUDED(does, text) [DOES_##does] = text,
-#include "tests/insn/fuzz_rows.def"
-#undef EXCLUDED
-	};
-	return why[row->does];
-}
-
-bool fuzz_allowed(const struct fuzz *f, const struct insn *in)
-{
-	const struct insn_row *row = insn_row(in);
-
-	if (f->host && fuzz_excluded(row))
-		return false;
-	if (f->host && f->absent[in->row])
-		return false;
-	return row->does != DOES_int || in->imm != 0x80;
-}
-
 /* ---- numbers ---- */
 
 static unsigned below(struct fuzz *f, unsigned n)
@@ -107,197 +86,6 @@ static uint64_t place(struct fuzz *f)
 static uint64_t plain_place(struct fuzz *f)
 {
 	return data_base(f) + 0x200 + below(f, 0x80) * 16;
-}
-
-/* ---- blocks ---- */
-
-static bool is_shift(unsigned does)
-{
-	switch (does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
-	case DOES_shld: case DOES_shrd:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Flags it really reads; a shift's row also has those that it may leave alone. */
-static uint16_t flags_read(const struct insn_row *row)
-{
-	if (!is_shift(row->does))
-		return row->does == DOES_pushf ? FL_ARITH : row->fl_read;
-	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
-}
-
-/* Flags undefined behind it; more than the row says where a shift may go beyond the operand. */
-static uint16_t flags_undefined(const struct insn *in)
-{
-	const struct insn_row *r = insn_row(in);
-	const struct opd *o = &in->opd[in->nopd ? in->nopd - 1 : 0];
-	int size = 8 * in->opd[0].size;
-
-	if (!is_shift(r->does) || size >= 32 || (o->kind == OPD_IMM && (in->imm & 31) <= size))
-		return r->fl_undef;
-	switch (r->does) {
-	case DOES_shld: case DOES_shrd: return FL_ARITH;
-	case DOES_shl: case DOES_shr: return r->fl_undef | FL_CF;
-	default: return r->fl_undef;
-	}
-}
-
-bool fuzz_uses_segments(const struct insn *in)
-{
-	switch (insn_row(in)->does) {
-	case DOES_mov_sreg_load: case DOES_pop_seg: case DOES_lds: case DOES_jmpf: case DOES_callf: case DOES_retf:
-	case DOES_iret: case DOES_lar: case DOES_lsl: case DOES_verr: case DOES_verw:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/*
- * Needs operands that only a single instruction is given: 16-bit double shifts by no more than
- * the operand, where processors differ; XRSTOR of components that both sides have; indirect
- * branches in 16-bit code, which would mostly go to where other blocks stand.
- */
-static bool needs_care(const struct fuzz_block *b, const struct insn *in)
-{
-	if (fuzz_uses_segments(in))
-		return true;
-	switch (insn_row(in)->does) {
-	case DOES_ret: case DOES_callind: case DOES_jmpind:
-		return b->bits == 16;
-	case DOES_xrstor:
-		return true;
-	case DOES_shld: case DOES_shrd:
-		return in->opsize == 2 && (in->opd[2].kind != OPD_IMM || (in->imm & 31) > 16);
-	default:
-		return false;
-	}
-}
-
-static bool has_memory(const struct insn *in)
-{
-	for (int k = 0; k < in->nopd; k++)
-		if (in->opd[k].kind == OPD_MEM)
-			return true;
-	return false;
-}
-
-/* Does a register decide where the operand in memory is? */
-static bool can_aim(const struct insn *in)
-{
-	return !has_memory(in) || (in->base < NGPR && in->base != in->index && in->seg != CS);
-}
-
-/* Results without any meaning; far pointers of 10 bytes, which AMD does not have. */
-static bool undefined_result(const struct insn *in)
-{
-	switch (insn_row(in)->does) {
-	case DOES_lds: case DOES_jmpf: case DOES_callf:
-		return in->opsize == 8;
-	case DOES_shld: case DOES_shrd:
-		return in->opsize == 2 && in->opd[2].kind == OPD_IMM && (in->imm & 31) > 16;
-	case DOES_bswap:
-		return in->opsize == 2;
-	default:
-		return false;
-	}
-}
-
-/* Where a branch goes if that is in the block, else ~0. */
-static unsigned branch_to(const struct fuzz_block *b, unsigned i)
-{
-	const struct insn *in = &b->in[i];
-	uint64_t mask = b->bits == 64 && in->opsize != 2 ? ~0ull : b->bits == 16 || in->opsize == 2 ? 0xffff : 0xffffffff;
-	uint64_t to = (user_rip(b->bits, b->at) + b->off[i + 1] + (uint64_t)in->imm) & mask;
-
-	if (in->opd[0].kind != OPD_REL || to - user_rip(b->bits, b->at) > b->n)
-		return ~0u;
-	return (unsigned)(to - user_rip(b->bits, b->at));
-}
-
-/* Does it go where other blocks stand? */
-static bool wild(const struct fuzz_block *b, unsigned i)
-{
-	const struct insn *in = &b->in[i];
-	uint64_t to = user_rip(b->bits, b->at) + b->off[i + 1] + (uint64_t)in->imm;
-
-	return in->opd[0].kind == OPD_REL && branch_to(b, i) == ~0u &&
-	       (b->bits == 16 || in->opsize == 2 ? (to & 0xffff) < USER_CODE_BYTES :
-		(uint32_t)to - USER_CODE < USER_CODE_BYTES);
-}
-
-struct flow {
-	uint16_t pending[FUZZ_CODE + 16];	/* flags undefined at a branch to there */
-	bool target[FUZZ_CODE + 16];
-	unsigned skip_to;
-};
-
-/* Does nothing but the DEC of a loop touch its counter? */
-static bool keeps_counter(const struct fuzz_block *b, unsigned dec)
-{
-	for (unsigned i = 0; i < dec; i++)
-		for (int k = 0; k < b->in[i].nopd; k++)
-			if (b->in[i].opd[k].kind == OPD_REG && b->in[i].opd[k].reg == FUZZ_COUNTER(b->bits))
-				return false;
-	return true;
-}
-
-/* Only the loop that fuzz_random_block() makes goes back: dec, jnz to the start. */
-static bool follow_branch(struct fuzz_block *b, unsigned i, struct flow *w)
-{
-	unsigned to = branch_to(b, i);
-
-	if (to == ~0u)
-		return !wild(b, i);
-	if (to <= b->off[i])
-		return to == 0 && i && insn_row(&b->in[i - 1])->does == DOES_dec && !b->undefined && keeps_counter(b, i - 1);
-	w->pending[to] |= b->undefined;
-	w->target[to] = true;
-	w->skip_to = to > w->skip_to ? to : w->skip_to;
-	return true;
-}
-
-static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
-{
-	unsigned i = b->count, off = b->off[i];
-	struct insn *in = &b->in[i];
-	const struct insn_row *r;
-
-	if (i == ARRAY_LEN(b->in) || insn_decode(b->code + off, b->n - off, &f->env, in) != INSN_OK ||
-	    !fuzz_allowed(f, in))
-		return false;
-	if (undefined_result(in) || (needs_care(b, in) && (in->len != b->n || !can_aim(in))))
-		return false;
-	r = insn_row(in);
-	b->off[++b->count] = (uint16_t)(off + in->len);
-	b->maybe[i] = off < w->skip_to;
-	b->undefined |= w->pending[off];
-	w->target[off] = false;
-	if (flags_read(r) & b->undefined)
-		return false;
-	b->undefined = (uint16_t)((is_shift(r->does) ? b->undefined : b->undefined & ~r->fl_written) | flags_undefined(in));
-	b->undefined_inside |= b->undefined;
-	return follow_branch(b, i, w);
-}
-
-bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b)
-{
-	struct flow w = { .skip_to = 0 };
-
-	b->count = b->undefined = b->undefined_inside = b->off[0] = 0;
-	while (b->off[b->count] < b->n)
-		if (!follow(f, b, &w))
-			return false;
-	b->undefined |= w.pending[b->n];
-	w.target[b->n] = false;
-	for (unsigned k = 0; k < b->n; k++)
-		if (w.target[k])
-			return false;		/* into an instruction */
-	return b->count > 0;
 }
 
 /* ---- encodings ---- */
@@ -392,7 +180,7 @@ static bool append(struct fuzz *f, struct fuzz_block *b, struct gen *g, unsigned
 	n = add_prefix(f, p, n);
 	if (insn_decode(p, n, &f->env, &in) != INSN_OK || in.len != n)
 		return false;
-	if (has_memory(&in))
+	if (fuzz_has_memory(&in))
 		patch_address(f, b, p, &in);
 	if (in.opd[0].kind == OPD_REL)
 		patch_branch(f, p, &in);
@@ -446,77 +234,205 @@ static unsigned open_branch(struct fuzz *f, struct fuzz_block *b)
 	return b->n;
 }
 
-static bool spoils_counter(unsigned does)
+/* What the instructions of a block have in common. */
+struct style {
+	struct gen g;
+	uint32_t avoid;			/* registers that are no operands */
+	bool plain;			/* only what fuzz_is_plain(), mostly of general registers */
+};
+
+static bool fits(struct fuzz *f, const struct style *y, const struct insn_row *row)
 {
-	return does == DOES_enter || does == DOES_leave || does == DOES_popa;
+	bool wide = row->attr & (A_VEX | A_SSE | A_MMX | A_FPU);
+
+	if (row->attr & A_PRIV || (row->attr & A_END && below(f, 8)))
+		return false;
+	if (y->plain)
+		return fuzz_is_plain(row->does) && !(wide && below(f, 12));
+	return !wide || !below(f, 3);
 }
 
-/* clc; dec counter; jnz to the start. */
-static void append_loop(struct fuzz_block *b)
+static void random_insns(struct fuzz *f, struct fuzz_block *b, struct style *y, unsigned count)
 {
-	uint8_t *p = b->code + b->n;
+	struct gen *g = &y->g;
 
-	*p++ = 0xf8;
-	if (b->bits == 64)
-		*p++ = 0x41;
-	*p++ = 0xff;
-	*p++ = (uint8_t)(0xc8 | (FUZZ_COUNTER(b->bits) & 7));
-	*p++ = 0x0f;
-	*p++ = 0x85;
-	p += b->bits == 16 ? 2 : 4;
-	st_n(p - (b->bits == 16 ? 2 : 4), b->bits == 16 ? 2 : 4, (uint64_t)(b->code - p));
-	b->n = (unsigned)(p - b->code);
-}
-
-static void random_insns(struct fuzz *f, struct fuzz_block *b, struct gen *g, int base, bool loop)
-{
-	unsigned count = 1 + below(f, FUZZ_INSNS - 3);
-
-	while (count-- && b->n < FUZZ_CODE - 48) {
-		unsigned row = below(f, n_insn_rows), does = insn_rows[row].does, open = 0;
+	while (count-- && b->n < FUZZ_CODE - 96) {
+		unsigned row = below(f, n_insn_rows), open = 0, at;
 		struct fuzz_block before = *b;
-		uint32_t attr = insn_rows[row].attr;
 
-		if (attr & A_PRIV || (attr & A_END && below(f, 8)) || (loop && spoils_counter(does)) ||
-		    (attr & (A_VEX | A_SSE | A_MMX | A_FPU) && below(f, 3))) {
+		if (!fits(f, y, &insn_rows[row])) {
 			count++;
 			continue;
 		}
-		if (!below(f, 8))
+		if (!below(f, y->plain ? 4 : 8))
 			open = open_branch(f, b);
+		at = b->n;
 		g->scratch = below(f, 8);
 		g->form = below(f, 2) ? GEN_MEM : GEN_ANY;
-		g->avoid = 1u << RSP | (loop ? 1u << FUZZ_COUNTER(f->bits) : 0) |
-			   (below(f, 8) ? 1u << base : 0);
-		if (!below(f, 5))
-			pointer_step(f, b, base);
-		else if (!append(f, b, g, row))
-			b->n = open;
+		g->avoid = y->avoid | (below(f, 8) ? 1u << g->base : 0);
+		if (!below(f, 5) && g->base < R8)
+			pointer_step(f, b, g->base);
+		else
+			append(f, b, g, row);
 		if (open)
 			b->code[open - 1] = (uint8_t)(b->n - open);
-		if (!b->n || b->n == open || !fuzz_analyse(f, b))
+		if (b->n == at || !fuzz_analyse(f, b))
 			*b = before;
 	}
 }
 
+/* ---- loops ---- */
+
+static void put_bytes(struct fuzz_block *b, const void *bytes, unsigned n)
+{
+	memcpy(b->code + b->n, bytes, n);
+	b->n += n;
+}
+
+/* An instruction with a ModRM byte that has reg in its lowest bits. */
+static void put_counter(struct fuzz_block *b, uint8_t opcode, uint8_t modrm, unsigned reg)
+{
+	if (reg >= R8)
+		put_bytes(b, "\x41", 1);
+	put_bytes(b, &opcode, 1);
+	put_bytes(b, (uint8_t[]){ (uint8_t)(modrm | (reg & 7)) }, 1);
+}
+
+/* mov reg, n; 16 or 32 bits */
+static void put_rounds(struct fuzz_block *b, unsigned reg, unsigned n)
+{
+	put_counter(b, 0xc7, 0xc0, reg);
+	put_bytes(b, (uint8_t[]){ (uint8_t)n, 0, 0, 0 }, b->bits == 16 ? 2 : 4);
+}
+
+/* Branch with a long offset: jmp, or jcc of that condition. */
+static void put_branch(struct fuzz_block *b, int cond, unsigned to)
+{
+	unsigned n = b->bits == 16 ? 2 : 4;
+
+	if (cond >= 0)
+		put_bytes(b, (uint8_t[]){ 0x0f, (uint8_t)(0x80 | cond) }, 2);
+	else
+		put_bytes(b, "\xe9", 1);
+	st_n(b->code + b->n, (int)n, (uint64_t)to - (b->n + n));
+	b->n += n;
+}
+
+/* Count down and go back; the flags behind DEC are all defined if clc was before it. */
+static void put_back(struct fuzz *f, struct fuzz_block *b, unsigned reg, unsigned to)
+{
+	unsigned form = below(f, 6);
+
+	if (reg == RCX) {
+		put_bytes(b, (uint8_t[]){ 0xf8, 0xe2, (uint8_t)(to - (b->n + 3)) }, 3);
+		return;
+	}
+	if (form < 2) {
+		put_counter(b, 0x83, form ? 0xe8 : 0xc0, reg);		/* sub reg, 1; add reg, -1 */
+		put_bytes(b, form ? "\x01" : "\xff", 1);
+	} else {
+		if (below(f, 4))
+			put_bytes(b, "\xf8", 1);
+		put_counter(b, 0xff, 0xc8, reg);			/* dec */
+	}
+	if (form == 2) {
+		put_bytes(b, (uint8_t[]){ 0x74, b->bits == 16 ? 3 : 5 }, 2);
+		put_branch(b, -1, to);
+	} else {
+		put_branch(b, form == 3 ? 15 : 5, to);			/* jg, jnz */
+	}
+}
+
+/* A loop: from its first byte on, perhaps with another inside, perhaps left in the middle. */
+static bool put_loop(struct fuzz *f, struct fuzz_block *b, struct style *y, unsigned reg, unsigned inner)
+{
+	unsigned top = b->n, out = 0;
+	uint32_t avoid = y->avoid;
+
+	y->avoid |= 1u << reg;
+	random_insns(f, b, y, 1 + below(f, 5));
+	if (!below(f, 3))
+		out = open_branch(f, b);
+	if (inner != NO_REG) {
+		put_rounds(b, inner, 1 + below(f, 3));
+		if (!put_loop(f, b, y, inner, NO_REG))
+			return false;
+	}
+	if (!out || below(f, 2))
+		random_insns(f, b, y, 1 + below(f, 4));
+	put_back(f, b, reg, top);
+	if (out && b->n - out > 127)
+		return false;
+	if (out)
+		b->code[out - 1] = (uint8_t)(b->n - out);
+	y->avoid = avoid;
+	return fuzz_analyse(f, b);
+}
+
+/* Which registers the loops count in; `inner` may be the same as none. */
+static void choose_counters(struct fuzz *f, const struct style *y, unsigned *outer, unsigned *inner)
+{
+	static const uint8_t some[] = { R8, R9, R10, R11, R12, R14 };
+
+	*outer = FUZZ_COUNTER(f->bits);
+	*inner = f->bits == 64 ? some[below(f, ARRAY_LEN(some))] : RBX;
+	if (y->plain && !below(f, 6))
+		*inner = RCX;
+	if (*inner == y->g.base || below(f, 3))
+		*inner = NO_REG;
+}
+
+/*
+ * A loop that leaves most registers alone, so that those which stand in memory can have
+ * their host registers: a few of R8 to R11, RAX and others.
+ */
+static void starve(struct fuzz *f, struct style *y)
+{
+	uint32_t used = 1u << RAX | 1u << y->g.base;
+
+	for (unsigned n = 1 + below(f, 4); n--;)
+		used |= 1u << (f->bits == 64 && below(f, 4) ? R8 + below(f, 4) : below(f, 8));
+	y->avoid |= 0xffff & ~used;
+	y->plain = true;
+}
+
+static bool loop_block(struct fuzz *f, struct fuzz_block *b, struct style *y)
+{
+	unsigned outer, inner;
+
+	start(f, b);
+	if (below(f, 3))
+		starve(f, y);
+	choose_counters(f, y, &outer, &inner);
+	if (!below(f, 2)) {		/* not from the block's first instruction on */
+		random_insns(f, b, y, below(f, 3));
+		outer = f->bits == 64 && below(f, 2) ? R8 + below(f, 4) : outer;
+		outer = outer == y->g.base || outer == inner ? FUZZ_COUNTER(f->bits) : outer;
+		put_rounds(b, outer, 1 + below(f, 4));
+	}
+	if (!put_loop(f, b, y, outer, inner))
+		return false;
+	if (!below(f, 3))
+		random_insns(f, b, y, 1 + below(f, 2));
+	return fuzz_analyse(f, b);
+}
+
 void fuzz_random_block(struct fuzz *f, struct fuzz_block *b)
 {
-	static const uint8_t bases[] = { RBX, RSI, RDI, RBP };
-	bool loop = !below(f, 6);
-	struct gen g = { .mode = gen_mode(f), .max_disp = 128, .lock = true, .rep = true };
-	struct fuzz_block before;
+	static const uint8_t bases[] = { RBX, RSI, RDI, RBP, R8, R9, R10, R11 };
+	bool loop = !below(f, 3);
 
-	g.base = bases[below(f, loop ? 3 : 4)];
 	do {
+		struct style y = { .g = { .mode = gen_mode(f), .max_disp = 128, .lock = true, .rep = true } };
+
+		y.g.base = bases[below(f, f->bits == 64 ? 8 : loop ? 3 : 4)];
+		y.avoid = 1u << RSP;
 		start(f, b);
-		random_insns(f, b, &g, g.base, loop);
-	} while (!b->n);
-	fuzz_analyse(f, b);
-	before = *b;
-	if (loop)
-		append_loop(b);
-	if (!fuzz_analyse(f, b))
-		*b = before;
+		if (loop && !loop_block(f, b, &y))
+			b->n = 0;
+		else if (!loop)
+			random_insns(f, b, &y, 1 + below(f, FUZZ_INSNS - 3));
+	} while (!b->n || !fuzz_analyse(f, b));
 }
 
 /* ---- states ---- */
@@ -598,7 +514,7 @@ static void segment_operands(struct fuzz *f, struct user_state *s, const struct 
 	uint8_t *mem = f->host ? host_mem() : user_mem(&f->u[FUZZ_INTERP]), *p = mem + (to - data_base(f));
 	unsigned does = insn_row(in)->does;
 
-	for (int k = 0; k < in->nopd && !has_memory(in); k++)
+	for (int k = 0; k < in->nopd && !fuzz_has_memory(in); k++)
 		if (in->opd[k].kind == OPD_REG)
 			s->regs[in->opd[k].reg & 15] = (s->regs[in->opd[k].reg & 15] & ~0xffffull) | selector(f);
 	if (does == DOES_retf || does == DOES_iret) {
@@ -722,7 +638,7 @@ static void random_flags(struct fuzz *f, const struct fuzz_block *b, struct user
 
 void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_state *s)
 {
-	static const uint8_t pointers[] = { RBX, RBP, RSI, RDI };
+	static const uint8_t pointers[] = { RBX, RBP, RSI, RDI, R8, R9, R10, R11 };
 	uint64_t to = place(f);
 
 	user_state_init(s);
@@ -742,7 +658,7 @@ void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_s
 		to = plain_place(f);
 	}
 	if (b->count == 1) {
-		if (has_memory(&b->in[0]))
+		if (fuzz_has_memory(&b->in[0]))
 			aim(f, s, &b->in[0], to);
 		implied_registers(f, s, &b->in[0]);
 		touch_memory(f, s, &b->in[0], to);
@@ -751,12 +667,14 @@ void fuzz_random_state(struct fuzz *f, const struct fuzz_block *b, struct user_s
 		if (s->segments)
 			segment_operands(f, s, b, to);
 	} else {
-		for (unsigned i = 0; i < ARRAY_LEN(pointers); i++)
+		unsigned n = f->bits == 64 && below(f, 2) ? ARRAY_LEN(pointers) : 4;
+
+		for (unsigned i = 0; i < n; i++)
 			s->regs[pointers[i]] = below(f, 2) ? plain_place(f) : place(f);
 		if (below(f, 2))
 			s->regs[RCX] &= 0x1f;
 		touch_memory(f, s, &b->in[0], to);
-		if (branch_to(b, b->count - 1) == 0)
+		if (b->counted)
 			s->regs[FUZZ_COUNTER(f->bits)] = 1 + below(f, 3);
 	}
 	for (int i = 0; f->bits != 64 && i < NGPR; i++)

@@ -209,7 +209,8 @@ static void choose_disp(struct enc *e)
 
 static void scratch_address(struct enc *e)
 {
-	e->rm = e->g->base;
+	e->rm = e->g->base & 7;
+	e->rex_b = e->g->base & 8;
 	e->disp = pick(e, e->g->max_disp / 32 + 1) * 32;
 	e->disp_size = e->disp < 128 && coin(e) ? 1 : e->adsize == 2 ? 2 : 4;
 	e->mod = e->disp_size == 1 ? 1 : 2;

@@ -41,7 +41,7 @@ struct gen {
 	 * segment and address-size prefix, 0 <= disp <= max_disp, disp a multiple of 32.
 	 */
 	bool scratch;
-	uint8_t base;		/* RAX..RDI, not RSP */
+	uint8_t base;		/* RAX..R11, not RSP */
 	unsigned max_disp;
 	/* General registers that shall not be operands, bit n for register n (scratch, RSP). */
 	uint32_t avoid;

@@ -80,6 +80,8 @@ static inline uint8_t *host_mem(void)
 /* Writable address of what stands at USER_CODE; say so behind writing. */
 uint8_t *host_code(void);
 void host_code_changed(void);
+/* Does the process have memory of its own at va, which vCPUs do not have? */
+bool host_owns(uint64_t va);
 void host_exec(const struct user_state *in, struct user_state *out);
 
 /* ---- a vCPU's side ---- */

@@ -13,11 +13,13 @@
 
 #include <asm/ldt.h>
 #include <asm/prctl.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -181,6 +183,7 @@ static struct {
 	struct user_state *out;
 	int bits;
 	uint8_t *code;
+	uint64_t stack;			/* an address in it */
 	struct sigaction before;	/* of SIGFPE */
 } host;
 
@@ -281,6 +284,31 @@ static bool map_all(struct err *e)
 	return true;
 }
 
+enum { STACK_SIZE = 8 << 20 };
+
+/* The stack grows where it is touched: no further than host_owns() tells. */
+static void limit_stack(void)
+{
+	struct rlimit r;
+
+	host.stack = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+	if (!getrlimit(RLIMIT_STACK, &r) && r.rlim_cur > STACK_SIZE) {
+		r.rlim_cur = STACK_SIZE;
+		setrlimit(RLIMIT_STACK, &r);
+	}
+}
+
+bool host_owns(uint64_t va)
+{
+	unsigned char in;
+
+	if (va >> 32 == 0 || va >> 47)
+		return false;		/* what is below 4 GiB, both have */
+	if (va < host.stack && host.stack - va < STACK_SIZE)
+		return true;
+	return mincore((void *)(uintptr_t)(va & ~4095ull), 4096, &in) == 0 || errno != ENOMEM;
+}
+
 static bool make_segment(unsigned entry, uint32_t base, int contents, struct err *e)
 {
 	struct user_desc d = { .entry_number = entry, .base_addr = base, .limit = 0xffff,
@@ -302,6 +330,7 @@ bool host_open(int bits, struct err *e)
 	frame->mxcsr = 0x1f80;
 	frame->ds = bits == 16 ? 0x0f : bits == 32 ? 0x2b : 0;
 	frame->ss = bits == 16 ? 0x0f : 0x2b;
+	limit_stack();
 	catch_signals();
 	return true;
 }
@@ -368,6 +397,7 @@ void host_exec(const struct user_state *in, struct user_state *out)
 
 const uint8_t user_epilogue[1], user_epilogue_end[1], user_epilogue32[1], user_epilogue32_end[1];
 bool host_open(int bits, struct err *e) { (void)bits; return err_set(e, "only x86-64 hosts run guest code"); }
+bool host_owns(uint64_t va) { (void)va; return false; }
 uint8_t *host_code(void) { return NULL; }
 void host_code_changed(void) { }
 void host_exec(const struct user_state *in, struct user_state *out) { (void)in; (void)out; }
