@@ -155,7 +155,10 @@ static uint64_t velement(struct cpu *c, struct vmem v, uint64_t off, int n, int 
 /* The same for byte i of an operand that starts at off: it may go beyond the address size. */
 static uint64_t vpiece(struct cpu *c, struct vmem v, uint64_t off, unsigned i, int n, int how)
 {
-	return seg_check(c, v.seg, (off & size_mask(2 << v.ad)) + i, n, how);
+	uint64_t at = (off & size_mask(2 << v.ad)) + i;
+
+	seg_check(c, v.seg, at + (unsigned)n - 1, 1, how);
+	return seg_check(c, v.seg, at, 1, how);
 }
 
 /* One pass over the selected bytes: 0 checks, 1 stores. */
