@@ -146,6 +146,7 @@ static void reset_common(struct cpu *c)
 	memset(c->dr, 0, sizeof(c->dr));
 	c->dr[6] = 0xffff0ff0u;
 	c->dr[7] = 0x400;
+	c->lbr.control = 0;
 	c->exc_vector = c->exc_delivering = -1;
 	c->dr6_pending = 0;
 	atomic_store(&c->pv_kicked, false);
@@ -190,6 +191,7 @@ static void reset_msrs(struct cpu *c)
 	c->hwcr = BIT(24);		/* TSC counts at the P0 frequency */
 	c->syscfg = c->nb_cfg = c->de_cfg = 0;
 	c->svm.hsave = c->svm.vm_cr = 0;
+	memset(&c->lbr, 0, sizeof(c->lbr));
 	pmu_reset(c);
 	memset(c->pdpte, 0, sizeof(c->pdpte));
 }

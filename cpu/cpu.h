@@ -156,7 +156,7 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
-#define MODE_DEBUG	0x100000u	/* the guest's breakpoints, or stepping: one instruction a block */
+#define MODE_DEBUG	0x100000u	/* the guest's breakpoints or branch records, or stepping: one instruction a block */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
@@ -224,12 +224,20 @@ struct tlb {
 struct cpu;
 struct phys;
 
+/* Branch records, see cpu/lbr.h; `last` in the order of the MSRs. */
+enum { LBR_FROM, LBR_TO, LBR_EXC_FROM, LBR_EXC_TO, NLBR };
+struct lbr {
+	uint64_t control;		/* DEBUGCTL */
+	uint64_t last[NLBR];
+};
+
 /* What #VMEXIT brings back: the state at VMRUN that SVM keeps for the host. */
 struct svm_host {
 	struct seg es, cs, ss, ds;
 	struct dtr gdtr, idtr;
 	uint64_t efer, cr0, cr3, cr4, rip, rsp, rax, pat;
 	uint32_t eflags;
+	struct lbr lbr;			/* if svm.lbrv */
 };
 
 /* AMD's virtual machine extensions, see cpu/svm.h. */
@@ -238,6 +246,7 @@ struct svm {
 	/* Of the guest that runs or ran last, from its VMCB (names as in APM vol. 2, appendix B). */
 	bool guest;			/* between VMRUN and #VMEXIT */
 	bool np;			/* nested paging */
+	bool lbrv;			/* branch records are the guest's own */
 	uint32_t asid;
 	uint32_t intercept[6];		/* bit n of all of them together is exit code n */
 	uint32_t pause_count;		/* PAUSEs until an exit */
@@ -363,6 +372,7 @@ struct cpu {
 	uint64_t tsc_written;		/* what the guest's writes have added to its TSC since power-on */
 	uint64_t pv_clock, pv_wall, pv_poll;	/* MSRs of cpu/pv.h */
 	uint64_t pdpte[4];		/* PAE page-directory pointers, loaded with CR3 */
+	struct lbr lbr;
 	struct svm svm;
 	struct pmu pmu;
 

@@ -5,6 +5,7 @@
  * virtual-machine state defines it: it is right while PE has just been set and
  * CS still holds a real-mode paragraph.
  */
+#include "cpu/lbr.h"
 #include "cpu/pmu.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
@@ -74,7 +75,7 @@ static uint32_t control_bits(const struct cpu *c)
 	       (c->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
 	       (c->cr4 & CR4_OSXSAVE && (c->xcr0 & 6) == 6 ? MODE_OSXSAVE : 0) |
 	       (c->efer & EFER_LMA ? MODE_LMA | (c->cr4 & CR4_LA57 ? MODE_LA57 : 0) : 0) | (c->eflags & FL_TF ? MODE_TF : 0) |
-	       (c->eflags & FL_DF ? MODE_DF : 0) | (c->dr[7] & 0xff ? MODE_DEBUG : 0);
+	       (c->eflags & FL_DF ? MODE_DF : 0) | (c->dr[7] & 0xff || c->lbr.control & DEBUGCTL_LBR ? MODE_DEBUG : 0);
 }
 
 void cpu_update_mode(struct cpu *c)

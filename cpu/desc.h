@@ -182,7 +182,7 @@ static inline void seg_null_ss(struct seg *s, int cpl)
  * so that no single-step trap follows it. Not a bit of DR6.
  */
 #define NO_STEP	0x80000000u
-/* Also there: SYSRET has set TF, the trap comes before the next instruction. */
+/* Also there: SYSRET has set TF, or a branch under BTF: the trap comes before the next instruction. */
 #define STEP_NOW 0x40000000u
 
 /* Task switch as cpu/seg.h has it, with the EXT bit. `next`: the EIP saved in the old TSS. */

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "cpu/desc.h"
+#include "cpu/lbr.h"
 #include "cpu/pmu.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
@@ -100,6 +101,8 @@ static void note_event(struct cpu *c, const struct event *e, enum event_kind kin
 
 static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 {
+	uint64_t from = c->rip;
+
 	if (log_on(LOG_INT))
 		cpu_heavy(c, log_event, (uintptr_t)c, (unsigned)e->vector, e->error, kind);
 	if (c->mode & MODE_SVM)
@@ -117,6 +120,8 @@ static void deliver(struct cpu *c, struct event *e, enum event_kind kind)
 	c->svm.event = 0;
 	c->halted = false;
 	c->shadow = c->shadow_db = false;
+	if (c->lbr.control)
+		lbr_event(c, from, kind == EVENT_EXCEPTION && e->vector == EXC_DB);
 }
 
 void cpu_deliver(struct cpu *c, int vector, enum event_kind kind, bool has_error, uint32_t error)
@@ -208,7 +213,10 @@ void cpu_deliver_pending(struct cpu *c)
 	cpu_deliver(c, vector, EVENT_EXCEPTION, c->exc_has_error, c->exc_error);
 }
 
-/* With nothing in dr6_pending it was TF; with something, TF as it is now decides about BS. */
+/*
+ * With nothing in dr6_pending it was TF; with something, TF as it is now decides about
+ * BS, and with BTF whether STEP_NOW is among it.
+ */
 void cpu_single_step_trap(struct cpu *c)
 {
 	uint32_t met = c->dr6_pending;
@@ -218,7 +226,7 @@ void cpu_single_step_trap(struct cpu *c)
 	c->dr6_pending = 0;
 	if (met == NO_STEP)
 		return;
-	if (!met || c->eflags & FL_TF)
+	if (!met || (c->eflags & FL_TF && (met & STEP_NOW || !(c->lbr.control & DEBUGCTL_BTF))))
 		c->dr[6] |= DR6_BS;
 	c->dr[6] |= met & 15;
 	c->exc_vector = EXC_DB;
@@ -249,6 +257,7 @@ static bool vme_redirects(struct cpu *c, int vector)
 /* SDM vol. 3B 20.3.3, methods 5 and 6: straight through the table at linear address 0. */
 static void deliver_vme(struct cpu *c, struct event *e)
 {
+	uint64_t from = c->rip;
 	uint32_t fl = e->flags;
 
 	if (cpu_iopl(c) < 3) {
@@ -257,6 +266,8 @@ static void deliver_vme(struct cpu *c, struct event *e)
 			fl |= FL_IF;
 	}
 	deliver_real(c, e, (uint16_t)fl);
+	if (c->lbr.control)
+		lbr_event(c, from, false);
 }
 
 void cpu_soft_int(struct cpu *c, int vector, int insn_len, enum event_kind kind)

@@ -165,4 +165,8 @@ static inline const struct insn_row *insn_row(const struct insn *in)
 	return &insn_rows[in->row];
 }
 
+/* Does the instruction branch? Interrupts, and returns from SMM or to a VMM, are none. */
+enum insn_flow { FLOW_NEXT, FLOW_IF /* or goes on */, FLOW_AWAY };
+enum insn_flow insn_flow(const struct insn *in);
+
 #endif

@@ -1,7 +1,7 @@
 /*
  * The instruction tables as constants: rows, operand codes, and the index from opcode
  * bytes to rows. All of it is made by the compiler from the .def files, so there is
- * nothing to initialise and any thread may read it.
+ * nothing to initialise and any thread may read it. At the end, which rows branch.
  *
  * The index uses that of two initialisers for one array element the later one counts.
  * Source: insn*.def, opds.def.
@@ -152,3 +152,17 @@ const uint16_t insn_slot[N_SLOT_OPCODES * 16] = {
 #include "cpu/insn_vex.def"
 #undef INSN
 };
+
+enum insn_flow insn_flow(const struct insn *in)
+{
+	switch (insn_row(in)->does) {
+	case DOES_jcc: case DOES_jcxz: case DOES_loop: case DOES_loope: case DOES_loopne:
+		return FLOW_IF;
+	case DOES_jmp: case DOES_jmpind: case DOES_jmpf:
+	case DOES_call: case DOES_callind: case DOES_callf: case DOES_ret: case DOES_retf: case DOES_iret:
+	case DOES_syscall: case DOES_sysret: case DOES_sysenter: case DOES_sysexit:
+		return FLOW_AWAY;
+	default:
+		return FLOW_NEXT;
+	}
+}

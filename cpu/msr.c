@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "cpu/cpuid.h"
+#include "cpu/lbr.h"
 #include "cpu/mce.h"
 #include "cpu/mmu.h"
 #include "cpu/pmu.h"
@@ -281,6 +282,13 @@ static bool wr_vm_cr(struct cpu *c, const struct msr_row *r, uint32_t msr, uint6
 	if (v & ~c->svm.vm_cr & VM_CR_SVMDIS & ~fixed && c->efer & EFER_SVME)
 		return false;
 	return put(c, r, msr, (v & ~fixed) | (c->svm.vm_cr & fixed));
+}
+
+static bool wr_debugctl(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
+{
+	(void)r, (void)msr;
+	lbr_set_control(c, v);
+	return true;
 }
 
 static bool wr_vm_hsave(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)

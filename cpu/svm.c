@@ -6,10 +6,10 @@
  * kept in struct cpu; the host save area's contents are the processor's affair and
  * stay untouched. VMCB clean bits are ignored: everything is loaded each time.
  *
- * Not modelled: AVIC, virtual GIF, virtual VMLOAD/VMSAVE, LBR virtualisation, SEV,
+ * Not modelled: AVIC, virtual GIF, virtual VMLOAD/VMSAVE, SEV,
  * TSC ratio, threshold of the PAUSE filter, write traps, breakpoints that are lost while
  * GIF is clear.
- * Source: AMD APM vol. 2, 15.5 to 15.8, 15.16, appendix B.
+ * Source: AMD APM vol. 2, 15.5 to 15.8, 15.16, 15.23, appendix B.
  */
 #include "cpu/svm.h"
 
@@ -17,6 +17,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/desc.h"
 #include "cpu/except.h"
+#include "cpu/lbr.h"
 #include "cpu/phys.h"
 #include "cpu/system.h"
 #include "cpu/tlb.h"
@@ -25,13 +26,13 @@
 enum {
 	VMCB_TLB_CONTROL = 0x05c, VMCB_INT_CTL = 0x060, VMCB_INT_STATE = 0x068, VMCB_EXIT_CODE = 0x070,
 	VMCB_EXIT_INFO1 = 0x078, VMCB_EXIT_INFO2 = 0x080, VMCB_EXIT_INT_INFO = 0x088, VMCB_NP = 0x090,
-	VMCB_EVENTINJ = 0x0a8, VMCB_NEXT_RIP = 0x0c8, VMCB_N_BYTES = 0x0d0, VMCB_BYTES = 0x0d1,
+	VMCB_EVENTINJ = 0x0a8, VMCB_VIRT_EXT = 0x0b8, VMCB_NEXT_RIP = 0x0c8, VMCB_N_BYTES = 0x0d0, VMCB_BYTES = 0x0d1,
 	VMCB_CPL = 0x4cb, VMCB_EFER = 0x4d0, VMCB_CR4 = 0x548, VMCB_CR3 = 0x550, VMCB_CR0 = 0x558,
 	VMCB_DR7 = 0x560, VMCB_DR6 = 0x568, VMCB_RFLAGS = 0x570, VMCB_CS_ATTR = 0x412, VMCB_G_PAT = 0x668,
 };
 #define EVENT_VALID	BIT(31)
 
-enum set { CTL, RUN, OUT, LOAD };
+enum set { CTL, RUN, OUT, LOAD, LBR };
 
 /* Where a value stands in the VMCB and in struct cpu. */
 static const struct field {
@@ -229,6 +230,7 @@ static void save_host(struct cpu *c, uint64_t next)
 	h->rax = c->regs[RAX];
 	h->pat = c->pat;
 	h->eflags = cpu_get_eflags(c);
+	h->lbr = c->lbr;
 }
 
 /* APM vol. 2, 15.16.1. */
@@ -264,6 +266,10 @@ static void load_guest(struct cpu *c, uint64_t pa, const struct checked *r)
 		c->pat = r->pat;
 	load_fields(c, pa, RUN);
 	load_segs(c, pa, RUN);
+	if (c->svm.lbrv) {
+		load_fields(c, pa, LBR);
+		lbr_set_control(c, c->lbr.control);
+	}
 	put_eflags(c, (uint32_t)r->rflags);
 	load_cpl(c, pa);
 	c->shadow = vld(c, pa, VMCB_INT_STATE, 1) & 1;
@@ -299,6 +305,7 @@ void svm_vmrun(struct cpu *c, uint64_t pa, uint64_t next)
 	s->vmcb = pa;
 	load_fields(c, pa, CTL);
 	s->np = vld(c, pa, VMCB_NP, 1) & 1 && cpu_has(c, CPUID_NPT);
+	s->lbrv = vld(c, pa, VMCB_VIRT_EXT, 1) & 1 && cpu_has(c, CPUID_LBRV);
 	read_checked(c, pa, &r);
 	if (!regs_ok(c, &r) || !controls_ok(c, &r)) {
 		vst(c, pa, VMCB_EXIT_CODE, 8, SVM_INVALID);
@@ -347,6 +354,8 @@ static void store_guest(struct cpu *c, uint64_t pa)
 	store_fields(c, pa, RUN);
 	store_fields(c, pa, OUT);
 	store_segs(c, pa, RUN);
+	if (c->svm.lbrv)
+		store_fields(c, pa, LBR);
 	vst(c, pa, VMCB_RFLAGS, 8, cpu_get_eflags(c));
 	vst(c, pa, VMCB_CPL, 1, (unsigned)cpu_cpl(c));
 	vst(c, pa, VMCB_INT_STATE, 1, c->shadow);
@@ -376,6 +385,8 @@ static void load_host(struct cpu *c)
 	c->regs[RAX] = h->rax;
 	c->pat = h->pat;
 	c->dr[7] = 0x400;
+	if (c->svm.lbrv)
+		c->lbr = h->lbr;
 	put_eflags(c, h->eflags & ~FL_VM);
 }
 

@@ -49,6 +49,7 @@ struct tb {
 	uint16_t needs;			/* flags read before written */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
+	uint8_t flow;			/* enum insn_flow of its first instruction */
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
 	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
 	const uint8_t *code;		/* guarded entry; NULL: interpreted */

@@ -19,19 +19,6 @@ struct point {
 	bool branch;
 };
 
-static bool is_branch(const struct insn *in)
-{
-	switch (insn_row(in)->does) {
-	case DOES_jcc: case DOES_jmp: case DOES_jmpind: case DOES_jmpf: case DOES_jcxz:
-	case DOES_loop: case DOES_loope: case DOES_loopne:
-	case DOES_call: case DOES_callind: case DOES_callf: case DOES_ret: case DOES_retf: case DOES_iret:
-	case DOES_syscall: case DOES_sysret: case DOES_sysenter: case DOES_sysexit:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Back to itself, as not all is done. */
 static bool repeats(const struct ir *ir, const struct uop *u)
 {
@@ -64,7 +51,7 @@ static unsigned find_points(const struct ir *ir, bool each, struct point *p)
 		if (upto <= done)
 			continue;
 		p[n++] = (struct point){ i - uop_uses_m(u), upto, upto - done,
-					 ends(ir, u) && is_branch(&ir->insns[u->insn]) };
+					 ends(ir, u) && insn_flow(&ir->insns[u->insn]) != FLOW_NEXT };
 		done = upto;
 	}
 	return n;

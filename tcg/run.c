@@ -1,6 +1,9 @@
 /*
  * The run loop: find or translate a block, run it, and deal with why it came back.
  *
+ * Not modelled: a conditional jump to the next instruction as a branch taken (last-branch
+ * records, steps from branch to branch).
+ *
  * Between blocks of generated code control stays in the cache; it comes here
  * for what has no translation, pending requests, exceptions, single steps and
  * sleep. Raising an exception (cpu->unwind) lands in the loop again, from
@@ -17,8 +20,11 @@
 
 #include "base/log.h"
 #include "cpu/cpuid.h"
+#include "cpu/desc.h"
 #include "cpu/except.h"
 #include "cpu/fpu.h"
+#include "cpu/insn.h"
+#include "cpu/lbr.h"
 #include "cpu/mmu.h"
 #include "cpu/system.h"
 #include "tcg/cache.h"
@@ -164,6 +170,28 @@ static void run_block(struct cpu *c, struct tb *tb)
 		t->last_exit = (uint32_t)x.data;
 }
 
+/* Has the block's one instruction, which is done, branched? */
+static bool has_branched(const struct cpu *c, const struct tb *tb)
+{
+	uint64_t next = tb->rip + tb->len;
+
+	if ((tb->mode & MODE_CODE) != MODE_CODE64)
+		next = (uint32_t)next;
+	return tb->flow == FLOW_AWAY || (tb->flow == FLOW_IF && c->rip != next);
+}
+
+/* Under DEBUGCTL: note a branch; true if TF, set before the instruction, traps behind it. */
+static bool debugctl_traps(struct cpu *c, const struct tb *tb)
+{
+	bool branch = has_branched(c, tb), steps = c->lbr.control & DEBUGCTL_BTF;
+
+	if (branch)
+		lbr_branch(c, tb->rip);
+	if (branch && steps && c->dr6_pending && c->eflags & FL_TF)
+		c->dr6_pending |= STEP_NOW;
+	return branch || !steps;
+}
+
 /* One instruction, and what hangs on it: breakpoints, shadow, TF, a store into its own block. */
 static void run_single(struct cpu *c, uint32_t mode)
 {
@@ -184,6 +212,8 @@ static void run_single(struct cpu *c, uint32_t mode)
 	t->single = true;
 	run_block(c, tb);
 	t->single = false;
+	if (c->lbr.control && !debugctl_traps(c, tb))
+		trap = false;
 	if (shadow)
 		c->shadow = false;
 	if (trap || c->dr6_pending)

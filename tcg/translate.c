@@ -334,6 +334,7 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
 		.jc = (int8_t)jump_cache(t, mode, single),
+		.flow = (uint8_t)insn_flow(&t->ir->insns[0]),
 	};
 	return tb;
 }

@@ -154,6 +154,8 @@ Test(msr, vendors_have_their_own)
 	cr_expect_eq(RAISED(&b, cpu_rdmsr(c, 0xc0010015)), GP0);
 	cr_expect_eq(wr(0x3a, 1), -1);
 	cr_expect_eq(wr(0x3a, 5), GP0, "locked");
+	cr_expect_eq(wr(0x1d9, 3), -1);
+	cr_expect_eq(rd(0x1d9), 2, "steps on branches, no records of AMD's kind");
 }
 
 Test(msr, barriers_exist_only_if_advertised)

@@ -23,6 +23,7 @@ enum {
 	INFO1 = 0x078, INFO2 = 0x080, INT_INFO = 0x088, NP_ENABLE = 0x090, EVENTINJ = 0x0a8, N_CR3 = 0x0b0,
 	NEXT_RIP = 0x0c8, N_BYTES = 0x0d0, SEGS = 0x400, EFER = 0x4d0, CR4 = 0x548, CR3 = 0x550, CR0 = 0x558,
 	DR7 = 0x560, DR6 = 0x568, RFLAGS = 0x570, RIP = 0x578, RSP_ = 0x5d8, RAX_ = 0x5f8, G_PAT = 0x668,
+	VIRT_EXT = 0x0b8, DBGCTL = 0x670, BR_FROM = 0x678, BR_TO = 0x680,
 };
 #define EV_VALID 0x80000000u
 
@@ -615,4 +616,53 @@ TEST_BOTH(svm, address_spaces_do_not_mix)
 		cr_assert_eq(vm_ld(m, RAX_, 1), 0x10 + i);
 		cr_assert_eq(mmu_ld(m->c, M_DATA, 1, MMU_KERNEL_NOSMAP), 0x10);
 	}
+}
+
+/* ---- branch records ---- */
+
+GUEST(jumps, "jmp 1f; nop; 1: " VMMCALL_TEXT)
+/* At 5 a branch before VMRUN, at 8 its target. */
+GUEST(host_jumps, "mov eax, 0x70000; jmp 1f; nop; 1: " VMRUN_TEXT "; out 0xf4, al")
+
+static void prepare_jumps(struct machine *m, uint64_t host_debugctl)
+{
+	prepare(m);
+	GUEST_PUT(m, M_CODE, host_jumps);
+	GUEST_PUT(m, GUEST_CODE, jumps);
+	cr_assert(msr_set(m->c, 0x1d9, host_debugctl));
+}
+
+TEST_BOTH(svm, branch_records_are_shared_if_the_vmcb_does_not_have_them)
+{
+	prepare_jumps(m, 1);
+	vm_st(m, DBGCTL, 8, 0);
+	cr_assert_eq(run(m), SVM_VMMCALL);
+	cr_expect_eq(m->c->lbr.control, 1);
+	cr_expect_eq(m->c->lbr.last[LBR_FROM], GUEST_CODE);
+	cr_expect_eq(m->c->lbr.last[LBR_TO], GUEST_CODE + 3);
+	cr_expect_eq(vm_ld(m, BR_FROM, 8), 0);
+}
+
+TEST_BOTH(svm, branch_records_of_the_guest_are_its_own)
+{
+	prepare_jumps(m, 1);
+	vm_st(m, VIRT_EXT, 8, 1);
+	vm_st(m, DBGCTL, 8, 1);
+	cr_assert_eq(run(m), SVM_VMMCALL);
+	cr_expect_eq(vm_ld(m, DBGCTL, 8), 1);
+	cr_expect_eq(vm_ld(m, BR_FROM, 8), GUEST_CODE);
+	cr_expect_eq(vm_ld(m, BR_TO, 8), GUEST_CODE + 3);
+	cr_expect_eq(m->c->lbr.control, 1);
+	cr_expect_eq(m->c->lbr.last[LBR_FROM], M_CODE + 5);
+	cr_expect_eq(m->c->lbr.last[LBR_TO], M_CODE + 8);
+}
+
+TEST_BOTH(svm, a_guest_without_branch_records_keeps_those_of_its_vmcb)
+{
+	prepare_jumps(m, 1);
+	vm_st(m, VIRT_EXT, 8, 1);
+	vm_st(m, BR_FROM, 8, 0x1234);
+	cr_assert_eq(run(m), SVM_VMMCALL);
+	cr_expect_eq(vm_ld(m, BR_FROM, 8), 0x1234);
+	cr_expect_eq(m->c->lbr.control, 1);
 }
