@@ -11,9 +11,8 @@
  * A lot that dies or hangs is a failure, too. Failures are made smaller and written as
  * files, which are what tests/insn/cases/ holds; given as arguments, files are run again.
  *
- * Excluded from comparison: tests/insn/fuzz_rows.def (--list), and what the heads of
- * tests/insn/fuzz_run.c and user.c say. Not generated: encodings that are no instruction;
- * instructions at the end of mapped memory; code that changes itself.
+ * Excluded from comparison: tests/insn/fuzz_rows.def (--list). Not generated: encodings that
+ * are no instruction; instructions at the end of mapped memory; code that changes itself.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -466,9 +465,17 @@ static void help(void)
 
 static void list_excluded(void)
 {
+	static const char *const others[][3] = {
+#define NOT_MADE(what, why) { "not generated", what, why },
+#define NOT_COMPARED(what, why) { "not compared", what, why },
+#include "tests/insn/fuzz_rows.def"
+	};
+
 	for (unsigned r = 0; r < n_insn_rows; r++)
 		if (fuzz_excluded(&insn_rows[r]))
 			printf("%-14s %-16s %s\n", insn_rows[r].name, insn_rows[r].opds, fuzz_excluded(&insn_rows[r]));
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		printf("%s: %s: %s\n", others[i][0], others[i][1], others[i][2]);
 }
 
 static uint64_t parse_number(const char *name, const char *text)

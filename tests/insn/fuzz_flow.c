@@ -11,7 +11,6 @@ const char *fuzz_excluded(const struct insn_row *row)
 	static const char *const why[N_DOES] = {
 #define EXCLUDED(does, text) [DOES_##does] = text,
 #include "tests/insn/fuzz_rows.def"
-#undef EXCLUDED
 	};
 	return why[row->does];
 }

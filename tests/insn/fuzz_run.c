@@ -1,25 +1,7 @@
 /*
  * See fuzz.h: running a block on all sides, and comparing.
  *
- * Not compared, since processors differ:
- *   which of #AC and another fault of one access comes first; alignment checks of more than
- *   8 bytes and of state images; #SS or #GP for addresses that are not canonical or not aligned
- *   offsets that are not canonical where the address with FS's or GS's base is
- *   vectors where a gather faults: which elements came first
- *   registers where POPA faults: AMD's have popped some
- *   whether MASKMOVQ and MASKMOVDQU fault where the mask is clear
- *   alignment of SHA operands: AMD's need none; MXCSR.MM
- *   MOVSXD with prefix 66: AMD's read 4 bytes
- *   which byte of operands of 10 bytes, far pointers, state images, ENTER's frame faults first
- *   whether a direct CALL looks at the stack or at the segment's limit first
- * The host takes no part where the vCPUs' page fault is at an address at which the tool has
- * memory of its own (its stack, its libraries): no case.
- * Nor, since it does not matter:
- *   arithmetic flags that the manual leaves undefined
- *   arithmetic flags in the image of a fault: one that the instruction overwrites when it
- *   is done again may be stale in translated code
- *   memory where an indirect CALL's target is impossible: the vCPU has pushed already
- *   what user_state_canonical() clears
+ * What is not compared between sides, and why: fuzz_rows.def, NOT_COMPARED.
  */
 #include "tests/insn/fuzz.h"
 
