@@ -230,6 +230,7 @@ static void pointer_step(struct fuzz *f, struct fuzz_block *b, int base)
 static unsigned open_branch(struct fuzz *f, struct fuzz_block *b)
 {
 	b->code[b->n] = (uint8_t)(0x70 | below(f, 16));
+	b->code[b->n + 1] = 0;
 	b->n += 2;
 	return b->n;
 }
