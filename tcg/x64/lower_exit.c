@@ -192,18 +192,31 @@ static int condition(struct lower *l, const struct uop *u, int cond)
 	return cond;
 }
 
+/* Go to u's target for certain; backward only past a look at requests. */
+static void leave_to(struct lower *l, const struct uop *u)
+{
+	uint8_t *polled = NULL;
+
+	if (backward(l, u)) {
+		flags_save(l, u->flx);
+		l->flags = FLAGS_MEM;
+		polled = poll(l);
+	}
+	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+}
+
 static void cold_unswap(struct lower *l, struct cold *k)
 {
 	cold_land(l, k);
 	swaps_leave(l);
-	add_link(l, NULL, jmp_rel32(&l->c), (uint64_t)k->u->imm, k->u->flx);
+	leave_to(l, k->u);
 }
 
 /* A conditional exit on a host condition. */
 static void exit_if(struct lower *l, const struct uop *u, int cc)
 {
 	enum flags_at flags = l->flags;
-	uint8_t *over, *polled;
+	uint8_t *over;
 
 	if (u->aux == U_INSIDE) {
 		inside_if(l, u, cc);
@@ -218,10 +231,7 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 		return;
 	}
 	over = jcc_short(&l->c, cc ^ 1);
-	flags_save(l, u->flx);
-	l->flags = FLAGS_MEM;
-	polled = poll(l);
-	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	leave_to(l, u);
 	land8(&l->c, over);
 	l->flags = flags;
 }

@@ -214,10 +214,11 @@ static bool keep(const struct fuzz_block *b, unsigned first, unsigned last, unsi
 /* Who comes to instruction first has few rounds in the counter: a state's, or those of the MOV before. */
 static bool counter_is_set(const struct fuzz_block *b, unsigned first, unsigned reg, int size)
 {
-	const struct insn *in = &b->in[first - 1];
+	const struct insn *in;
 
 	if (!first)
 		return reg == FUZZ_COUNTER(b->bits);
+	in = &b->in[first - 1];
 	return insn_row(in)->does == DOES_mov && in->opd[0].kind == OPD_REG && in->opd[0].reg == reg &&
 	       in->opd[1].kind == OPD_IMM && in->imm > 0 && in->imm <= 8 &&
 	       (in->opd[0].size >= 4 || in->opd[0].size == size);

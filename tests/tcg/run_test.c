@@ -73,6 +73,17 @@ TEST_BOTH(run, every_loop_is_interruptible)
 	}
 }
 
+/* The loop at 2 is a region with registers of its own, left backward in its first round each time. */
+GUEST(loop_around, "sti\n jmp 2f\n 1: mov r9d, 1\n jmp 2f\n .fill 8192, 1, 0x90\n"
+      " 2: inc r8\n add r9, r8\n cmp r8, 0\n jne 1b\n jmp 2b\n")
+
+TEST_BOTH(run, a_loop_around_a_region_is_interruptible)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, loop_around);
+	cr_expect_eq(run_interrupted(m, M_CODE), 0x20);
+}
+
 GUEST(sti, "sti\n inc eax\n inc eax\n" END)
 GUEST(sti_cli, "sti\n cli\n inc eax\n" END)
 
