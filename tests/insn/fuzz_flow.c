@@ -74,6 +74,11 @@ bool fuzz_uses_segments(const struct insn *in)
 	}
 }
 
+static bool goes_anywhere(enum insn_does does)
+{
+	return does == DOES_ret || does == DOES_callind || does == DOES_jmpind;
+}
+
 /*
  * Needs operands that only a single instruction is given: 16-bit double shifts by no more than
  * the operand, where processors differ; XRSTOR of components that both sides have; indirect
@@ -83,9 +88,9 @@ static bool needs_care(const struct fuzz_block *b, const struct insn *in)
 {
 	if (fuzz_uses_segments(in))
 		return true;
-	switch (insn_row(in)->does) {
-	case DOES_ret: case DOES_callind: case DOES_jmpind:
+	if (goes_anywhere(insn_row(in)->does))
 		return b->bits == 16;
+	switch (insn_row(in)->does) {
 	case DOES_xrstor:
 		return true;
 	case DOES_shld: case DOES_shrd:
@@ -174,6 +179,7 @@ struct flow {
 	uint16_t pending[FUZZ_CODE + 16];	/* flags undefined at a branch to there */
 	uint16_t from[FUZZ_CODE + 16];		/* lowest branch forward to there, 1 + its offset; 0: none */
 	bool target[FUZZ_CODE + 16];
+	uint16_t left;				/* flags undefined where an indirect branch may leave the block */
 	unsigned skip_to, n_loops;
 	struct { unsigned first, last; } loops[MAX_LOOPS];	/* instructions */
 };
@@ -316,6 +322,8 @@ static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
 		return false;
 	b->undefined = (uint16_t)((is_shift(r->does) ? b->undefined : b->undefined & ~r->fl_written) | flags_undefined(in));
 	b->undefined_inside |= b->undefined;
+	if (goes_anywhere(r->does))
+		w->left |= b->undefined;
 	return follow_branch(b, i, w);
 }
 
@@ -328,7 +336,7 @@ bool fuzz_analyse(const struct fuzz *f, struct fuzz_block *b)
 	while (b->off[b->count] < b->n)
 		if (!follow(f, b, &w))
 			return false;
-	b->undefined |= w.pending[b->n];
+	b->undefined |= w.pending[b->n] | w.left;
 	w.target[b->n] = false;
 	for (unsigned k = 0; k < b->n; k++)
 		if (w.target[k])
