@@ -377,13 +377,19 @@ void front_fence(struct front *f, const struct insn *in)
 void front_clzero(struct front *f, const struct insn *in)
 {
 	int seg = in->seg_override == NO_REG ? DS : in->seg_override;
+	bool linear = seg >= FS && (f->ir->mode & MODE_CODE) == MODE_CODE64;
 
 	emit_add(f, in->adsize, OP_T0, RAX, 0);
+	if (linear) {		/* the line is that of the linear address */
+		emit(f, UOP_ldenv, 8, OP_T1, OP_NONE, OP_NONE)->imm =
+			(int64_t)(offsetof(struct cpu, segs) + (size_t)seg * sizeof(struct seg) + offsetof(struct seg, base));
+		emit(f, UOP_lea, 8, OP_T0, OP_T0, OP_T1)->c = 2 << PROBE_ADSIZE;
+	}
 	move(f, 8, OP_T1, OP_IMM)->imm = 6;
 	emit(f, UOP_shrx, 8, OP_T0, OP_T0, OP_T1);
 	emit(f, UOP_shlx, 8, OP_T0, OP_T0, OP_T1);
 	for (int i = 0; i < 64; i += 8) {
-		emit_probe_at(f, PROBE_W, 8, seg, OP_T0, i, in->adsize);
+		emit_probe_at(f, PROBE_W | (linear ? PROBE_NOSEG : 0), 8, seg, OP_T0, i, linear ? 8 : in->adsize);
 		move(f, 8, OP_M, OP_IMM);
 	}
 }
