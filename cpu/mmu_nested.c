@@ -13,17 +13,10 @@
  * Source: AMD APM vol. 2, 15.25.
  */
 #include "cpu/cpuid.h"
+#include "cpu/pte.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
 
-#define PTE_P		0x001u
-#define PTE_W		0x002u
-#define PTE_U		0x004u
-#define PTE_A		0x020u
-#define PTE_D		0x040u
-#define PTE_PS		0x080u
-#define PTE_G		0x100u
-#define PTE_NX		(1ull << 63)
 #define ADDRESS		0x000ffffffffff000ull
 
 /* EXITINFO1: the low bits are those of a page fault's error code. */

@@ -6,17 +6,8 @@
  * Source: Intel SDM vol. 3A chapter 4; AMD APM vol. 2 chapter 5.
  */
 #include "cpu/cpuid.h"
+#include "cpu/pte.h"
 #include "cpu/tlb.h"
-
-#define PTE_P		0x001u
-#define PTE_W		0x002u
-#define PTE_U		0x004u
-#define PTE_A		0x020u
-#define PTE_D		0x040u
-#define PTE_PS		0x080u
-#define PTE_G		0x100u
-#define PTE_KEY		59	/* shift; 4 bits */
-#define PTE_NX		(1ull << 63)
 
 #define PF_P		0x01u
 #define PF_W		0x02u
