@@ -311,8 +311,25 @@ static void log_statistics(struct app *a)
 	machine_unlock(a->m);
 }
 
+/* Where the guest's screen is, for the line that tells what was chosen. */
+static void tell_choices(const struct app *a)
+{
+	char screen[450] = "no screen";
+
+	if (!a->o.nfiles)
+		return;
+	if (a->sdl)
+		snprintf(screen, sizeof(screen), "screen in a window");
+	else if (a->vm.vnc)
+		snprintf(screen, sizeof(screen), "screen for VNC viewers at %s", vnc_address(a->vm.vnc));
+	else if (a->o.nographic)
+		snprintf(screen, sizeof(screen), "serial port on this terminal (Ctrl-A x ends, Ctrl-A h helps)");
+	options_tell(&a->o, screen, stderr);
+}
+
 static void start(struct app *a)
 {
+	tell_choices(a);
 	machine_lock(a->m);
 	vm_reset(&a->vm);
 	if (!a->o.stopped)

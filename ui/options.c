@@ -34,7 +34,7 @@ static const struct row rows[] = {
 
 enum opt_result opt_help_text(FILE *out)
 {
-	fputs("Usage: rhea [options] [disk image]\n", out);
+	fputs("Usage: rhea [options] [disk, CD or kernel image]..\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct row *r = &rows[i];
 		int n;
@@ -97,12 +97,16 @@ enum opt_result options_parse(struct options *o, int argc, char **argv, FILE *ou
 	enum opt_result res;
 
 	options_defaults(o);
+	if (argc < 2) {
+		options_hint(out);
+		return OPT_DONE;
+	}
 	for (int i = 1; i < argc; i++) {
 		const struct row *r;
 		const char *name = argv[i], *arg = NULL;
 
 		if (*name != '-' || !name[1]) {
-			res = opt_hda(o, name, out, e);
+			res = options_add_file(o, name, e) ? OPT_GO : OPT_BAD;
 		} else {
 			name += name[1] == '-' ? 2 : 1;
 			r = find(name, e);

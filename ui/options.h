@@ -18,6 +18,7 @@
 #define OPT_MAX_GLOBALS		32
 #define OPT_MAX_DIRS		8
 #define OPT_MAX_NETS		8
+#define OPT_MAX_FILES		8
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -44,6 +45,9 @@ enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_D
 
 struct options {
 	struct pc_config pc;
+	const char *files[OPT_MAX_FILES];	/* named without an option */
+	const char *file_kinds[OPT_MAX_FILES];	/* what each is, for people */
+	int nfiles;
 	const char *cpu;		/* model and features */
 	struct opt_accel accels[OPT_MAX_ACCELS];	/* in order of preference */
 	int naccels;
@@ -65,6 +69,7 @@ struct options {
 	struct opt_dump dumps[OPT_MAX_NETS];
 	int ndumps;
 	const char *card_without_net, *net_without_card;	/* -net: the halves not joined yet */
+	bool net_given;			/* -nic, -netdev or -net, whatever it said */
 
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
@@ -94,5 +99,10 @@ enum opt_result {
  * Text asked for (help, version) goes to `out`.
  */
 enum opt_result options_parse(struct options *o, int argc, char **argv, FILE *out, struct err *e);
+
+/* What to do with the program, for who gave nothing. */
+void options_hint(FILE *out);
+/* One line: the files that were given and what was chosen for them. */
+void options_tell(const struct options *o, const char *screen, FILE *out);
 
 #endif

@@ -34,6 +34,11 @@ static enum opt_result add_disk(struct options *o, int index, const char *file, 
 	return add(o, &(struct pc_drive){ .file = file, .index = index }, option, e);
 }
 
+bool options_add_disk(struct options *o, const char *file, struct err *e)
+{
+	return add_disk(o, -1, file, file, e) == OPT_GO;
+}
+
 enum opt_result opt_hda(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	(void)out;

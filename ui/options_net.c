@@ -107,6 +107,7 @@ enum opt_result opt_netdev(struct options *o, const char *arg, FILE *out, struct
 		fputs("user   connections leave as sockets of this program\n", out);
 		return OPT_DONE;
 	}
+	o->net_given = true;
 	kv_parse(&k, "-netdev", arg, "type", e);
 	kind = kv_str(&k, "type", "");
 	id = kv_str(&k, "id", NULL);
@@ -122,6 +123,7 @@ enum opt_result opt_nic(struct options *o, const char *arg, FILE *out, struct er
 	const char *kind, *id, *model, *mac, *driver;
 	struct kv k;
 
+	o->net_given = true;
 	kv_parse(&k, "-nic", arg, "type", e);
 	kind = kv_str(&k, "type", "user");
 	model = kv_str(&k, "model", cards[0].name);
@@ -184,6 +186,7 @@ enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct er
 	struct kv k;
 
 	(void)out;
+	o->net_given = true;
 	kv_parse(&k, "-net", arg, "type", e);
 	kind = kv_str(&k, "type", "");
 	if (!strcmp(kind, "none"))
@@ -191,9 +194,19 @@ enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct er
 	return (!strcmp(kind, "nic") ? net_card(o, &k, e) : net_user(o, &k, kind, e)) ? OPT_GO : OPT_BAD;
 }
 
+/* A card and a network for who asked for none of either, as QEMU has them. */
+static bool default_net(struct options *o, struct err *e)
+{
+	if (o->net_given || o->nodefaults || !net_user_built_in())
+		return true;
+	return opt_nic(o, "user", stdout, e) == OPT_GO;
+}
+
 /* Halves of -net that found no other. */
 bool options_complete_nets(struct options *o, struct err *e)
 {
+	if (!default_net(o, e))
+		return false;
 	if (o->card_without_net)
 		return err_set(e, "-net nic: there is no network behind it; add -net user");
 	if (o->net_without_card)

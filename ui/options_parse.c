@@ -15,6 +15,7 @@
 #include "ui/keyval.h"
 #include "ui/sdl.h"
 
+#define DEFAULT_RAM (128ull << 20)
 #define MAX_RAM (1ull << 40)
 
 static enum opt_result result(bool ok)
@@ -209,7 +210,7 @@ enum opt_result opt_m(struct options *o, const char *arg, FILE *out, struct err 
 
 	(void)out;
 	kv_parse(&k, "-m", arg, "size", e);
-	size = kv_size(&k, "size", o->pc.ram_size, 1 << 20);
+	size = kv_size(&k, "size", o->pc.ram_size ? o->pc.ram_size : DEFAULT_RAM, 1 << 20);
 	if (kv_str(&k, "maxmem", NULL) || kv_str(&k, "slots", NULL))
 		warn("-m: memory cannot be added later; maxmem and slots have no effect");
 	if (!kv_done(&k))
@@ -543,7 +544,6 @@ void options_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->cpu = "max";
 	o->rtc_base = "utc";
-	o->pc.ram_size = 128 << 20;
 	o->pc.ncpus = o->pc.sockets = o->pc.cores = o->pc.threads = 1;
 	o->pc.reboot_timeout = -1;
 }
@@ -559,13 +559,17 @@ static bool check_kernel(const struct options *o, struct err *e)
 	return true;
 }
 
+bool options_desktop(void)
+{
+	return sdl_built_in() && (getenv("DISPLAY") || getenv("WAYLAND_DISPLAY"));
+}
+
 /* A window, where there can be one, if nobody asks for something else. */
 static void default_display(struct options *o)
 {
-	bool desktop = getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
 	bool quiet = o->nographic || o->daemonize || o->nodefaults || o->pc.vga == PC_VGA_NONE;
 
-	if (o->display == OPT_DISPLAY_DEFAULT && desktop && sdl_built_in() && !quiet)
+	if (o->display == OPT_DISPLAY_DEFAULT && options_desktop() && !quiet)
 		o->display = OPT_DISPLAY_SDL;
 }
 
@@ -586,8 +590,10 @@ bool options_complete(struct options *o, struct err *e)
 {
 	if (o->help != OPT_HELP_NONE)
 		return true;
-	if (!check_kernel(o, e) || !options_complete_nets(o, e))
+	if (!options_place_files(o, e) || !check_kernel(o, e) || !options_complete_nets(o, e))
 		return false;
+	if (!o->pc.ram_size)
+		o->pc.ram_size = DEFAULT_RAM;
 	if (o->daemonize && o->nographic)
 		return err_set(e, "-daemonize and -nographic exclude each other");
 	if (!o->naccels)

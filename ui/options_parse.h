@@ -28,6 +28,14 @@ bool options_complete(struct options *o, struct err *e);
 /* Does every half of -net have its other half? */
 bool options_complete_nets(struct options *o, struct err *e);
 
+/* A disk at the next free place. */
+bool options_add_disk(struct options *o, const char *file, struct err *e);
+/* A file without an option; all of them to their places, and defaults that suit them. */
+bool options_add_file(struct options *o, const char *path, struct err *e);
+bool options_place_files(struct options *o, struct err *e);
+/* Is there a desktop to open a window on? */
+bool options_desktop(void);
+
 enum opt_result opt_help_text(FILE *out);
 
 #endif

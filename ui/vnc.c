@@ -386,6 +386,11 @@ bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
 	return true;
 }
 
+const char *vnc_address(const struct vnc *v)
+{
+	return v->listen.name;
+}
+
 void vnc_describe(struct vnc *v, FILE *out)
 {
 	pthread_mutex_lock(&v->lock);
@@ -417,6 +422,12 @@ bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
 {
 	(void)v, (void)password;
 	return err_set(e, "this program was built without VNC");
+}
+
+const char *vnc_address(const struct vnc *v)
+{
+	(void)v;
+	return "";
 }
 
 void vnc_describe(struct vnc *v, FILE *out)

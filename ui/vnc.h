@@ -22,6 +22,8 @@ void vnc_free(struct vnc *v);
 
 /* For viewers from now on; at most eight characters count. False: no password was asked for. */
 bool vnc_set_password(struct vnc *v, const char *password, struct err *e);
+/* Where viewers connect: "127.0.0.1:5900". */
+const char *vnc_address(const struct vnc *v);
 /* For `info vnc`. */
 void vnc_describe(struct vnc *v, FILE *out);
 

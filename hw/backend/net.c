@@ -55,6 +55,15 @@ bool net_kind_exists(const char *kind)
 	return find_kind(kind);
 }
 
+bool net_user_built_in(void)
+{
+#ifdef CONFIG_SLIRP
+	return true;
+#else
+	return false;
+#endif
+}
+
 /* ---- life ---- */
 
 struct net *net_find(struct machine *m, const char *id)

@@ -52,6 +52,7 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 void net_free_all(struct machine *m);
 struct net *net_find(struct machine *m, const char *id);
 bool net_kind_exists(const char *kind);
+bool net_user_built_in(void);
 
 /* Connect a card. False: there is one already. */
 bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct err *e);

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "ui/options.h"
@@ -264,4 +265,109 @@ Test(options, ways_to_show_the_screen)
 	cr_assert_eq(o.vnc, NULL);
 	cr_assert_eq(parse("-display gtk"), OPT_BAD);
 	cr_assert(strstr(e.msg, "-display help"));
+}
+
+/* ---- files without an option ---- */
+
+/* A file of n bytes with some of them at an offset. */
+static void make_file(const char *path, size_t size, size_t at, const char *bytes, size_t n)
+{
+	FILE *f = fopen(path, "wb");
+
+	cr_assert(f);
+	cr_assert_eq(ftruncate(fileno(f), (off_t)size), 0);
+	fseek(f, (long)at, SEEK_SET);
+	fwrite(bytes, 1, n, f);
+	fclose(f);
+}
+
+static const char *scratch(const char *name)
+{
+	static char path[3][60];
+	static int turn;
+	char *p = path[turn++ % 3];
+
+	snprintf(p, sizeof(path[0]), "/tmp/rhea-%d-%s", (int)getpid(), name);
+	return p;
+}
+
+Test(files, each_kind_goes_where_it_belongs)
+{
+	const char *disk = scratch("a"), *cd = scratch("b"), *kernel = scratch("c");
+	char line[300];
+
+	make_file(disk, 4096, 0, "QFI\xfb", 4);
+	make_file(cd, 0x9000, 0x8001, "CD001", 5);
+	make_file(kernel, 4096, 0x202, "HdrS", 4);
+	snprintf(line, sizeof(line), "%s %s %s", disk, cd, kernel);
+	cr_assert_eq(parse(line), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.pc.kernel, kernel);
+	cr_assert_eq(o.pc.ndrives, 2);
+	cr_assert_str_eq(o.pc.drives[0].file, disk);
+	cr_assert_not(o.pc.drives[0].cdrom);
+	cr_assert_str_eq(o.pc.drives[1].file, cd);
+	cr_assert(o.pc.drives[1].cdrom);
+	cr_assert_geq(o.pc.ram_size, 256ull << 20);
+	cr_assert_str_eq(parse(disk) == OPT_GO ? o.file_kinds[0] : "", "qcow2 disk");
+	cr_assert_eq(parse("-m 64") == OPT_GO ? o.pc.ram_size >> 20 : 0, 64);
+	unlink(disk), unlink(cd), unlink(kernel);
+}
+
+Test(files, an_unknown_file_is_a_raw_disk)
+{
+	const char *disk = scratch("a");
+
+	make_file(disk, 4096, 510, "\x55\xaa", 2);
+	cr_assert_eq(parse(disk), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.file_kinds[0], "raw disk");
+	unlink(disk);
+}
+
+Test(files, what_cannot_start_is_refused_with_advice)
+{
+	const char *path = scratch("a"), *other = scratch("b");
+	char line[200];
+
+	make_file(path, 4096, 0, "KDMV", 4);
+	cr_assert_eq(parse(path), OPT_BAD);
+	cr_assert(strstr(e.msg, "VMDK image; convert it: qemu-img"), "%s", e.msg);
+	make_file(path, 0, 0, "", 0);
+	cr_assert_eq(parse(path), OPT_BAD);
+	cr_assert(strstr(e.msg, "is empty; rhea-img create"), "%s", e.msg);
+	make_file(path, 4096, 0, "070701", 6);
+	cr_assert_eq(parse(path), OPT_BAD);
+	cr_assert(strstr(e.msg, "a RAM disk starts with a kernel"), "%s", e.msg);
+	make_file(path, 4096, 0x202, "HdrS", 4);
+	make_file(other, 4096, 0x202, "HdrS", 4);
+	snprintf(line, sizeof(line), "%s %s", path, other);
+	cr_assert_eq(parse(line), OPT_BAD);
+	cr_assert(strstr(e.msg, "a Linux kernel, and there is"), "%s", e.msg);
+	make_file(path, 1000, 0, "Read me first", 13);
+	cr_assert_eq(parse(path), OPT_BAD);
+	cr_assert(strstr(e.msg, "what is it?"), "%s", e.msg);
+	cr_assert_eq(parse("/nonexistent/disk"), OPT_BAD);
+	cr_assert(strstr(e.msg, "No such file"), "%s", e.msg);
+	cr_assert_eq(parse("/tmp"), OPT_BAD);
+	cr_assert(strstr(e.msg, "is a folder"), "%s", e.msg);
+	unlink(path), unlink(other);
+}
+
+Test(files, nothing_given_gives_a_hint)
+{
+	char *argv[] = { (char *)"rhea", NULL }, text[600] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	cr_assert_eq(options_parse(&o, 1, argv, out, &e), OPT_DONE);
+	fclose(out);
+	cr_assert(strstr(text, "rhea disk.qcow2"));
+}
+
+Test(options, a_card_is_there_unless_networks_were_named)
+{
+	cr_assert_eq(parse(""), OPT_GO);
+	cr_assert_eq(o.nnets, net_user_built_in() ? 1 : 0);
+	cr_assert_eq(parse("-nic none"), OPT_GO);
+	cr_assert_eq(o.nnets, 0);
+	cr_assert_eq(parse("-nodefaults"), OPT_GO);
+	cr_assert_eq(o.nnets, 0);
 }

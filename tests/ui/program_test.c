@@ -172,3 +172,16 @@ Test(program, mistakes_are_one_line_and_status_1)
 		cr_expect(end && !end[1] && !strncmp(out, "rhea: ", 6), "%s: %s", lines[i], out);
 	}
 }
+
+/* docs/rhea.bash asks the program itself, so it knows what this one knows. */
+Test(program, completion_offers_what_there_is)
+{
+	char script[sizeof(__FILE__) + 40], line[900], out[300];
+
+	snprintf(script, sizeof(script), "%.*sdocs/rhea.bash", (int)(sizeof(__FILE__) - sizeof("tests/ui/program_test.c")), __FILE__);
+	snprintf(line, sizeof(line), "bash -c '. %s; try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rhea; "
+		 "echo \"${COMPREPLY[*]}\"; }; try " PROGRAM " -kern; try " PROGRAM " -device isa-debug-e; "
+		 "try " PROGRAM " -nographic -d in_a' 2>/dev/null", script);
+	cr_assert_eq(run(line, sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 0, "%s", out);
+	cr_assert_str_eq(out, "-kernel\nisa-debug-exit\nin_asm\n");
+}
