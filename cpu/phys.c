@@ -445,6 +445,12 @@ static void ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 	}
 }
 
+void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n)
+{
+	memcpy(r->host + off, buf, n);
+	ram_written(p, r, off, n);
+}
+
 static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uint64_t n)
 {
 	const struct span *s = phys_span(p, pa);

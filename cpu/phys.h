@@ -98,6 +98,8 @@ void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v);
 /* Blocks of memory, for DMA and loaders; MMIO inside is accessed in pieces. Not light. */
 void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n);
 void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
+/* A device changes its own memory, mapped or not: translations of these bytes go. Machine lock. */
+void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n);
 /* Light loads and stores for page walks and descriptors; RAM inline, else heavy. */
 uint64_t phys_ld(struct cpu *c, uint64_t pa, int size);
 void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v);

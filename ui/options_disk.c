@@ -6,10 +6,10 @@
 
 #include "ui/keyval.h"
 
-static bool index_taken(const struct options *o, int index)
+static bool index_taken(const struct options *o, enum pc_if interface, int index)
 {
 	for (int i = 0; i < o->pc.ndrives; i++)
-		if (o->pc.drives[i].interface == PC_IF_IDE && o->pc.drives[i].index == index)
+		if (o->pc.drives[i].interface == interface && o->pc.drives[i].index == index)
 			return true;
 	return false;
 }
@@ -20,7 +20,9 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 		err_set(e, "%s: more than %d drives", option, PC_MAX_DRIVES);
 		return OPT_BAD;
 	}
-	if (d->interface == PC_IF_IDE && d->index >= 0 && index_taken(o, d->index)) {
+	bool placed = d->interface == PC_IF_IDE || d->interface == PC_IF_PFLASH;
+
+	if (placed && d->index >= 0 && index_taken(o, d->interface, d->index)) {
 		err_set(e, "%s: there is a drive at index %d already", option, d->index);
 		return OPT_BAD;
 	}
@@ -70,6 +72,24 @@ enum opt_result opt_cdrom(struct options *o, const char *arg, FILE *out, struct 
 		   "-cdrom", e);
 }
 
+/* The unit of a flash image: the first free one if none was given. */
+static bool place_flash(const struct options *o, struct pc_drive *d, const char *option, struct err *e)
+{
+	if (d->index < 0)
+		for (d->index = 0; index_taken(o, PC_IF_PFLASH, d->index); d->index++)
+			;
+	return d->index < PC_FLASHES ||
+	       err_set(e, "%s: there are flash units 0 (code) and 1 (variables) only", option);
+}
+
+enum opt_result opt_pflash(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct pc_drive d = { .interface = PC_IF_PFLASH, .file = arg, .format = "raw", .index = -1 };
+
+	(void)out;
+	return place_flash(o, &d, "-pflash", e) ? add(o, &d, "-pflash", e) : OPT_BAD;
+}
+
 /* bus=B,unit=U or index=N; -1: the next free place. */
 static int place(struct kv *k, bool *two_ways)
 {
@@ -98,7 +118,7 @@ static enum pc_cache cache_mode(struct kv *k)
 
 enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const interfaces[] = { "ide", "virtio", "none", NULL };
+	static const char *const interfaces[] = { "ide", "virtio", "pflash", "none", NULL };
 	static const char *const media[] = { "disk", "cdrom", NULL };
 	static const char *const ignored[] = {
 		"aio", "discard", "detect-zeroes", "werror", "rerror", "copy-on-read", NULL
@@ -130,6 +150,8 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 		err_set(e, "-drive %s: if=none needs id=ID, which a -device refers to", arg);
 		return OPT_BAD;
 	}
+	if (d.interface == PC_IF_PFLASH && !place_flash(o, &d, "-drive", e))
+		return OPT_BAD;
 	if (!d.file && (!d.cdrom || d.interface != PC_IF_IDE)) {
 		err_set(e, "-drive %s: file=FILE is missing", arg);
 		return OPT_BAD;

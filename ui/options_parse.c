@@ -105,6 +105,8 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 	accel = kv_str(&k, "accel", NULL);
 	o->pc.no_acpi = !kv_bool(&k, "acpi", !o->pc.no_acpi);
 	o->pc.no_hpet = !kv_bool(&k, "hpet", !o->pc.no_hpet);
+	o->pc.pflash[0] = kv_str(&k, "pflash0", o->pc.pflash[0]);
+	o->pc.pflash[1] = kv_str(&k, "pflash1", o->pc.pflash[1]);
 	o->pc.no_smm = kv_word(&k, "smm", o->pc.no_smm ? 0 : 2, smm_words) == 0;
 	kv_ignore(&k, ignored);
 	if (!kv_done(&k))

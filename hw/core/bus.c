@@ -218,21 +218,44 @@ void machine_del_backend(struct machine *m, const char *kind, const char *id)
 	free(b);
 }
 
-bool machine_add_global(struct machine *m, const char *text, struct err *e)
+/* "driver=D,property=P,value=V", in this order: for drivers with a dot in their names. */
+static bool split_long_global(const char *text, struct global_prop *g)
+{
+	const char *prop = strstr(text, ",property="), *value = strstr(text, ",value=");
+	size_t driver_at = strlen("driver="), prop_at = strlen(",property="), value_at = strlen(",value=");
+
+	if (strncmp(text, "driver=", driver_at) || !prop || !value || prop > value)
+		return false;
+	g->driver = strndup(text + driver_at, prop - text - driver_at);
+	g->prop = strndup(prop + prop_at, value - prop - prop_at);
+	g->value = strdup(value + value_at);
+	return true;
+}
+
+static bool split_global(const char *text, struct global_prop *g)
 {
 	const char *eq = strchr(text, '='), *dot = NULL;
-	struct global_prop *g, **tail = &m->globals;
 
 	for (const char *p = text; eq && p < eq; p++)	/* the last dot before '=' */
 		if (*p == '.')
 			dot = p;
 	if (!eq || !dot)
-		return err_set(e, "'%s' is not driver.property=value", text);
-	g = calloc(1, sizeof(*g));
-	assert(g);
+		return false;
 	g->driver = strndup(text, dot - text);
 	g->prop = strndup(dot + 1, eq - dot - 1);
 	g->value = strdup(eq + 1);
+	return true;
+}
+
+bool machine_add_global(struct machine *m, const char *text, struct err *e)
+{
+	struct global_prop *g = calloc(1, sizeof(*g)), **tail = &m->globals;
+
+	assert(g);
+	if (!split_long_global(text, g) && !split_global(text, g)) {
+		free(g);
+		return err_set(e, "'%s' is neither driver.property=value nor driver=D,property=P,value=V", text);
+	}
 	while (*tail)
 		tail = &(*tail)->next;
 	*tail = g;
@@ -304,6 +327,13 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 void mmio_set(struct machine *m, struct mmio *r, uint64_t pa, bool enable)
 {
 	phys_map_set(m->phys, r->map, pa, enable);
+}
+
+void mmio_read_from(struct machine *m, struct mmio *r, struct ram *ram)
+{
+	struct phys_range to = { .rram = ram, .ops = &r->locked, .opaque = r };
+
+	phys_map_redirect(m->phys, r->map, &to);
 }
 
 /*

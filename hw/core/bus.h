@@ -128,7 +128,7 @@ int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool
 void machine_add_backend(struct machine *m, const char *kind, const char *id, void *p);
 void *machine_find_backend(struct machine *m, const char *kind, const char *id);
 void machine_del_backend(struct machine *m, const char *kind, const char *id);
-/* "driver.prop=value" */
+/* "driver.prop=value" or "driver=D,property=P,value=V" */
 bool machine_add_global(struct machine *m, const char *text, struct err *e);
 
 /* ---- I/O ports ---- */
@@ -170,6 +170,8 @@ struct mmio;
 struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		      const struct mmio_ops *ops, void *opaque, const char *name, struct err *e);
 void mmio_set(struct machine *m, struct mmio *r, uint64_t pa, bool enable);
+/* Reads come from this memory instead of the callback; NULL: from the callback again. */
+void mmio_read_from(struct machine *m, struct mmio *r, struct ram *ram);
 void mmio_unmap(struct machine *m, struct mmio *r);	/* NULL is fine */
 
 /* ---- memory as a bus master sees it; lock held ---- */

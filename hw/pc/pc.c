@@ -215,8 +215,9 @@ static bool make_display(struct pc *pc, struct err *e)
 
 static bool make_firmware(struct pc *pc, struct err *e)
 {
-	pc->rom = firmware_load(&pc->cfg, pc->m, e);
-	if (!pc->rom || !i440fx_connect(pc->host, pc->ram, pc->rom, e))
+	if (!pc_flash(pc, e) || (!pc->rom && !(pc->rom = firmware_load(&pc->cfg, pc->m, e))))
+		return false;
+	if (!i440fx_connect(pc->host, pc->ram, pc->rom, e))
 		return false;
 	pc->fwcfg = part(pc, &fwcfg_type, e, "%s", "");
 	if (!pc->fwcfg || !firmware_config(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->low, e))

@@ -26,6 +26,7 @@ enum pc_cache { PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CAC
 enum pc_if {
 	PC_IF_IDE,		/* a drive of the board's controller */
 	PC_IF_VIRTIO,		/* a virtio-blk-pci device of its own */
+	PC_IF_PFLASH,		/* firmware flash; index is the unit */
 	PC_IF_NONE,		/* only an image for a -device to refer to */
 };
 
@@ -34,7 +35,7 @@ struct pc_drive {
 	const char *file;	/* NULL: a CD-ROM drive without a disc */
 	const char *format;	/* "raw"; NULL: raw */
 	const char *id, *serial;	/* may be NULL */
-	int index;		/* IDE position 0..3 (bus * 2 + unit); -1: next free one */
+	int index;		/* IDE position 0..3 (bus * 2 + unit), flash unit; -1: next free one */
 	bool cdrom;
 	bool readonly;
 	bool snapshot;		/* writes stay in memory */
@@ -49,6 +50,7 @@ struct pc_device {
 
 #define PC_MAX_DRIVES	16
 #define PC_IDE_DRIVES	4
+#define PC_FLASHES	2
 #define PC_MAX_DEVICES	32
 #define PC_MAX_SERIALS	4
 #define PC_MAX_CPUS	64
@@ -74,6 +76,7 @@ struct pc_config {
 
 	struct pc_drive drives[PC_MAX_DRIVES];
 	int ndrives;
+	const char *pflash[PC_FLASHES];	/* ids of if=none drives that are flash as well, or NULL */
 
 	struct chr *serials[PC_MAX_SERIALS];	/* NULL: port absent */
 	struct chr *parallel;		/* NULL: port absent */

@@ -69,21 +69,29 @@ static bool add_drive(struct pc *pc, const struct pc_drive *d, struct err *e)
 	return ide_attach(pc->ide, d->index, b, d->cdrom, d->serial, e);
 }
 
+const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32])
+{
+	if (d->interface == PC_IF_PFLASH)
+		snprintf(buf, 32, "pflash%d", d->index);
+	else
+		snprintf(buf, 32, "virtio%d", n);
+	return d->id ? d->id : buf;
+}
+
 /* An image with a name, and for if=virtio the disk in front of it. */
 static bool add_named(struct pc *pc, int i, struct err *e)
 {
 	const struct pc_drive *d = &pc->cfg.drives[i];
 	char id[32];
+	const char *name = pc_drive_name(d, i, id);
 
-	snprintf(id, sizeof(id), "virtio%d", i);
-	const char *name = d->id ? d->id : id;
 	if (machine_find_backend(pc->m, "drive", name))
 		return err_set(e, "there is a drive '%s' already", name);
 	pc->image[i] = open_image(d, e);
 	if (!pc->image[i])
 		return false;
 	machine_add_backend(pc->m, "drive", name, pc->image[i]);
-	if (d->interface == PC_IF_NONE)
+	if (d->interface != PC_IF_VIRTIO)
 		return true;
 	struct dev *disk = dev_new(pc->m, &virtio_blk_type, NULL, e);
 	if (!disk)

@@ -25,6 +25,7 @@ struct pc {
 
 	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
 	struct dev *lapic[PC_MAX_CPUS];
+	struct dev *flash[PC_FLASHES];	/* instead of a ROM */
 	struct irq_or line[16];		/* ISA lines */
 	struct tick tick;		/* in line 0 */
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
@@ -45,5 +46,11 @@ extern const struct port_ops pc_ferr_ops;
 /* ---- pc_drives.c ---- */
 bool pc_drives(struct pc *pc, struct err *e);
 void pc_drives_fini(struct pc *pc);
+/* The id by which devices find the image of cfg.drives[n]; made in buf if the user gave none. */
+const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32]);
+
+/* ---- pc_flash.c ---- */
+/* Flash instead of a ROM if there is an image for it; pc->rom. Drives are there already. */
+bool pc_flash(struct pc *pc, struct err *e);
 
 #endif

@@ -10,6 +10,7 @@
 #include "hw/disk/ide.h"
 #include "hw/display/vga.h"
 #include "hw/dma/dma.h"
+#include "hw/flash/pflash.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
@@ -39,6 +40,7 @@ const struct dev_type *const dev_types[] = {
 	&dma_type,
 	&i8042_type,
 	&fwcfg_type,
+	&pflash_type,
 	&ide_type,
 	&vga_type,
 	&e1000_type,

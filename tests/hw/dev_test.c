@@ -368,6 +368,10 @@ Test(dev, a_global_applies_to_every_device_of_its_driver)
 	bench_machine(&b);
 	cr_assert(machine_add_global(b.m, "toy.base=0x123", &b.err));
 	cr_assert_not(machine_add_global(b.m, "toybase", &b.err));
+	cr_assert(machine_add_global(b.m, "driver=cfi.pflash01,property=secure,value=on", &b.err));
+	cr_assert_str_eq(b.m->globals->next->driver, "cfi.pflash01");
+	cr_assert_str_eq(b.m->globals->next->prop, "secure");
+	cr_assert_str_eq(b.m->globals->next->value, "on");
 	b.dev = dev_make(b.m, &toy_type, NULL, NULL, &b.err);
 	cr_assert_eq(((struct toy *)b.dev)->base, 0x123);
 	bench_close(&b);

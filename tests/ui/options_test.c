@@ -114,6 +114,19 @@ Test(options, machine_names)
 	cr_assert(o.pc.no_acpi);
 }
 
+Test(options, flash)
+{
+	cr_assert_eq(parse("-drive if=pflash,readonly=on,file=code -pflash vars"), OPT_GO);
+	cr_assert_eq(o.pc.drives[0].index, 0);
+	cr_assert_eq(o.pc.drives[1].index, 1);
+	cr_assert_eq(o.pc.drives[1].interface, PC_IF_PFLASH);
+	cr_assert_eq(parse("-drive if=pflash,unit=1,file=vars -hdb x -M pc,pflash0=code"), OPT_GO);
+	cr_assert_str_eq(o.pc.pflash[0], "code");
+	cr_assert_eq(parse("-pflash a -pflash b -pflash c"), OPT_BAD);
+	cr_assert(strstr(e.msg, "units 0 (code) and 1"));
+	cr_assert_eq(parse("-drive if=pflash,unit=0,file=a -drive if=pflash,unit=0,file=b"), OPT_BAD);
+}
+
 Test(options, drives)
 {
 	cr_assert_eq(parse("-hda a -drive file=b,,c,format=raw,index=1,snapshot=on -cdrom d"), OPT_GO);
