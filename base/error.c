@@ -13,6 +13,7 @@ bool err_set(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	e->code = 0;
 	return false;
 }
 
@@ -34,6 +35,7 @@ bool err_errno(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	append(e, ": ");
 	append(e, strerror_r(why, buf, sizeof(buf)));
+	e->code = why;
 	return false;
 }
 

@@ -12,12 +12,13 @@
 
 struct err {
 	char msg[512];		/* without a newline; empty: no error */
+	int code;		/* errno behind it, or 0 */
 };
 
 /* Set the message (printf style). Always returns false, so `return err_set(...)`. */
 bool err_set(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same with ": strerror(errno)" behind it. */
+/* The same with ": strerror(errno)" behind it, and errno in code. */
 bool err_errno(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Put "context: " before the message. Returns false. */

@@ -434,7 +434,7 @@ static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n
 	return piece;
 }
 
-static void ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
+void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 {
 	for (uint64_t o = off & ~(PAGE - 1); o < off + n; o += PAGE) {
 		if (!mark_written(r, o))
@@ -448,7 +448,7 @@ static void ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n)
 {
 	memcpy(r->host + off, buf, n);
-	ram_written(p, r, off, n);
+	phys_ram_written(p, r, off, n);
 }
 
 static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uint64_t n)
@@ -464,7 +464,7 @@ static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uin
 	if (s->r.wram) {
 		uint64_t off = s->r.off + at;
 		memcpy(s->r.wram->host + off, buf, n);
-		ram_written(p, s->r.wram, off, n);
+		phys_ram_written(p, s->r.wram, off, n);
 		return n;
 	}
 	if (!s->r.ops || !s->r.ops->write)

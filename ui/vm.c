@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "hw/backend/drive.h"
 #include "hw/core/loop.h"
 #include "hw/pc/pc.h"
 
@@ -172,7 +173,7 @@ const char *vm_status_text(enum vm_status s)
 		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "paused (shutdown)", [VM_SUSPENDED] = "paused (suspended)",
 		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
-		[VM_INTERNAL_ERROR] = "paused (internal-error)",
+		[VM_INTERNAL_ERROR] = "paused (internal-error)", [VM_IO_ERROR] = "paused (io-error)",
 	};
 
 	return text[s];
@@ -190,6 +191,7 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	bool ran = vm_running(vm) || vm->status == VM_SUSPENDED;
 
 	vm_hold(vm);
+	drive_drain(vm->m, NULL);
 	if (ran)
 		clock_stop(&vm->m->clock);
 	set_status(vm, why);
@@ -215,6 +217,7 @@ static void cont(struct vm *vm, bool time)
 	if (time)
 		clock_start(&vm->m->clock);
 	set_status(vm, VM_RUNNING);
+	drive_retry(vm->m);
 	vm_release(vm);
 }
 
@@ -323,6 +326,10 @@ static void act(struct vm *vm, enum machine_request what)
 		break;
 	case MACHINE_POWERDOWN:
 		vm_powerdown(vm);
+		break;
+	case MACHINE_IO_ERROR:
+		if (vm_running(vm))
+			vm_stop(vm, VM_IO_ERROR);
 		break;
 	}
 }

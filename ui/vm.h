@@ -29,6 +29,7 @@ enum vm_status {
 	VM_DEBUG,		/* breakpoint */
 	VM_PANICKED,		/* the guest said that it has crashed */
 	VM_INTERNAL_ERROR,	/* the accelerator gave up */
+	VM_IO_ERROR,		/* a drive failed and is told to stop the machine then */
 };
 
 struct vm;

@@ -162,6 +162,8 @@ struct block *block_open(const struct block_options *o, struct err *e)
 	}
 	const struct format *f = find_format(o, e);
 	struct block *b = f ? f->open(o, e) : NULL;
+	if (b)
+		pthread_mutex_init(&b->lock, NULL);
 	if (b && o->snapshot) {
 		b->overlay = overlay_new(b->sectors);
 		if (!b->overlay) {
@@ -211,9 +213,10 @@ bool block_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err 
 {
 	if (!in_range(b, at, n))
 		return err_set(e, "read behind the end of '%s'", b->file);
-	if (b->overlay)
-		return overlay_transfer(b, at, buf, NULL, n, e);
-	return b->ops->read(b, at, buf, n, e);
+	pthread_mutex_lock(&b->lock);
+	bool ok = b->overlay ? overlay_transfer(b, at, buf, NULL, n, e) : b->ops->read(b, at, buf, n, e);
+	pthread_mutex_unlock(&b->lock);
+	return ok;
 }
 
 bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
@@ -222,15 +225,21 @@ bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, stru
 		return err_set(e, "write behind the end of '%s'", b->file);
 	if (b->readonly)
 		return err_set(e, "'%s' is read-only", b->file);
-	if (b->overlay)
-		return overlay_transfer(b, at, NULL, buf, n, e);
-	return b->ops->write(b, at, buf, n, e)
-		&& (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+	pthread_mutex_lock(&b->lock);
+	bool ok = b->overlay ? overlay_transfer(b, at, NULL, buf, n, e)
+		: b->ops->write(b, at, buf, n, e) && (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+	pthread_mutex_unlock(&b->lock);
+	return ok;
 }
 
 bool block_flush(struct block *b, struct err *e)
 {
-	return b->readonly || b->overlay || b->cache == BLOCK_UNSAFE || b->ops->flush(b, e);
+	if (b->readonly || b->overlay || b->cache == BLOCK_UNSAFE)
+		return true;
+	pthread_mutex_lock(&b->lock);
+	bool ok = b->ops->flush(b, e);
+	pthread_mutex_unlock(&b->lock);
+	return ok;
 }
 
 /* Zeros for images and ranges that have no shorter way. */
@@ -253,8 +262,11 @@ static bool drop(struct block *b, uint64_t at, uint32_t n, bool zero, struct err
 		return err_set(e, "'%s' is read-only", b->file);
 	if (b->overlay)
 		return !zero || write_zeros(b, at, n, e);
-	return b->ops->discard(b, at, n, zero, e)
+	pthread_mutex_lock(&b->lock);
+	bool ok = b->ops->discard(b, at, n, zero, e)
 		&& (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+	pthread_mutex_unlock(&b->lock);
+	return ok;
 }
 
 bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e)
@@ -262,9 +274,44 @@ bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e)
 	return drop(b, at, n, false, e);
 }
 
-bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, struct err *e)
+bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, bool unmap, struct err *e)
 {
+	(void)unmap;
 	return drop(b, at, n, true, e);
+}
+
+bool block_copies_on_read(const struct block *b)
+{
+	(void)b;
+	return false;
+}
+
+/* ---- several pieces ---- */
+
+static void move(const struct iovec *iov, int niov, uint8_t *p, bool gather)
+{
+	for (int i = 0; i < niov; p += iov[i++].iov_len)
+		memcpy(gather ? p : iov[i].iov_base, gather ? iov[i].iov_base : p, iov[i].iov_len);
+}
+
+bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	uint8_t *p = malloc((size_t)n * SECTOR + 1);
+	bool ok = p && block_read(b, at, p, n, e);
+	if (ok)
+		move(iov, niov, p, false);
+	free(p);
+	return ok;
+}
+
+bool block_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	uint8_t *p = malloc((size_t)n * SECTOR + 1);
+	if (p)
+		move(iov, niov, p, true);
+	bool ok = p && block_write(b, at, p, n, e);
+	free(p);
+	return ok;
 }
 
 const char *block_format(const struct block *b)

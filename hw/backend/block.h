@@ -2,7 +2,12 @@
  * Disk images: what a disk device reads and writes, in sectors of 512 bytes.
  *
  * An image is a table of functions per format (block_ops) behind one interface.
- * Transfers complete before the call returns. Machine lock.
+ * Transfers complete before the call returns; devices use drive.h instead, which has
+ * them done by other threads.
+ *
+ * Threads: readv, writev, read, write, flush, discard and write_zeroes may be called by
+ * several threads at once, as long as transfers that overlap, one of them changing the
+ * disk, do not meet. Everything else wants the image for itself.
  */
 #ifndef HW_BACKEND_BLOCK_H
 #define HW_BACKEND_BLOCK_H
@@ -10,6 +15,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#include <pthread.h>
 
 #include "base/error.h"
 
@@ -29,6 +37,8 @@ struct block_options {
 	bool readonly;
 	bool snapshot;		/* writes stay in memory and are lost at the end */
 	enum block_cache cache;
+	bool null_co;		/* no file: `size` bytes that read as zeros and forget what is written */
+	uint64_t size;
 	/* for tools */
 	bool unlocked;		/* whoever else uses the image */
 	bool backing_writable;	/* the backing image is opened for writing, too */
@@ -61,11 +71,16 @@ const char *block_file(const struct block *b);
 /* n sectors at sector `at`. False: outside the image, read-only, or the host failed (err filled). */
 bool block_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e);
 bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
+/* The same from and to several pieces of memory, n sectors together. */
+bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+bool block_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
 bool block_flush(struct block *b, struct err *e);
 /* The guest needs n sectors no more: they may keep their contents or read as zeros. */
 bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e);
-/* n sectors of zeros, without storing them where the format can. */
-bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, struct err *e);
+/* n sectors of zeros, without storing them where the format can; unmap: their space may be given back. */
+bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, bool unmap, struct err *e);
+/* Does reading change the image, too (what its backing image holds is copied)? */
+bool block_copies_on_read(const struct block *b);
 
 /* ---- for tools ---- */
 
@@ -101,6 +116,7 @@ struct block {
 	bool readonly;
 	enum block_cache cache;
 	struct block *backing;		/* owned; closed after the image */
+	pthread_mutex_t lock;		/* of formats that need one */
 	struct block_overlay *overlay;	/* snapshot: sectors written since start, or NULL */
 };
 

@@ -81,6 +81,7 @@ void machine_free(struct machine *m)
 		dev_free(last);
 	}
 	chr_free_all(m);
+	assert(!m->drives);	/* drive_free_all() */
 	while (m->backends)
 		machine_del_backend(m, m->backends->kind, m->backends->id);
 	free_globals(m);

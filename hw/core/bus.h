@@ -25,6 +25,7 @@ struct loop;
 struct chr;
 struct pci_bus;
 struct mmio;
+struct drive_set;
 
 /* What the guest (or a device) asks of whoever runs the machine. */
 enum machine_request {
@@ -35,6 +36,7 @@ enum machine_request {
 	MACHINE_EXIT,			/* leave the program with status `arg` */
 	MACHINE_PANIC,			/* the guest says that it has crashed */
 	MACHINE_POWERDOWN,		/* somebody pressed the power button (towards the guest) */
+	MACHINE_IO_ERROR,		/* a drive failed, and is to be seen to before the guest goes on */
 };
 
 /* An ISA DMA channel as a device sees it; the DMA controller fills machine->dma[]. */
@@ -79,6 +81,7 @@ struct machine {
 	struct global_prop *globals;
 	struct backend *backends;
 	struct chr *chrs;
+	struct drive_set *drives;	/* hw/backend/drive.h; NULL: none yet */
 	struct mmio *mmios;
 	struct pci_bus *pci;		/* root bus, for -device */
 	unsigned n_macs;		/* default addresses given to network cards */

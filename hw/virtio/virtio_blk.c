@@ -143,7 +143,8 @@ static uint8_t ranges(struct virtio_blk *d, const struct vbuf *b, bool zero)
 			return S_UNSUPP;
 		if (n > MAX_RANGE_SECTORS || !in_disk(d, ld64(r), (uint64_t)n * SECTOR))
 			return S_IOERR;
-		if (!(zero ? block_write_zeroes : block_discard)(d->block, ld64(r), n, &e))
+		if (!(zero ? block_write_zeroes(d->block, ld64(r), n, flags & FLAG_UNMAP, &e)
+			   : block_discard(d->block, ld64(r), n, &e)))
 			return failed(d, &e);
 	}
 	return S_OK;

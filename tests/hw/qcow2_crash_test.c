@@ -66,7 +66,7 @@ static void do_op(struct block *b, int i)
 		ok = qcow2_snapshot_create(b, "now", &e);
 	if (i % 40 == 30)
 		ok = qcow2_snapshot_delete(b, "now", &e);
-	ok = ok && (o.discard ? block_write_zeroes(b, o.at, o.n, &e) : block_write(b, o.at, data, o.n, &e));
+	ok = ok && (o.discard ? block_write_zeroes(b, o.at, o.n, true, &e) : block_write(b, o.at, data, o.n, &e));
 	if (!ok || (i % FLUSH_EVERY == FLUSH_EVERY - 1 && !block_flush(b, &e))) {
 		fprintf(stderr, "%s\n", e.msg);
 		_exit(1);

@@ -118,7 +118,7 @@ static void write_random(struct block *b)
 	uint8_t *p = model + (size_t)at * SECTOR;
 	if (what == 0) {
 		memset(p, 0, (size_t)n * SECTOR);
-		cr_assert(block_write_zeroes(b, at, n, &e), "%s", e.msg);
+		cr_assert(block_write_zeroes(b, at, n, true, &e), "%s", e.msg);
 		return;
 	}
 	for (size_t i = 0; i < (size_t)n * SECTOR; i++)

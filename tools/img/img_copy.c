@@ -67,13 +67,13 @@ static bool put(struct copy *c, uint64_t at, const uint8_t *p, uint32_t n, bool 
 	if (zero && c->fresh)
 		return true;
 	if (zero && !block_backing(c->to))
-		return block_write_zeroes(c->to, at, n, e);
+		return block_write_zeroes(c->to, at, n, true, e);
 	if (!same_already(c, at, p, n, &same, e))
 		return false;
 	if (same)
 		return true;
 	if (zero)
-		return block_write_zeroes(c->to, at, n, e);
+		return block_write_zeroes(c->to, at, n, true, e);
 	return c->a->compress ? qcow2_write_compressed(c->to, at, p, n, e) : block_write(c->to, at, p, n, e);
 }
 
@@ -253,7 +253,7 @@ static bool commit_range(struct block *top, struct block *base, uint64_t at, con
 {
 	for (uint64_t done = 0, n; done < x->sectors; done += n) {
 		n = min_u64(x->sectors - done, PIECE);
-		if (x->zero ? !block_write_zeroes(base, at + done, (uint32_t)n, e)
+		if (x->zero ? !block_write_zeroes(base, at + done, (uint32_t)n, true, e)
 		    : !block_read(top, at + done, buf, (uint32_t)n, e)
 		      || !block_write(base, at + done, buf, (uint32_t)n, e))
 			return false;

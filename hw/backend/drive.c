@@ -1,0 +1,231 @@
+/*
+ * Drives: making them, their media, the device in front, what people ask of them.
+ */
+#include "hw/backend/drive.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/backend/drive_priv.h"
+
+/* ---- life ---- */
+
+static char *copy(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+static bool open_medium(struct drive *d, const struct block_options *o, struct err *e)
+{
+	if (!o->file && !o->null_co)
+		return true;
+	d->image = block_open(o, e);
+	return d->image;
+}
+
+struct drive *drive_new(struct machine *m, const struct drive_options *o, struct err *e)
+{
+	struct drive_set *s = drive_set_of(m, e);
+
+	if (!s)
+		return NULL;
+	if (drive_find(m, o->id)) {
+		err_set(e, "there is a drive '%s' already", o->id);
+		return NULL;
+	}
+	struct drive *d = calloc(1, sizeof(*d)), **tail = &s->drives;
+	if (!d) {
+		err_set(e, "no memory for a drive");
+		return NULL;
+	}
+	*d = (struct drive){ .set = s, .id = copy(o->id), .serial = copy(o->serial), .cdrom = o->cdrom,
+			     .rerror = o->rerror, .werror = o->werror };
+	drive_list_init(&d->waiting);
+	drive_list_init(&d->stopped);
+	drive_limit_init(d);
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = d;
+	machine_add_backend(m, "drive", d->id, d);
+	if (open_medium(d, &o->image, e) && drive_set_limits(d, &o->limits, e))
+		return d;
+	drive_free(d);
+	return NULL;
+}
+
+struct drive *drive_find(struct machine *m, const char *id)
+{
+	return machine_find_backend(m, "drive", id);
+}
+
+struct drive *drive_next(struct machine *m, struct drive *after)
+{
+	return after ? after->next : m->drives ? m->drives->drives : NULL;
+}
+
+void drive_free(struct drive *d)
+{
+	struct drive_set *s = d->set;
+	struct drive **p = &s->drives;
+
+	drive_drain(s->m, d);
+	drive_limit_fini(d);
+	block_close(d->image);
+	while (*p != d)
+		p = &(*p)->next;
+	*p = d->next;
+	machine_del_backend(s->m, "drive", d->id);
+	free(d->id);
+	free(d->serial);
+	free(d);
+}
+
+void drive_free_all(struct machine *m)
+{
+	struct drive_set *s = m->drives;
+
+	if (!s)
+		return;
+	while (s->drives)
+		drive_free(s->drives);
+	drive_set_free(s);
+}
+
+/* ---- what it is ---- */
+
+bool drive_present(const struct drive *d)
+{
+	return d->image;
+}
+
+uint64_t drive_sectors(const struct drive *d)
+{
+	return d->image ? block_sectors(d->image) : 0;
+}
+
+bool drive_readonly(const struct drive *d)
+{
+	return !d->image || block_readonly(d->image);
+}
+
+bool drive_is_cdrom(const struct drive *d)
+{
+	return d->cdrom;
+}
+
+const char *drive_id(const struct drive *d)
+{
+	return d->id;
+}
+
+const char *drive_serial(const struct drive *d)
+{
+	return d->serial;
+}
+
+struct block *drive_image(struct drive *d)
+{
+	return d->image;
+}
+
+const struct drive_stats *drive_stats(const struct drive *d)
+{
+	return &d->stats;
+}
+
+const char *drive_last_error(const struct drive *d)
+{
+	return d->last_error;
+}
+
+void drive_policies(const struct drive *d, enum drive_policy *rerror, enum drive_policy *werror)
+{
+	*rerror = d->rerror;
+	*werror = d->werror;
+}
+
+void drive_set_policies(struct drive *d, enum drive_policy rerror, enum drive_policy werror)
+{
+	d->rerror = rerror;
+	d->werror = werror;
+}
+
+void drive_on_error(struct machine *m, void (*fn)(void *opaque, struct drive *d, const struct drive_req *r,
+						  enum drive_policy action), void *opaque)
+{
+	struct err e;
+	struct drive_set *s = drive_set_of(m, &e);
+
+	if (s) {
+		s->on_error = fn;
+		s->error_opaque = opaque;
+	}
+}
+
+/* ---- the device in front ---- */
+
+bool drive_attach(struct drive *d, const struct drive_user *u, void *opaque, struct err *e)
+{
+	if (d->user)
+		return err_set(e, "drive '%s' is in use by %s", d->id, d->user->name);
+	d->user = u;
+	d->user_opaque = opaque;
+	return true;
+}
+
+void drive_detach(struct drive *d)
+{
+	d->user = NULL;
+	d->user_opaque = NULL;
+}
+
+const struct drive_user *drive_user(const struct drive *d)
+{
+	return d->user;
+}
+
+bool drive_locked(const struct drive *d)
+{
+	return d->user && d->user->locked && d->user->locked(d->user_opaque);
+}
+
+bool drive_tray_open(const struct drive *d)
+{
+	return d->user && d->user->tray_open && d->user->tray_open(d->user_opaque);
+}
+
+/* ---- media ---- */
+
+bool drive_change(struct drive *d, const struct block_options *image, bool force, struct err *e)
+{
+	struct block *now = NULL;
+
+	if (d->user && !d->user->removable)
+		return err_set(e, "drive '%s' is not removable", d->id);
+	if (drive_locked(d) && !force) {
+		if (d->user->ask_eject)
+			d->user->ask_eject(d->user_opaque);
+		return err_set(e, "drive '%s' is locked by the guest; it was asked to let go", d->id);
+	}
+	/* The new one is opened first: if that fails nothing has happened. */
+	if ((image->file || image->null_co) && !(now = block_open(image, e)))
+		return false;
+	drive_drain(d->set->m, d);
+	block_close(d->image);
+	d->image = now;
+	if (d->user && d->user->changed)
+		d->user->changed(d->user_opaque);
+	return true;
+}
+
+bool drive_resize(struct drive *d, uint64_t bytes, struct err *e)
+{
+	if (!d->image)
+		return err_set(e, "drive '%s' has no medium", d->id);
+	drive_drain(d->set->m, d);
+	if (!block_resize(d->image, (bytes + SECTOR - 1) / SECTOR, e))
+		return false;
+	if (d->user && d->user->resized)
+		d->user->resized(d->user_opaque);
+	return true;
+}

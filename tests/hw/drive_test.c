@@ -1,0 +1,392 @@
+/* Drives: order, cancelling, draining, limits and what becomes of failures, with workers that are held. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/backend/drive_priv.h"
+#include "hw/core/loop.h"
+#include "hw/core/sg.h"
+#include "tests/bench.h"
+
+static struct bench b;
+static struct loop *l;
+static struct drive *d;
+static char path[40];
+static int order[64], n_done;
+
+#define SECTORS 2048u
+
+struct mine {
+	struct drive_req r;
+	struct iovec v;
+	int no;
+	uint8_t buf[16 * SECTOR];
+};
+
+static void done(struct drive_req *r)
+{
+	order[n_done++] = ((struct mine *)r)->no;
+}
+
+static struct mine *request(int no, enum drive_op op, uint64_t at, uint32_t n, uint8_t fill)
+{
+	struct mine *q = calloc(1, sizeof(*q));
+	memset(q->buf, fill, sizeof(q->buf));
+	q->no = no;
+	q->v = (struct iovec){ q->buf, n * SECTOR };
+	q->r = (struct drive_req){ .op = op, .at = at, .n = n, .iov = &q->v, .niov = 1, .done = done };
+	return q;
+}
+
+static struct mine *submit(int no, enum drive_op op, uint64_t at, uint32_t n, uint8_t fill)
+{
+	struct mine *q = request(no, op, at, n, fill);
+	drive_submit(d, &q->r);
+	return q;
+}
+
+static void make(struct drive_options o)
+{
+	bench_machine(&b);
+	l = loop_new(b.m, &b.err);
+	strcpy(path, "/tmp/rhea-drive-XXXXXX");
+	int fd = mkstemp(path);
+	cr_assert_eq(ftruncate(fd, SECTORS * SECTOR), 0);
+	close(fd);
+	o.id = "d";
+	o.image.file = path;
+	o.image.format = "raw";
+	d = drive_new(b.m, &o, &b.err);
+	cr_assert(d, "%s", b.err.msg);
+}
+
+static void setup(void)
+{
+	make((struct drive_options){ .werror = DRIVE_ENOSPC });
+}
+
+static void teardown(void)
+{
+	drive_free_all(b.m);
+	loop_forget_machine(l);
+	bench_close(&b);
+	loop_free(l);
+	unlink(path);
+}
+TestSuite(drive, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(drive_bare, .fini = teardown, .timeout = 20);
+
+/* The loop takes the lock itself. */
+static void rounds_until(int n)
+{
+	machine_unlock(b.m);
+	while (n_done < n)
+		loop_step(l, 100 * NS_PER_MS);
+	machine_lock(b.m);
+}
+
+Test(drive, requests_are_done_on_the_loop_and_not_by_submitting)
+{
+	submit(1, DRIVE_WRITE, 10, 2, 0x11);
+	cr_assert_eq(n_done, 0);
+	rounds_until(1);
+	struct mine *q = submit(2, DRIVE_READ, 10, 2, 0);
+	rounds_until(2);
+	cr_assert(q->r.ok);
+	cr_assert_eq(q->buf[0], 0x11);
+	cr_assert_eq(q->buf[2 * SECTOR - 1], 0x11);
+}
+
+Test(drive, overlapping_requests_keep_their_order)
+{
+	drive_hold(b.m, true);
+	for (int i = 0; i < 8; i++)
+		submit(i, DRIVE_WRITE, 100 + (i & 1), 4, (uint8_t)(0x40 + i));
+	struct mine *q = submit(8, DRIVE_READ, 100, 5, 0);
+	drive_hold(b.m, false);
+	rounds_until(9);
+	for (int i = 0; i < 9; i++)
+		cr_assert_eq(order[i], i);
+	cr_assert_eq(q->buf[0], 0x46);
+	cr_assert_eq(q->buf[SECTOR], 0x47);
+}
+
+Test(drive, others_pass_one_that_waits)
+{
+	drive_hold(b.m, true);
+	struct mine *first = submit(0, DRIVE_WRITE, 0, 8, 1), *second = submit(1, DRIVE_WRITE, 4, 8, 2);
+	struct mine *other = submit(2, DRIVE_WRITE, 64, 8, 3);
+	cr_assert_eq(first->r.is_active, 1);
+	cr_assert_eq(second->r.is_active, 0);
+	cr_assert_eq(other->r.is_active, 1);
+	drive_hold(b.m, false);
+	rounds_until(3);
+	cr_assert(second->r.ok);
+}
+
+Test(drive, a_cancelled_request_is_not_done)
+{
+	drive_hold(b.m, true);
+	struct mine *q[3];
+	for (int i = 0; i < 3; i++)
+		q[i] = submit(i, DRIVE_WRITE, 0, 1, (uint8_t)i);	/* one queued, two waiting */
+	drive_cancel(&q[1]->r);
+	drive_cancel(&q[0]->r);
+	cr_assert_eq(q[2]->r.is_active, 1);
+	drive_hold(b.m, false);
+	rounds_until(1);
+	cr_assert_eq(order[0], 2);
+	cr_assert_not(drive_busy(d));
+	drive_cancel(&q[2]->r);			/* nothing to cancel: harmless */
+}
+
+Test(drive, cancelling_between_the_end_and_done)
+{
+	struct mine *q = submit(0, DRIVE_FLUSH, 0, 0, 0);
+	usleep(20000);				/* likely done by now; right in either case */
+	drive_cancel(&q->r);
+	machine_unlock(b.m);
+	loop_step(l, 0);
+	machine_lock(b.m);
+	cr_assert_eq(n_done, 0);
+	cr_assert_not(drive_busy(d));
+}
+
+Test(drive, draining_does_all_without_the_loop)
+{
+	drive_hold(b.m, true);
+	for (int i = 0; i < 20; i++)
+		submit(i, DRIVE_WRITE, (uint64_t)(i % 3), 2, (uint8_t)i);
+	drive_drain(b.m, d);
+	cr_assert_eq(n_done, 20);
+	cr_assert_not(drive_busy(d));
+}
+
+Test(drive, impossible_requests_fail_and_are_counted)
+{
+	struct mine *q = submit(0, DRIVE_READ, SECTORS - 1, 2, 0), *w = submit(1, DRIVE_WRITE, UINT64_MAX, 1, 0);
+	cr_assert_eq(n_done, 0);
+	rounds_until(2);
+	cr_assert_not(q->r.ok);
+	cr_assert_not(w->r.ok);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].invalid, 1);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_WRITE].invalid, 1);
+}
+
+Test(drive, statistics_count_operations_and_bytes)
+{
+	submit(0, DRIVE_WRITE, 4, 8, 0);
+	submit(1, DRIVE_READ, 100, 2, 0);
+	submit(2, DRIVE_FLUSH, 0, 0, 0);
+	drive_drain(b.m, NULL);
+	const struct drive_stats *s = drive_stats(d);
+	cr_assert_eq(s->op[DRIVE_WRITE].ops, 1);
+	cr_assert_eq(s->op[DRIVE_WRITE].bytes, 8 * SECTOR);
+	cr_assert_eq(s->op[DRIVE_READ].bytes, 2 * SECTOR);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 1);
+	cr_assert_eq(s->wr_highest, 12 * SECTOR);
+}
+
+/* ---- the host fails ---- */
+
+static int n_errors;
+static enum drive_policy last_action;
+static void on_error(void *opaque, struct drive *which, const struct drive_req *r, enum drive_policy action)
+{
+	(void)opaque, (void)which, (void)r;
+	n_errors++;
+	last_action = action;
+}
+
+/* An image whose next writes fail. */
+static int fail_writes, fail_with;
+static const struct block_ops *real;
+static bool failing_write(struct block *k, uint64_t at, const void *p, uint32_t n, struct err *e)
+{
+	if (!fail_writes)
+		return real->write(k, at, p, n, e);
+	fail_writes--;
+	errno = fail_with;
+	return err_errno(e, "as the test wants it");
+}
+static struct block_ops failing;
+
+static void make_failing(enum drive_policy werror, int code)
+{
+	make((struct drive_options){ .werror = werror });
+	real = d->image->ops;
+	failing = *real;
+	failing.write = failing_write;
+	d->image->ops = &failing;
+	fail_writes = 1;
+	fail_with = code;
+	drive_on_error(b.m, on_error, NULL);
+}
+
+Test(drive_bare, report_tells_the_device)
+{
+	make_failing(DRIVE_REPORT, EIO);
+	struct mine *q = submit(0, DRIVE_WRITE, 0, 1, 0);
+	drive_drain(b.m, NULL);
+	cr_assert_not(q->r.ok);
+	cr_assert_eq(q->r.error, EIO);
+	cr_assert_eq(n_errors, 1);
+	cr_assert_eq(last_action, DRIVE_REPORT);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_WRITE].failed, 1);
+	cr_assert(strstr(drive_last_error(d), "as the test wants it"));
+}
+
+Test(drive_bare, ignore_tells_the_device_that_all_is_well)
+{
+	make_failing(DRIVE_IGNORE, EIO);
+	struct mine *q = submit(0, DRIVE_WRITE, 0, 1, 0);
+	drive_drain(b.m, NULL);
+	cr_assert(q->r.ok);
+	cr_assert_eq(n_errors, 1);
+}
+
+Test(drive_bare, enospc_stops_the_machine_and_cont_tries_again)
+{
+	make_failing(DRIVE_ENOSPC, ENOSPC);
+	struct mine *q = submit(0, DRIVE_WRITE, 0, 1, 0x77), *r;
+	drive_drain(b.m, NULL);
+	cr_assert_eq(n_done, 0);
+	cr_assert(drive_stopped(d));
+	cr_assert_not(drive_busy(d));
+	cr_assert_eq(b.requests[MACHINE_IO_ERROR], 1);
+	drive_retry(b.m);
+	rounds_until(1);
+	cr_assert(q->r.ok);
+	cr_assert_not(drive_stopped(d));
+	r = submit(1, DRIVE_READ, 0, 1, 0);
+	rounds_until(2);
+	cr_assert_eq(r->buf[5], 0x77);
+}
+
+Test(drive_bare, enospc_reports_other_failures)
+{
+	make_failing(DRIVE_ENOSPC, EIO);
+	struct mine *q = submit(0, DRIVE_WRITE, 0, 1, 0);
+	drive_drain(b.m, NULL);
+	cr_assert_eq(n_done, 1);
+	cr_assert_not(q->r.ok);
+}
+
+Test(drive_bare, a_stopped_request_can_be_cancelled)
+{
+	make_failing(DRIVE_STOP, EIO);
+	struct mine *q = submit(0, DRIVE_WRITE, 0, 1, 0);
+	drive_drain(b.m, NULL);
+	drive_cancel(&q->r);
+	cr_assert_not(drive_stopped(d));
+	drive_retry(b.m);
+	drive_drain(b.m, NULL);
+	cr_assert_eq(n_done, 0);
+}
+
+/* ---- limits ---- */
+
+Test(drive_bare, operations_wait_for_their_limit)
+{
+	make((struct drive_options){ .limits = { .iops = { 10 } } });
+	for (int i = 0; i < 4; i++)
+		submit(i, DRIVE_READ, (uint64_t)i, 1, 0);
+	rounds_until(2);			/* a tenth of a second's worth: one, and one that overflows it */
+	machine_unlock(b.m);
+	for (int i = 0; i < 10; i++)
+		loop_step(l, 0);
+	machine_lock(b.m);
+	cr_assert_eq(n_done, 2);
+	b.mono += 150 * NS_PER_MS;
+	rounds_until(3);
+	b.mono += 150 * NS_PER_MS;
+	rounds_until(4);
+}
+
+Test(drive_bare, draining_does_not_wait_for_limits)
+{
+	make((struct drive_options){ .limits = { .bps = { 0, 0, 1 } } });
+	for (int i = 0; i < 4; i++)
+		submit(i, DRIVE_WRITE, (uint64_t)i, 1, 0);
+	drive_drain(b.m, NULL);
+	cr_assert_eq(n_done, 4);
+}
+
+Test(drive, limits_that_contradict_each_other_are_refused)
+{
+	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .bps = { 1, 1, 0 } }, &b.err));
+	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops_max = { 5 } }, &b.err));
+	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops = { 9 }, .iops_max = { 5 } }, &b.err));
+	cr_assert(drive_set_limits(d, &(struct drive_limits){ .iops = { 9 }, .iops_max = { 50 } }, &b.err));
+}
+
+/* ---- media and devices ---- */
+
+static int n_changed;
+static bool door_locked;
+static void changed(void *opaque) { (void)opaque; n_changed++; }
+static bool locked(void *opaque) { (void)opaque; return door_locked; }
+static const struct drive_user cd = { .name = "cd", .removable = true, .changed = changed, .locked = locked };
+static const struct drive_user disk = { .name = "disk" };
+
+Test(drive, one_device_has_a_drive)
+{
+	cr_assert(drive_attach(d, &cd, NULL, &b.err));
+	cr_assert_not(drive_attach(d, &disk, NULL, &b.err));
+	cr_assert(strstr(b.err.msg, "in use by cd"));
+	drive_detach(d);
+	cr_assert(drive_attach(d, &disk, NULL, &b.err));
+	cr_assert_not(drive_change(d, &(struct block_options){ 0 }, false, &b.err));
+}
+
+Test(drive, media_come_and_go_unless_the_guest_holds_them)
+{
+	drive_attach(d, &cd, NULL, &b.err);
+	door_locked = true;
+	cr_assert_not(drive_change(d, &(struct block_options){ 0 }, false, &b.err));
+	cr_assert_eq(n_changed, 0);
+	submit(0, DRIVE_WRITE, 0, 1, 0);
+	cr_assert(drive_change(d, &(struct block_options){ 0 }, true, &b.err));
+	cr_assert_eq(n_done, 1);		/* drained before the medium went */
+	cr_assert_eq(n_changed, 1);
+	cr_assert_not(drive_present(d));
+	struct mine *q = submit(1, DRIVE_READ, 0, 1, 0);
+	drive_drain(b.m, NULL);
+	cr_assert_not(q->r.ok);
+	door_locked = false;
+	cr_assert(drive_change(d, &(struct block_options){ .file = path, .format = "raw" }, false, &b.err));
+	cr_assert_eq(drive_sectors(d), SECTORS);
+	cr_assert_not(drive_change(d, &(struct block_options){ .file = "/nowhere" }, false, &b.err));
+	cr_assert(drive_present(d));		/* what cannot be opened changes nothing */
+}
+
+/* ---- guest memory ---- */
+
+Test(drive, guest_memory_is_one_piece_where_it_is_and_registers_are_bounced)
+{
+	struct ram *ram = phys_ram_new(b.m->phys, "ram", 1 << 20, &b.err);
+	struct phys_range all = { .pa = 0, .size = 1 << 20, .rram = ram, .wram = ram, .name = "ram" };
+	struct sg s = { 0 };
+	uint8_t buf[8192];
+
+	phys_map(b.m->phys, &all, &b.err);
+	sg_begin(&s, b.m, true);
+	cr_assert(sg_add(&s, 0x1ffe, 0x4002));
+	cr_assert_eq(s.n, 1);
+	cr_assert_eq((uint8_t *)s.iov[0].iov_base, ram->host + 0x1ffe);
+	cr_assert(sg_add(&s, (1 << 20) - 16, 32));	/* half of it is nothing */
+	cr_assert_eq(s.n, 3);
+	memset(buf, 0x5a, sizeof(buf));
+	sg_put(&s, 0x4002, buf, 32);
+	phys_log_dirty(b.m->phys, ram, 0, 1 << 20, true);
+	sg_written(&s, 0x4002 + 32);
+	cr_assert(phys_test_clear_dirty(b.m->phys, ram, 0x1000));
+	cr_assert(phys_test_clear_dirty(b.m->phys, ram, 0x5000));
+	cr_assert_not(phys_test_clear_dirty(b.m->phys, ram, 0x6000));
+	cr_assert_eq(ram->host[(1 << 20) - 1], 0x5a);
+	cr_assert_not(sg_add(&s, 1 << 20, SG_MAX_BOUNCE));
+	cr_assert_eq(s.bytes, 0x4002 + 32);
+	sg_fini(&s);
+}
