@@ -15,7 +15,7 @@ static const struct { const char *name; int code; } names[] = {
 #define KEY(name, code, usage, symbol, shifted) { name, code },
 #define ALIAS(name, code) { name, code },
 #define SYMBOL(symbol, code)
-#include "ui/keymap.def"
+#include "hw/core/keys.def"
 #undef KEY
 #undef ALIAS
 #undef SYMBOL
@@ -25,7 +25,7 @@ static const uint16_t code_of_usage[256] = {
 #define KEY(name, code, usage, symbol, shifted) [usage] = code,
 #define ALIAS(name, code)
 #define SYMBOL(symbol, code)
-#include "ui/keymap.def"
+#include "hw/core/keys.def"
 #undef KEY
 #undef ALIAS
 #undef SYMBOL
@@ -35,7 +35,7 @@ static const struct { uint32_t plain, shifted; int code; } symbols[] = {
 #define KEY(name, code, usage, symbol, shifted) { symbol, shifted, code },
 #define ALIAS(name, code)
 #define SYMBOL(symbol, code) { symbol, 0, code },
-#include "ui/keymap.def"
+#include "hw/core/keys.def"
 #undef KEY
 #undef ALIAS
 #undef SYMBOL

@@ -1,5 +1,5 @@
 /*
- * Keys by name, by USB usage and by X keysym: the rows of keymap.def.
+ * Keys by name, by USB usage and by X keysym: the rows of hw/core/keys.def.
  */
 #ifndef UI_KEYMAP_H
 #define UI_KEYMAP_H

@@ -89,7 +89,7 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 {
 	static const char *const smm_words[] = { "off", "on", "auto", NULL };
 	static const char *const ignored[] = {
-		"usb", "dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
+		"dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
 		"kernel_irqchip", "memory-backend", "pit", NULL
 	};
 	struct kv k;
@@ -107,6 +107,7 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 	o->pc.no_hpet = !kv_bool(&k, "hpet", !o->pc.no_hpet);
 	o->pc.pflash[0] = kv_str(&k, "pflash0", o->pc.pflash[0]);
 	o->pc.pflash[1] = kv_str(&k, "pflash1", o->pc.pflash[1]);
+	o->pc.usb = kv_bool(&k, "usb", o->pc.usb);
 	o->pc.no_smm = kv_word(&k, "smm", o->pc.no_smm ? 0 : 2, smm_words) == 0;
 	kv_ignore(&k, ignored);
 	if (!kv_done(&k))
@@ -340,6 +341,20 @@ enum opt_result opt_device(struct options *o, const char *arg, FILE *out, struct
 	}
 	o->pc.devices[o->pc.ndevices++] = (struct pc_device){ driver, rest };
 	return OPT_GO;
+}
+
+enum opt_result opt_usbdevice(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	static const char *const names[][2] = {
+		{ "tablet", "usb-tablet" }, { "mouse", "usb-mouse" }, { "keyboard", "usb-kbd" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(arg, names[i][0])) {
+			o->pc.usb = true;
+			return opt_device(o, names[i][1], out, e);
+		}
+	return bad(e, "-usbdevice %s: expected tablet, mouse or keyboard (others: -device usb-..)", arg);
 }
 
 enum opt_result opt_global(struct options *o, const char *arg, FILE *out, struct err *e)

@@ -1,14 +1,37 @@
 /*
- * Keys and pointer events: the newest device that takes a kind of event gets it.
+ * Keys and pointer events: of the devices that take a kind of event and have a driver
+ * in the guest, the newest gets it. A guest that does not drive its USB keyboard (yet)
+ * still has the PS/2 one.
  */
 #include "hw/core/input.h"
 
+#include <stddef.h>
+
 #include "hw/core/bus.h"
 
-void input_add(struct machine *m, struct input_sink *s)
+static bool is_mouse(const struct input_sink *s)
+{
+	return s->rel || s->abs;
+}
+
+static bool listens(const struct input_sink *s)
+{
+	return !s->listening || s->listening(s->opaque);
+}
+
+static void link_first(struct machine *m, struct input_sink *s)
 {
 	s->next = m->inputs;
 	m->inputs = s;
+}
+
+void input_add(struct machine *m, struct input_sink *s)
+{
+	s->index = 0;
+	for (const struct input_sink *o = m->inputs; o; o = o->next)
+		if (is_mouse(o) && o->index >= s->index)
+			s->index = o->index + 1;
+	link_first(m, s);
 }
 
 void input_del(struct machine *m, struct input_sink *s)
@@ -20,10 +43,12 @@ void input_del(struct machine *m, struct input_sink *s)
 		}
 }
 
+/* ---- events ---- */
+
 void input_key(struct machine *m, int key, bool down)
 {
 	for (struct input_sink *s = m->inputs; s; s = s->next)
-		if (s->key) {
+		if (s->key && listens(s)) {
 			s->key(s->opaque, key, down);
 			return;
 		}
@@ -32,7 +57,7 @@ void input_key(struct machine *m, int key, bool down)
 void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons)
 {
 	for (struct input_sink *s = m->inputs; s; s = s->next)
-		if (s->rel) {
+		if (s->rel && listens(s)) {
 			s->rel(s->opaque, dx, dy, dz, buttons);
 			return;
 		}
@@ -41,16 +66,53 @@ void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons)
 void input_abs(struct machine *m, int x, int y, int dz, unsigned buttons)
 {
 	for (struct input_sink *s = m->inputs; s; s = s->next)
-		if (s->abs) {
+		if (s->abs && listens(s)) {
 			s->abs(s->opaque, x, y, dz, buttons);
 			return;
 		}
 }
 
+static const struct input_sink *current_mouse(const struct machine *m)
+{
+	const struct input_sink *s = m->inputs;
+
+	while (s && !(is_mouse(s) && listens(s)))
+		s = s->next;
+	return s;
+}
+
 bool input_has_abs(const struct machine *m)
 {
+	const struct input_sink *s = current_mouse(m);
+
+	return s && s->abs;
+}
+
+uint8_t input_leds(const struct machine *m)
+{
+	for (const struct input_sink *s = m->inputs; s; s = s->next)
+		if (s->key && listens(s))
+			return s->leds ? s->leds(s->opaque) : 0;
+	return 0;
+}
+
+/* ---- choosing ---- */
+
+void input_each_mouse(const struct machine *m, void (*fn)(void *opaque, const struct input_sink *s, bool current),
+		      void *opaque)
+{
+	for (const struct input_sink *s = m->inputs; s; s = s->next)
+		if (is_mouse(s))
+			fn(opaque, s, s == current_mouse(m));
+}
+
+bool input_choose_mouse(struct machine *m, int index, struct err *e)
+{
 	for (struct input_sink *s = m->inputs; s; s = s->next)
-		if (s->abs)
+		if (is_mouse(s) && s->index == index) {
+			input_del(m, s);
+			link_first(m, s);
 			return true;
-	return false;
+		}
+	return err_set(e, "there is no mouse %d (see info mice)", index);
 }

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct machine;
 
 #define KEY_EXT		0x100		/* e0-prefixed in set 1 */
@@ -24,22 +26,41 @@ struct machine;
 #define BTN_SIDE	8u
 #define BTN_EXTRA	16u
 
+/* LEDs as the guest set them */
+#define LED_NUM		1u
+#define LED_CAPS	2u
+#define LED_SCROLL	4u
+
 struct input_sink {
+	const char *name;		/* for people */
 	void (*key)(void *opaque, int key, bool down);
 	void (*rel)(void *opaque, int dx, int dy, int dz, unsigned buttons);	/* y down, z wheel up */
 	/* x, y in 0..0x7fff over the display. */
 	void (*abs)(void *opaque, int x, int y, int dz, unsigned buttons);
-	void (*leds)(void *opaque);
+	uint8_t (*leds)(void *opaque);
+	bool (*listening)(void *opaque);	/* the guest has a driver for it; NULL: always */
 	void *opaque;
+	int index;			/* input.c's: for info mice */
 	struct input_sink *next;
 };
 
-/* The newest sink that has the function gets the event. */
+#define INPUT_ABS_MAX	0x7fff
+
+/* The newest sink that has the function and listens gets the event. */
 void input_add(struct machine *m, struct input_sink *s);
 void input_del(struct machine *m, struct input_sink *s);
 void input_key(struct machine *m, int key, bool down);
 void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons);
 void input_abs(struct machine *m, int x, int y, int dz, unsigned buttons);
+/* Positions go to a tablet: it listens, and no mouse was chosen over it. */
 bool input_has_abs(const struct machine *m);
+/* LED_ bits of the keyboard that gets the keys. */
+uint8_t input_leds(const struct machine *m);
+
+/* Pointing devices: the one that comes first in the list gets moves if it listens. */
+void input_each_mouse(const struct machine *m, void (*fn)(void *opaque, const struct input_sink *s, bool current),
+		      void *opaque);
+/* Prefer the one with that index. */
+bool input_choose_mouse(struct machine *m, int index, struct err *e);
 
 #endif

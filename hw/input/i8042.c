@@ -38,7 +38,7 @@ struct i8042 {
 	struct dev dev;
 	struct irq irq1, irq12;
 	struct port_range *ports[3];
-	struct input_sink sink;
+	struct input_sink keys, moves;
 	struct timer timer;
 
 	uint8_t status;			/* ST_OBF, ST_SYS, ST_CMD, ST_AUX */
@@ -296,6 +296,11 @@ static void on_move(void *opaque, int dx, int dy, int dz, unsigned buttons)
 	i8042_update(k);
 }
 
+static uint8_t kbd_leds(void *opaque)
+{
+	return ps2_kbd_leds(&((struct i8042 *)opaque)->kbd);
+}
+
 /* ---- the device ---- */
 
 /* A range for each port, because what lies between them is not ours. */
@@ -324,8 +329,10 @@ static bool i8042_init(void *dev, struct err *e)
 	k->ports[0] = port_map(m, 0x60, 1, &data_ops, k, "i8042-data");
 	k->ports[1] = port_map(m, 0x64, 1, &command_ops, k, "i8042-command");
 	k->ports[2] = port_map(m, 0x92, 1, &p92_ops, k, "port92");
-	k->sink = (struct input_sink){ .key = on_key, .rel = on_move, .opaque = k };
-	input_add(m, &k->sink);
+	k->keys = (struct input_sink){ .name = "PS/2 keyboard", .key = on_key, .leds = kbd_leds, .opaque = k };
+	k->moves = (struct input_sink){ .name = "PS/2 mouse", .rel = on_move, .opaque = k };
+	input_add(m, &k->keys);
+	input_add(m, &k->moves);
 	return true;
 }
 
@@ -333,7 +340,8 @@ static void i8042_fini(void *dev)
 {
 	struct i8042 *k = dev;
 
-	input_del(k->dev.m, &k->sink);
+	input_del(k->dev.m, &k->keys);
+	input_del(k->dev.m, &k->moves);
 	timer_del(&k->timer);
 	for (int i = 0; i < 3; i++)
 		port_unmap(k->dev.m, k->ports[i]);

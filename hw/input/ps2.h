@@ -36,6 +36,8 @@ void ps2_kbd_reset(struct ps2_kbd *k);
 void ps2_kbd_command(struct ps2_kbd *k, uint8_t v);
 /* A key as in hw/core/input.h. */
 void ps2_kbd_key(struct ps2_kbd *k, int key, bool down);
+/* LED_ bits of hw/core/input.h. */
+uint8_t ps2_kbd_leds(const struct ps2_kbd *k);
 bool ps2_kbd_valid(const struct ps2_kbd *k);
 
 void ps2_mouse_reset(struct ps2_mouse *s);

@@ -150,6 +150,12 @@ void ps2_kbd_key(struct ps2_kbd *k, int key, bool down)
 		put(k, c.b[i]);
 }
 
+/* The command's bits: 0 scroll, 1 num, 2 caps. */
+uint8_t ps2_kbd_leds(const struct ps2_kbd *k)
+{
+	return (uint8_t)((k->leds & 1 ? LED_SCROLL : 0) | (k->leds & 2 ? LED_NUM : 0) | (k->leds & 4 ? LED_CAPS : 0));
+}
+
 bool ps2_kbd_valid(const struct ps2_kbd *k)
 {
 	return fifo8_valid(&k->out) && k->set >= 1 && k->set <= 3;

@@ -42,6 +42,7 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
+#include "hw/usb/uhci.h"
 
 /* ---- parts ---- */
 
@@ -226,6 +227,11 @@ static bool make_firmware(struct pc *pc, struct err *e)
 	return true;
 }
 
+static bool make_usb(struct pc *pc, struct err *e)
+{
+	return !pc->cfg.usb || part(pc, &uhci_type, e, "addr=%d.2", PC_SLOT_PIIX);
+}
+
 /* A card of the user's that is the only display gets the video BIOS and the screen. */
 static bool make_user_device(struct pc *pc, const struct pc_device *d, struct err *e)
 {
@@ -270,7 +276,7 @@ struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
 	if (ok)
 		connect_timers(pc);
 	ok = ok && make_ports(pc, e) && make_display(pc, e)
-		&& pc_drives(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
+		&& pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
 	machine_unlock(m);
 	if (ok)
 		return pc;

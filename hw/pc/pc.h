@@ -89,6 +89,7 @@ struct pc_config {
 	const char *name;		/* -name; may be NULL */
 
 	bool no_acpi, no_hpet;
+	bool usb;			/* the PIIX3's USB controller */
 	bool no_smm;			/* firmware does not set up system-management mode */
 	bool no_reboot, no_shutdown;	/* what the machine does on reset/power-off requests */
 

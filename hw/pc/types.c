@@ -23,6 +23,8 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
+#include "hw/usb/hid.h"
+#include "hw/usb/uhci.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
@@ -47,6 +49,10 @@ const struct dev_type *const dev_types[] = {
 	&virtio_blk_type,
 	&virtio_net_type,
 	&virtio_rng_type,
+	&uhci_type,
+	&usb_kbd_type,
+	&usb_mouse_type,
+	&usb_tablet_type,
 	&uart_type,
 	&parallel_type,
 	&debugcon_type,

@@ -1,4 +1,4 @@
-/* ui/keymap.def: no name, code, usage or keysym stands for two keys. */
+/* hw/core/keys.def: no name, code, usage or keysym stands for two keys. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static const struct row rows[] = {
 #define KEY(name, code, usage, symbol, shifted) { name, code, usage, symbol, shifted },
 #define ALIAS(name, code) { name, code, 0, 0, 0 },
 #define SYMBOL(symbol, code) { "", code, 0, symbol, 0 },
-#include "ui/keymap.def"
+#include "hw/core/keys.def"
 #undef KEY
 #undef ALIAS
 #undef SYMBOL
