@@ -70,13 +70,13 @@ static void monitor(void *opaque, const char *line, FILE *out)
 static void reset(void *opaque)
 {
 	struct gdb *g = opaque;
-	vm_reset(g->vm);
+	vm_reset(g->vm, VM_BY_COMMAND);
 }
 
 static void quit(void *opaque)
 {
 	struct gdb *g = opaque;
-	vm_quit(g->vm, 0);
+	vm_quit(g->vm, 0, VM_BY_QUIT);
 }
 
 /* ---- what the stream and the machine tell ---- */

@@ -23,6 +23,7 @@
 #include "ui/gdb.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
+#include "ui/qmp.h"
 #include "ui/sdl.h"
 #include "ui/vm.h"
 #include "ui/vnc.h"
@@ -36,7 +37,7 @@ struct app {
 	struct vm vm;
 	struct display *display;
 	struct sdl *sdl;
-	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];
+	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];	/* without those for programs */
 	int nmonitors;
 };
 
@@ -143,18 +144,29 @@ static bool add_monitor(struct app *a, struct chr *c, struct err *e)
 	return mon;
 }
 
+static bool open_monitor(struct app *a, const struct opt_monitor *o, const char *id, struct err *e)
+{
+	const char *option = o->qmp ? "-qmp" : "-monitor";
+	struct chr *c;
+
+	if (!open_stream(a, option, id, o->spec, &c, e))
+		return false;
+	if (!c || !o->qmp)
+		return !c || add_monitor(a, c, e);
+	return qmp_new(&a->vm, c, o->pretty, e) || err_prefix(e, "%s %s", option, o->spec);
+}
+
 static bool open_monitors(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
-	struct chr *c;
 	char id[20];
 
 	for (int i = 0; i < o->nserials; i++)
 		if (!strncmp(o->serials[i], "mon:", 4) && !add_monitor(a, o->pc.serials[i], e))
 			return false;
 	for (int i = 0; i < o->nmonitors; i++) {
-		snprintf(id, sizeof(id), "monitor%d", i);
-		if (!open_stream(a, "-monitor", id, o->monitors[i], &c, e) || (c && !add_monitor(a, c, e)))
+		snprintf(id, sizeof(id), "compat_monitor%d", i);
+		if (!open_monitor(a, &o->monitors[i], id, e))
 			return false;
 	}
 	return true;
@@ -201,7 +213,7 @@ static void on_signal(void *opaque, int signo)
 	if (signo == SIGINT && gdb_on_stdio(&a->vm))
 		vm_stop(&a->vm, VM_PAUSED);
 	else
-		vm_quit(&a->vm, 0);
+		vm_quit(&a->vm, 0, VM_BY_SIGNAL);
 }
 
 static bool take_signals(struct app *a, struct err *e)
@@ -267,7 +279,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!a->pc || !make_cpus(a, e))
 		return false;
 	a->vm = (struct vm){
-		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name,
+		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name, .cfg = &o->pc, .cpu_model = o->cpu,
 		.boot_once = o->boot_once, .boot_order = boot_order, .no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
 	};
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
@@ -331,7 +343,7 @@ static void start(struct app *a)
 {
 	tell_choices(a);
 	machine_lock(a->m);
-	vm_reset(&a->vm);
+	vm_reset(&a->vm, VM_BY_NOBODY);
 	if (!a->o.stopped)
 		vm_cont(&a->vm);
 	machine_unlock(a->m);
@@ -351,6 +363,8 @@ static void unmake_machine(struct app *a, int status)
 	machine_lock(a->m);
 	while (a->nmonitors)
 		monitor_free(a->monitors[--a->nmonitors]);
+	while (a->vm.qmps)
+		qmp_free(a->vm.qmps);
 	machine_unlock(a->m);
 	pc_free(a->pc);
 	for (int i = 0; i < PC_MAX_CPUS; i++)

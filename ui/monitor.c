@@ -16,63 +16,39 @@
 #include "base/spell.h"
 #include "config.h"
 #include "hw/core/loop.h"
+#include "ui/commands.h"
 #include "ui/monitor_priv.h"
 
 #define PROMPT "(rhea) "
 #define CTRL(ch) ((ch) & 0x1f)
-
-struct command {
-	const char *name, *alias, *params;
-	int min;
-	mon_fn *fn;
-	const char *help;
-};
-
-static const struct command commands[] = {
-#define COMMAND(name, alias, params, min, fn, help) { name, alias, params, min, mon_##fn, help },
-#define INFO(name, fn, help)
-#include "ui/commands.def"
-#undef COMMAND
-#undef INFO
-};
-
-static const struct command subjects[] = {
-#define COMMAND(name, alias, params, min, fn, help)
-#define INFO(name, fn, help) { name, NULL, "", 0, mon_info_##fn, help },
-#include "ui/commands.def"
-#undef COMMAND
-#undef INFO
-};
 
 struct cpu *mon_cpu(struct monitor *mon)
 {
 	return mon->vm->vcpus[mon->cpu].cpu;
 }
 
-/* ---- finding and running a command ---- */
-
-/* What `name` (n characters) means; what is near goes to *near. */
-static const struct command *find(const struct command *table, size_t n_table, const char *name,
-				  struct spell *near)
+void monitor_choose_cpu(struct monitor *mon, int index)
 {
-	spell_init(near, name);
-	for (size_t i = 0; i < n_table; i++) {
-		if (!strcmp(name, table[i].name) || (table[i].alias && !strcmp(name, table[i].alias)))
-			return &table[i];
-		spell_try(near, table[i].name);
-	}
-	return NULL;
+	mon->cpu = index;
 }
 
-static void list(const struct command *table, size_t n, const char *before, FILE *out)
+/* ---- finding and running a command ---- */
+
+static void explain(const struct command *c, FILE *out)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct command *c = &table[i];
-		int used = fprintf(out, "%s%s%s%s%s%s", before, c->name, c->alias ? "|" : "",
-				   c->alias ? c->alias : "", *c->params == '/' || !*c->params ? "" : " ",
-				   c->params);
-		fprintf(out, "%*s -- %s\n", used < 30 ? 30 - used : 0, "", c->help);
-	}
+	char buf[256];
+	const char *params = command_params(c, buf, sizeof(buf));
+	int used = fprintf(out, "%s%s%s%s%s%s", c->subject ? "info " : "", c->human, c->alias ? "|" : "",
+			   c->alias ? c->alias : "", *params == '/' || !*params ? "" : " ", params);
+
+	fprintf(out, "%*s -- %s\n", used < 30 ? 30 - used : 0, "", c->help);
+}
+
+static void list(bool subjects, FILE *out)
+{
+	for (unsigned i = 0; i < n_commands; i++)
+		if (commands[i].human && commands[i].subject == subjects)
+			explain(&commands[i], out);
 }
 
 void mon_help(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -83,16 +59,43 @@ void mon_help(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 	(void)mon;
 	if (!a->n) {
-		list(commands, ARRAY_LEN(commands), "", out);
+		list(false, out);
 		return;
 	}
-	c = find(commands, ARRAY_LEN(commands), a->word[0], &near);
+	c = command_find_human(a->word[0], false, &near);
 	if (!c)
 		fprintf(out, "no command '%s'%s\n", a->word[0], spell_hint(&near, hint, sizeof(hint)));
-	else if (c->fn == mon_info)
-		list(subjects, ARRAY_LEN(subjects), "info ", out);
+	else if (c->words == mon_info)
+		list(true, out);
 	else
-		list(c, 1, "", out);
+		explain(c, out);
+}
+
+/* A command both syntaxes have: words to arguments, and the value to text. */
+static void run_row(struct monitor *mon, const struct command *row, const struct mon_args *a, FILE *out)
+{
+	struct cmd c = { .vm = mon->vm, .mon = mon, .cpu = mon->cpu };
+	struct value *args = mon_make_args(mon, row, a, out), *result;
+
+	if (!args)
+		return;
+	result = command_run(&c, row, args);
+	if (!result)
+		fprintf(out, "%s: %s\n", row->human, c.err.msg);
+	else if (row->show)
+		row->show(result, out);
+	val_free(result);
+	val_free(args);
+}
+
+static void run_command(struct monitor *mon, const struct command *row, const struct mon_args *a, FILE *out)
+{
+	if (row->fn)
+		run_row(mon, row, a, out);
+	else if (a->n < row->min)
+		fprintf(out, "%s: expected %s\n", row->human, row->params);
+	else
+		row->words(mon, a, out);
 }
 
 void mon_info(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -103,17 +106,17 @@ void mon_info(struct monitor *mon, const struct mon_args *a, FILE *out)
 	struct mon_args rest = *a;
 
 	if (!a->n) {
-		list(subjects, ARRAY_LEN(subjects), "info ", out);
+		list(true, out);
 		return;
 	}
-	c = find(subjects, ARRAY_LEN(subjects), a->word[0], &near);
+	c = command_find_human(a->word[0], true, &near);
 	if (!c) {
 		fprintf(out, "no subject '%s'%s\n", a->word[0], spell_hint(&near, hint, sizeof(hint)));
 		return;
 	}
 	rest.n--;
 	memmove(rest.word, rest.word + 1, sizeof(rest.word[0]) * (size_t)rest.n);
-	c->fn(mon, &rest, out);
+	run_command(mon, c, &rest, out);
 }
 
 /* Words separated by blanks, "quoted" ones whole; cuts the text up. */
@@ -157,7 +160,7 @@ static const char *take_format(const struct command *c, char **rest)
 {
 	char *p = *rest + strspn(*rest, " \t");
 
-	if (*c->params != '/' || *p != '/')
+	if (!c->params || *c->params != '/' || *p != '/')
 		return "";
 	*rest = p + strcspn(p, " \t");
 	if (**rest)
@@ -181,7 +184,7 @@ void monitor_execute(struct monitor *mon, const char *line, FILE *out)
 	if (*rest)
 		*rest++ = 0;
 	a.fmt = cut_format(name);
-	c = find(commands, ARRAY_LEN(commands), name, &near);
+	c = command_find_human(name, false, &near);
 	if (!c) {
 		fprintf(out, "unknown command: '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
 		return;
@@ -191,10 +194,7 @@ void monitor_execute(struct monitor *mon, const char *line, FILE *out)
 	a.rest = rest + strspn(rest, " \t");
 	snprintf(words, sizeof(words), "%s", a.rest);
 	a.n = split(words, a.word, MON_ARGS);
-	if (a.n < c->min)
-		fprintf(out, "%s: expected %s\n", c->name, c->params);
-	else
-		c->fn(mon, &a, out);
+	run_command(mon, c, &a, out);
 }
 
 /* ---- the terminal's side ---- */

@@ -21,5 +21,7 @@ void monitor_free(struct monitor *mon);
 void monitor_execute(struct monitor *mon, const char *line, FILE *out);
 /* A monitor without a stream, for the above. */
 struct monitor *monitor_new_silent(struct vm *vm);
+/* The processor its commands mean. */
+void monitor_choose_cpu(struct monitor *mon, int index);
 
 #endif

@@ -23,25 +23,6 @@ void mon_choose_cpu(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "cpu: expected a number from 0 to %d\n", mon->vm->ncpus - 1);
 }
 
-void mon_info_version(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)mon, (void)a;
-	fprintf(out, "%s\n", CONFIG_VERSION);
-}
-
-void mon_info_status(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	fprintf(out, "VM status: %s\n", vm_status_text(mon->vm->status));
-}
-
-void mon_info_name(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	if (mon->vm->name)
-		fprintf(out, "%s\n", mon->vm->name);
-}
-
 void mon_info_registers(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	bool all = a->n && !strcmp(a->word[0], "-a");
@@ -50,19 +31,6 @@ void mon_info_registers(struct monitor *mon, const struct mon_args *a, FILE *out
 	for (int i = all ? 0 : mon->cpu; i < (all ? mon->vm->ncpus : mon->cpu + 1); i++) {
 		fprintf(out, "\nCPU#%d\n", i);
 		cpu_dump(mon->vm->vcpus[i].cpu, out, true);
-	}
-	vm_release(mon->vm);
-}
-
-void mon_info_cpus(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	vm_hold(mon->vm);
-	for (int i = 0; i < mon->vm->ncpus; i++) {
-		const struct cpu *c = mon->vm->vcpus[i].cpu;
-		fprintf(out, "%c CPU #%d: pc=0x%016llx%s\n", i == mon->cpu ? '*' : ' ', i,
-			(unsigned long long)(c->segs[CS].base + c->rip),
-			c->wait_sipi ? " (waiting to be started)" : c->halted ? " (halted)" : "");
 	}
 	vm_release(mon->vm);
 }

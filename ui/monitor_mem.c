@@ -62,9 +62,8 @@ static void print_value(uint64_t v, const struct format *f, FILE *out)
 }
 
 /* n bytes at va (or at a physical address); how many could be read. */
-static int read_memory(struct monitor *mon, bool virtual, uint64_t va, uint8_t *buf, int n)
+static int read_memory(struct cpu *c, bool virtual, uint64_t va, uint8_t *buf, int n)
 {
-	struct cpu *c = mon_cpu(mon);
 	int done = 0;
 
 	while (done < n) {
@@ -88,7 +87,7 @@ static void dump_values(struct monitor *mon, bool virtual, uint64_t at, const st
 		if (i % per_line == 0)
 			fprintf(out, "%s%0*llx:", i ? "\n" : "", virtual && !cpu_is64(mon_cpu(mon)) ? 8 : 16,
 				(unsigned long long)at);
-		if (read_memory(mon, virtual, at, buf, f->size) < f->size) {
+		if (read_memory(mon_cpu(mon), virtual, at, buf, f->size) < f->size) {
 			fputs(" not mapped", out);
 			break;
 		}
@@ -108,7 +107,7 @@ static void dump_code(struct monitor *mon, bool virtual, uint64_t at, const stru
 		uint8_t code[16];
 		char text[100];
 		struct insn in;
-		int n = read_memory(mon, virtual, at, code, 15);
+		int n = read_memory(c, virtual, at, code, 15);
 
 		fprintf(out, "0x%08llx:  ", (unsigned long long)at);
 		if (!n) {
@@ -202,51 +201,51 @@ void mon_o(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 /* ---- saving to files ---- */
 
-static bool save(struct monitor *mon, bool virtual, uint64_t at, uint64_t size, FILE *f, FILE *out)
+static bool save(struct cpu *cpu, bool virtual, uint64_t at, uint64_t size, FILE *f, struct err *e)
 {
 	uint8_t buf[4096];
 
 	while (size) {
 		int n = (int)min_u64(size, sizeof(buf));
 
-		if (read_memory(mon, virtual, at, buf, n) < n) {
-			fprintf(out, "nothing is mapped at 0x%llx\n", (unsigned long long)at);
-			return false;
-		}
+		if (read_memory(cpu, virtual, at, buf, n) < n)
+			return err_set(e, "Invalid addr 0x%016llx/size %llu specified: nothing is mapped there",
+				       (unsigned long long)at, (unsigned long long)size);
 		if (fwrite(buf, 1, (size_t)n, f) != (size_t)n)
-			return false;
+			return err_errno(e, "writing failed");
 		at += (uint64_t)n;
 		size -= (uint64_t)n;
 	}
 	return true;
 }
 
-static void save_command(struct monitor *mon, const struct mon_args *a, bool virtual, FILE *out)
+static struct value *save_to_file(struct cmd *c, const struct value *args, bool virtual)
 {
-	uint64_t at, size;
+	const char *name = val_get_str(args, "filename", "");
+	uint64_t at = (uint64_t)val_get_int(args, "val", 0), size = (uint64_t)val_get_int(args, "size", 0);
+	int cpu = cmd_cpu(c, args, "cpu-index");
 	FILE *f;
 	bool ok;
 
-	if (!mon_expr(mon, a->word[0], &at, out) || !mon_expr(mon, a->word[1], &size, out))
-		return;
-	f = fopen(a->word[2], "wbe");
-	if (!f) {
-		fprintf(out, "%s: %s\n", a->word[2], strerror(errno));
-		return;
-	}
-	vm_hold(mon->vm);
-	ok = save(mon, virtual, at, size, f, out);
-	vm_release(mon->vm);
-	if (fclose(f) || !ok)
-		fprintf(out, "%s: not everything was written\n", a->word[2]);
+	if (cpu < 0)
+		return NULL;
+	f = fopen(name, "wbe");
+	if (!f)
+		return cmd_fail(c, CMD_GENERIC, "Could not open '%s': %s", name, strerror(errno));
+	vm_hold(c->vm);
+	ok = save(c->vm->vcpus[cpu].cpu, virtual, at, size, f, &c->err);
+	vm_release(c->vm);
+	if (fclose(f) && ok)
+		ok = err_errno(&c->err, "%s", name);
+	return cmd_result(ok);
 }
 
-void mon_memsave(struct monitor *mon, const struct mon_args *a, FILE *out)
+struct value *cmd_memsave(struct cmd *c, const struct value *args)
 {
-	save_command(mon, a, true, out);
+	return save_to_file(c, args, true);
 }
 
-void mon_pmemsave(struct monitor *mon, const struct mon_args *a, FILE *out)
+struct value *cmd_pmemsave(struct cmd *c, const struct value *args)
 {
-	save_command(mon, a, false, out);
+	return save_to_file(c, args, false);
 }

@@ -6,6 +6,7 @@
 
 #include "hw/core/chr.h"
 #include "hw/core/clock.h"
+#include "ui/commands.h"
 #include "ui/monitor.h"
 #include "ui/vm.h"
 
@@ -38,13 +39,12 @@ struct monitor {
 	struct timer release;
 };
 
-typedef void mon_fn(struct monitor *mon, const struct mon_args *a, FILE *out);
-
-#define COMMAND(name, alias, params, min, fn, help)	mon_fn mon_##fn;
-#define INFO(name, fn, help)				mon_fn mon_info_##fn;
-#include "ui/commands.def"
-#undef COMMAND
-#undef INFO
+/*
+ * Words as the arguments that a command's row describes: "-x" letters first, then
+ * the others in order, numbers as expressions. NULL: *out was told what is wrong.
+ */
+struct value *mon_make_args(struct monitor *mon, const struct command *row, const struct mon_args *a,
+			    FILE *out);
 
 /* Let go of what sendkey pressed. */
 void mon_release_keys(void *opaque);

@@ -14,25 +14,6 @@
 #include "ui/monitor_priv.h"
 #include "ui/vnc.h"
 
-void mon_quit(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	vm_quit(mon->vm, 0);
-}
-
-void mon_stop(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	if (vm_running(mon->vm))
-		vm_stop(mon->vm, VM_PAUSED);
-}
-
-void mon_cont(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	vm_cont(mon->vm);
-}
-
 void mon_gdbserver(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	const char *where = a->n ? a->word[0] : "tcp::1234";
@@ -44,27 +25,6 @@ void mon_gdbserver(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "no debugger is served any more\n");
 	else
 		fprintf(out, "waiting for gdb at %s\n", where);
-}
-
-void mon_system_reset(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	vm_reset(mon->vm);
-}
-
-void mon_system_powerdown(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	vm_powerdown(mon->vm);
-}
-
-void mon_system_wakeup(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	if (mon->vm->status == VM_SUSPENDED)
-		vm_powerdown(mon->vm);
-	else
-		fprintf(out, "the machine is not suspended\n");
 }
 
 #define MCE_TOLD	(BIT(63) | BIT(61))	/* valid, uncorrected */
@@ -108,12 +68,6 @@ void mon_mce(struct monitor *mon, const struct mon_args *a, FILE *out)
 	vm_release(vm);
 	if (!ok)
 		fprintf(out, "mce: %s\n", e.msg);
-}
-
-void mon_nmi(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	vm_nmi(mon->vm);
 }
 
 /* ---- sendkey ---- */
@@ -170,14 +124,6 @@ void mon_sendkey(struct monitor *mon, const struct mon_args *a, FILE *out)
 }
 
 /* ---- screen and discs ---- */
-
-void mon_screendump(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	struct err e;
-
-	if (!pc_screendump(mon->vm->pc, a->word[0], &e))
-		fprintf(out, "screendump: %s\n", e.msg);
-}
 
 /* "ide1-cd0", or the drive's index. */
 static int cd_index(const char *name)

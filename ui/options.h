@@ -14,7 +14,7 @@
 
 #define OPT_MAX_ACCELS		4
 #define OPT_MAX_CHARDEVS	16
-#define OPT_MAX_MONITORS	4
+#define OPT_MAX_MONITORS	16
 #define OPT_MAX_GLOBALS		32
 #define OPT_MAX_DIRS		8
 #define OPT_MAX_NETS		8
@@ -30,6 +30,12 @@ struct opt_accel {
 struct opt_chardev {
 	const char *id;
 	const char *spec;
+};
+
+/* A monitor (-monitor, -mon) or, for programs, QMP (-qmp, -mon mode=control). */
+struct opt_monitor {
+	const char *spec;
+	bool qmp, pretty;
 };
 
 /* What `-OPTION help` asks to list once the machine's tables are at hand. */
@@ -57,7 +63,7 @@ struct options {
 	const char *serials[PC_MAX_SERIALS];
 	int nserials;
 	const char *parallel, *debugcon;
-	const char *monitors[OPT_MAX_MONITORS];
+	struct opt_monitor monitors[OPT_MAX_MONITORS];
 	int nmonitors;
 	const char *globals[OPT_MAX_GLOBALS];
 	int nglobals;

@@ -494,28 +494,49 @@ enum opt_result opt_serial(struct options *o, const char *arg, FILE *out, struct
 	return OPT_GO;
 }
 
+static enum opt_result add_monitor(struct options *o, const char *spec, bool qmp, bool pretty, struct err *e)
+{
+	if (o->nmonitors == OPT_MAX_MONITORS)
+		return bad(e, "-monitor, -qmp: more than %d", OPT_MAX_MONITORS);
+	o->monitors[o->nmonitors++] = (struct opt_monitor){ spec, qmp, pretty };
+	return OPT_GO;
+}
+
 enum opt_result opt_monitor(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	(void)out;
-	if (o->nmonitors == OPT_MAX_MONITORS) {
-		return bad(e, "-monitor: more than %d", OPT_MAX_MONITORS);
-	}
-	o->monitors[o->nmonitors++] = arg;
-	return OPT_GO;
+	return add_monitor(o, arg, false, false, e);
+}
+
+enum opt_result opt_qmp(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_monitor(o, arg, true, false, e);
+}
+
+enum opt_result opt_qmp_pretty(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_monitor(o, arg, true, true, e);
 }
 
 enum opt_result opt_mon(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const modes[] = { "readline", NULL };
+	static const char *const modes[] = { "readline", "control", NULL };
+	static const char *const ignored[] = { "id", NULL };
 	struct kv k;
 	const char *id;
+	bool qmp, pretty;
 
+	(void)out;
 	kv_parse(&k, "-mon", arg, "chardev", e);
 	id = kv_str(&k, "chardev", NULL);
-	kv_word(&k, "mode", 0, modes);
+	qmp = kv_word(&k, "mode", 0, modes) == 1;
+	pretty = kv_bool(&k, "pretty", false);
+	kv_ignore(&k, ignored);
 	if (!kv_done(&k))
 		return OPT_BAD;
-	return id ? opt_monitor(o, id, out, e) : bad(e, "-mon %s: chardev=ID is missing", arg);
+	return id ? add_monitor(o, id, qmp, pretty, e) : bad(e, "-mon %s: chardev=ID is missing", arg);
 }
 
 /* ---- running and logging ---- */

@@ -344,7 +344,7 @@ static void on_close(void *opaque)
 {
 	struct sdl *s = opaque;
 
-	vm_quit(s->vm, 0);
+	vm_quit(s->vm, 0, VM_BY_UI);
 }
 
 static void on_status(void *opaque)

@@ -11,11 +11,14 @@
 #include "ui/vm.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "hw/backend/drive.h"
+#include "base/value.h"
 #include "hw/core/loop.h"
 #include "hw/pc/pc.h"
+#include "ui/qmp.h"
 
 /* ---- vCPU threads ---- */
 
@@ -27,7 +30,7 @@ static void failed_on_loop(void *opaque)
 		return;
 	warn("the accelerator %s cannot go on", vm->ops->name);
 	vm_stop(vm, VM_INTERNAL_ERROR);
-	vm_quit(vm, 1);
+	vm_quit(vm, 1, VM_BY_ERROR);
 }
 
 static void debug_on_loop(void *opaque)
@@ -105,6 +108,7 @@ static void *vcpu_thread(void *arg)
 	bool ok;
 
 	machine_set_current_cpu(v->cpu);
+	v->tid = gettid();
 	ok = !vm->ops->create || vm->ops->create(v->cpu, &v->err);
 	if (!ok) {
 		pthread_mutex_lock(&vm->lock);
@@ -179,6 +183,36 @@ const char *vm_status_text(enum vm_status s)
 	return text[s];
 }
 
+const char *vm_status_word(enum vm_status s)
+{
+	static const char *const word[] = {
+		[VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+		[VM_SHUTDOWN] = "shutdown", [VM_SUSPENDED] = "suspended", [VM_DEBUG] = "debug",
+		[VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
+	};
+
+	return word[s];
+}
+
+/* SHUTDOWN and RESET say who wanted it. */
+static void tell(struct vm *vm, const char *event, enum vm_cause why)
+{
+	static const char *const reason[] = {
+		[VM_BY_NOBODY] = "none", [VM_BY_ERROR] = "host-error", [VM_BY_QUIT] = "host-qmp-quit",
+		[VM_BY_COMMAND] = "host-qmp-system-reset", [VM_BY_SIGNAL] = "host-signal",
+		[VM_BY_UI] = "host-ui", [VM_BY_GUEST_SHUTDOWN] = "guest-shutdown",
+		[VM_BY_GUEST_RESET] = "guest-reset", [VM_BY_GUEST_PANIC] = "guest-panic",
+	};
+	struct value *v;
+
+	if (why == VM_BY_NOBODY)
+		return;
+	v = val_dict();
+	val_add_bool(v, "guest", why >= VM_BY_GUEST_SHUTDOWN);
+	val_add_str(v, "reason", reason[why]);
+	qmp_event(vm, event, v);
+}
+
 static void set_status(struct vm *vm, enum vm_status s)
 {
 	vm->status = s;
@@ -195,6 +229,8 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	if (ran)
 		clock_stop(&vm->m->clock);
 	set_status(vm, why);
+	if (ran && !loop_quitting(vm->loop))
+		qmp_event(vm, "STOP", NULL);
 	if (ran && vm->on_stop && !loop_quitting(vm->loop))
 		vm->on_stop(vm->stop_opaque, why);
 }
@@ -203,8 +239,10 @@ void vm_stop(struct vm *vm, enum vm_status why)
 static void suspend(struct vm *vm)
 {
 	vm_hold(vm);
-	if (vm_running(vm))
-		set_status(vm, VM_SUSPENDED);
+	if (!vm_running(vm))
+		return;
+	set_status(vm, VM_SUSPENDED);
+	qmp_event(vm, "SUSPEND", NULL);
 }
 
 static void cont(struct vm *vm, bool time)
@@ -213,11 +251,12 @@ static void cont(struct vm *vm, bool time)
 		return;
 	/* A machine that switched itself off starts again from the beginning. */
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
-		vm_reset(vm);
+		vm_reset(vm, VM_BY_COMMAND);
 	if (time)
 		clock_start(&vm->m->clock);
 	set_status(vm, VM_RUNNING);
 	drive_retry(vm->m);
+	qmp_event(vm, "RESUME", NULL);
 	vm_release(vm);
 }
 
@@ -250,7 +289,7 @@ static void reset_cpus(struct vm *vm)
 		cpu_reset(vm->vcpus[i].cpu);
 }
 
-void vm_reset(struct vm *vm)
+void vm_reset(struct vm *vm, enum vm_cause why)
 {
 	vm_hold(vm);
 	reset_cpus(vm);
@@ -259,6 +298,7 @@ void vm_reset(struct vm *vm)
 		vm->boot_once = NULL;
 	}
 	pc_reset(vm->pc);
+	tell(vm, "RESET", why);
 	if (vm->status == VM_SUSPENDED)
 		set_status(vm, VM_RUNNING);
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
@@ -269,6 +309,7 @@ void vm_reset(struct vm *vm)
 void vm_powerdown(struct vm *vm)
 {
 	pc_power_button(vm->pc);
+	qmp_event(vm, "POWERDOWN", NULL);
 }
 
 void vm_nmi(struct vm *vm)
@@ -276,16 +317,20 @@ void vm_nmi(struct vm *vm)
 	pc_nmi(vm->pc);
 }
 
-void vm_quit(struct vm *vm, int exit_status)
+void vm_quit(struct vm *vm, int exit_status, enum vm_cause why)
 {
+	if (!loop_quitting(vm->loop))
+		tell(vm, "SHUTDOWN", why);
 	loop_quit(vm->loop, exit_status);
 }
 
 /* The machine is switched off, or is to behave as if. */
-static void power_off(struct vm *vm, enum vm_status status)
+static void power_off(struct vm *vm, enum vm_status status, enum vm_cause why)
 {
-	if (!vm->no_shutdown)
-		vm_quit(vm, 0);
+	if (vm->no_shutdown)
+		tell(vm, "SHUTDOWN", why);
+	else
+		vm_quit(vm, 0, why);
 	vm_stop(vm, status);
 }
 
@@ -297,7 +342,17 @@ static void wake_up(struct vm *vm)
 	reset_cpus(vm);
 	pc_wake(vm->pc);
 	set_status(vm, VM_RUNNING);
+	qmp_event(vm, "WAKEUP", NULL);
 	vm_release(vm);
+}
+
+static void panic(struct vm *vm)
+{
+	struct value *v = val_dict();
+
+	val_add_str(v, "action", vm->no_shutdown ? "pause" : "poweroff");
+	qmp_event(vm, "GUEST_PANICKED", v);
+	power_off(vm, VM_PANICKED, VM_BY_GUEST_PANIC);
 }
 
 static void act(struct vm *vm, enum machine_request what)
@@ -305,15 +360,15 @@ static void act(struct vm *vm, enum machine_request what)
 	switch (what) {
 	case MACHINE_RESET:
 		if (vm->no_reboot)
-			power_off(vm, VM_SHUTDOWN);
+			power_off(vm, VM_SHUTDOWN, VM_BY_GUEST_RESET);
 		else
-			vm_reset(vm);
+			vm_reset(vm, VM_BY_GUEST_RESET);
 		break;
 	case MACHINE_POWEROFF:
-		power_off(vm, VM_SHUTDOWN);
+		power_off(vm, VM_SHUTDOWN, VM_BY_GUEST_SHUTDOWN);
 		break;
 	case MACHINE_PANIC:
-		power_off(vm, VM_PANICKED);
+		panic(vm);
 		break;
 	case MACHINE_SUSPEND:
 		suspend(vm);
@@ -322,7 +377,7 @@ static void act(struct vm *vm, enum machine_request what)
 		wake_up(vm);
 		break;
 	case MACHINE_EXIT:
-		vm_quit(vm, atomic_load(&vm->exit_status));
+		vm_quit(vm, atomic_load(&vm->exit_status), VM_BY_GUEST_SHUTDOWN);
 		break;
 	case MACHINE_POWERDOWN:
 		vm_powerdown(vm);
@@ -358,6 +413,12 @@ static void on_request(void *opaque, enum machine_request what, int arg)
 	loop_call(vm->loop, act_on_requests, vm);
 }
 
+/* A device tells: machine lock held, any thread. */
+static void on_event(void *opaque, const char *name, struct value *data)
+{
+	qmp_event(opaque, name, data);
+}
+
 /* ---- life ---- */
 
 bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e)
@@ -376,6 +437,8 @@ bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e)
 	}
 	vm->m->on_request = on_request;
 	vm->m->request_opaque = vm;
+	vm->m->on_event = on_event;
+	vm->m->event_opaque = vm;
 	return true;
 }
 

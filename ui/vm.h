@@ -17,6 +17,8 @@
 
 struct gdb;
 struct pc;
+struct pc_config;
+struct qmp;
 struct loop;
 struct vnc;
 
@@ -32,11 +34,19 @@ enum vm_status {
 	VM_IO_ERROR,		/* a drive failed and is told to stop the machine then */
 };
 
+/* Why it ends or is reset, as events tell. */
+enum vm_cause {
+	VM_BY_NOBODY,		/* the program itself at start: no event */
+	VM_BY_ERROR, VM_BY_QUIT, VM_BY_COMMAND, VM_BY_SIGNAL, VM_BY_UI,
+	VM_BY_GUEST_SHUTDOWN, VM_BY_GUEST_RESET, VM_BY_GUEST_PANIC,
+};
+
 struct vm;
 struct vcpu {
 	struct vm *vm;
 	struct cpu *cpu;
 	pthread_t thread;
+	int tid;		/* the kernel's number of the thread */
 	bool started, parked;
 	bool frozen;		/* by the debugger: stands while others run */
 	bool failed;		/* accel_ops->create did; err says why */
@@ -51,6 +61,9 @@ struct vm {
 	const struct accel_ops *ops;
 	struct vcpu *vcpus;
 	int ncpus;
+	const struct pc_config *cfg;	/* what the machine was made from; NULL in tests */
+	const char *cpu_model;
+	struct qmp *qmps;	/* sessions with programs (ui/qmp.h) */
 	const char *name;	/* of the guest, or NULL */
 	const char *boot_once;	/* boot order of the first start, or NULL */
 	const char *boot_order;	/* and of those after it */
@@ -87,6 +100,7 @@ static inline bool vm_running(const struct vm *vm)
 	return vm->status == VM_RUNNING;
 }
 const char *vm_status_text(enum vm_status s);
+const char *vm_status_word(enum vm_status s);		/* QEMU's RunState */
 
 void vm_cont(struct vm *vm);
 void vm_stop(struct vm *vm, enum vm_status why);
@@ -94,10 +108,10 @@ void vm_stop(struct vm *vm, enum vm_status why);
 void vm_cont_some(struct vm *vm, const bool *runs, bool time);
 /* All vCPUs take part again. */
 void vm_unfreeze(struct vm *vm);
-void vm_reset(struct vm *vm);
+void vm_reset(struct vm *vm, enum vm_cause why);
 void vm_powerdown(struct vm *vm);	/* press the power button */
 void vm_nmi(struct vm *vm);
-void vm_quit(struct vm *vm, int exit_status);
+void vm_quit(struct vm *vm, int exit_status, enum vm_cause why);
 
 /*
  * Hold the vCPUs still while their state is read, without stopping guest time;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/value.h"
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
 #include "hw/core/loop.h"
@@ -144,6 +145,14 @@ void machine_request(struct machine *m, enum machine_request what, int arg)
 {
 	if (m->on_request)
 		m->on_request(m->request_opaque, what, arg);
+}
+
+void machine_event(struct machine *m, const char *name, struct value *data)
+{
+	if (m->on_event)
+		m->on_event(m->event_opaque, name, data);
+	else
+		val_free(data);
 }
 
 void machine_set_a20(struct machine *m, bool on)

@@ -26,6 +26,7 @@ struct chr;
 struct pci_bus;
 struct mmio;
 struct drive_set;
+struct value;
 
 /* What the guest (or a device) asks of whoever runs the machine. */
 enum machine_request {
@@ -96,6 +97,9 @@ struct machine {
 	/* Firmware of legacy devices asks the board; called with the lock held, any thread. */
 	void (*on_request)(void *opaque, enum machine_request what, int arg);
 	void *request_opaque;
+	/* Something happened that a controlling program may want to know; takes data over. */
+	void (*on_event)(void *opaque, const char *name, struct value *data);
+	void *event_opaque;
 	/* Human input arrives here once a device has claimed it (hw/core/input.h). */
 	struct input_sink *inputs;
 	bool a20;
@@ -120,6 +124,8 @@ void machine_set_current_cpu(struct cpu *c);	/* first thing on a vCPU's thread *
 
 /* Ask; does nothing if nobody listens. */
 void machine_request(struct machine *m, enum machine_request what, int arg);
+/* Tell controlling programs (an EVENT of ui/commands.def); data may be NULL and is taken over. */
+void machine_event(struct machine *m, const char *name, struct value *data);
 /* The A20 line; the last of keyboard controller, port 92h to speak decides. */
 void machine_set_a20(struct machine *m, bool on);
 /* Send a message-signalled interrupt. */

@@ -101,10 +101,11 @@ static bool put_ppm(const struct surface *s, FILE *fp)
 	return raw;
 }
 
-bool surface_save(const struct surface *s, const char *path, struct err *e)
+bool surface_save(const struct surface *s, const char *path, enum surface_format f, struct err *e)
 {
 	size_t len = strlen(path);
-	bool ppm = len > 4 && !strcmp(path + len - 4, ".ppm");
+	bool named_png = len > 4 && !strcmp(path + len - 4, ".png");
+	bool ppm = f == SURFACE_BY_NAME ? !named_png : f == SURFACE_PPM;
 	FILE *fp = fopen(path, "wb");
 
 	if (!fp)

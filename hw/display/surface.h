@@ -20,7 +20,8 @@ struct surface {
 bool surface_resize(struct surface *s, int w, int h);
 void surface_fini(struct surface *s);
 
-/* A PNG file (true colour); a PPM file if the name ends in ".ppm". */
-bool surface_save(const struct surface *s, const char *path, struct err *e);
+enum surface_format { SURFACE_BY_NAME, SURFACE_PPM, SURFACE_PNG };
+/* A PPM or PNG (true colour) file; by its name: PNG if that ends in ".png". */
+bool surface_save(const struct surface *s, const char *path, enum surface_format f, struct err *e);
 
 #endif

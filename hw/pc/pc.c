@@ -346,12 +346,12 @@ struct vga *pc_vga(struct pc *pc)
 	return (struct vga *)pc->vga;
 }
 
-bool pc_screendump(struct pc *pc, const char *path, struct err *e)
+bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struct err *e)
 {
 	struct surface s = { 0 };
 	if (!pc->vga)
 		return err_set(e, "this machine has no display");
-	bool ok = vga_render(pc_vga(pc), &s) ? surface_save(&s, path, e)
+	bool ok = vga_render(pc_vga(pc), &s) ? surface_save(&s, path, f, e)
 					     : err_set(e, "the display shows nothing that can be drawn");
 	surface_fini(&s);
 	return ok;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "hw/display/surface.h"
 
 struct machine;
 struct chr;
@@ -132,8 +133,8 @@ void pc_set_boot_order(struct pc *pc, const char *order);
 void pc_power_button(struct pc *pc);
 void pc_nmi(struct pc *pc);
 
-/* Write what the display shows as a PNG file. Machine lock. False: no display, or the file failed. */
-bool pc_screendump(struct pc *pc, const char *path, struct err *e);
+/* Write what the display shows to a file. Machine lock. False: no display, or the file failed. */
+bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struct err *e);
 /* The display, or NULL. */
 struct vga *pc_vga(struct pc *pc);
 

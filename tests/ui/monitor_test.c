@@ -85,7 +85,7 @@ Test(monitor, unknown_command_names_the_nearest)
 
 Test(monitor, missing_arguments_are_named)
 {
-	cr_assert_str_eq(run("memsave 1"), "memsave: expected address size file\n");
+	cr_assert_str_eq(run("memsave 1"), "memsave: expected val size filename [cpu-index]\n");
 }
 
 Test(monitor, help_lists_every_command)
