@@ -192,31 +192,41 @@ void phys_free(struct phys *p)
 	free(p);
 }
 
+/*
+ * From this size on memory is put at a multiple of the host's huge pages and asks for them, so that
+ * pages that are near for the guest (its own huge pages are aligned as well) share one. Less, as
+ * a display's memory, is mostly touched here and there.
+ */
+#define HUGE_PAGE	(2ull << 20)
+#define HUGE_FROM	(64ull << 20)
+
 struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e)
 {
 	uint64_t room = align_up(size, PAGE);
 	struct ram_list *l = calloc(1, sizeof(*l));
 	_Atomic uint8_t *flags = calloc(room / PAGE + 1, 1);
 	uint16_t *holders = calloc(room / PAGE + 1, 2);
+	uint64_t huge;
 
 	if (!size || !l || !flags || !holders) {
 		err_set(e, "memory '%s': no room for its tables", name);
 		goto fail;
 	}
-	l->area_size = room + 2 * PAGE;
+	huge = room >= HUGE_FROM ? HUGE_PAGE : PAGE;
+	l->area_size = room + 2 * huge;
 	l->area = mmap(NULL, l->area_size, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (l->area == MAP_FAILED) {
 		err_errno(e, "memory '%s' of %llu bytes", name, (unsigned long long)size);
 		goto fail;
 	}
-	uint8_t *host = (uint8_t *)l->area + PAGE;
+	uint8_t *host = (uint8_t *)align_up((uintptr_t)l->area + PAGE, huge);
 	if (mprotect(host, room, PROT_READ | PROT_WRITE) < 0) {
 		err_errno(e, "memory '%s'", name);
 		munmap(l->area, l->area_size);
 		goto fail;
 	}
-	if (room >= 4 << 20)
+	if (huge > PAGE)
 		madvise(host, room, MADV_HUGEPAGE);
 	l->ram = (struct ram){ .name = name, .host = host, .size = room, .page = flags, .id = p->next_id,
 			       .holders = holders };
@@ -229,6 +239,12 @@ fail:
 	free(holders);
 	free(l);
 	return NULL;
+}
+
+void phys_ram_clear(struct ram *r)
+{
+	if (madvise(r->host, r->size, MADV_DONTNEED))
+		memset(r->host, 0, r->size);
 }
 
 static bool range_ok(const struct phys_range *r, struct err *e)

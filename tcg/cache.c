@@ -17,10 +17,10 @@
 #define HUGE_PAGE	((size_t)2 << 20)
 
 /*
- * Zeroed memory, in huge pages as it is touched: the tables are used in no order,
- * and with small ones every look-up would miss the host's TLB.
+ * Zeroed memory. In huge pages as it is touched for tables that are used in no order:
+ * with small ones every look-up would miss the host's TLB.
  */
-static void *reserve(size_t n)
+static void *reserve(size_t n, bool huge)
 {
 	size_t room = align_up(n, 4096) + HUGE_PAGE;
 	uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -32,7 +32,8 @@ static void *reserve(size_t n)
 	if (start > p)
 		munmap(p, (size_t)(start - p));
 	munmap(start + align_up(n, 4096), (size_t)(p + room - start) - align_up(n, 4096));
-	madvise(start, n, MADV_HUGEPAGE);
+	if (huge)
+		madvise(start, n, MADV_HUGEPAGE);
 	return start;
 }
 
@@ -69,28 +70,45 @@ static bool host_suffices(struct err *e)
 	return true;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+double tcg_seconds(const struct tcg *t, uint64_t ticks)
+{
+	uint64_t passed = __builtin_ia32_rdtsc() - t->start_ticks;
+
+	return passed ? (double)(now_ns() - t->start_ns) / 1e9 * (double)ticks / (double)passed : 0.0;
+}
+
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 {
 	static const struct x64_callbacks callbacks = {
 		.find = tcg_cb_find, .indirect = tcg_cb_indirect, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
 		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
 	};
-	struct tcg *t = reserve(sizeof(*t));
+	struct tcg *t = reserve(sizeof(*t), true);
 
 	if (!t) {
 		err_set(e, "no memory for the code cache");
 		return NULL;
 	}
 	t->cpu = c;
+	t->start_ns = now_ns();
+	t->start_ticks = __builtin_ia32_rdtsc();
 	for (unsigned i = 0; i < ITLB_SIZE; i++)
 		t->itlb[i].va = 1;
 	cpuid_insn_features(c, t->feat);
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);
-	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs));
-	t->links = reserve(MAX_LINKS * sizeof(*t->links));
-	t->sides = reserve(MAX_SIDE * sizeof(*t->sides));
-	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages));
+	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs), true);
+	t->links = reserve(MAX_LINKS * sizeof(*t->links), true);
+	t->sides = reserve(MAX_SIDE, false);
+	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages), false);
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
 	if (!t->tbs || !t->links || !t->sides || !t->vpages || !t->ir || !t->block) {
@@ -138,7 +156,7 @@ void tcg_free(struct tcg *t)
 	}
 	unmap(t->tbs, MAX_TBS * sizeof(*t->tbs));
 	unmap(t->links, MAX_LINKS * sizeof(*t->links));
-	unmap(t->sides, MAX_SIDE * sizeof(*t->sides));
+	unmap(t->sides, MAX_SIDE);
 	unmap(t->vpages, MAX_VPAGES * sizeof(*t->vpages));
 	free(t->ir);
 	free(t->block);
@@ -182,5 +200,6 @@ void tcg_flush(struct tcg *t)
 	t->code.p = t->blocks_start;
 	t->cold.p = t->code_start + COLD_AT;
 	t->flush_wanted = false;
+	t->last_exit = 0;
 	perfmap_reset(t->perf);
 }

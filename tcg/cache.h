@@ -32,39 +32,39 @@
 #define PAGE_SIZE 4096u
 #define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
 
-struct tb_side {
-	uint32_t host_off;	/* from tb->code or tb->cold */
-	uint16_t off;		/* guest offset of the instruction from tb->rip */
-	bool flags_host;
-	int8_t uncounted;	/* instructions done that performance counters do not know yet */
-};
-
 struct tb {
-	uint64_t rip, cs_base;
+	uint64_t rip;
 	uint64_t ram;			/* RAM address of the first byte */
 	uint64_t ram2;			/* RAM address of the second page's start, if it has bytes there, or ~0 */
+	const uint8_t *code;		/* guarded entry; NULL: interpreted */
+	struct ir *ir;			/* interpreted blocks: owned copy */
+	uint32_t cs_base, cs_limit;
 	uint32_t mode;
-	uint32_t cs_limit;
+	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
+	int32_t cold_at;		/* from code: see tb_cold() */
+	uint32_t size, cold_size;
+	uint32_t hash_next;		/* as in tcg->hash */
+	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
+	uint32_t first_link;		/* its exits */
+	uint32_t in;			/* first link that arrives here */
+	uint32_t side;			/* its packed entries: bytes of tcg->sides, */
+	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold */
 	uint16_t len, n_insns;
 	uint16_t needs;			/* flags read before written */
+	uint8_t n_links;
+	uint8_t guard;			/* bytes of the page guards: see tb_entry() */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
 	uint8_t flow;			/* enum insn_flow of its first instruction */
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
-	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
-	const uint8_t *code;		/* guarded entry; NULL: interpreted */
-	const uint8_t *entry;
-	const uint8_t *cold;		/* its slow paths and unlinked exits */
-	uint32_t size, cold_size;
-	uint32_t hash_next;		/* as in tcg->hash */
-	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
-	uint32_t first_link, n_links;	/* its exits */
-	uint32_t in;			/* first link that arrives here */
 	uint8_t n_swaps;		/* regions: see x64_unswap() */
 	struct x64_swap swaps[X64_MAX_SWAPS];
-	uint32_t side, n_side, n_hot_side;	/* first those of code, then those of cold */
-	struct ir *ir;			/* interpreted blocks: owned copy */
 };
+
+/* Its entry for those who know that its pages are mapped as they were. */
+static inline const uint8_t *tb_entry(const struct tb *tb) { return tb->code + tb->guard; }
+/* Its slow paths and unlinked exits. */
+static inline const uint8_t *tb_cold(const struct tb *tb) { return tb->code + tb->cold_at; }
 
 struct link {
 	struct x64_link x;
@@ -107,14 +107,15 @@ struct itlb_entry {
 #define TB_BITS		19
 #define MAX_TBS		(1u << TB_BITS)
 #define MAX_LINKS	(1u << 20)
-#define MAX_SIDE	(1u << 23)
+#define MAX_SIDE	(1u << 25)	/* bytes */
+#define SIDE_BYTES	9u		/* an entry has no more */
 #define MAX_VPAGES	(1u << 17)
 #define CODE_SIZE	(192u << 20)
 #define COLD_AT		(96u << 20)	/* cold code starts there */
 #define GRANULE_BITS	10
 
 struct tcg_stats {
-	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ns;
+	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
 	uint64_t regions, groups, noshare, finds, resolves, guards, singles, exits[8];
 };
@@ -128,7 +129,7 @@ struct tcg {
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
 	struct tb *tbs;
 	struct link *links;
-	struct tb_side *sides;
+	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
 	uint32_t n_tbs, n_links, n_sides, n_vpages;
 	uint32_t hash[1u << HASH_BITS];	/* block | some other bits of its hash above TB_BITS */
@@ -142,7 +143,7 @@ struct tcg {
 		unsigned n;
 	} itlb_used[2];			/* by itlb_entry.listed: a CR3 write takes away the first ones */
 
-	uint32_t last_exit;		/* unlinked exit that was just taken, or 0 */
+	uint32_t last_exit;		/* unlinked exit that was just taken, if its block is still there, or 0 */
 	bool flush_wanted;		/* out of room: flush before the next translation */
 	bool single;			/* the block under way is one instruction; come back behind it */
 	uint64_t breaks[DEBUG_MAX_BREAKS];	/* of the debugger: no block goes on behind one (see break.c) */
@@ -168,6 +169,7 @@ struct tcg {
 	uint8_t no_peek[1u << NO_PEEK_BITS];	/* blocks that must not guess what targets need */
 	uint64_t feat[2];		/* of insn_env */
 	struct tcg_stats stats;
+	uint64_t start_ns, start_ticks;	/* when the translator was made */
 	struct perfmap *perf;
 };
 
@@ -181,6 +183,8 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
 void tcg_free(struct tcg *t);
 /* Drop every block. On the vCPU thread, outside of generated code. */
 void tcg_flush(struct tcg *t);
+/* Seconds that so many ticks of the host's TSC last. */
+double tcg_seconds(const struct tcg *t, uint64_t ticks);
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);
 
@@ -212,10 +216,10 @@ const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
-uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side);
+uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
 
 /* Code of that block has called C, which does not go back: RIP and registers become what they are there. Light. */
-static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct tb_side *side)
+static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct x64_side *side)
 {
 	c->rip = tb->rip + side->off;
 	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
@@ -268,6 +272,12 @@ static inline uint32_t jc_slot(uint64_t rip)
 
 	return ((v >> JC_BITS | v << (32 - JC_BITS)) ^ v) & (JC_SIZE - 1);
 }
+
+/* ---- side_light.c ---- */
+/* Pack n entries in the order of their host code; the bytes written. counts: uncounted is kept, too. */
+unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool counts);
+/* The last entry at or below host_off. */
+struct x64_side tcg_side_find(const uint8_t *p, const uint8_t *end, uint32_t host_off, bool counts);
 
 /* ---- link_light.c ---- */
 /* Let link number n jump to block `to` directly. */

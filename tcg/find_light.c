@@ -146,14 +146,14 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 		env->jc_tag[tb->jc][s] = tb->rip;
 		env->jc_code[tb->jc][s] = tb->code;
 	}
-	return tb->entry;
+	return tb_entry(tb);
 }
 
 /* Not in the jump cache; the target may be one that the jump, call or return refuses. */
 const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 {
 	struct tcg *t = tcg_of(c);
-	struct tb_side side;
+	struct x64_side side;
 	uint32_t n;
 
 	if (seg_target_ok(c, c->rip))
@@ -169,7 +169,7 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 	struct tb *tb = must_stop(c) ? NULL : tcg_find(c, c->mode | MODE_NOSHARE);
 
 	tcg_of(c)->stats.noshare++;
-	return tb ? tb->entry : NULL;
+	return tb ? tb_entry(tb) : NULL;
 }
 
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
@@ -185,7 +185,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
 	if (!tb)
 		return NULL;
 	tcg_link(t, (uint32_t)n, (uint32_t)(tb - t->tbs));
-	return tb->entry;
+	return tb_entry(tb);
 }
 
 /* The slot was forgotten, which is the usual case, or the page is another one now. */
@@ -200,21 +200,22 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 	if (tb->dead || tb->ram2 != ~0ull || must_stop(c))
 		return tcg_cb_find(c);
 	e = tcg_itlb(c, linear_rip(c, c->rip));
-	return e && e->ram == PAGE_OF(tb->ram) ? tb->entry : tcg_cb_find(c);
+	return e && e->ram == PAGE_OF(tb->ram) ? tb_entry(tb) : tcg_cb_find(c);
 }
 
 static const uint8_t *start_of(const struct tb *tb, bool cold)
 {
-	return cold ? tb->cold : tb->code;
+	return cold ? tb_cold(tb) : tb->code;
 }
 
-uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side)
+uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
 	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
 	bool cold = at >= COLD_AT;
-	uint32_t n, off, lo, hi;
+	const uint8_t *p;
 	struct tb *tb;
+	uint32_t n;
 
 	if (at >= CODE_SIZE || !t->n_tbs)
 		return NO_TB;
@@ -226,17 +227,8 @@ uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct tb_side *side)
 	tb = &t->tbs[n];
 	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
 		return NO_TB;
-	off = (uint32_t)(pc - start_of(tb, cold));
-	lo = tb->side + (cold ? tb->n_hot_side : 0);
-	hi = tb->side + (cold ? tb->n_side : tb->n_hot_side) - 1;
-	while (lo < hi) {		/* the last entry at or below off */
-		uint32_t mid = lo + (hi - lo + 1) / 2;
-
-		if (t->sides[mid].host_off <= off)
-			lo = mid;
-		else
-			hi = mid - 1;
-	}
-	*side = t->sides[lo];
+	p = t->sides + tb->side;
+	*side = tcg_side_find(p + (cold ? tb->n_hot_side : 0), p + (cold ? tb->n_side : tb->n_hot_side),
+			      (uint32_t)(pc - start_of(tb, cold)), tb->mode & MODE_COUNT);
 	return n;
 }

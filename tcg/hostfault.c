@@ -17,7 +17,7 @@ static void on_sigfpe(int sig, siginfo_t *si, void *ctx)
 {
 	ucontext_t *uc = ctx;
 	greg_t *g = uc->uc_mcontext.gregs;
-	struct tb_side side;
+	struct x64_side side;
 	struct cpu *c = running;
 
 	(void)si;

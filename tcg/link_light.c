@@ -43,7 +43,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	if (tb->in)
 		t->links[tb->in].prev = n;
 	tb->in = n;
-	x64_set_link(&t->x, &l->x, same_page ? tb->entry : tb->code, tb->needs);
+	x64_set_link(&t->x, &l->x, same_page ? tb_entry(tb) : tb->code, tb->needs);
 }
 
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)

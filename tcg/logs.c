@@ -59,7 +59,7 @@ static void list_host(const struct tb *tb)
 {
 	list(LOG_OUT_ASM, CS_MODE_64, tb->code, tb->size, (uint64_t)(uintptr_t)tb->code);
 	log_to(LOG_OUT_ASM, "cold:\n");
-	list(LOG_OUT_ASM, CS_MODE_64, tb->cold, tb->cold_size, (uint64_t)(uintptr_t)tb->cold);
+	list(LOG_OUT_ASM, CS_MODE_64, tb_cold(tb), tb->cold_size, (uint64_t)(uintptr_t)tb_cold(tb));
 }
 #else
 static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
@@ -83,7 +83,7 @@ static void list_host(const struct tb *tb)
 {
 	list_bytes(tb->code, tb->size);
 	log_to(LOG_OUT_ASM, "cold:\n");
-	list_bytes(tb->cold, tb->cold_size);
+	list_bytes(tb_cold(tb), tb->cold_size);
 }
 #endif
 

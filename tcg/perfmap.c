@@ -48,7 +48,7 @@ void perfmap_add(struct perfmap *p, const struct tb *tb)
 	if (!p || !tb->code)
 		return;
 	fprintf(p->f, "%lx %x guest:%lx%s\n%lx %x guest:%lx%s cold\n", (unsigned long)(uintptr_t)tb->code, tb->size,
-		va, user, (unsigned long)(uintptr_t)tb->cold, tb->cold_size, va, user);
+		va, user, (unsigned long)(uintptr_t)tb_cold(tb), tb->cold_size, va, user);
 	fflush(p->f);
 }
 

@@ -62,7 +62,7 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
-	struct tb_side side;
+	struct x64_side side;
 	uint32_t n;
 
 	if (c->vec_live)
@@ -117,7 +117,7 @@ static void host_fault(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
-	struct tb_side side;
+	struct x64_side side;
 	uint32_t n = tcg_tb_at(t, env->fault_pc, &side);
 
 	env->fault_pc = 0;
@@ -160,7 +160,7 @@ static void run_block(struct cpu *c, struct tb *tb)
 		run_interpreted(c, tb);
 		return;
 	}
-	x = t->x.stubs.enter(tb->entry, t->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
+	x = t->x.stubs.enter(tb_entry(tb), t->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
 	t->stats.exits[x.reason]++;
 	if (x.reason == X64_HOST_FAULT)
 		host_fault(c);
@@ -223,25 +223,21 @@ static void run_single(struct cpu *c, uint32_t mode)
 static void run_many(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
-	uint32_t from = t->last_exit, n;
+	uint32_t from, n;
 	uint32_t mode = c->mode | (t->noshare_next ? MODE_NOSHARE : 0);
 	struct tb *tb = tcg_find(c, mode);
 
-	t->last_exit = 0;
 	t->noshare_next = false;
 	c->dbg.alone = false;
-	if (!tb) {
-		uint64_t flushes = t->stats.flushes;
-
+	if (!tb)
 		tb = tcg_translate(c, mode, false);
-		if (t->stats.flushes != flushes)
-			from = 0;
-	}
 	if (!t->hot && sample_may_heat(tb)) {
 		sample_taken(c);
 		tb = tcg_find(c, mode);
 	}
 	n = (uint32_t)(tb - t->tbs);
+	from = t->last_exit;
+	t->last_exit = 0;
 	if (from && !tb->dead && t->links[from].x.rip == tb->rip &&
 	    (t->tbs[t->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, n);
@@ -439,7 +435,7 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 {
 	struct tcg *t = tcg_of(c);
 	const struct tcg_stats *s = &t->stats;
-	double sec = (double)s->translate_ns / 1e9;
+	double sec = tcg_seconds(t, s->translate_ticks);
 
 	return snprintf(buf, (size_t)n,
 		"blocks            %u of %u, %llu translated, %llu of them regions, %llu dropped, %llu flushes\n"

@@ -24,7 +24,7 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	struct tcg *t = tcg_of(c);
 	const struct code_page *cp;
 	struct phys_page pp;
-	struct tb_side side;
+	struct x64_side side;
 	uint32_t self;
 	uint64_t ram;
 
@@ -223,7 +223,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3;
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint64_t lead = va + (info >> GROUP_LEAD & 0xfff), pa;
-	struct tb_side side;
+	struct x64_side side;
 	bool code = false;
 	uint32_t n_tb;
 	uint8_t *p;

@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "cpu/mmu.h"
@@ -137,9 +136,31 @@ static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 static bool room(struct tcg *t)
 {
 	return t->n_tbs + 2 < MAX_TBS && t->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
-	       t->n_sides + X64_MAX_SIDE < MAX_SIDE && t->n_vpages + 8 < MAX_VPAGES && !t->flush_wanted &&
+	       t->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && t->n_vpages + 8 < MAX_VPAGES && !t->flush_wanted &&
 	       (t->interp || (t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096) &&
 			      t->cold.end - t->cold.p > (intptr_t)(X64_ROOM + 4096)));
+}
+
+/*
+ * Dropped blocks that were made last make room again: what is patched and run in turns
+ * then stays in the same memory. No generated code is under way here, so nobody can be in them.
+ */
+static void take_back(struct tcg *t)
+{
+	for (; t->n_tbs && t->tbs[t->n_tbs].dead; t->n_tbs--) {
+		struct tb *tb = &t->tbs[t->n_tbs];
+
+		free(tb->ir);
+		tb->ir = NULL;
+		if (t->interp)
+			continue;
+		t->n_links = tb->first_link - 1;
+		t->n_sides = tb->side;
+		t->code.p = (uint8_t *)(uintptr_t)tb->code - t->code.rx;
+		t->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->code.rx;
+	}
+	if (t->last_exit > t->n_links)
+		t->last_exit = 0;
 }
 
 static bool page_tables(struct tcg *t, uint64_t ram)
@@ -165,28 +186,34 @@ static void take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
 	*p = end;
 }
 
+/* n entries of the back end's side table, packed; the bytes. */
+static uint16_t keep_side(struct tcg *t, const struct x64_side *s, unsigned n)
+{
+	unsigned bytes = tcg_side_pack(t->sides + t->n_sides, s, n, t->ir->mode & MODE_COUNT);
+
+	t->n_sides += bytes;
+	return (uint16_t)bytes;
+}
+
 /* Copy what the back end made into the tables. */
 static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 {
 	const struct x64_block *b = t->block;
 
 	tb->code = b->guarded;
-	tb->entry = b->entry;
+	tb->guard = (uint8_t)(b->entry - b->guarded);
 	tb->size = b->size;
 	tb->first_link = t->n_links + 1;
-	tb->n_links = b->n_links;
+	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
 		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
-	tb->cold = b->cold;
+	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
 	tb->n_swaps = (uint8_t)b->n_swaps;
 	memcpy(tb->swaps, b->swaps, sizeof(tb->swaps));
 	tb->side = t->n_sides;
-	tb->n_side = b->n_side;
-	tb->n_hot_side = b->n_hot_side;
-	for (unsigned i = 0; i < b->n_side; i++)
-		t->sides[t->n_sides++] = (struct tb_side){
-			b->side[i].host_off, t->ir->off[b->side[i].insn], b->side[i].flags_host, b->side[i].uncounted };
+	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
+	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
 	take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
 	take(t, n, &t->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
@@ -300,14 +327,6 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 	return x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* Code that is not in RAM: fetched by bytes, run once, not kept on any page. */
 static void fetch_mmio(struct cpu *c, struct fetch *f)
 {
@@ -330,7 +349,7 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 	struct tb *tb = &t->tbs[t->n_tbs + 1];
 
 	*tb = (struct tb){
-		.rip = c->rip, .cs_base = t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
+		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
 		.jc = (int8_t)jump_cache(t, mode, single),
@@ -358,7 +377,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	t->stats.translations++;
 	t->stats.guest_insns += tb->n_insns;
 	t->stats.guest_bytes += tb->len;
-	t->stats.translate_ns += now_ns() - t0;
+	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
 	log_code(t, tb, f->bytes);
 	perfmap_add(t->perf, tb);
 }
@@ -368,7 +387,7 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
 	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
-	uint64_t t0 = now_ns();
+	uint64_t t0 = __builtin_ia32_rdtsc();
 	struct tb *tb;
 
 	fetch_first(c, &f);
@@ -377,6 +396,7 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 		single = true;
 		max = 1;
 	}
+	take_back(t);
 	if (!room(t))
 		tcg_flush(t);
 	for (;; max = t->ir->n_insns / 2) {
@@ -399,11 +419,12 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
-	uint64_t t0 = now_ns();
+	uint64_t t0 = __builtin_ia32_rdtsc();
 	struct peek peek;
 	struct front fr;
 	struct tb *tb;
 
+	take_back(t);
 	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);

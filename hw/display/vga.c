@@ -304,7 +304,7 @@ static void vga_reset(void *dev)
 	v->dac_mask = 0xff;
 	v->dac_read = v->dac_write = v->dac_phase = v->dac_state = 0;
 	v->latch = 0;
-	memset(v->vram->host, 0, v->vram_size);
+	phys_ram_clear(v->vram);
 	vga_vbe_reset(v);
 }
 

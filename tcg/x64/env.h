@@ -22,7 +22,7 @@
  */
 #define X64_MAX_SWAPS	4
 struct x64_swap {
-	uint8_t in, out;
+	uint8_t in : 4, out : 4;
 };
 
 /* Why generated code came back to the run loop. */

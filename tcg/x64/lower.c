@@ -142,7 +142,7 @@ void side_mark(struct lower *l, const struct uop *u)
 		return;
 	}
 	o->side[o->n_side++] = (struct x64_side){
-		.host_off = (uint32_t)(l->c.p - l->base), .insn = u->insn,
+		.host_off = (uint32_t)(l->c.p - l->base), .off = l->ir->off[u->insn],
 		.flags_host = l->flags == FLAGS_HOST && u->fl,
 		.uncounted = (int8_t)(l->ir->mode & MODE_COUNT ? uop_uncounted(l->ir, u) : 0),
 	};

@@ -28,12 +28,12 @@ struct x64_link {
 	uint16_t flx;		/* those of them that this exit leaves in host registers */
 };
 
-/* Side table: from this host offset on, code belongs to that instruction. */
+/* Side table: from this place in host code on, it belongs to that instruction. */
 struct x64_side {
 	uint32_t host_off;	/* from guarded or cold */
-	uint16_t insn;
+	uint16_t off;		/* guest offset of the instruction from the block's RIP */
 	bool flags_host;	/* live flags stand in the host's */
-	int8_t uncounted;	/* MODE_COUNT: instructions done since the last `count` */
+	int8_t uncounted;	/* MODE_COUNT: instructions done that performance counters do not know yet */
 };
 
 #define X64_MAX_LINKS	80

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cpu/phys.h"
 #include "tests/cpu/harness.h"
@@ -312,5 +313,24 @@ Test(phys, random_layouts_agree_with_a_painted_array)
 				cr_assert(dev[best].reads == before + 1 && dev[best].off == (page - at[best]) * 0x1000ull);
 		}
 	}
+	phys_free(p);
+}
+
+Test(phys, cleared_memory_is_zero_and_given_back)
+{
+	struct err e = { "" };
+	struct phys *p = phys_new();
+	struct ram *r = phys_ram_new(p, "ram", 64 * 4096, &e);
+	unsigned char there[64];
+
+	cr_assert(r);
+	memset(r->host, 0x5a, r->size);
+	cr_assert_eq(mincore(r->host, r->size, there), 0);
+	cr_assert(there[63] & 1);
+	phys_ram_clear(r);
+	cr_assert_eq(mincore(r->host, r->size, there), 0);
+	cr_expect_not(there[63] & 1);
+	for (uint64_t i = 0; i < r->size; i++)
+		cr_assert_eq(r->host[i], 0);
 	phys_free(p);
 }

@@ -88,16 +88,16 @@ static char *put_field(char *to, uint64_t at)
 	return to + sprintf(to, "field");
 }
 
-/* One host instruction, va counted from tb->entry; jumps out of the block's hot code have no address. */
+/* One host instruction, va counted from tb_entry(tb); jumps out of the block's hot code have no address. */
 static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
 {
 	const char *gs = strstr(in->op_str, "gs:["), *end, *num;
 
 	to += sprintf(to, "\t%-7s ", in->mnemonic);
 	if (!gs && (in->bytes[0] == 0xe8 || in->bytes[0] == 0xe9 || (in->bytes[0] == 0x0f && (in->bytes[1] & 0xf0) == 0x80))) {
-		uint64_t target = (uint64_t)(uintptr_t)tb->entry + strtoull(in->op_str, NULL, 0);
+		uint64_t target = (uint64_t)(uintptr_t)tb_entry(tb) + strtoull(in->op_str, NULL, 0);
 
-		return to + sprintf(to, target - (uint64_t)(uintptr_t)tb->cold < tb->cold_size ? "cold" : "stub");
+		return to + sprintf(to, target - (uint64_t)(uintptr_t)tb_cold(tb) < tb->cold_size ? "cold" : "stub");
 	}
 	if (!gs)
 		return to + sprintf(to, "%s", in->op_str);
@@ -111,8 +111,8 @@ static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
 
 static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 {
-	const uint8_t *p = tb->entry - t->code.rx;
-	size_t n = tb->size - (size_t)(tb->entry - tb->code);
+	const uint8_t *p = tb_entry(tb) - t->code.rx;
+	size_t n = tb->size - (size_t)(tb_entry(tb) - tb->code);
 	uint64_t va = 0;
 	cs_insn *in;
 	csh h;
