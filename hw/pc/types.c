@@ -25,6 +25,7 @@
 #include "hw/timer/rtc.h"
 #include "hw/usb/hid.h"
 #include "hw/usb/uhci.h"
+#include "hw/usb/xhci.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
@@ -50,6 +51,8 @@ const struct dev_type *const dev_types[] = {
 	&virtio_net_type,
 	&virtio_rng_type,
 	&uhci_type,
+	&xhci_type,
+	&nec_xhci_type,
 	&usb_kbd_type,
 	&usb_mouse_type,
 	&usb_tablet_type,
