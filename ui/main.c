@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cpu/cpuid.h"
+#include "hw/backend/audio.h"
 #include "hw/backend/net.h"
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
@@ -130,6 +131,16 @@ static bool open_nets(struct app *a, struct err *e)
 		if (!net_dump(n, o->dumps[i].file, o->dumps[i].most, e))
 			return err_prefix(e, "-object filter-dump");
 	}
+	return true;
+}
+
+/* ---- sound ---- */
+
+static bool open_audios(struct app *a, struct err *e)
+{
+	for (int i = 0; i < a->o.naudios; i++)
+		if (!audio_new(a->m, &a->o.audios[i], e))
+			return err_prefix(e, "-audiodev %s,id=%s", a->o.audios[i].driver, a->o.audios[i].id);
 	return true;
 }
 
@@ -271,7 +282,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!clock_set_wall(&a->m->clock, o->rtc_base, e))
 		return err_prefix(e, "-rtc");
 	machine_lock(a->m);
-	ok = open_streams(a, e) && open_nets(a, e);
+	ok = open_streams(a, e) && open_nets(a, e) && open_audios(a, e);
 	machine_unlock(a->m);
 	if (!ok)
 		return false;
@@ -371,6 +382,7 @@ static void unmake_machine(struct app *a, int status)
 		cpu_free(a->cpus[i]);
 	machine_lock(a->m);
 	net_free_all(a->m);
+	audio_free_all(a->m);
 	chr_free_all(a->m);
 	machine_unlock(a->m);
 	loop_free(a->loop);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "hw/backend/audio.h"
 #include "hw/backend/net.h"
 #include "hw/pc/pc.h"
 
@@ -19,6 +20,7 @@
 #define OPT_MAX_DIRS		8
 #define OPT_MAX_NETS		8
 #define OPT_MAX_FILES		8
+#define OPT_MAX_AUDIOS		4
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -76,6 +78,9 @@ struct options {
 	int ndumps;
 	const char *card_without_net, *net_without_card;	/* -net: the halves not joined yet */
 	bool net_given;			/* -nic, -netdev or -net, whatever it said */
+
+	struct audio_options audios[OPT_MAX_AUDIOS];
+	int naudios;
 
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */

@@ -109,6 +109,7 @@ enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struc
 	o->pc.pflash[1] = kv_str(&k, "pflash1", o->pc.pflash[1]);
 	o->pc.usb = kv_bool(&k, "usb", o->pc.usb);
 	o->pc.no_smm = kv_word(&k, "smm", o->pc.no_smm ? 0 : 2, smm_words) == 0;
+	o->pc.pcspk = kv_str(&k, "pcspk-audiodev", o->pc.pcspk);
 	kv_ignore(&k, ignored);
 	if (!kv_done(&k))
 		return OPT_BAD;

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/audio/pcspk.h"
 #include "hw/char/debug.h"
 #include "hw/char/parallel.h"
 #include "hw/char/uart.h"
@@ -184,6 +185,20 @@ static bool make_at_devices(struct pc *pc, struct err *e)
 		&& part(pc, &i8042_type, e, "%s", "");
 }
 
+static bool make_speaker(struct pc *pc, struct err *e)
+{
+	struct dev *speaker;
+
+	if (!pc->cfg.pcspk)
+		return true;
+	speaker = part(pc, &pcspk_type, e, "audiodev=%s", pc->cfg.pcspk);
+	if (!speaker)
+		return false;
+	pcspk_connect(speaker, pit_speaker_level, pc->pit);
+	pit_connect_speaker(pc->pit, pcspk_changing, speaker);
+	return true;
+}
+
 static bool make_ports(struct pc *pc, struct err *e)
 {
 	static const struct { unsigned base; int irq; } com[PC_MAX_SERIALS] = {
@@ -275,7 +290,7 @@ struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
 	ok = ok && make_at_devices(pc, e);
 	if (ok)
 		connect_timers(pc);
-	ok = ok && make_ports(pc, e) && make_display(pc, e)
+	ok = ok && make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
 		&& pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
 	machine_unlock(m);
 	if (ok)

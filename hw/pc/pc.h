@@ -84,6 +84,7 @@ struct pc_config {
 	struct chr *debugcon;		/* NULL: no device at debugcon_port */
 	uint16_t debugcon_port;		/* 0: 0x402 */
 
+	const char *pcspk;		/* the audiodev where the loudspeaker is heard; NULL: nowhere */
 	enum pc_vga vga;
 	bool has_uuid;
 	uint8_t uuid[16];		/* in the order it is printed */

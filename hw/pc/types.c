@@ -4,6 +4,9 @@
  */
 #include "hw/pc/types.h"
 
+#include "hw/audio/ac97.h"
+#include "hw/audio/hda.h"
+#include "hw/audio/pcspk.h"
 #include "hw/char/debug.h"
 #include "hw/char/parallel.h"
 #include "hw/char/uart.h"
@@ -56,6 +59,12 @@ const struct dev_type *const dev_types[] = {
 	&usb_kbd_type,
 	&usb_mouse_type,
 	&usb_tablet_type,
+	&ac97_type,
+	&hda_type,
+	&ich9_hda_type,
+	&hda_output_type,
+	&hda_duplex_type,
+	&pcspk_type,
 	&uart_type,
 	&parallel_type,
 	&debugcon_type,

@@ -8,8 +8,8 @@
  * line falls and rises again at the start of each period, instead of following
  * the output's low phase.
  *
- * Not modelled: the clock cycle between writing a count and loading it, sound
- * (pit_speaker_hz() says what would be heard), NMI sources of port 61h.
+ * Not modelled: the clock cycle between writing a count and loading it, NMI
+ * sources of port 61h.
  * Source: Intel 8254 data sheet, September 1993; IBM AT Technical Reference
  * for port 61h.
  */
@@ -48,6 +48,8 @@ struct pit {
 	bool out0;
 	uint8_t port61;
 	struct irq irq;
+	void (*on_speaker)(void *opaque, bool on);
+	void *speaker_opaque;
 	struct port_range *ports[2];
 };
 
@@ -376,21 +378,26 @@ static uint32_t port61_read(struct pit *p)
 	return p->port61 | (t / 15085 & 1 ? REFRESH : 0) | (output(&p->ch[2], t) ? OUT2 : 0);
 }
 
+/* Counter 2 or port 61h is about to change. */
+static void speaker_changes(struct pit *p, uint8_t port61)
+{
+	settle(&p->ch[2], now(p));
+	if (p->on_speaker)
+		p->on_speaker(p->speaker_opaque, port61 & SPEAKER);
+}
+
 static void port61_write(struct pit *p, uint8_t v)
 {
+	speaker_changes(p, v);
 	p->port61 = v & 0x0f;
 	set_gate(p, &p->ch[2], v & GATE2);
 }
 
-uint32_t pit_speaker_hz(struct dev *d)
+bool pit_speaker_level(struct dev *d, uint64_t t)
 {
-	struct pit *p = (struct pit *)d;
-	struct counter *c = &p->ch[2];
+	const struct pit *p = (struct pit *)d;
 
-	settle(c, now(p));
-	if ((p->port61 & (GATE2 | SPEAKER)) != (GATE2 | SPEAKER) || c->mode != 3 || !c->loaded)
-		return 0;
-	return PIT_HZ / c->reload;
+	return p->port61 & SPEAKER && output(&p->ch[2], t);
 }
 
 /* ---- ports ---- */
@@ -408,6 +415,8 @@ static void pit_write(void *dev, uint16_t off, int size, uint32_t v)
 	struct pit *p = dev;
 
 	(void)size;
+	if (off >= 2)
+		speaker_changes(p, p->port61);
 	if (off == 3)
 		control_write(p, (uint8_t)v);
 	else
@@ -436,6 +445,14 @@ void pit_connect(struct dev *d, struct irq out)
 	((struct pit *)d)->irq = out;
 }
 
+void pit_connect_speaker(struct dev *d, void (*changing)(void *opaque, bool on), void *opaque)
+{
+	struct pit *p = (struct pit *)d;
+
+	p->on_speaker = changing;
+	p->speaker_opaque = opaque;
+}
+
 static bool pit_init(void *dev, struct err *e)
 {
 	struct pit *p = dev;
@@ -460,6 +477,7 @@ static void pit_reset(void *dev)
 {
 	struct pit *p = dev;
 
+	speaker_changes(p, 0);
 	for (int i = 0; i < 3; i++)
 		p->ch[i] = (struct counter){ .reload = 0x10000, .mode = 3, .control = 0x36, .gate = i != 2,
 					     .start = now(p) };
@@ -479,6 +497,7 @@ static bool pit_loaded(void *dev, struct err *e)
 			return err_set(e, "counter %d is impossible", i);
 	}
 	arm(p);
+	speaker_changes(p, p->port61);
 	return true;
 }
 

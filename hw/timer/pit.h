@@ -12,7 +12,9 @@ extern const struct dev_type pit_type;
 
 /* Where counter 0's output goes instead of ISA line 0. */
 void pit_connect(struct dev *d, struct irq out);
-/* What the speaker does: frequency in Hz of a square wave, or 0: silent. */
-uint32_t pit_speaker_hz(struct dev *d);
+/* Who makes the speaker's sound is told before it changes; on: whether port 61h lets it through from then on. */
+void pit_connect_speaker(struct dev *d, void (*changing)(void *opaque, bool on), void *opaque);
+/* Where the speaker's membrane is at guest time t, not long ago. */
+bool pit_speaker_level(struct dev *d, uint64_t t);
 
 #endif

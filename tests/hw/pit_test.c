@@ -161,10 +161,15 @@ Test(pit, the_refresh_bit_toggles)
 	cr_assert_neq(in(0x61) & 0x10, a);
 }
 
-Test(pit, the_speaker_sounds_with_gate_and_data)
+Test(pit, the_speaker_moves_with_gate_and_data)
 {
+	uint64_t t;
+
 	program(2, 0x36, 1193);
-	cr_assert_eq(pit_speaker_hz(b.dev), 0);
+	cr_assert_not(pit_speaker_level(b.dev, clock_now(&b.m->clock)));
 	out(0x61, 0x03);
-	cr_assert_eq(pit_speaker_hz(b.dev), 1000);
+	t = clock_now(&b.m->clock);
+	cr_assert(pit_speaker_level(b.dev, t + 100000));
+	cr_assert_not(pit_speaker_level(b.dev, t + 600000));
+	cr_assert(pit_speaker_level(b.dev, t + 1100000));
 }
