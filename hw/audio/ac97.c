@@ -292,7 +292,7 @@ static uint32_t nabm_read(void *dev, uint16_t off, int size)
 	uint32_t v;
 
 	sync(a);
-	if (off == CAS && size == 1) {		/* a semaphore: reading takes it */
+	if (off == CAS && size == 1) {		/* a semaphore: reading takes it, an access of the codec gives it back */
 		v = a->cas;
 		a->cas = 1;
 		return v;
@@ -420,6 +420,20 @@ static void codec_reset(struct ac97 *a)
 	set_rates(a);
 }
 
+static uint32_t nam_read(void *dev, uint16_t off, int size)
+{
+	((struct ac97 *)dev)->cas = 0;
+	return dev_reg_read(dev, off, size);
+}
+
+static void nam_write(void *dev, uint16_t off, int size, uint32_t v)
+{
+	((struct ac97 *)dev)->cas = 0;
+	dev_reg_write(dev, off, size, v);
+}
+
+static const struct port_ops nam_ops = { nam_read, nam_write, 4, 1 };
+
 /* ---- the device ---- */
 
 static bool ac97_init(void *dev, struct err *e)
@@ -437,7 +451,7 @@ static bool ac97_init(void *dev, struct err *e)
 	audio_voice_add(a->audio, &a->voice);
 	audio_voice_add(a->audio, &a->ear);
 	return pci_attach(&a->pci, &ids, e)
-		&& pci_bar_io(&a->pci, 0, NAM_SIZE, &dev_port_ops_wide, a, e)
+		&& pci_bar_io(&a->pci, 0, NAM_SIZE, &nam_ops, a, e)
 		&& pci_bar_io(&a->pci, 1, NABM_SIZE, &nabm_ops, a, e);
 }
 

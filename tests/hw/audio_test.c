@@ -250,6 +250,15 @@ Test(audio, ac97_resamples_and_attenuates)
 	cr_assert(abs(loudest(n) - 5012) < 100, "%d", loudest(n));
 }
 
+Test(audio, ac97_semaphore_is_free_after_a_codec_access)
+{
+	ac97();
+	cr_assert_eq(bench_in(&b, NABM + 0x34, 1), 0);
+	cr_assert_eq(bench_in(&b, NABM + 0x34, 1), 1);
+	bench_in(&b, NAM + 0x7c, 2);
+	cr_assert_eq(bench_in(&b, NABM + 0x34, 1), 0);
+}
+
 Test(audio, ac97_with_an_empty_or_hostile_list_does_no_harm)
 {
 	ac97();
