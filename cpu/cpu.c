@@ -20,7 +20,6 @@
 #include "cpu/cpuid.h"
 #include "cpu/dump.h"
 #include "cpu/except.h"
-#include "cpu/insn.h"
 #include "cpu/mmu.h"
 #include "cpu/phys.h"
 #include "cpu/pmu.h"
@@ -33,35 +32,6 @@
 
 /* ---- life ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-/* The host's TSC rate, measured over a few milliseconds and rounded to 100 kHz. */
-static uint64_t measure_tsc_khz(void)
-{
-	uint64_t t0 = now_ns(), c0 = __builtin_ia32_rdtsc(), t1, c1;
-
-	do {
-		t1 = now_ns();
-		c1 = __builtin_ia32_rdtsc();
-	} while (t1 - t0 < 5000000);
-	uint64_t khz = (c1 - c0) * 1000000 / (t1 - t0);
-	return (khz + 50) / 100 * 100;
-}
-
-/* The user's frequency. Within a ten-thousandth of the host's, RDTSC stays the host's. */
-static void scale_tsc(struct cpu *c, uint64_t host_khz)
-{
-	int64_t off = (int64_t)(c->tsc_khz - host_khz);
-
-	if (!c->tsc_from_clock && (off > 0 ? off : -off) > (int64_t)host_khz / 10000)
-		c->tsc_scale = (c->tsc_khz << 32) / host_khz;
-}
-
 static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 {
 	const struct cpu *first = phys_cpu(c->phys, 0);
@@ -73,9 +43,9 @@ static void set_clock(struct cpu *c, const struct cpu_config *cfg)
 		return;
 	}
 	if (c->tsc_khz)
-		scale_tsc(c, measure_tsc_khz());
+		tsc_set_khz(c, c->tsc_khz);
 	else
-		c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : measure_tsc_khz();
+		c->tsc_khz = cfg->tsc_khz ? cfg->tsc_khz : tsc_host_khz();
 	c->tsc_offset = c->tsc_own_offset = c->tsc_from_clock ? 0 : -tsc_now(c);
 }
 
@@ -105,8 +75,7 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 	if (!c->board.msr_write)	/* no local APIC to take a deadline */
 		c->feat[FEAT_1_ECX] &= ~(1u << (CPUID_DEADLINE & 31));
 	set_clock(c, cfg);
-	if (!c->tsc_from_clock && !c->tsc_scale)
-		c->insn_feat[F_HOST_TSC >> 6] |= BIT(F_HOST_TSC & 63);
+	tsc_update_insn(c);
 	phys_add_cpu(c->phys, c);
 	cpu_reset(c);
 	return c;

@@ -399,6 +399,8 @@ struct cpu {
 	unsigned pauses;		/* executed, for cpu_pause() */
 	unsigned cores, threads;	/* of a package, of a core: topology leaves */
 	bool tsc_from_clock;		/* TSC = now_ns() * tsc_khz + tsc_offset; else host TSC * tsc_scale + tsc_offset */
+	bool tsc_stands;		/* the machine does: RDTSC goes on from tsc_held (cpu/tsc.h) */
+	uint64_t tsc_held;
 	uint64_t tsc_khz;
 	uint64_t tsc_scale;		/* guest ticks per host tick * 2^32; 0: the same */
 	struct cpu_id id;

@@ -247,6 +247,21 @@ void phys_ram_clear(struct ram *r)
 		memset(r->host, 0, r->size);
 }
 
+/* The list has the newest first. */
+struct ram *phys_ram_nth(struct phys *p, unsigned n)
+{
+	unsigned all = 0;
+
+	for (struct ram_list *l = p->rams; l; l = l->next)
+		all++;
+	if (n >= all)
+		return NULL;
+	struct ram_list *l = p->rams;
+	for (unsigned back = all - 1 - n; back; back--)
+		l = l->next;
+	return &l->ram;
+}
+
 static bool range_ok(const struct phys_range *r, struct err *e)
 {
 	if (!r->size || r->pa + r->size < r->pa)

@@ -60,6 +60,9 @@ void phys_ram_clear(struct ram *r);
 /* The memory whose addresses [ram.id, ram.id + size) hold `id`, or NULL. Light. */
 struct ram *phys_ram_by_id(struct phys *p, uint64_t id);
 
+/* The nth such memory, in order of creation, or NULL. */
+struct ram *phys_ram_nth(struct phys *p, unsigned n);
+
 /* Map r (copied); a handle for unmap and move, or NULL with err filled. Machine lock. */
 struct phys_map *phys_map(struct phys *p, const struct phys_range *r, struct err *e);
 void phys_unmap(struct phys *p, struct phys_map *m);
@@ -129,6 +132,8 @@ void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, 
  * thread, no lock needed. Not light.
  */
 void phys_tell_code_write(struct phys *p, const void *self, struct ram *r, uint64_t ram_off, uint64_t n);
+/* Somebody wrote n bytes of r through its host address: dirty bits, and code in it, as if a device had. */
+void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n);
 /* Begin/stop dirty tracking of a range; test and clear one page's bit. */
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on);
 bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off);

@@ -22,6 +22,7 @@
 #include "ui/daemon.h"
 #include "ui/display.h"
 #include "ui/gdb.h"
+#include "ui/migrate.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
 #include "ui/qmp.h"
@@ -350,14 +351,18 @@ static void tell_choices(const struct app *a)
 	options_tell(&a->o, screen, stderr);
 }
 
-static void start(struct app *a)
+static bool start(struct app *a, struct err *e)
 {
+	bool ok, touched;
+
 	tell_choices(a);
 	machine_lock(a->m);
 	vm_reset(&a->vm, VM_BY_NOBODY);
-	if (!a->o.stopped)
+	ok = !a->o.incoming || migrate_in(&a->vm, a->o.incoming, &touched, e) || err_prefix(e, "-incoming");
+	if (ok && !a->o.stopped)
 		vm_cont(&a->vm);
 	machine_unlock(a->m);
+	return ok;
 }
 
 static void unmake_machine(struct app *a, int status)
@@ -393,8 +398,7 @@ static int run(struct app *a, struct err *e)
 {
 	int status = 1;
 
-	if (make_machine(a, e) && map_for_perf(a, e) && daemon_ready(&a->o, e)) {
-		start(a);
+	if (make_machine(a, e) && map_for_perf(a, e) && start(a, e) && daemon_ready(&a->o, e)) {
 		status = loop_run(a->loop);
 		log_statistics(a);
 	} else {

@@ -441,7 +441,7 @@ struct monitor *monitor_new_silent(struct vm *vm)
 	if (!mon)
 		return NULL;
 	mon->vm = vm;
-	timer_init(&mon->release, &vm->m->clock, mon_release_keys, mon);
+	timer_init(&mon->release, loop_host_clock(vm->loop), mon_release_keys, mon);
 	return mon;
 }
 

@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "hw/backend/drive.h"
 #include "base/value.h"
+#include "cpu/tsc.h"
+#include "hw/core/dev.h"
 #include "hw/core/loop.h"
 #include "hw/pc/pc.h"
 #include "ui/qmp.h"
@@ -177,6 +179,7 @@ const char *vm_status_text(enum vm_status s)
 		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "paused (shutdown)", [VM_SUSPENDED] = "paused (suspended)",
 		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
+		[VM_INMIGRATE] = "paused (inmigrate)", [VM_POSTMIGRATE] = "paused (postmigrate)",
 		[VM_INTERNAL_ERROR] = "paused (internal-error)", [VM_IO_ERROR] = "paused (io-error)",
 	};
 
@@ -220,6 +223,18 @@ static void set_status(struct vm *vm, enum vm_status s)
 		vm->on_status(vm->status_opaque);
 }
 
+static void stop_time(struct vm *vm)
+{
+	clock_stop(&vm->m->clock);
+	tsc_hold(vm->m->phys);
+}
+
+static void start_time(struct vm *vm)
+{
+	tsc_release(vm->m->phys);
+	clock_start(&vm->m->clock);
+}
+
 void vm_stop(struct vm *vm, enum vm_status why)
 {
 	bool ran = vm_running(vm) || vm->status == VM_SUSPENDED;
@@ -227,7 +242,7 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	vm_hold(vm);
 	drive_drain(vm->m, NULL);
 	if (ran)
-		clock_stop(&vm->m->clock);
+		stop_time(vm);
 	set_status(vm, why);
 	if (ran && !loop_quitting(vm->loop))
 		qmp_event(vm, "STOP", NULL);
@@ -253,7 +268,9 @@ static void cont(struct vm *vm, bool time)
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
 		vm_reset(vm, VM_BY_COMMAND);
 	if (time)
-		clock_start(&vm->m->clock);
+		start_time(vm);
+	else
+		tsc_release(vm->m->phys);
 	set_status(vm, VM_RUNNING);
 	drive_retry(vm->m);
 	qmp_event(vm, "RESUME", NULL);
@@ -419,7 +436,45 @@ static void on_event(void *opaque, const char *name, struct value *data)
 	qmp_event(opaque, name, data);
 }
 
+/* ---- snapshots ---- */
+
+static bool time_runs(const struct vm *vm)
+{
+	return vm_running(vm) || vm->status == VM_SUSPENDED;
+}
+
+void vm_freeze(struct vm *vm)
+{
+	vm_hold(vm);
+	drive_drain(vm->m, NULL);
+	if (time_runs(vm)) {
+		stop_time(vm);
+		clock_settle(&vm->m->clock);
+	}
+	vm->saved_suspended = vm->status == VM_SUSPENDED;
+}
+
+void vm_loaded(struct vm *vm)
+{
+	if (vm->saved_suspended && vm_running(vm))
+		set_status(vm, VM_SUSPENDED);
+	else if (!vm->saved_suspended && vm->status == VM_SUSPENDED)
+		set_status(vm, VM_RUNNING);
+	else if (vm->status != VM_RUNNING && vm->status != VM_SUSPENDED)
+		set_status(vm, VM_PAUSED);
+	atomic_store(&vm->asked, 0);	/* by a guest that is no more */
+}
+
+void vm_thaw(struct vm *vm)
+{
+	if (time_runs(vm))
+		start_time(vm);
+	vm_release(vm);
+}
+
 /* ---- life ---- */
+
+static const struct state saved_table[] = { STATE(vm, saved_suspended), { 0 } };
 
 bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e)
 {
@@ -435,6 +490,9 @@ bool vm_init(struct vm *vm, struct cpu **cpus, int ncpus, struct err *e)
 		vm->vcpus[i] = (struct vcpu){ .vm = vm, .cpu = cpus[i] };
 		cpus[i]->ops = vm->ops;
 	}
+	vm->saved = (struct saved_part){ .name = "run", .version = 1, .table = saved_table, .base = vm };
+	machine_add_saved(vm->m, &vm->saved);
+	tsc_hold(vm->m->phys);		/* until the first cont */
 	vm->m->on_request = on_request;
 	vm->m->request_opaque = vm;
 	vm->m->on_event = on_event;
@@ -474,6 +532,7 @@ void vm_fini(struct vm *vm)
 {
 	if (!vm->vcpus)
 		return;
+	machine_del_saved(vm->m, &vm->saved);
 	ask_to_park(vm);
 	pthread_mutex_lock(&vm->lock);
 	vm->quit = true;

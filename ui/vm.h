@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "cpu/accel.h"
 #include "hw/core/bus.h"
+#include "hw/core/snapshot.h"
 
 struct gdb;
 struct pc;
@@ -30,6 +31,8 @@ enum vm_status {
 	VM_SUSPENDED,		/* ACPI S3 */
 	VM_DEBUG,		/* breakpoint */
 	VM_PANICKED,		/* the guest said that it has crashed */
+	VM_INMIGRATE,		/* waits for a snapshot to become */
+	VM_POSTMIGRATE,		/* its state went elsewhere */
 	VM_INTERNAL_ERROR,	/* the accelerator gave up */
 	VM_IO_ERROR,		/* a drive failed and is told to stop the machine then */
 };
@@ -76,6 +79,9 @@ struct vm {
 	void (*on_stop)(void *opaque, enum vm_status why);
 	void *stop_opaque;
 
+	struct saved_part saved;
+	uint8_t saved_suspended;	/* in snapshots: the machine was in ACPI S3 */
+
 	_Atomic unsigned asked;		/* bit per enum machine_request not yet acted upon */
 	_Atomic int exit_status;	/* of MACHINE_EXIT */
 
@@ -119,5 +125,14 @@ void vm_quit(struct vm *vm, int exit_status, enum vm_cause why);
  */
 void vm_hold(struct vm *vm);
 void vm_release(struct vm *vm);
+
+/*
+ * Hold the vCPUs and guest time, too, with nothing due left undone: the machine may be
+ * saved, or become another by a snapshot. vm_thaw() lets go on what went on before.
+ */
+void vm_freeze(struct vm *vm);
+void vm_thaw(struct vm *vm);
+/* While it is frozen: a snapshot was loaded. */
+void vm_loaded(struct vm *vm);
 
 #endif

@@ -27,6 +27,7 @@ struct pci_bus;
 struct mmio;
 struct drive_set;
 struct value;
+struct saved_part;
 
 /* What the guest (or a device) asks of whoever runs the machine. */
 enum machine_request {
@@ -77,6 +78,8 @@ struct machine {
 	struct loop *loop;		/* may be NULL in tests */
 	struct cpu **cpus;
 	int n_cpus;
+	const char *board;		/* what kind of machine it is, or NULL */
+	struct saved_part *saved;	/* hw/core/snapshot.h */
 	const struct dev_type *const *types;	/* all there are; NULL-terminated */
 	struct dev *devs;		/* in order of creation */
 	struct global_prop *globals;

@@ -137,6 +137,7 @@ bool clock_set_wall(struct clock *c, const char *base, struct err *e)
 			return err_set(e, "'%s' is neither utc, localtime nor a date", base);
 		want = (int64_t)t * (int64_t)NS_PER_SEC;
 	}
+	c->wall_date = strcmp(base, "localtime") && strcmp(base, "utc");
 	c->wall_base = want - wall_source(c);
 	return true;
 }
@@ -239,17 +240,26 @@ uint64_t clock_next(const struct clock *c)
 	return c->n_timers ? c->heap[0]->deadline : TIME_NEVER;
 }
 
-void clock_run(struct clock *c)
+static void run_due(struct clock *c)
 {
-	uint64_t now;
+	uint64_t now = clock_now(c);
 
-	if (!c->n_timers || !clock_running(c))
-		return;
-	now = clock_now(c);
 	for (int i = 0; i < MAX_CALLBACKS && clock_next(c) <= now; i++) {
 		struct timer *t = c->heap[0];
 
 		timer_del(t);
 		t->fn(t->opaque);
 	}
+}
+
+void clock_run(struct clock *c)
+{
+	if (c->n_timers && clock_running(c))
+		run_due(c);
+}
+
+void clock_settle(struct clock *c)
+{
+	assert(!clock_running(c));
+	run_due(c);
 }

@@ -46,6 +46,7 @@ struct clock {
 	void *on_earlier_opaque;
 	/* The guest's wall clock is the host's or the guest clock, plus wall_base. */
 	int64_t wall_base;
+	bool wall_date;			/* it began at a date, not at the host's time */
 	bool wall_vm;			/* -rtc clock=vm: stands while the machine is stopped */
 };
 
@@ -96,6 +97,8 @@ static inline bool timer_pending(const struct timer *t)
 uint64_t clock_next(const struct clock *c);
 /* Run every callback that is due at clock_now(). The loop's job; tests call it too. */
 void clock_run(struct clock *c);
+/* The same for a stopped clock: what was due when it stopped. */
+void clock_settle(struct clock *c);
 
 /* a * b / c without overflow of the product. */
 static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)

@@ -57,6 +57,8 @@ struct state {
 	enum state_kind kind;
 };
 #define STATE(t, f)		{ #f, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_RAW }
+/* Under another name: names are unique in a device, with its registers and its bus. */
+#define STATE_AS(t, f, name)	{ name, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_RAW }
 #define STATE_TIMER(t, f)	{ #f, offsetof(struct t, f), 8, STATE_TIMER_KIND }
 
 enum prop_type {

@@ -314,7 +314,7 @@ static void pflash_reset(void *dev)
 	back_to_array(f);
 }
 
-/* The image holds what the memory of the loaded state holds. */
+/* The image will hold what the memory of the loaded state holds, which comes behind this. */
 static bool pflash_loaded(void *dev, struct err *e)
 {
 	struct pflash *f = dev;
@@ -324,7 +324,6 @@ static bool pflash_loaded(void *dev, struct err *e)
 		return err_set(e, "%s: state out of range", f->dev.id);
 	if (!block_readonly(f->drive))
 		mark_dirty(f, 0, (uint32_t)f->ram->size);
-	write_back(f);
 	set_view(f, (enum view)f->view);
 	return true;
 }

@@ -281,6 +281,8 @@ struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
 	}
 	pc->cfg = *cfg;
 	pc->m = m;
+	m->board = "pc";
+	pc_add_saved(pc);
 	machine_lock(m);
 	bool ok = make_memory(pc, e) && make_chipset(pc, e) && make_apics(pc, e);
 	if (ok) {
@@ -304,6 +306,8 @@ void pc_free(struct pc *pc)
 	if (!pc)
 		return;
 	machine_lock(pc->m);
+	machine_del_saved(pc->m, &pc->wires);
+	machine_del_saved(pc->m, &pc->lines);
 	while (pc->m->devs) {
 		struct dev *last = pc->m->devs;
 		while (last->next)

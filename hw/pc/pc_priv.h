@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #include "hw/core/dev.h"
+#include "hw/core/snapshot.h"
 #include "hw/pc/pc.h"
 #include "hw/timer/tick.h"
 
@@ -33,11 +34,16 @@ struct pc {
 	struct port_range *ferr_port;
 	struct block *drive[PC_IDE_DRIVES];	/* by IDE index */
 	struct block *image[PC_MAX_DRIVES];	/* of other drives, by their number in cfg */
+	struct saved_part wires, lines;
 };
 
 /* ---- pc.c ---- */
 /* A processor acknowledged this vector of its APIC: was it the timer's? */
 void pc_tick_taken(struct pc *pc, int vector);
+
+/* ---- pc_saved.c ---- */
+/* What the board itself holds goes into snapshots. */
+void pc_add_saved(struct pc *pc);
 
 /* ---- pc_cpu.c ---- */
 void pc_smi(void *opaque, int n, int level);

@@ -6,8 +6,6 @@
  * board that takes a processor that is deaf for a whole period; here it is enough
  * that the host lets the processor's thread wait. Linux counts ticks against the
  * TSC at start-up, and stops if too few come.
- *
- * Not modelled: nothing is owed after a load of saved state.
  */
 #ifndef HW_TIMER_TICK_H
 #define HW_TIMER_TICK_H

@@ -1,0 +1,255 @@
+/*
+ * Snapshots: every device type saves and loads everything, and what is not a whole and
+ * fitting snapshot is refused without touching the machine.
+ */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+
+#include "tests/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/backend/block.h"
+#include "hw/core/snapshot.h"
+#include "hw/pc/types.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
+
+#define RAM_SIZE	(1u << 20)
+#define IO_BASE		0xc000u
+#define MEM_BASE	0xe0000000u
+#define MEM_STEP	0x01000000u
+
+/* ---- streams in memory ---- */
+
+static bool to_buf(void *opaque, const void *p, size_t n, struct err *e)
+{
+	struct state_buf *s = opaque;
+
+	(void)e;
+	if (s->n + n > s->cap)
+		s->p = realloc(s->p, s->cap = 2 * (s->n + n));
+	memcpy(s->p + s->n, p, n);
+	s->n += n;
+	return true;
+}
+
+static bool from_buf(void *opaque, uint64_t at, void *p, size_t n, struct err *e)
+{
+	const struct state_buf *s = opaque;
+
+	(void)e;
+	cr_assert_leq(at + n, s->n);
+	memcpy(p, s->p + at, n);
+	return true;
+}
+
+static struct state_buf save(struct bench *b)
+{
+	struct state_buf s = { 0 };
+	struct snapshot_sink sink = { to_buf, &s };
+
+	if (clock_running(&b->m->clock))
+		clock_stop(&b->m->clock);
+	clock_settle(&b->m->clock);
+	struct snapshot_out *o = snapshot_begin(b->m, &sink, &b->err);
+	cr_assert(o && snapshot_ram(o, &b->err) && snapshot_end(o, &b->err), "%s", b->err.msg);
+	snapshot_out_free(o);
+	return s;
+}
+
+static bool load(struct bench *b, struct state_buf *s, bool *touched)
+{
+	struct snapshot_source src = { from_buf, s, s->n };
+	struct snapshot_in *in = snapshot_open(b->m, &src, &b->err);
+
+	*touched = false;
+	if (!in)
+		return false;
+	if (clock_running(&b->m->clock))
+		clock_stop(&b->m->clock);
+	bool ok = snapshot_load(in, touched, &b->err);
+	snapshot_in_free(in);
+	return ok;
+}
+
+/* ---- a machine with one device ---- */
+
+/* What types need to be made. */
+static const struct { const char *type, *props; } needs[] = {
+	{ "virtio-blk-pci", "drive=disk" },
+};
+
+static struct block *disk;
+
+static const char *props_of(const struct dev_type *t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(needs); i++)
+		if (!strcmp(needs[i].type, t->name))
+			return needs[i].props;
+	return NULL;
+}
+
+static void open_type(struct bench *b, const struct dev_type *t)
+{
+	struct block_options o = { .file = "/dev/null", .null_co = true, .size = 1 << 20 };
+	struct ram *ram;
+
+	bench_machine(b);
+	ram = phys_ram_new(b->m->phys, "ram", RAM_SIZE, &b->err);
+	struct phys_range r = { .size = RAM_SIZE, .rram = ram, .wram = ram, .name = "ram" };
+	cr_assert(ram && phys_map(b->m->phys, &r, &b->err));
+	if (t != &i440fx_type)
+		cr_assert(dev_make(b->m, &i440fx_type, NULL, NULL, &b->err));
+	if (props_of(t)) {
+		disk = block_open(&o, &b->err);
+		cr_assert(disk, "%s", b->err.msg);
+		machine_add_backend(b->m, "drive", "disk", disk);
+	}
+	b->dev = dev_make(b->m, t, NULL, props_of(t), &b->err);
+	cr_assert(b->dev, "%s: %s (say in needs[] what it wants)", t->name, b->err.msg);
+}
+
+/* ---- a guest that does anything ---- */
+
+static uint64_t next(uint64_t *x)
+{
+	*x ^= *x << 13, *x ^= *x >> 7, *x ^= *x << 17;
+	return *x;
+}
+
+static bool is_pci(const struct dev_type *t)
+{
+	return t->bus_props && !strcmp(t->bus_props[0].name, "addr");
+}
+
+/* Every BAR gets a place. */
+static void place_bars(struct bench *b)
+{
+	struct pci_dev *p = (struct pci_dev *)b->dev;
+
+	for (unsigned i = 0; i < PCI_NBARS; i++)
+		pci_config_write(b->m->pci, 0, p->devfn, PCI_BAR0 + 4 * i, 4,
+				 p->bars[i].kind == PCI_BAR_IO ? IO_BASE + 0x100 * i : MEM_BASE + MEM_STEP * i);
+	pci_config_write(b->m->pci, 0, p->devfn, PCI_COMMAND, 2, 7);
+}
+
+static void poke_port(struct bench *b, uint64_t *x)
+{
+	static const uint8_t sizes[] = { 1, 1, 1, 2, 4 };
+	static const uint16_t bases[] = { 0, 0, 0x100, 0x200, 0x300, 0x400, 0x500, 0x600, 0x700, IO_BASE, IO_BASE + 0x400 };
+	uint16_t port = (uint16_t)(bases[next(x) % ARRAY_LEN(bases)] + (next(x) >> 20 & 0xff));
+	int size = sizes[next(x) % ARRAY_LEN(sizes)];
+
+	if (next(x) & 1)
+		port_read(b->m, port, size);
+	else
+		port_write(b->m, port, size, (uint32_t)(*x >> 13));
+}
+
+static void poke_memory(struct bench *b, uint64_t *x)
+{
+	static const uint8_t sizes[] = { 4, 4, 4, 1, 2, 8 };
+	static const uint64_t bases[] = {
+		0xfec00000u, 0xfed00000u, 0xfee00000u, 0xa0000u, MEM_BASE, MEM_BASE, MEM_BASE + 2 * MEM_STEP,
+		MEM_BASE + 4 * MEM_STEP, MEM_BASE + MEM_STEP, 0xff000000u, MEM_BASE + 4 * MEM_STEP + 0x3000,
+	};
+	int size = sizes[next(x) % ARRAY_LEN(sizes)];
+	uint64_t pa = bases[next(x) % ARRAY_LEN(bases)] + (next(x) >> 20 & 0x3ff & ~(uint64_t)(size - 1));
+
+	if (next(x) & 1)
+		phys_read(b->m->phys, pa, size);
+	else
+		phys_write(b->m->phys, pa, size, *x >> (*x >> 58));
+}
+
+static void poke(struct bench *b, uint64_t seed, int n)
+{
+	uint64_t x = 88172645463325252ull + seed * 977;
+
+	for (int k = 0; k < n; k++) {
+		if (k % 500 == 0 && is_pci(b->dev->type))
+			place_bars(b);
+		poke_port(b, &x);
+		poke_memory(b, &x);
+		if (k % 16 == 0)
+			bench_run(b, next(&x) >> 40 & 0xffff);
+	}
+}
+
+/* ---- comparing ---- */
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static size_t deadlines(const struct bench *b, uint64_t *d, size_t max)
+{
+	const struct clock *c = &b->m->clock;
+
+	cr_assert_leq(c->n_timers, max);
+	for (size_t i = 0; i < c->n_timers; i++)
+		d[i] = c->heap[i]->deadline;
+	qsort(d, c->n_timers, sizeof(*d), by_value);
+	return c->n_timers;
+}
+
+static void expect_same_timers(const struct bench *a, const struct bench *b, const char *name)
+{
+	uint64_t x[64], y[64];
+	size_t n = deadlines(a, x, 64), m = deadlines(b, y, 64);
+
+	cr_expect_eq(n, m, "%s: %zu timers, loaded %zu", name, n, m);
+	for (size_t i = 0; i < n && i < m; i++)
+		cr_expect_eq(x[i], y[i], "%s: timer %zu at %llu, loaded %llu", name, i, (unsigned long long)x[i],
+			     (unsigned long long)y[i]);
+}
+
+static void expect_same_bytes(const struct state_buf *a, const struct state_buf *b, const char *name)
+{
+	cr_expect_eq(a->n, b->n, "%s: %zu bytes, loaded %zu", name, a->n, b->n);
+	for (size_t i = 0; i < a->n && i < b->n; i++)
+		if (a->p[i] != b->p[i]) {
+			cr_expect(false, "%s: differs at byte %zu", name, i);
+			break;
+		}
+}
+
+static struct criterion_test_params each_type(void)
+{
+	size_t *index = cr_malloc(n_dev_types * sizeof(size_t));
+
+	for (size_t i = 0; i < n_dev_types; i++)
+		index[i] = i;
+	return cr_make_param_array(size_t, index, n_dev_types);
+}
+
+ParameterizedTestParameters(snapshot, every_type_loads_what_it_saved) { return each_type(); }
+ParameterizedTest(size_t *i, snapshot, every_type_loads_what_it_saved)
+{
+	const struct dev_type *t = dev_types[*i];
+	static struct bench a, b;
+
+	for (uint64_t seed = 0; seed < 3; seed++) {
+		bool touched;
+
+		open_type(&a, t);
+		poke(&a, seed, 1000);
+		struct state_buf then = save(&a);
+		open_type(&b, t);
+		poke(&b, seed + 10, 300);		/* what is there must go completely */
+		cr_assert(load(&b, &then, &touched), "%s: %s", t->name, b.err.msg);
+		expect_same_timers(&a, &b, t->name);
+		struct state_buf now = save(&b);
+		expect_same_bytes(&then, &now, t->name);
+		for (int k = 0; k < MACHINE_N_ISA_IRQS; k++)
+			cr_expect_eq(a.isa[k].level, b.isa[k].level, "%s: line %d", t->name, k);
+		free(then.p);
+		free(now.p);
+		bench_close(&a);
+		bench_close(&b);
+	}
+}
