@@ -191,7 +191,8 @@ const char *vm_status_word(enum vm_status s)
 	static const char *const word[] = {
 		[VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "shutdown", [VM_SUSPENDED] = "suspended", [VM_DEBUG] = "debug",
-		[VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
+		[VM_PANICKED] = "guest-panicked", [VM_INMIGRATE] = "inmigrate", [VM_POSTMIGRATE] = "postmigrate",
+		[VM_INTERNAL_ERROR] = "internal-error", [VM_IO_ERROR] = "io-error",
 	};
 
 	return word[s];

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hw/backend/block.h"
 #include "hw/core/snapshot.h"
@@ -76,24 +77,38 @@ static bool load(struct bench *b, struct state_buf *s, bool *touched)
 
 /* ---- a machine with one device ---- */
 
-/* What types need to be made. */
-static const struct { const char *type, *props; } needs[] = {
-	{ "virtio-blk-pci", "drive=disk" },
+/* What types need to be made: properties, and another type in front of them. */
+static const struct need { const char *type, *props, *before; } needs[] = {
+	{ "virtio-blk-pci", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
+	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
+	{ "usb-tablet", NULL, "piix3-usb-uhci" },
 };
 
-static struct block *disk;
+/* Nobody sees its name any more once it is open. */
+static struct block *make_disk(struct bench *b)
+{
+	char name[] = "/tmp/rhea-snapshot-XXXXXX";
+	int fd = mkstemp(name);
 
-static const char *props_of(const struct dev_type *t)
+	cr_assert(fd >= 0 && !ftruncate(fd, 1 << 20));
+	close(fd);
+	struct block *disk = block_open(&(struct block_options){ .file = name, .format = "raw" }, &b->err);
+	unlink(name);
+	cr_assert(disk, "%s", b->err.msg);
+	return disk;
+}
+
+static struct need need_of(const struct dev_type *t)
 {
 	for (size_t i = 0; i < ARRAY_LEN(needs); i++)
 		if (!strcmp(needs[i].type, t->name))
-			return needs[i].props;
-	return NULL;
+			return needs[i];
+	return (struct need){ NULL };
 }
 
 static void open_type(struct bench *b, const struct dev_type *t)
 {
-	struct block_options o = { .file = "/dev/null", .null_co = true, .size = 1 << 20 };
+	struct need need = need_of(t);
 	struct ram *ram;
 
 	bench_machine(b);
@@ -102,12 +117,11 @@ static void open_type(struct bench *b, const struct dev_type *t)
 	cr_assert(ram && phys_map(b->m->phys, &r, &b->err));
 	if (t != &i440fx_type)
 		cr_assert(dev_make(b->m, &i440fx_type, NULL, NULL, &b->err));
-	if (props_of(t)) {
-		disk = block_open(&o, &b->err);
-		cr_assert(disk, "%s", b->err.msg);
-		machine_add_backend(b->m, "drive", "disk", disk);
-	}
-	b->dev = dev_make(b->m, t, NULL, props_of(t), &b->err);
+	if (need.before)
+		cr_assert(dev_make(b->m, dev_type_find(b->m, need.before), NULL, NULL, &b->err), "%s", b->err.msg);
+	if (need.props)
+		machine_add_backend(b->m, "drive", "disk", make_disk(b));
+	b->dev = dev_make(b->m, t, NULL, need.props, &b->err);
 	cr_assert(b->dev, "%s: %s (say in needs[] what it wants)", t->name, b->err.msg);
 }
 
