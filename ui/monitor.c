@@ -441,7 +441,6 @@ struct monitor *monitor_new_silent(struct vm *vm)
 	if (!mon)
 		return NULL;
 	mon->vm = vm;
-	timer_init(&mon->release, loop_host_clock(vm->loop), mon_release_keys, mon);
 	return mon;
 }
 
@@ -465,7 +464,6 @@ void monitor_free(struct monitor *mon)
 {
 	if (!mon)
 		return;
-	timer_del(&mon->release);
 	if (mon->chr)
 		chr_detach(mon->chr);
 	for (int i = 0; i < mon->n_history; i++)

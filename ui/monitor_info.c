@@ -7,11 +7,9 @@
 #include "cpu/phys.h"
 #include "hw/backend/net.h"
 #include "hw/core/dev.h"
-#include "hw/pci/pci.h"
 #include "tcg/run.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
-#include "ui/vnc.h"
 
 void mon_choose_cpu(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
@@ -74,41 +72,6 @@ void mon_info_mtree(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 /* ---- devices ---- */
 
-static void one_bar(const struct pci_bar *b, int n, FILE *out)
-{
-	if (b->kind == PCI_BAR_NONE)
-		return;
-	fprintf(out, "      BAR%d: %s at ", n, b->kind == PCI_BAR_IO ? "I/O" : b->is64 ? "64 bit memory" :
-		"32 bit memory");
-	if (b->on)
-		fprintf(out, "0x%llx [0x%llx].\n", (unsigned long long)b->addr,
-			(unsigned long long)(b->addr + b->size - 1));
-	else
-		fprintf(out, "nowhere (0x%llx bytes).\n", (unsigned long long)b->size);
-}
-
-void mon_info_pci(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	struct pci_bus *bus = mon->vm->m->pci;
-
-	(void)a;
-	for (int i = 0; bus && i < 256; i++) {
-		const struct pci_dev *p = bus->fn[i];
-
-		if (!p)
-			continue;
-		fprintf(out, "  Bus  0, device %3d, function %d:\n", i >> 3, i & 7);
-		fprintf(out, "    Class %04x: PCI device %04x:%04x (%s)\n", ld16(p->config + PCI_CLASS + 1),
-			ld16(p->config + PCI_VENDOR), ld16(p->config + PCI_DEVICE), p->dev.type->name);
-		if (p->config[PCI_INT_PIN])
-			fprintf(out, "      IRQ %d, pin %c\n", p->config[PCI_INT_LINE],
-				'A' + p->config[PCI_INT_PIN] - 1);
-		for (int n = 0; n < PCI_NBARS; n++)
-			one_bar(&p->bars[n], n, out);
-		fprintf(out, "      id \"%s\"\n", p->dev.id);
-	}
-}
-
 void mon_info_irq(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	static const char *const controllers[] = { "pic", "i8259", "ioapic", "lapic", "apic" };
@@ -169,22 +132,4 @@ void mon_info_usernet(struct monitor *mon, const struct mon_args *a, FILE *out)
 			fprintf(out, "%s:\n%s", n->id, text);
 		free(text);
 	}
-}
-
-void mon_info_chardev(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	for (const struct chr *c = mon->vm->m->chrs; c; c = c->next)
-		fprintf(out, "%s: %s%s\n", c->id,
-			c->ops->describe ? c->ops->describe((struct chr *)c) : c->ops->name,
-			c->open ? "" : " (nobody there)");
-}
-
-void mon_info_vnc(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a;
-	if (mon->vm->vnc)
-		vnc_describe(mon->vm->vnc, out);
-	else
-		fputs("Server: none (-vnc)\n", out);
 }

@@ -33,10 +33,6 @@ struct monitor {
 	int escape;			/* inside ESC [ ... : 1 after ESC, 2 after [ */
 	char escape_arg;
 	bool greeted;
-	/* sendkey: keys to be released. */
-	int keys[16];
-	int n_keys;
-	struct timer release;
 };
 
 /*
@@ -45,9 +41,6 @@ struct monitor {
  */
 struct value *mon_make_args(struct monitor *mon, const struct command *row, const struct mon_args *a,
 			    FILE *out);
-
-/* Let go of what sendkey pressed. */
-void mon_release_keys(void *opaque);
 
 struct cpu *mon_cpu(struct monitor *mon);
 

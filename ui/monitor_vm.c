@@ -3,13 +3,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/spell.h"
 #include "cpu/mce.h"
 #include "hw/core/dev.h"
-#include "hw/core/input.h"
 #include "hw/pc/pc.h"
 #include "ui/gdb.h"
-#include "ui/keymap.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
 #include "ui/vnc.h"
@@ -70,60 +67,7 @@ void mon_mce(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "mce: %s\n", e.msg);
 }
 
-/* ---- sendkey ---- */
-
-static bool key_code(const char *name, int *code, FILE *out)
-{
-	struct spell near;
-	char hint[80];
-	uint64_t v;
-
-	if (!strncmp(name, "0x", 2) && parse_num(name, &v) && v <= 0x1ff) {
-		*code = (int)v;
-		return true;
-	}
-	*code = keymap_name(name, &near);
-	if (*code)
-		return true;
-	fprintf(out, "no key '%s'%s\n", name, spell_hint(&near, hint, sizeof(hint)));
-	return false;
-}
-
-void mon_release_keys(void *opaque)
-{
-	struct monitor *mon = opaque;
-
-	while (mon->n_keys)
-		input_key(mon->vm->m, mon->keys[--mon->n_keys], false);
-}
-
-void mon_sendkey(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	int codes[ARRAY_LEN(mon->keys)], n = 0;
-	uint64_t ms = 100;
-	char *save = NULL;
-
-	if (a->n > 1 && (!parse_num(a->word[1], &ms) || ms > 60000)) {
-		fputs("sendkey: expected milliseconds up to 60000\n", out);
-		return;
-	}
-	for (char *w = strtok_r(a->word[0], "-", &save); w; w = strtok_r(NULL, "-", &save)) {
-		if (n == (int)ARRAY_LEN(codes)) {
-			fputs("sendkey: too many keys\n", out);
-			return;
-		}
-		if (!key_code(w, &codes[n++], out))
-			return;
-	}
-	mon_release_keys(mon);
-	for (int i = 0; i < n; i++) {
-		input_key(mon->vm->m, codes[i], true);
-		mon->keys[mon->n_keys++] = codes[i];
-	}
-	timer_mod(&mon->release, clock_now(&mon->vm->m->clock) + ms * NS_PER_MS);
-}
-
-/* ---- screen and discs ---- */
+/* ---- discs ---- */
 
 /* "ide1-cd0", or the drive's index. */
 static int cd_index(const char *name)
@@ -162,14 +106,6 @@ static void set_vnc_password(struct monitor *mon, const char *password, FILE *ou
 		fputs("there is no VNC server (-vnc)\n", out);
 	else if (!vnc_set_password(mon->vm->vnc, password, &e))
 		fprintf(out, "%s\n", e.msg);
-}
-
-void mon_set_password(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	if (strcmp(a->word[0], "vnc"))
-		fprintf(out, "set_password: expected vnc, not '%s'\n", a->word[0]);
-	else
-		set_vnc_password(mon, a->word[1], out);
 }
 
 void mon_change(struct monitor *mon, const struct mon_args *a, FILE *out)

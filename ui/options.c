@@ -53,6 +53,15 @@ enum opt_result opt_help_text(FILE *out)
 	return OPT_DONE;
 }
 
+bool options_row(unsigned n, const char **name, const char **arg)
+{
+	if (n >= ARRAY_LEN(rows))
+		return false;
+	*name = rows[n].name;
+	*arg = rows[n].arg;
+	return true;
+}
+
 static const struct row *find(const char *name, struct err *e)
 {
 	struct spell near;

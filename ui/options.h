@@ -106,6 +106,18 @@ enum opt_result {
 	OPT_BAD,		/* err filled; exit 1 */
 };
 
+/* The boards -machine takes: the nth; false past the end. */
+struct opt_board {
+	const char *name, *alias, *help;
+	int max_cpus;
+	bool acpi;
+};
+bool options_board(int n, struct opt_board *out);
+/* The nth row of options.def: name (NULL: a heading) and argument (may be NULL); false past the end. */
+bool options_row(unsigned n, const char **name, const char **arg);
+/* Make the network that a -netdev argument describes. */
+struct net *options_make_net(struct machine *m, const char *arg, struct err *e);
+
 /*
  * Strings of *o point into argv or are allocated for the program's life.
  * Text asked for (help, version) goes to `out`.

@@ -74,6 +74,22 @@ static bool add_net(struct options *o, struct kv *k, const char *option, const c
 	return true;
 }
 
+struct net *options_make_net(struct machine *m, const char *arg, struct err *e)
+{
+	struct net_options o = { 0 };
+	struct net *n = NULL;
+	struct kv k;
+
+	kv_parse(&k, "netdev_add", arg, "type", e);
+	o.kind = kv_str(&k, "type", "");
+	o.id = kv_str(&k, "id", NULL);
+	user_options(&k, &o.user);
+	if (kv_done(&k) && (o.id || err_set(e, "Parameter 'id' is missing")))
+		n = net_new(m, &o, e);
+	kv_free(&k);
+	return n;
+}
+
 /* A card; net and mac may be NULL. */
 static bool add_card(struct options *o, const char *option, const char *driver, const char *net, const char *mac,
 		     struct err *e)

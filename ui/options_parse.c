@@ -48,6 +48,18 @@ enum opt_result opt_version(struct options *o, const char *arg, FILE *out, struc
 /* ---- machine, accelerator, processors, memory ---- */
 
 /* A name that stands for the board: "pc" or one of the versioned names tools pass. */
+bool options_board(int n, struct opt_board *out)
+{
+	static const struct opt_board boards[] = {
+		{ "pc-i440fx-7.2", "pc", "Standard PC (i440FX + PIIX, 1996)", PC_MAX_CPUS, true },
+	};
+
+	if (n >= (int)ARRAY_LEN(boards))
+		return false;
+	*out = boards[n];
+	return true;
+}
+
 static bool is_board(const char *name)
 {
 	return !strcmp(name, "pc") || !strncmp(name, "pc-i440fx", 9);

@@ -6,6 +6,17 @@
 
 #include "base/bits.h"
 
+/* QKeyCode: the names of keys, as one list of words. */
+static const char schema_key_names[] =
+#define KEY(name, code, usage, symbol, shifted) name " "
+#define ALIAS(name, code) name " "
+#define SYMBOL(symbol, code)
+#include "hw/core/keys.def"
+#undef KEY
+#undef ALIAS
+#undef SYMBOL
+	;
+
 const struct schema_type schema_types[] = {
 #define ENUM(name, values)			{ SCHEMA_ENUM, name, values, NULL, NULL },
 #define STRUCT(name, members)			{ SCHEMA_STRUCT, name, members, NULL, NULL },

@@ -539,6 +539,7 @@ void vm_fini(struct vm *vm)
 	vm->quit = true;
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
+	timer_del(&vm->input.release);
 	for (int i = 0; i < vm->ncpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_join(vm->vcpus[i].thread, NULL);

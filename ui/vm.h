@@ -56,6 +56,15 @@ struct vcpu {
 	struct err err;
 };
 
+/* Keys and pointer as monitors hold them. */
+struct vm_input {
+	int keys[16];		/* to be let go of by the timer */
+	int n_keys;
+	struct timer release;
+	unsigned buttons;
+	int x, y;		/* of a tablet */
+};
+
 struct vm {
 	struct machine *m;
 	struct pc *pc;
@@ -75,6 +84,7 @@ struct vm {
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
+	struct vm_input input;	/* ui/commands_input.c */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */
 	void (*on_stop)(void *opaque, enum vm_status why);
 	void *stop_opaque;

@@ -391,17 +391,46 @@ const char *vnc_address(const struct vnc *v)
 	return v->listen.name;
 }
 
-void vnc_describe(struct vnc *v, FILE *out)
+/* "HOST:N" or "unix:PATH" as host and service. */
+static void add_address(struct value *info, const char *name)
 {
+	const char *colon = strrchr(name, ':');
+	bool is_unix = !strncmp(name, "unix:", 5);
+
+	if (is_unix) {
+		val_add_str(info, "host", name + 5);
+		val_add_str(info, "service", "");
+	} else {
+		val_add(info, "host", val_strf("%.*s", colon ? (int)(colon - name) : 0, name));
+		val_add(info, "service", val_strf("%d", 5900 + (colon ? atoi(colon + 1) : 0)));
+	}
+	val_add_str(info, "family", is_unix ? "unix" : strchr(name, '[') ? "ipv6" : "ipv4");
+}
+
+struct value *vnc_info(struct vnc *v)
+{
+	struct value *info = val_dict(), *clients;
+
 	pthread_mutex_lock(&v->lock);
-	fprintf(out, "Server: %s\nAuth: %s\n", v->listen.name,
-		!v->wants_password ? "none" : v->has_password ? "vnc" : "vnc (no password set: nobody can connect)");
-	for (int i = 0; i < MAX_VIEWERS; i++)
-		if (v->links[i].client)
-			fprintf(out, "Client: %s\n", v->links[i].host);
-	if (!v->n_links)
-		fputs("Client: none\n", out);
+	val_add_bool(info, "enabled", true);
+	add_address(info, v->listen.name);
+	/* Without a password that was asked for nobody can connect. */
+	val_add_str(info, "auth", v->wants_password ? "vnc" : "none");
+	clients = val_add(info, "clients", val_list());
+	for (int i = 0; i < MAX_VIEWERS; i++) {
+		struct value *k;
+
+		if (!v->links[i].client)
+			continue;
+		k = val_dict();
+		val_add_str(k, "host", v->links[i].host);
+		val_add_str(k, "service", "");
+		val_add_str(k, "family", strchr(v->links[i].host, ':') ? "ipv6" : "ipv4");
+		val_add_bool(k, "websocket", false);
+		val_append(clients, k);
+	}
 	pthread_mutex_unlock(&v->lock);
+	return info;
 }
 
 #else
@@ -430,9 +459,10 @@ const char *vnc_address(const struct vnc *v)
 	return "";
 }
 
-void vnc_describe(struct vnc *v, FILE *out)
+struct value *vnc_info(struct vnc *v)
 {
-	(void)v, (void)out;
+	(void)v;
+	return val_dict();
 }
 
 #endif

@@ -4,9 +4,8 @@
 #ifndef UI_VNC_H
 #define UI_VNC_H
 
-#include <stdio.h>
-
 #include "base/error.h"
+#include "base/value.h"
 
 struct display;
 struct loop;
@@ -24,7 +23,7 @@ void vnc_free(struct vnc *v);
 bool vnc_set_password(struct vnc *v, const char *password, struct err *e);
 /* Where viewers connect: "127.0.0.1:5900". */
 const char *vnc_address(const struct vnc *v);
-/* For `info vnc`. */
-void vnc_describe(struct vnc *v, FILE *out);
+/* For `info vnc`: QEMU's VncInfo. */
+struct value *vnc_info(struct vnc *v);
 
 #endif

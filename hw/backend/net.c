@@ -113,17 +113,28 @@ static struct net *any(struct machine *m)
 	return NULL;
 }
 
+void net_free(struct net *n)
+{
+	machine_del_backend(n->m, "netdev", n->id);
+	drop_waiting(n);
+	net_dump_free(n->dumps);
+	free(n->id);
+	n->ops->free(n);
+}
+
 void net_free_all(struct machine *m)
 {
 	struct net *n;
 
-	while ((n = any(m))) {
-		machine_del_backend(m, "netdev", n->id);
-		drop_waiting(n);
-		net_dump_free(n->dumps);
-		free(n->id);
-		n->ops->free(n);
-	}
+	while ((n = any(m)))
+		net_free(n);
+}
+
+bool net_forward(struct net *n, const char *text, bool begin, struct err *e)
+{
+	if (!n->ops->forward)
+		return err_set(e, "network '%s' (%s) forwards nothing", n->id, n->ops->name);
+	return n->ops->forward(n, text, begin, e);
 }
 
 bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct err *e)

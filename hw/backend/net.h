@@ -51,6 +51,10 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 /* All of the machine's, after their cards. */
 void net_free_all(struct machine *m);
 struct net *net_find(struct machine *m, const char *id);
+/* One, which no card is connected to. */
+void net_free(struct net *n);
+/* Begin or end forwarding "tcp|udp:[addr]:port-[addr]:port"; to end, up to the '-' is enough. */
+bool net_forward(struct net *n, const char *text, bool begin, struct err *e);
 bool net_kind_exists(const char *kind);
 bool net_user_built_in(void);
 
@@ -74,6 +78,7 @@ struct net_ops {
 	const char *name;
 	void (*send)(struct net *n, const uint8_t *frame, size_t len);
 	void (*free)(struct net *n);		/* frees the whole struct */
+	bool (*forward)(struct net *n, const char *text, bool begin, struct err *e);	/* may be NULL */
 	/* The connections that go through, as a table to be freed; may be NULL. */
 	char *(*connections)(struct net *n);
 };

@@ -173,8 +173,6 @@ static char *user_connections(struct net *n)
 	return slirp_connection_info(((struct user *)n)->slirp);
 }
 
-static const struct net_ops user_ops = { "user", user_send, user_free, user_connections };
-
 /* ---- options ---- */
 
 static bool address(const char *key, const char *text, struct in_addr *a, struct err *e)
@@ -298,6 +296,24 @@ static bool add_hostfwd(struct user *u, const char *text, struct err *e)
 	return true;
 }
 
+static bool remove_hostfwd(struct user *u, const char *text, struct err *e)
+{
+	struct in_addr host = { INADDR_ANY };
+	bool udp = !strncmp(text, "udp:", 4);
+	const char *p = strchr(text, ':');
+	int port;
+
+	if (!p || !endpoint(p + 1, strcspn(p + 1, "-"), &host, &port))
+		return err_set(e, "hostfwd=%s: expected tcp|udp:[HOSTADDR]:HOSTPORT", text);
+	return !slirp_remove_hostfwd(u->slirp, udp, host, port) ||
+	       err_set(e, "host forwarding rule for %s not found", text);
+}
+
+static bool user_forward(struct net *n, const char *text, bool begin, struct err *e)
+{
+	return (begin ? add_hostfwd : remove_hostfwd)((struct user *)n, text, e);
+}
+
 static bool add_guestfwd(struct user *u, const char *text, struct err *e)
 {
 	struct in_addr server = { 0 };
@@ -311,6 +327,8 @@ static bool add_guestfwd(struct user *u, const char *text, struct err *e)
 		return err_set(e, "guestfwd=%s: the address is not in the network, or taken", text);
 	return true;
 }
+
+static const struct net_ops user_ops = { "user", user_send, user_free, user_forward, user_connections };
 
 struct net *net_user_new(struct machine *m, const struct net_user_options *o, struct err *e)
 {

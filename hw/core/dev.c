@@ -254,7 +254,10 @@ struct dev *dev_make_from(struct machine *m, const char *text, struct err *e)
 		return NULL;
 	}
 	split_id(text[n] ? text + n + 1 : "", id, sizeof(id), rest, sizeof(rest));
-	return dev_make(m, t, id[0] ? id : NULL, rest, e);
+	struct dev *d = dev_make(m, t, id[0] ? id : NULL, rest, e);
+	if (d)
+		d->user = true;
+	return d;
 }
 
 void dev_free(struct dev *d)

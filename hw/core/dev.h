@@ -118,6 +118,7 @@ struct dev {
 	char *id;			/* "uart0", or what the user said; unique */
 	struct dev *next;
 	bool live;			/* init succeeded */
+	bool user;			/* made by -device or device_add */
 };
 
 /* ---- making devices ---- */

@@ -18,6 +18,11 @@ static const char *const type_names[] = {
 	[PROP_BACKEND] = "id",
 };
 
+const char *prop_type_name(const struct prop *p)
+{
+	return type_names[p->type];
+}
+
 static void *field(const struct dev *d, const struct prop *p)
 {
 	return (char *)d + p->off;
