@@ -463,6 +463,13 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 
 bool tcg_perfmap(struct cpu *c, struct err *e)
 {
-	tcg_of(c)->perf = perfmap_new(e);
-	return tcg_of(c)->perf != NULL;
+	struct tcg *t = tcg_of(c);
+
+	t->perf = perfmap_new(e);
+	if (!t->perf)
+		return false;
+	t->x.want_parts = true;
+	if (!t->interp)
+		perfmap_stubs(t->perf, &t->x, t->blocks_start + t->code.rx);
+	return true;
 }

@@ -379,7 +379,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	t->stats.guest_bytes += tb->len;
 	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
 	log_code(t, tb, f->bytes);
-	perfmap_add(t->perf, tb);
+	perfmap_add(t->perf, tb, t->block);
 }
 
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)

@@ -51,26 +51,27 @@ int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 		return H_TMP;
 	if (scratch == H_TMP)
 		l->tmp_slot = is_slot(l, op) ? (uint8_t)op : OP_NONE;
-	if (op == OP_IMM)
+	if (op == OP_IMM) {
 		mov_ri(&l->c, scratch, (uint64_t)imm & size_mask(size));
-	else if (is_hi(op))
+	} else if (is_hi(op)) {
 		rorx(&l->c, 4, scratch, hop_reg(op - OP_AH), 8);
-	else
-		load(&l->c, is_slot(l, op) ? 8 : size, scratch, operand(l, op));
+	} else if (is_slot(l, op)) {
+		enum x64_part was = part(l, PART_slot);
+
+		load(&l->c, 8, scratch, operand(l, op));
+		part(l, was);
+	} else {
+		load(&l->c, size, scratch, operand(l, op));
+	}
 	return scratch;
 }
 
 /* ---- flags ---- */
 
-void flags_save(struct lower *l, uint16_t live)
+static void save(struct lower *l, uint16_t live)
 {
 	struct code *c = &l->c;
 
-	if (l->flags == FLAGS_MEM)
-		return;
-	l->flags = FLAGS_MEM;
-	if (!live)
-		return;
 	if (live == FL_CF) {		/* setc into the byte where lahf puts CF */
 		ins(c, X_0F | 0x92, 1, 0, hop_gs(CPU_OFF(cc) + 1));
 		return;
@@ -84,13 +85,20 @@ void flags_save(struct lower *l, uint16_t live)
 	mov_rr(c, 8, RAX, H_TMP);
 }
 
-void flags_restore(struct lower *l, uint16_t need)
+void flags_save(struct lower *l, uint16_t live)
+{
+	enum x64_part was = part(l, PART_flags);
+
+	if (l->flags == FLAGS_HOST && live)
+		save(l, live);
+	l->flags = FLAGS_MEM;
+	part(l, was);
+}
+
+static void restore(struct lower *l, uint16_t need)
 {
 	struct code *c = &l->c;
 
-	if (l->flags == FLAGS_HOST)
-		return;
-	l->flags = FLAGS_HOST;
 	if (need == FL_CF) {		/* bt word gs:[cc], 8 */
 		ins_imm(c, X_0F | 0xba, 2, 4, hop_gs(CPU_OFF(cc)), 1, 8);
 		return;
@@ -102,6 +110,16 @@ void flags_restore(struct lower *l, uint16_t need)
 		alu_ri(c, ALU_ADD, 1, hop_reg(RAX), 0x7f);
 	e8(c, 0x9e);						/* sahf */
 	mov_rr(c, 8, RAX, H_TMP);
+}
+
+void flags_restore(struct lower *l, uint16_t need)
+{
+	enum x64_part was = part(l, PART_flags);
+
+	if (l->flags == FLAGS_MEM)
+		restore(l, need);
+	l->flags = FLAGS_HOST;
+	part(l, was);
 }
 
 void flags_clobber(struct lower *l, const struct uop *u)
@@ -148,6 +166,23 @@ void side_mark(struct lower *l, const struct uop *u)
 	};
 }
 
+enum x64_part part(struct lower *l, enum x64_part p)
+{
+	enum x64_part was = l->part;
+	struct x64_block *o = l->out;
+	uint32_t off = (uint32_t)(l->c.p - l->base);
+	struct x64_part_at *last = o->parts + o->n_parts - 1;
+
+	if (!l->x->want_parts || p == was)
+		return was;
+	l->part = p;
+	if (o->n_parts > l->first_part && last->host_off == off)
+		last->part = (uint8_t)p;		/* nothing was emitted for the last one */
+	else if (o->n_parts < X64_MAX_PARTS)
+		o->parts[o->n_parts++] = (struct x64_part_at){ off, (uint8_t)p };
+	return was;
+}
+
 struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *))
 {
 	struct cold *k = &l->cold[l->n_cold];
@@ -192,6 +227,7 @@ static void emit_guards(struct lower *l)
 {
 	struct cold *k = NULL;
 
+	part(l, PART_guard);
 	for (int i = 0; i < 2 && l->p->page_id[i]; i++) {
 		uint64_t va = l->ir->rip + l->ir->cs_base + (i ? l->ir->len - 1 : 0);
 
@@ -232,6 +268,7 @@ static void lower_one(struct lower *l, const struct uop *u)
 {
 	struct cold *wr = l->pending;
 
+	part(l, PART_work);
 	if (!keeps_tmp(u))
 		l->tmp_slot = OP_NONE;
 	l->pending = NULL;
@@ -241,6 +278,13 @@ static void lower_one(struct lower *l, const struct uop *u)
 		wr->back2 = l->c.p;
 	if (wr || !keeps_tmp(u))
 		l->tmp_slot = OP_NONE;
+}
+
+/* Parts from number n on belong to the buffer that is to be filled. */
+static void start_parts(struct lower *l, unsigned n)
+{
+	l->part = PART_COUNT;
+	l->first_part = l->out->n_parts = n;
 }
 
 bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
@@ -265,6 +309,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->labels.n = l->labels.n_jumps = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
+	start_parts(l, 0);
 	out->guarded = here(hot);
 	l->u = &ir->uops[0];
 	emit_guards(l);
@@ -286,6 +331,8 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->c = *cold;
 	l->base = cold->p;
 	out->cold = here(cold);
+	out->n_hot_parts = out->n_parts;
+	start_parts(l, out->n_parts);
 	for (unsigned i = 0; i < l->n_cold; i++) {	/* may grow while we go */
 		struct cold *k = &l->cold[i];
 
@@ -293,6 +340,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 		l->flags = (enum flags_at)k->flags_in;
 		l->tmp_slot = OP_NONE;
 		side_mark(l, k->u);
+		part(l, PART_leave);
 		k->emit(l, k);
 	}
 	bind_labels(l);

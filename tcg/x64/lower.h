@@ -61,6 +61,8 @@ struct lower {
 	struct cold *pending;	/* write probe whose consumer comes next */
 	unsigned n_cold;
 	bool failed;
+	enum x64_part part;	/* what is being emitted */
+	unsigned first_part;	/* number of the buffer's first part */
 	struct labels labels;
 	struct cold cold[MAX_COLD];
 };
@@ -98,6 +100,9 @@ void bind_labels(struct lower *l);
 
 /* A µop through its lowering function. */
 void lower_uop(struct lower *l, const struct uop *u);
+
+/* What is emitted from here on is that part. Returns what was emitted so far. */
+enum x64_part part(struct lower *l, enum x64_part p);
 
 struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *));
 void side_mark(struct lower *l, const struct uop *u);

@@ -80,6 +80,7 @@ void lower_label(struct lower *l, const struct uop *u)
 	uint8_t *over = NULL;
 	struct cold *k;
 
+	part(l, PART_jump);
 	if (!head && uop_leaves(u - 1))
 		l->flags = FLAGS_MEM;	/* nobody falls through */
 	flags_save(l, u->fl);
@@ -137,8 +138,13 @@ static void inside_if(struct lower *l, const struct uop *u, int cc)
 /* Is a request pending? The jump taken if so. Destroys the host's flags. */
 static uint8_t *poll(struct lower *l)
 {
+	enum x64_part was = part(l, PART_poll);
+	uint8_t *pending;
+
 	alu_ri(&l->c, ALU_CMP, 4, hop_gs(CPU_OFF(request)), 0);
-	return jcc_rel32(&l->c, CC_NZ);
+	pending = jcc_rel32(&l->c, CC_NZ);
+	part(l, was);
+	return pending;
 }
 
 static bool backward(const struct lower *l, const struct uop *u)
@@ -153,6 +159,7 @@ void lower_jmp(struct lower *l, const struct uop *u)
 {
 	uint8_t *polled = NULL;
 
+	part(l, PART_jump);
 	if (u->aux == U_INSIDE) {
 		flags_save(l, u->flx);
 		inside(l, jmp_rel32(&l->c), (uint64_t)u->imm);
@@ -185,7 +192,9 @@ static uint8_t cc_mask(int cond)
 static int condition(struct lower *l, const struct uop *u, int cond)
 {
 	if (l->flags == FLAGS_MEM && cc_mask(cond)) {
+		part(l, PART_flags);
 		ins_imm(&l->c, 0xf6, 1, 0, hop_gs(CPU_OFF(cc) + 1), 1, cc_mask(cond));
+		part(l, PART_work);
 		return cond & 1 ? CC_Z : CC_NZ;
 	}
 	flags_restore(l, cc_flags(cond) | u->fl | u->flx);
@@ -362,6 +371,7 @@ static void return_site(struct lower *l, const struct uop *u)
 	uint64_t rip = next_rip(l, u);
 	struct cold *k = cold_new(l, cold_mismatch);
 
+	part(l, PART_return);
 	if (is64 && (int64_t)rip != (int32_t)rip) {
 		mov_ri(c, H_TMP, rip);
 		alu_rm(c, ALU_CMP, 8, H_M, hop_reg(H_TMP));
@@ -381,6 +391,7 @@ static void direct_call(struct lower *l, const struct uop *u)
 	struct code *c = &l->c;
 	uint8_t *polled = NULL;
 
+	part(l, PART_call);
 	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
 	check_depth(l);
@@ -419,6 +430,7 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 	struct code *c = &l->c;
 	struct cold *k;
 
+	part(l, u->c == IND_RETURN ? PART_return : PART_indirect);
 	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
 	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));

@@ -128,6 +128,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 	uint8_t *join[2];
 	int n = 0;
 
+	part(l, PART_miss);
 	if (k->at[AT_LIMIT]) {
 		land32(c, k->at[AT_LIMIT]);
 		mov_ri(c, H_TMP, k->info | SLOW_SEGCHECK);
@@ -190,6 +191,7 @@ static void cold_group(struct lower *l, struct cold *k)
 	struct code *c = &l->c;
 	const struct uop *u = k->u;
 
+	part(l, PART_miss);
 	land32(c, k->at[AT_TAG]);
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
@@ -325,6 +327,7 @@ static void single(struct lower *l, const struct uop *u)
 
 void lower_probe(struct lower *l, const struct uop *u)
 {
+	part(l, u->aux & PROBE_FOLLOWER ? PART_follow : u->aux & PROBE_LEADER ? PART_lead : PART_probe);
 	if (u->aux & PROBE_FOLLOWER)
 		follower(l, u);
 	else if (u->aux & PROBE_LEADER)
@@ -341,6 +344,7 @@ void lower_call(struct lower *l, const struct uop *u)
 	uint8_t attr = helper_info[u->aux].attr;
 	int r = host_reg(l, u->d);
 
+	part(l, PART_helper);
 	flags_save(l, attr & H_FL_IN ? FL_ARITH : u->fl);
 	l->flags = FLAGS_MEM;
 	if (!(attr & H_NORAISE))

@@ -80,6 +80,7 @@ void swaps_choose(struct lower *l)
 
 void swaps_enter(struct lower *l)
 {
+	part(l, PART_swap);
 	for (unsigned i = 0; i < l->out->n_swaps; i++) {
 		int r = l->regs[l->out->swaps[i].in];
 
@@ -90,10 +91,13 @@ void swaps_enter(struct lower *l)
 
 void swaps_leave(struct lower *l)
 {
+	enum x64_part was = part(l, PART_swap);
+
 	for (unsigned i = 0; i < l->out->n_swaps; i++) {
 		int r = l->regs[l->out->swaps[i].in];
 
 		store(&l->c, 8, hop_gs(CPU_OFF(regs) + 8 * l->out->swaps[i].in), r);
 		load(&l->c, 8, r, hop_gs(ENV_OFF(aside) + 8 * (int32_t)i));
 	}
+	part(l, was);
 }

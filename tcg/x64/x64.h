@@ -36,8 +36,22 @@ struct x64_side {
 	int8_t uncounted;	/* MODE_COUNT: instructions done that performance counters do not know yet */
 };
 
+/* What generated code is there for; for perf (tcg/perfmap.c). */
+enum x64_part {
+#define PART(name, word) PART_##name,
+#include "tcg/x64/parts.def"
+#undef PART
+	PART_COUNT
+};
+/* From this host offset on, code is that part. */
+struct x64_part_at {
+	uint32_t host_off;
+	uint8_t part;
+};
+
 #define X64_MAX_LINKS	80
 #define X64_MAX_SIDE	(IR_MAX_UOPS * 2 + 64)
+#define X64_MAX_PARTS	(IR_MAX_UOPS * 4)	/* further changes go unseen */
 
 /* What x64_compile() makes; reused for every block. */
 struct x64_block {
@@ -54,6 +68,8 @@ struct x64_block {
 	unsigned n_hot_side;	/* so many of the side entries count from guarded, the others from cold */
 	struct x64_link links[X64_MAX_LINKS];
 	struct x64_side side[X64_MAX_SIDE];
+	unsigned n_parts, n_hot_parts;	/* counted as the side entries; none unless x64.want_parts */
+	struct x64_part_at parts[X64_MAX_PARTS];
 };
 
 struct x64_exit {
@@ -91,6 +107,7 @@ struct x64_callbacks {
 struct x64 {
 	struct x64_stubs stubs;
 	bool host_avx;
+	bool want_parts;
 	uint8_t *base;			/* writable start of code memory; links count from there */
 	struct code thunk_code;		/* room for thunks, in front of the blocks */
 	unsigned n_thunks;
