@@ -27,6 +27,7 @@ void sg_begin(struct sg *s, struct machine *m, bool to_guest)
 	s->m = m;
 	s->to_guest = to_guest;
 	s->bytes = s->bounced = 0;
+	s->ram_only = s->not_ram = false;
 }
 
 void sg_fini(struct sg *s)
@@ -74,7 +75,8 @@ static bool append(struct sg *s, struct ram *ram, uint64_t at, void *host, uint6
 /* What is no RAM: read now, written in sg_written(). */
 static bool append_bounce(struct sg *s, uint64_t pa, uint64_t n)
 {
-	if (n > SG_MAX_BOUNCE - s->bounced)
+	s->not_ram = true;
+	if (s->ram_only || n > SG_MAX_BOUNCE - s->bounced)
 		return false;
 	void *host = malloc(n);
 	if (!host || !append(s, NULL, pa, host, n)) {
@@ -112,6 +114,17 @@ bool sg_add(struct sg *s, uint64_t pa, uint64_t n)
 	}
 	s->bytes += n;
 	return true;
+}
+
+void sg_cut(struct sg *s, uint64_t n)
+{
+	int i = 0;
+
+	for (uint64_t at = 0; i < s->n && at < n; at += s->iov[i++].iov_len)
+		if (s->iov[i].iov_len > n - at)
+			s->iov[i].iov_len = n - at;
+	drop_from(s, i);
+	s->bytes = min_u64(s->bytes, n);
 }
 
 void sg_written(struct sg *s, uint64_t n)

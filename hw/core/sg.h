@@ -22,6 +22,8 @@ struct sg {
 	int n, room;
 	uint64_t bytes;
 	uint64_t bounced;		/* of these, bytes that are no RAM */
+	bool ram_only;			/* set after sg_begin(): anything else is refused ... */
+	bool not_ram;			/* ... and was met */
 };
 
 #define SG_MAX_BOUNCE	(1u << 20)
@@ -31,6 +33,8 @@ struct sg {
 void sg_begin(struct sg *s, struct machine *m, bool to_guest);
 /* Append. False, and nothing appended: more pieces, or more bytes that are no RAM, than there may be. */
 bool sg_add(struct sg *s, uint64_t pa, uint64_t n);
+/* Only the first n bytes of it. */
+void sg_cut(struct sg *s, uint64_t n);
 /* The first n bytes were written to. */
 void sg_written(struct sg *s, uint64_t n);
 /* Copy n bytes at off of the list to or from memory of the caller's; sg_written() is still needed. */

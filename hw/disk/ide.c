@@ -8,8 +8,8 @@
  *	BAR 4           bus master (ide_dma.c)
  *
  * Writing a register writes it in both drives of a channel; the device register
- * selects which one answers and executes commands. A command completes at once:
- * BSY is never seen.
+ * selects which one answers and executes commands. What needs the disk is BSY until
+ * the main loop says that it is done (ide_io.c); anything else completes at once.
  *
  * Not modelled: the controller's timing registers (they store), decoding
  * switched off in IDETIM, native-mode ports, overlapped commands.
@@ -77,7 +77,7 @@ void ide_request(struct ide *d, int i, enum transfer x, uint32_t n, bool quiet)
 	struct ide_drive *v = &d->drive[i];
 	v->xfer = (uint8_t)x;
 	v->pos = 0;
-	v->len = n;
+	v->len = v->fill = n;
 	v->status = ST_DRDY | ST_DSC | ST_DRQ;
 	if (!quiet)
 		ide_raise(d, i);
@@ -173,9 +173,11 @@ static void two_byte(uint8_t *reg, uint8_t *hob, uint8_t value)
 	*reg = value;
 }
 
-/* While a drive has a command its task file is its own. */
+/* While a drive is busy its task file is its own; which drive is selected is the channel's. */
 static void register_write_drive(struct ide_drive *v, unsigned reg, uint8_t value)
 {
+	if (v->status & ST_BSY && reg != R_SELECT)
+		return;
 	switch (reg) {
 	case R_ERROR: two_byte(&v->feature, &v->hob_feature, value); break;
 	case R_COUNT: two_byte(&v->count, &v->hob_count, value); break;
@@ -186,6 +188,19 @@ static void register_write_drive(struct ide_drive *v, unsigned reg, uint8_t valu
 	}
 }
 
+#define CMD_DEVICE_RESET 0x08
+
+static void command_write(struct ide *d, int i, uint8_t command)
+{
+	if (d->drive[i].status & ST_BSY && !(command == CMD_DEVICE_RESET && d->medium[i].cdrom)) {
+		log_guest("%s: command %02x for a busy drive", d->pci.dev.id, command);
+		return;
+	}
+	d->ch[i / 2].intrq = 0;
+	ide_command(d, i, command);
+	channel_update(d, i / 2);
+}
+
 static void register_write(struct ide *d, int ch, unsigned reg, uint8_t value)
 {
 	struct ide_channel *c = &d->ch[ch];
@@ -194,11 +209,8 @@ static void register_write(struct ide *d, int ch, unsigned reg, uint8_t value)
 		int i = ch * 2 + c->unit;
 		if (value == 0x90)	/* EXECUTE DEVICE DIAGNOSTIC goes to both */
 			i = d->medium[ch * 2].present ? ch * 2 : i;
-		if (d->medium[i].present) {
-			c->intrq = 0;
-			ide_command(d, i, value);
-			channel_update(d, ch);
-		}
+		if (d->medium[i].present)
+			command_write(d, i, value);
 		return;
 	}
 	register_write_drive(&d->drive[ch * 2], reg, value);
@@ -213,6 +225,7 @@ static void channel_reset(struct ide *d, int ch)
 	d->ch[ch].intrq = 0;
 	for (int i = ch * 2; i < ch * 2 + 2; i++) {
 		d->drive[i].select = 0;
+		ide_io_cancel(d, i);
 		ide_signature(d, i);
 	}
 	ide_dma_reset(&d->ch[ch]);
@@ -284,16 +297,56 @@ CHANNEL_OPS(1)
 
 /* ---- drives ---- */
 
-bool ide_attach(struct dev *dev, int index, struct block *image, bool cdrom, const char *serial,
+static void disc_changed(void *opaque)
+{
+	struct ide_io *io = opaque;
+	struct ide_drive *v = &io->ide->drive[io->index];
+	v->disc_changed = 1;
+	v->media_event = ide_has_medium(io->ide, io->index) ? 2 : 3;	/* new media, media removed */
+	v->tray_open = 0;
+}
+
+static bool disc_locked(void *opaque)
+{
+	struct ide_io *io = opaque;
+	return io->ide->drive[io->index].locked;
+}
+
+static bool tray_open(void *opaque)
+{
+	struct ide_io *io = opaque;
+	return io->ide->drive[io->index].tray_open;
+}
+
+static void ask_eject(void *opaque)
+{
+	struct ide_io *io = opaque;
+	io->ide->drive[io->index].media_event = 1;	/* eject request */
+}
+
+static const struct drive_user disk_user = { .name = "an IDE disk" };
+static const struct drive_user cd_user = {
+	.name = "an IDE CD-ROM drive", .removable = true, .changed = disc_changed, .locked = disc_locked,
+	.tray_open = tray_open, .ask_eject = ask_eject,
+};
+
+bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, const char *serial,
 		struct err *e)
 {
 	struct ide *d = (struct ide *)dev;
 	if (index < 0 || index > 3 || d->medium[index].present)
 		return err_set(e, "IDE position %d is taken or does not exist", index);
+	if (!cdrom && (!drive_present(drive) || drive_readonly(drive)))
+		return err_set(e, drive_present(drive) ? "'%s': an IDE disk cannot be read-only"
+			       : "'%s': a disk needs an image file", drive_id(drive));
+	d->io[index].ide = d;
+	d->io[index].index = index;
+	if (!drive_attach(drive, cdrom ? &cd_user : &disk_user, &d->io[index], e))
+		return false;
 	struct ide_medium *m = &d->medium[index];
 	m->present = true;
 	m->cdrom = cdrom;
-	m->block = image;
+	m->drive = drive;
 	if (serial)
 		snprintf(m->serial, sizeof(m->serial), "%s", serial);
 	else
@@ -307,18 +360,6 @@ bool ide_is_cdrom(const struct dev *dev, int index)
 {
 	const struct ide *d = (const struct ide *)dev;
 	return index >= 0 && index < 4 && d->medium[index].present && d->medium[index].cdrom;
-}
-
-bool ide_change_disc(struct dev *dev, int index, struct block *image, struct err *e)
-{
-	struct ide *d = (struct ide *)dev;
-	if (!ide_is_cdrom(dev, index))
-		return err_set(e, "there is no CD-ROM drive at IDE position %d", index);
-	d->medium[index].block = image;
-	d->drive[index].disc_changed = 1;
-	d->drive[index].media_event = image ? 2 : 3;	/* new media, media removed */
-	d->drive[index].tray_open = 0;
-	return true;
 }
 
 /* ---- device ---- */
@@ -343,8 +384,13 @@ static bool ide_init(void *dev, struct err *e)
 static void ide_fini(void *dev)
 {
 	struct ide *d = dev;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
 		port_unmap(d->pci.dev.m, d->ports[i]);
+		ide_io_cancel(d, i);
+		sg_fini(&d->io[i].sg);
+		if (d->medium[i].drive)
+			drive_detach(d->medium[i].drive);
+	}
 	pci_detach(&d->pci);
 }
 
@@ -352,8 +398,10 @@ static void ide_reset(void *dev)
 {
 	struct ide *d = dev;
 	pci_reset(&d->pci);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		ide_io_cancel(d, i);
 		ide_ata_power_on(d, i);
+	}
 	for (int ch = 0; ch < 2; ch++) {
 		d->ch[ch].control = 0;
 		d->ch[ch].bm_status = 0;
@@ -366,9 +414,8 @@ static bool ide_loaded(void *dev, struct err *e)
 	struct ide *d = dev;
 	for (int i = 0; i < 4; i++) {
 		const struct ide_drive *v = &d->drive[i];
-		uint32_t most = v->xfer == XFER_PACKET_IN ? BUF_BYTES : BUF_SECTORS;
-		if (v->len > BUF_BYTES || v->pos > v->len || v->block > most
-		    || v->xfer > XFER_PACKET_OUT || v->limit > BUF_BYTES)
+		if (v->fill > BUF_BYTES || v->len > v->fill || v->pos > v->len || v->block > BUF_SECTORS
+		    || v->xfer > XFER_PACKET_OUT || v->limit > BUF_BYTES || v->status & ST_BSY)
 			return err_set(e, "damaged IDE state");
 	}
 	if (d->ch[0].unit > 1 || d->ch[1].unit > 1)
@@ -382,7 +429,7 @@ static const struct state ide_state[] = {
 
 const struct dev_type ide_type = {
 	.name = "piix3-ide", .bus = "system", .help = "PIIX3 IDE controller",
-	.size = sizeof(struct ide), .version = 1, .state = ide_state,
+	.size = sizeof(struct ide), .version = 2, .state = ide_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = ide_init, .fini = ide_fini, .reset = ide_reset,
 	.update = ide_update, .loaded = ide_loaded,

@@ -6,19 +6,17 @@
 
 #include "hw/pci/pci.h"
 
-struct block;
+struct drive;
 
 extern const struct dev_type ide_type;
 
 /*
- * Put a drive at index 0..3 (channel * 2 + unit) before the machine runs. The
- * image stays the caller's; NULL for a CD-ROM drive without a disc. serial NULL:
- * made from the index.
+ * Put a drive at index 0..3 (channel * 2 + unit) before the machine runs. It becomes
+ * this device's until the controller goes; a disk must have a medium. serial NULL: made
+ * from the index.
  */
-bool ide_attach(struct dev *dev, int index, struct block *image, bool cdrom, const char *serial,
+bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, const char *serial,
 		struct err *e);
-/* Change (or with NULL take out) the disc of a CD-ROM drive. */
-bool ide_change_disc(struct dev *dev, int index, struct block *image, struct err *e);
 bool ide_is_cdrom(const struct dev *dev, int index);
 
 #endif

@@ -65,130 +65,181 @@ static bool set_up(struct ide *d, int i)
 	return true;
 }
 
-static bool host_failed(struct ide *d, int i, const struct err *e)
+/* The host's disk failed, which the drive has said. */
+static void host_failed(struct ide *d, int i)
 {
-	warn("%s", e->msg);
 	put_address(&d->drive[i], d->drive[i].at);
 	ide_abort(d, i, ER_UNC);
-	return false;
 }
 
-/* ---- sectors through the data port ---- */
-
-static uint32_t block_size(const struct ide_drive *v)
+static void done_or_failed(struct ide *d, int i, bool ok)
 {
-	return v->left < v->block ? v->left : v->block;
+	if (ok)
+		ide_done(d, i);
+	else
+		host_failed(d, i);
 }
 
-static bool load(struct ide *d, int i, uint32_t n)
+static void flush(struct ide *d, int i)
 {
-	struct ide_drive *v = &d->drive[i];
-	struct err e;
-	if (!block_read(d->medium[i].block, v->at, v->buf, n, &e))
-		return host_failed(d, i, &e);
-	v->at += n;
-	v->left -= n;
-	return true;
-}
-
-static bool store(struct ide *d, int i, uint32_t n)
-{
-	struct ide_drive *v = &d->drive[i];
-	struct err e;
-	if (!block_write(d->medium[i].block, v->at, v->buf, n, &e))
-		return host_failed(d, i, &e);
-	v->at += n;
-	return true;
-}
-
-static bool flush(struct ide *d, int i)
-{
-	struct err e;
-	return block_flush(d->medium[i].block, &e) || host_failed(d, i, &e);
-}
-
-static void read_next(struct ide *d, int i)
-{
-	uint32_t n = block_size(&d->drive[i]);
-	if (load(d, i, n))
-		ide_request(d, i, XFER_READ, n * SECTOR, false);
+	ide_io_flush(d, i, done_or_failed);
 }
 
 /* All sectors are there. Without a write cache they must be on the disk. */
 static void written(struct ide *d, int i)
 {
-	if (d->drive[i].write_cache || flush(d, i))
+	if (d->drive[i].write_cache)
 		ide_done(d, i);
+	else
+		flush(d, i);
 }
 
-static void write_next(struct ide *d, int i)
+/* ---- sectors through the data port: the buffer holds those of several data requests ---- */
+
+/* The next data request out of (or into) what is in buf. */
+static void offer(struct ide *d, int i, bool quiet)
 {
 	struct ide_drive *v = &d->drive[i];
-	if (!store(d, i, v->len / SECTOR))
+
+	v->len = (uint32_t)min_u64(v->pos + (uint64_t)v->block * SECTOR, v->fill);
+	v->status = ST_DRDY | ST_DSC | ST_DRQ;
+	if (!quiet)
+		ide_raise(d, i);
+}
+
+/* The sectors that buf takes next. */
+static uint32_t take_piece(struct ide_drive *v)
+{
+	uint32_t n = v->left < BUF_SECTORS ? v->left : BUF_SECTORS;
+
+	v->left -= n;
+	v->pos = 0;
+	v->fill = n * SECTOR;
+	return n;
+}
+
+static void loaded(struct ide *d, int i, bool ok)
+{
+	struct ide_drive *v = &d->drive[i];
+
+	if (!ok) {
+		host_failed(d, i);
 		return;
+	}
+	v->at += v->fill / SECTOR;
+	offer(d, i, false);
+}
+
+static void load(struct ide *d, int i)
+{
+	struct ide_drive *v = &d->drive[i];
+	uint32_t n = take_piece(v);
+
+	v->len = 0;
+	ide_io_buf(d, i, DRIVE_READ, v->at, n, loaded);
+}
+
+static void stored(struct ide *d, int i, bool ok)
+{
+	struct ide_drive *v = &d->drive[i];
+
+	if (!ok) {
+		host_failed(d, i);
+		return;
+	}
+	v->at += v->fill / SECTOR;
 	if (!v->left) {
 		written(d, i);
 		return;
 	}
-	uint32_t n = block_size(v);
-	v->left -= n;
-	ide_request(d, i, XFER_WRITE, n * SECTOR, false);
+	take_piece(v);
+	offer(d, i, false);
 }
 
 void ide_ata_next(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	if (v->xfer == XFER_WRITE) {
-		write_next(d, i);
+
+	if (v->xfer != XFER_DATA_IN && v->pos < v->fill) {
+		offer(d, i, false);
+	} else if (v->xfer == XFER_WRITE) {
+		ide_io_buf(d, i, DRIVE_WRITE, v->at, v->fill / SECTOR, stored);
 	} else if (v->xfer == XFER_READ && v->left) {
-		read_next(d, i);
+		load(d, i);
 	} else {
 		v->xfer = XFER_NONE;
 		v->status = ST_DRDY | ST_DSC;
 	}
 }
 
-bool ide_ata_dma(struct ide *d, int i)
+/* ---- sectors by bus master: pieces of a bounded size between disk and guest memory ---- */
+
+#define DMA_SECTORS	2048u
+
+static void dma_next(struct ide *d, int i);
+
+static void dma_moved(struct ide *d, int i, bool ok)
+{
+	struct ide_drive *v = &d->drive[i];
+	uint32_t n = d->io[i].r.n;
+
+	if (!ok) {
+		host_failed(d, i);
+		ide_dma_end(d, i, true);	/* the drive has reported it */
+		return;
+	}
+	v->at += n;
+	v->left -= n;
+	dma_next(d, i);
+}
+
+static void dma_next(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
 	bool reading = v->xfer == XFER_READ;
-	v->block = BUF_SECTORS;
-	while (v->left) {
-		uint32_t n = block_size(v);
-		if (reading && !load(d, i, n))
-			return true;		/* the drive has reported it */
-		if (!ide_dma_move(d, i / 2, v->buf, n * SECTOR, reading)) {
-			ide_abort(d, i, ER_ABRT);
-			return false;
-		}
-		if (!reading) {
-			v->left -= n;
-			if (!store(d, i, n))
-				return true;
-		}
+
+	if (!v->left) {
+		ide_dma_end(d, i, true);
+		if (reading)
+			ide_done(d, i);
+		else
+			written(d, i);
+		return;
 	}
-	if (reading)
-		ide_done(d, i);
-	else
-		written(d, i);
-	return true;
+	uint32_t n = ide_dma_gather(d, i / 2, &d->io[i].sg, v->left < DMA_SECTORS ? v->left : DMA_SECTORS, reading);
+	if (!n) {
+		ide_abort(d, i, ER_ABRT);
+		ide_dma_end(d, i, false);
+		return;
+	}
+	ide_io_sg(d, i, reading ? DRIVE_READ : DRIVE_WRITE, v->at, n, dma_moved);
+}
+
+void ide_ata_dma(struct ide *d, int i)
+{
+	dma_next(d, i);
 }
 
 /* ---- transfer commands ---- */
+
+static void start_read(struct ide *d, int i)
+{
+	d->drive[i].xfer = XFER_READ;
+	load(d, i);
+}
 
 static void cmd_read(struct ide *d, int i)
 {
 	d->drive[i].block = 1;
 	if (set_up(d, i))
-		read_next(d, i);
+		start_read(d, i);
 }
 
 static void start_write(struct ide *d, int i)
 {
-	struct ide_drive *v = &d->drive[i];
-	uint32_t n = block_size(v);
-	v->left -= n;
-	ide_request(d, i, XFER_WRITE, n * SECTOR, true);
+	d->drive[i].xfer = XFER_WRITE;
+	take_piece(&d->drive[i]);
+	offer(d, i, true);
 }
 
 static void cmd_write(struct ide *d, int i)
@@ -204,7 +255,7 @@ static void cmd_read_multiple(struct ide *d, int i)
 	if (!d->drive[i].multiple)
 		ide_abort(d, i, ER_ABRT);
 	else if (set_up(d, i))
-		read_next(d, i);
+		start_read(d, i);
 }
 
 static void cmd_write_multiple(struct ide *d, int i)
@@ -223,7 +274,7 @@ static void start_dma(struct ide *d, int i, enum transfer x)
 		return;
 	v->xfer = (uint8_t)x;
 	v->dma = 1;
-	v->pos = v->len = 0;
+	v->pos = v->len = v->fill = 0;
 	v->status = ST_DRDY | ST_DSC | ST_DRQ;
 	ide_dma_try(d, i);
 }
@@ -246,8 +297,7 @@ static void cmd_verify(struct ide *d, int i)
 
 static void cmd_flush(struct ide *d, int i)
 {
-	if (flush(d, i))
-		ide_done(d, i);
+	flush(d, i);
 }
 
 /* ---- identification ---- */
@@ -348,8 +398,10 @@ static void cmd_set_features(struct ide *d, int i)
 	case 0x02: v->write_cache = 1; break;
 	case 0x82:
 		v->write_cache = 0;
-		if (d->medium[i].block && !d->medium[i].cdrom && !flush(d, i))
+		if (!d->medium[i].cdrom) {
+			flush(d, i);
 			return;
+		}
 		break;
 	case 0x03: ok = set_transfer_mode(v); break;
 	case 0x05: case 0x85:		/* advanced power management */
@@ -513,6 +565,7 @@ void ide_command(struct ide *d, int i, uint8_t command)
 {
 	struct ide_drive *v = &d->drive[i];
 	unsigned kind = d->medium[i].cdrom ? CD : DISK;
+	ide_io_cancel(d, i);		/* DEVICE RESET alone comes while something is under way */
 	v->error = 0;
 	v->command = command;
 	v->xfer = XFER_NONE;

@@ -71,7 +71,7 @@ void ide_packet_fail(struct ide *d, int i, uint8_t key, uint8_t asc, uint8_t asc
 static void announce(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	uint32_t n = v->block - v->pos;		/* block: bytes valid in buf */
+	uint32_t n = v->fill - v->pos;
 	if (n > v->limit)
 		n = v->limit;
 	v->xfer = XFER_PACKET_IN;
@@ -83,22 +83,31 @@ static void announce(struct ide *d, int i)
 	ide_raise(d, i);
 }
 
-/* Fill buf with the next sectors. False: the command has failed. */
-static bool fill(struct ide *d, int i)
+static void start_data(struct ide *d, int i);
+
+static void filled(struct ide *d, int i, bool ok)
 {
 	struct ide_drive *v = &d->drive[i];
-	uint32_t n = v->left < BUF_CD_SECTORS ? v->left : BUF_CD_SECTORS;
-	struct err e;
-	struct block *b = d->medium[i].block;
-	if (!b || !block_read(b, v->at * CD_PER_SECTOR, v->buf, n * CD_PER_SECTOR, &e)) {
+	uint32_t n = v->fill / CD_SECTOR;
+
+	if (!ok) {
 		ide_packet_fail(d, i, 3, 0x11, 0);	/* unrecovered read error */
-		return false;
+		return;
 	}
 	v->at += n;
 	v->left -= n;
-	v->pos = 0;
-	v->block = n * CD_SECTOR;
-	return true;
+	start_data(d, i);
+}
+
+/* Fill buf with the next sectors. */
+static void fill(struct ide *d, int i)
+{
+	struct ide_drive *v = &d->drive[i];
+	uint32_t n = v->left < BUF_CD_SECTORS ? v->left : BUF_CD_SECTORS;
+
+	v->pos = v->len = 0;
+	v->fill = n * CD_SECTOR;
+	ide_io_buf(d, i, DRIVE_READ, v->at * CD_PER_SECTOR, n * CD_PER_SECTOR, filled);
 }
 
 static void start_data(struct ide *d, int i)
@@ -119,8 +128,8 @@ void ide_packet_reply(struct ide *d, int i, uint32_t n, uint32_t allocated)
 	struct ide_drive *v = &d->drive[i];
 	v->left = 0;
 	v->pos = 0;
-	v->block = n < allocated ? n : allocated;
-	if (v->block)
+	v->fill = n < allocated ? n : allocated;
+	if (v->fill)
 		start_data(d, i);
 	else
 		ide_packet_good(d, i);
@@ -140,8 +149,7 @@ void ide_packet_sectors(struct ide *d, int i, uint32_t lba, uint32_t n)
 	}
 	v->at = lba;
 	v->left = n;
-	if (fill(d, i))
-		start_data(d, i);
+	fill(d, i);
 }
 
 /* A piece is through, or the packet is here. */
@@ -155,29 +163,28 @@ void ide_packet_next(struct ide *d, int i)
 		ide_cd_command(d, i);
 	} else if (v->xfer == XFER_PACKET_OUT) {
 		ide_packet_good(d, i);
-	} else if (v->pos < v->block) {
+	} else if (v->pos < v->fill) {
 		announce(d, i);
 	} else if (!v->left) {
 		ide_packet_good(d, i);
-	} else if (fill(d, i)) {
-		announce(d, i);
+	} else {
+		fill(d, i);
 	}
 }
 
-bool ide_packet_dma(struct ide *d, int i)
+void ide_packet_dma(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	do {
-		if (!ide_dma_move(d, i / 2, v->buf, v->block, v->xfer == XFER_PACKET_IN)) {
-			/* A host that reserved less than the reply takes what fits. */
-			bool short_reply = !v->left;
-			ide_packet_good(d, i);
-			return short_reply;
-		}
-	} while (v->left && fill(d, i));
-	if (v->dma)
-		ide_packet_good(d, i);
-	return true;
+	bool ok = ide_dma_move(d, i / 2, v->buf, v->fill, v->xfer == XFER_PACKET_IN);
+
+	if (ok && v->left) {
+		fill(d, i);
+		return;
+	}
+	/* A host that reserved less than the reply takes what fits. */
+	bool enough = ok || !v->left;
+	ide_packet_good(d, i);
+	ide_dma_end(d, i, enough);
 }
 
 /* ---- identification ---- */

@@ -130,7 +130,7 @@ static void cmd_mode_sense(struct ide *d, int i, const uint8_t *c)
 		put16(p, head + n - 2);
 	else
 		p[0] = (uint8_t)(head + n - 1);
-	p[ten ? 2 : 1] = d->medium[i].block ? 0x01 : 0x70;	/* medium type */
+	p[ten ? 2 : 1] = ide_has_medium(d, i) ? 0x01 : 0x70;	/* medium type */
 	ide_packet_reply(d, i, head + n, alloc);
 }
 
@@ -142,7 +142,6 @@ static void cmd_mode_select(struct ide *d, int i, const uint8_t *c)
 		return;
 	}
 	struct ide_drive *v = &d->drive[i];
-	v->block = n;
 	v->count = 0;
 	v->lba1 = (uint8_t)n;
 	v->lba2 = (uint8_t)(n >> 8);
@@ -162,7 +161,7 @@ static void put_feature(uint8_t **p, uint16_t code, uint8_t flags, const uint8_t
 static void cmd_get_configuration(struct ide *d, int i, const uint8_t *c)
 {
 	uint8_t *p = reply(d, i, 64), *q = p + 8;
-	bool disc = d->medium[i].block, dvd = is_dvd(d, i);
+	bool disc = ide_has_medium(d, i), dvd = is_dvd(d, i);
 	uint8_t profiles[8] = { 0x00, 0x10, disc && dvd, 0, 0x00, 0x08, disc && !dvd, 0 };
 	static const uint8_t core[8] = { 0, 0, 0, 2, 1 }, medium[4] = { 0x29 };
 
@@ -192,7 +191,7 @@ static void cmd_event_status(struct ide *d, int i, const uint8_t *c)
 	put16(p, 6);
 	p[2] = 4;
 	p[4] = v->media_event;
-	p[5] = (uint8_t)((d->medium[i].block ? 2 : 0) | (v->tray_open ? 1 : 0));
+	p[5] = (uint8_t)((ide_has_medium(d, i) ? 2 : 0) | (v->tray_open ? 1 : 0));
 	v->media_event = 0;
 	ide_packet_reply(d, i, 8, be16(c + 7));
 }
@@ -454,7 +453,7 @@ void ide_cd_command(struct ide *d, int i)
 		if (c->flags & ATTENTION && v->disc_changed) {
 			v->disc_changed = 0;
 			ide_packet_fail(d, i, KEY_ATTENTION, ASC_CHANGED, 0);
-		} else if (c->flags & NEED_DISC && (!d->medium[i].block || v->tray_open)) {
+		} else if (c->flags & NEED_DISC && (!ide_has_medium(d, i) || v->tray_open)) {
 			ide_packet_fail(d, i, KEY_NOT_READY, ASC_NO_MEDIUM, v->tray_open ? 2 : 1);
 		} else {
 			c->run(d, i, v->packet);

@@ -58,24 +58,87 @@ bool ide_dma_move(struct ide *d, int ch, void *buf, uint32_t n, bool to_mem)
 	return true;
 }
 
-void ide_dma_try(struct ide *d, int i)
+/* Where the engine stands in the descriptors. */
+struct cursor {
+	uint32_t next, addr, left;
+	uint8_t last;
+};
+
+static struct cursor cursor_of(const struct ide_channel *c)
+{
+	return (struct cursor){ c->prd_next, c->prd_addr, c->prd_left, c->prd_last };
+}
+
+static bool gather_sector(struct ide *d, struct ide_channel *c, struct sg *s)
+{
+	for (uint32_t n = SECTOR, k; n; n -= k) {
+		if (!c->prd_left && !next_region(d, c))
+			return false;
+		k = n < c->prd_left ? n : c->prd_left;
+		if (!sg_add(s, c->prd_addr, k))
+			return false;
+		c->prd_addr += k;
+		c->prd_left -= k;
+	}
+	return true;
+}
+
+uint32_t ide_dma_gather(struct ide *d, int ch, struct sg *s, uint32_t n, bool to_mem)
+{
+	struct ide_channel *c = &d->ch[ch];
+	uint32_t done = 0;
+
+	sg_begin(s, d->pci.dev.m, to_mem);
+	for (; done < n; done++) {
+		struct cursor was = cursor_of(c);
+		if (gather_sector(d, c, s))
+			continue;
+		c->prd_next = was.next;
+		c->prd_addr = was.addr;
+		c->prd_left = was.left;
+		c->prd_last = was.last;
+		sg_cut(s, (uint64_t)done * SECTOR);
+		break;
+	}
+	return done;
+}
+
+void ide_dma_end(struct ide *d, int i, bool ok)
 {
 	struct ide_channel *c = ide_channel_of(d, i);
-	struct ide_drive *v = &d->drive[i];
-	if (!v->dma || !(c->bm_command & BM_START) || c->unit != i % 2)
-		return;
-	bool ok = v->xfer == XFER_PACKET_IN || v->xfer == XFER_PACKET_OUT ? ide_packet_dma(d, i)
-									 : ide_ata_dma(d, i);
+
 	if (!ok)
 		c->bm_status |= BM_ERROR;
 	if (!ok || (c->prd_last && !c->prd_left))
 		c->bm_status &= (uint8_t)~BM_ACTIVE;
 }
 
+void ide_dma_try(struct ide *d, int i)
+{
+	struct ide_channel *c = ide_channel_of(d, i);
+	struct ide_drive *v = &d->drive[i];
+	if (!v->dma || v->status & ST_BSY || !(c->bm_command & BM_START) || c->unit != i % 2)
+		return;
+	if (v->xfer == XFER_PACKET_IN || v->xfer == XFER_PACKET_OUT)
+		ide_packet_dma(d, i);
+	else
+		ide_ata_dma(d, i);
+}
+
+/* The engine is stopped: what is under way ends first. */
+static void finish_moving(struct ide *d, int ch)
+{
+	for (int i = ch * 2; i < ch * 2 + 2; i++)
+		if (d->drive[i].dma && d->drive[i].status & ST_BSY)
+			drive_drain(d->pci.dev.m, d->medium[i].drive);
+}
+
 static void command_write(struct ide *d, int ch, uint8_t value)
 {
 	struct ide_channel *c = &d->ch[ch];
 	bool start = value & BM_START && !(c->bm_command & BM_START);
+	if (!(value & BM_START) && c->bm_command & BM_START)
+		finish_moving(d, ch);
 	c->bm_command = value & (BM_START | BM_TO_MEMORY);
 	if (!(value & BM_START)) {
 		c->bm_status &= (uint8_t)~BM_ACTIVE;

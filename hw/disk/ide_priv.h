@@ -1,12 +1,13 @@
 /*
  * State and helpers of the IDE controller, shared by its files: ide.c (channels,
- * task files, PCI), ide_dma.c (bus master), ide_ata.c (disk commands),
- * ide_atapi.c and ide_cd.c (packet commands).
+ * task files, PCI), ide_io.c (transfers under way), ide_dma.c (bus master),
+ * ide_ata.c (disk commands), ide_atapi.c and ide_cd.c (packet commands).
  */
 #ifndef HW_DISK_IDE_PRIV_H
 #define HW_DISK_IDE_PRIV_H
 
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
+#include "hw/core/sg.h"
 #include "hw/disk/ide.h"
 
 #define ST_ERR	0x01u
@@ -54,10 +55,10 @@ struct ide_drive {
 	uint8_t xfer;			/* enum transfer */
 	uint8_t dma;			/* ... by the bus master */
 	uint8_t lba48;
-	uint32_t pos, len;		/* in buf: next byte, end */
-	uint64_t at;			/* next sector (of the medium) */
+	uint32_t pos, len, fill;	/* in buf: next byte, end of the data request, of what is there */
+	uint64_t at;			/* next sector (of the medium) to move between buf and disk */
 	uint32_t left;			/* sectors after what is in buf */
-	uint32_t block;			/* sectors per data request; packets: bytes valid in buf */
+	uint32_t block;			/* sectors per data request */
 	/* packet device */
 	uint8_t packet[12];
 	uint8_t sense_key, asc, ascq;
@@ -81,8 +82,18 @@ struct ide_channel {
 /* What stands behind a drive; not saved. */
 struct ide_medium {
 	bool present, cdrom;
-	struct block *block;
+	struct drive *drive;
 	char serial[21];
+};
+
+/* What a drive has under way; nothing is when the machine is saved. */
+struct ide_io {
+	struct drive_req r;
+	struct ide *ide;
+	int index;
+	struct sg sg;			/* guest memory of DMA */
+	struct iovec buf;		/* or the drive's buffer */
+	void (*then)(struct ide *d, int i, bool ok);
 };
 
 struct ide {
@@ -90,6 +101,7 @@ struct ide {
 	struct ide_channel ch[2];
 	struct ide_drive drive[4];
 	struct ide_medium medium[4];
+	struct ide_io io[4];
 	struct port_range *ports[4];
 };
 
@@ -99,7 +111,7 @@ static inline struct ide_channel *ide_channel_of(struct ide *d, int i)
 }
 static inline uint64_t ide_sectors(const struct ide *d, int i)
 {
-	return d->medium[i].block ? block_sectors(d->medium[i].block) : 0;
+	return d->medium[i].drive ? drive_sectors(d->medium[i].drive) : 0;
 }
 
 /* ---- ide.c ---- */
@@ -114,6 +126,22 @@ void ide_signature(struct ide *d, int i);
 /* n bytes of buf are to be read or written by the host; drq without an interrupt if quiet. */
 void ide_request(struct ide *d, int i, enum transfer x, uint32_t n, bool quiet);
 
+/* ---- ide_io.c ---- */
+/*
+ * The drive is busy until then(), which the main loop calls: n sectors (of 512 bytes) from `at` between the
+ * disk and buf, or the guest memory in io->sg; or a flush.
+ */
+typedef void ide_then(struct ide *d, int i, bool ok);
+void ide_io_buf(struct ide *d, int i, enum drive_op op, uint64_t at, uint32_t n, ide_then *then);
+void ide_io_sg(struct ide *d, int i, enum drive_op op, uint64_t at, uint32_t n, ide_then *then);
+void ide_io_flush(struct ide *d, int i, ide_then *then);
+void ide_io_cancel(struct ide *d, int i);
+/* A medium that can be read: the drive is there and not empty. */
+static inline bool ide_has_medium(const struct ide *d, int i)
+{
+	return d->medium[i].drive && drive_present(d->medium[i].drive);
+}
+
 /* ---- ide_dma.c ---- */
 extern const struct port_ops ide_bm_ops;
 void ide_dma_reset(struct ide_channel *c);
@@ -121,19 +149,23 @@ void ide_dma_reset(struct ide_channel *c);
 void ide_dma_try(struct ide *d, int i);
 /* Move n bytes between buf and the memory that the descriptors name. False: none left. */
 bool ide_dma_move(struct ide *d, int ch, void *buf, uint32_t n, bool to_mem);
+/* Up to n sectors of what the descriptors name, as a list. How many; 0: the descriptors have run out. */
+uint32_t ide_dma_gather(struct ide *d, int ch, struct sg *s, uint32_t n, bool to_mem);
+/* The command is over; ok: the descriptors were enough. */
+void ide_dma_end(struct ide *d, int i, bool ok);
 
 /* ---- ide_ata.c ---- */
 void ide_command(struct ide *d, int i, uint8_t command);
 /* The data request is through: the next one, or the end. */
 void ide_ata_next(struct ide *d, int i);
-/* All of a DMA command at once. False: the descriptors ran out. */
-bool ide_ata_dma(struct ide *d, int i);
+/* The bus master has started: move the command's data. */
+void ide_ata_dma(struct ide *d, int i);
 void ide_ata_power_on(struct ide *d, int i);
 
 /* ---- ide_atapi.c ---- */
 void ide_packet_begin(struct ide *d, int i);
 void ide_packet_next(struct ide *d, int i);
-bool ide_packet_dma(struct ide *d, int i);
+void ide_packet_dma(struct ide *d, int i);
 void ide_identify_packet(struct ide *d, int i);
 /* For packet commands (ide_cd.c): the end, good or bad, and a reply of n bytes in buf. */
 void ide_packet_good(struct ide *d, int i);

@@ -27,7 +27,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
 
 enum {
 	CMD_PROGRAM = 0x10, CMD_ERASE = 0x20, CMD_PROGRAM2 = 0x40, CMD_CLEAR_STATUS = 0x50,
@@ -53,7 +53,7 @@ enum view { VIEW_ARRAY, VIEW_STATUS, VIEW_ID, VIEW_QUERY };	/* what reads give *
 
 struct pflash {
 	struct dev dev;
-	struct block *drive;		/* property */
+	struct drive *drive;		/* property */
 	bool secure;			/* property */
 	struct ram *ram;
 	struct mmio *mmio;		/* in array mode reads come from ram */
@@ -62,26 +62,39 @@ struct pflash {
 	uint32_t buffer_at;		/* where buffer[0] belongs */
 	uint16_t buffer_n, buffer_have;
 	uint32_t dirty, dirty_end;	/* bytes the image has not got yet */
-	bool failed;			/* the image could not be written: said once */
+	struct drive_req io;		/* on its way to the image: data, then a flush */
+	struct iovec io_data;
+	bool io_busy;
 	uint8_t query[QUERY_LEN];
 };
 
 /* ---- the image ---- */
 
+static void written_back(struct drive_req *r)
+{
+	struct pflash *f = container_of(r, struct pflash, io);
+
+	if (r->ok && r->op == DRIVE_WRITE) {
+		*r = (struct drive_req){ .op = DRIVE_FLUSH, .done = written_back };
+		drive_submit(f->drive, r);
+		return;
+	}
+	f->io_busy = false;		/* the drive has said what failed */
+}
+
+/* What has changed since goes on its way with a later command. */
 static void write_back(struct pflash *f)
 {
-	struct err e;
 	uint32_t from = (uint32_t)align_down(f->dirty, SECTOR), to = (uint32_t)align_up(f->dirty_end, SECTOR);
 
-	if (f->dirty == f->dirty_end)
+	if (f->dirty == f->dirty_end || f->io_busy)
 		return;
 	f->dirty = f->dirty_end = 0;
-	if (block_write(f->drive, from / SECTOR, f->ram->host + from, (to - from) / SECTOR, &e)
-	    && block_flush(f->drive, &e))
-		return;
-	if (!f->failed)
-		warn("%s: flash contents are lost: %s", f->dev.id, e.msg);
-	f->failed = true;
+	f->io_busy = true;
+	f->io_data = (struct iovec){ f->ram->host + from, to - from };
+	f->io = (struct drive_req){ .op = DRIVE_WRITE, .at = from / SECTOR, .n = (to - from) / SECTOR,
+				    .iov = &f->io_data, .niov = 1, .done = written_back };
+	drive_submit(f->drive, &f->io);
 }
 
 static void mark_dirty(struct pflash *f, uint32_t at, uint32_t n)
@@ -101,7 +114,7 @@ static bool may_change(const struct pflash *f)
 {
 	const struct cpu *c = machine_current_cpu(f->dev.m);
 
-	return !block_readonly(f->drive) && (!f->secure || (c && c->in_smm));
+	return !drive_readonly(f->drive) && (!f->secure || (c && c->in_smm));
 }
 
 /* Program n bytes: bits only go from 1 to 0. */
@@ -270,14 +283,16 @@ static void fill_query(struct pflash *f)
 
 static bool load_image(struct pflash *f, struct err *e)
 {
-	uint64_t size = block_sectors(f->drive) * SECTOR;
+	uint64_t size = drive_sectors(f->drive) * SECTOR;
 
 	if (!size || size % PFLASH_BLOCK || size > PFLASH_MOST)
 		return err_set(e, "'%s': flash images are multiples of 4 KiB, up to 16 MiB",
-			       block_file(f->drive));
+			       drive_id(f->drive));
 	f->ram = phys_ram_new(f->dev.m->phys, "flash", size, e);
-	return f->ram && block_read(f->drive, 0, f->ram->host, (uint32_t)(size / SECTOR), e);
+	return f->ram && drive_transfer(f->drive, DRIVE_READ, 0, f->ram->host, (uint32_t)(size / SECTOR), e);
 }
+
+static const struct drive_user user = { .name = "flash" };
 
 static bool pflash_init(void *dev, struct err *e)
 {
@@ -285,6 +300,10 @@ static bool pflash_init(void *dev, struct err *e)
 
 	if (!f->drive)
 		return err_set(e, "needs drive=ID, the image it holds");
+	if (!drive_attach(f->drive, &user, f, e)) {
+		f->drive = NULL;
+		return false;
+	}
 	if (!load_image(f, e))
 		return false;
 	fill_query(f);
@@ -299,8 +318,15 @@ static void pflash_fini(void *dev)
 {
 	struct pflash *f = dev;
 
-	if (f->ram)
+	if (!f->drive)
+		return;
+	if (f->ram) {
+		drive_drain(f->dev.m, f->drive);
 		write_back(f);
+		drive_drain(f->dev.m, f->drive);
+	}
+	drive_cancel(&f->io);
+	drive_detach(f->drive);
 	mmio_unmap(f->dev.m, f->mmio);
 }
 
@@ -322,7 +348,7 @@ static bool pflash_loaded(void *dev, struct err *e)
 	if (f->step > WANT_LOCK || f->view > VIEW_QUERY || f->buffer_n > BUFFER || f->buffer_at >= f->ram->size
 	    || f->buffer_have > f->buffer_n || (f->step == WANT_DATA && f->buffer_have == f->buffer_n))
 		return err_set(e, "%s: state out of range", f->dev.id);
-	if (!block_readonly(f->drive))
+	if (!drive_readonly(f->drive))
 		mark_dirty(f, 0, (uint32_t)f->ram->size);
 	set_view(f, (enum view)f->view);
 	return true;

@@ -85,6 +85,7 @@ struct virtio {
 	const struct virtio_class *class;
 	bool disable_legacy, disable_modern;	/* properties */
 	bool indirect_desc, event_idx;
+	unsigned n_queues;			/* set before virtio_init(), or the class's */
 	uint64_t offered;			/* features */
 
 	/* the common configuration, as the driver sees it */
@@ -138,6 +139,8 @@ bool virtq_pop(struct virtio *v, unsigned q, struct vbuf *b);
 void virtq_unpop(struct virtio *v, unsigned q);
 /* Done with it; n bytes of its in part were written. */
 void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n);
+/* The same for a buffer of which only the head was kept. */
+void virtq_push_head(struct virtio *v, unsigned q, uint16_t head, uint32_t n);
 /* Fill the used ring n entries ahead without showing them to the driver, which virtq_show() does. */
 void virtq_fill(struct virtio *v, unsigned q, unsigned ahead, const struct vbuf *b, uint32_t n);
 void virtq_show(struct virtio *v, unsigned q, unsigned n);
@@ -149,6 +152,12 @@ void virtq_interrupt(struct virtio *v, unsigned q);
 /* Copy n bytes at off of the out part / in part; false (and broken): outside the buffer or RAM. */
 bool vbuf_read(struct virtio *v, const struct vbuf *b, uint64_t off, void *to, uint64_t n);
 bool vbuf_write(struct virtio *v, const struct vbuf *b, uint64_t off, const void *from, uint64_t n);
+
+/* Append n bytes at off of the out part / in part to a list; false: outside the buffer or RAM (broken), or too many. */
+struct sg;
+bool vbuf_sg(struct virtio *v, const struct vbuf *b, bool in, uint64_t off, uint64_t n, struct sg *s);
+/* Where byte off of the in part is in guest memory. */
+uint64_t vbuf_in_address(const struct vbuf *b, uint64_t off);
 
 /* ---- between the transport and the rings ---- */
 

@@ -135,14 +135,14 @@ static void run_left_over(void *opaque)
 	uint32_t todo = v->left_over;
 
 	v->left_over = 0;
-	for (unsigned q = 0; q < v->class->n_queues; q++)
+	for (unsigned q = 0; q < v->n_queues; q++)
 		if (todo >> q & 1)
 			virtio_run(v, q);
 }
 
 static void notified(struct virtio *v, unsigned q)
 {
-	if (q < v->class->n_queues)
+	if (q < v->n_queues)
 		virtio_run(v, q);
 	else
 		log_guest("%s: there is no queue %u", v->pci.dev.id, q);
@@ -160,7 +160,7 @@ static void reset_state(struct virtio *v)
 	v->queue_sel = 0;
 	v->status = 0;
 	v->generation = 0;
-	for (unsigned i = 0; i < v->class->n_queues; i++)
+	for (unsigned i = 0; i < v->n_queues; i++)
 		v->q[i] = (struct virtq){
 			.size = v->class->queue_size, .max = v->class->queue_size, .vector = VIRTIO_NO_VECTOR,
 		};
@@ -212,7 +212,7 @@ enum {
 
 static struct virtq *selected(struct virtio *v)
 {
-	return v->queue_sel < v->class->n_queues ? &v->q[v->queue_sel] : NULL;
+	return v->queue_sel < v->n_queues ? &v->q[v->queue_sel] : NULL;
 }
 
 static uint16_t checked_vector(const struct virtio *v, uint16_t vector)
@@ -252,7 +252,7 @@ static uint32_t common_read(struct virtio *v, unsigned reg)
 	case REG_DRIVER_FEATURE_SEL: return v->driver_feature_sel;
 	case REG_DRIVER_FEATURE: return feature_half(v->features, v->driver_feature_sel);
 	case REG_CONFIG_VECTOR: return v->config_vector;
-	case REG_NUM_QUEUES: return v->class->n_queues;
+	case REG_NUM_QUEUES: return v->n_queues;
 	case REG_STATUS: return v->status;
 	case REG_GENERATION: return v->generation;
 	case REG_QUEUE_SEL: return v->queue_sel;
@@ -482,7 +482,7 @@ static void add_parts(struct virtio *v)
 	add_part(v, CFG_ISR, PART_SIZE, 1, 0);
 	if (v->class->config_len)
 		add_part(v, CFG_DEVICE, 2 * PART_SIZE, v->class->config_len, 0);
-	at = add_part(v, CFG_NOTIFY, 3 * PART_SIZE, NOTIFY_EACH * v->class->n_queues, 4);
+	at = add_part(v, CFG_NOTIFY, 3 * PART_SIZE, NOTIFY_EACH * v->n_queues, 4);
 	pci_set_config(p, at + CAP_EXTRA, 4, NOTIFY_EACH, 0);
 	at = add_part(v, CFG_PCI, 0, 0, 4);
 	pci_set_config(p, at + CAP_BAR, 1, 0, 0xff);
@@ -542,7 +542,9 @@ static struct pci_ids ids_of(const struct virtio *v)
 
 bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_features, struct err *e)
 {
-	assert(c->n_queues <= VIRTIO_MAX_QUEUES && c->config_len <= VIRTIO_CONFIG_SIZE);
+	if (!v->n_queues)
+		v->n_queues = c->n_queues;
+	assert(v->n_queues <= VIRTIO_MAX_QUEUES && c->config_len <= VIRTIO_CONFIG_SIZE);
 	v->class = c;
 	v->offered = c->features | more_features | VIRTIO_ANY_LAYOUT
 		| (v->disable_modern ? 0 : VIRTIO_VERSION_1)
@@ -555,7 +557,7 @@ bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_f
 		return false;
 	if (!v->disable_legacy && !pci_bar_io(&v->pci, BAR_LEGACY, LEGACY_SIZE, &legacy_ops, v, e))
 		return false;
-	if (!pci_add_msix(&v->pci, BAR_MSIX, c->n_queues + 1, e))
+	if (!pci_add_msix(&v->pci, BAR_MSIX, v->n_queues + 1, e))
 		return false;
 	if (v->disable_modern)
 		return true;
@@ -587,7 +589,7 @@ static bool queue_is_sane(const struct virtq *q, const struct virtio_class *c)
 
 bool virtio_loaded(struct virtio *v, struct err *e)
 {
-	for (unsigned i = 0; i < v->class->n_queues; i++)
+	for (unsigned i = 0; i < v->n_queues; i++)
 		if (!queue_is_sane(&v->q[i], v->class))
 			return err_set(e, "queue %u of the saved state is damaged", i);
 	v->features &= v->offered;

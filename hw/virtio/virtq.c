@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "hw/core/sg.h"
 #include "hw/virtio/virtio.h"
 
 #define DESC_NEXT	1u
@@ -221,6 +222,12 @@ void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n)
 	virtq_show(v, q, 1);
 }
 
+void virtq_push_head(struct virtio *v, unsigned q, uint16_t head, uint32_t n)
+{
+	v->buf.head = head;
+	virtq_push(v, q, &v->buf, n);
+}
+
 /* ---- telling each other ---- */
 
 bool virtq_ask(struct virtio *v, unsigned qn, bool on)
@@ -295,4 +302,32 @@ bool vbuf_read(struct virtio *v, const struct vbuf *b, uint64_t off, void *to, u
 bool vbuf_write(struct virtio *v, const struct vbuf *b, uint64_t off, const void *from, uint64_t n)
 {
 	return copy(v, b, b->n_out, b->n_in, off, (uint8_t *)from, n, true);
+}
+
+bool vbuf_sg(struct virtio *v, const struct vbuf *b, bool in, uint64_t off, uint64_t n, struct sg *s)
+{
+	unsigned first = in ? b->n_out : 0, count = in ? b->n_in : b->n_out;
+
+	for (unsigned i = first; i < first + count && n; i++) {
+		uint64_t len = b->seg[i].len;
+		if (off >= len) {
+			off -= len;
+			continue;
+		}
+		uint64_t k = min_u64(n, len - off);
+		if (!sg_add(s, b->seg[i].pa + off, k))
+			return s->not_ram ? virtio_broken(v, "an address outside RAM") : false;
+		n -= k;
+		off = 0;
+	}
+	return !n || virtio_broken(v, "a buffer that is too short");
+}
+
+uint64_t vbuf_in_address(const struct vbuf *b, uint64_t off)
+{
+	unsigned i = b->n_out;
+
+	while (off >= b->seg[i].len)
+		off -= b->seg[i++].len;
+	return b->seg[i].pa + off;
 }
