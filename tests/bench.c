@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/cpuid.h"
+#include "hw/backend/drive.h"
 #include "hw/pc/types.h"
 
 static uint64_t mono_ns(void *opaque) { return ((struct bench *)opaque)->mono; }
@@ -87,10 +88,31 @@ void bench_open(struct bench *b, const struct dev_type *t, const char *props)
 	cr_assert(b->dev, "%s", b->err.msg);
 }
 
+struct drive *bench_drive(struct bench *b, const char *id, const char *path, bool readonly)
+{
+	struct drive_options o = { .id = id, .image = { .file = path, .format = "raw", .readonly = readonly } };
+	struct drive *d = drive_new(b->m, &o, &b->err);
+
+	cr_assert(d, "%s", b->err.msg);
+	return d;
+}
+
+void bench_settle(struct bench *b)
+{
+	drive_drain(b->m, NULL);
+}
+
 void bench_close(struct bench *b)
 {
 	if (!b->m)
 		return;
+	while (b->m->devs) {
+		struct dev *last = b->m->devs;
+		while (last->next)
+			last = last->next;
+		dev_free(last);
+	}
+	drive_free_all(b->m);
 	machine_unlock(b->m);
 	machine_set_current_cpu(NULL);
 	machine_free(b->m);

@@ -47,6 +47,10 @@ void bench_close(struct bench *b);
 struct irq bench_line(struct bench *b, int i);
 /* n processors without an accelerator; the first one is current. */
 void bench_cpus(struct bench *b, int n);
+/* A drive "id" on a file. */
+struct drive *bench_drive(struct bench *b, const char *id, const char *path, bool readonly);
+/* All that drives have under way is done. */
+void bench_settle(struct bench *b);
 /* Let time pass, timers and all. */
 void bench_run(struct bench *b, uint64_t ns);
 /* Bytes arrive at the device, as far as it has room. Returns how many it took. */

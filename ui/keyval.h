@@ -20,7 +20,7 @@ struct kv {
 	char *text;			/* keys and values point into it */
 	int n;
 	struct { const char *key, *value; bool taken; } pair[KV_MAX];
-	const char *asked[KV_MAX * 2];	/* keys the consumer knows */
+	const char *asked[KV_MAX * 4];	/* keys the consumer knows */
 	int n_asked;
 	struct err *e;
 	bool failed;

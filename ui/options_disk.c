@@ -33,7 +33,7 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 static enum opt_result add_disk(struct options *o, int index, const char *file, const char *option,
 				struct err *e)
 {
-	return add(o, &(struct pc_drive){ .file = file, .index = index }, option, e);
+	return add(o, &(struct pc_drive){ .drive.image.file = file, .index = index }, option, e);
 }
 
 bool options_add_disk(struct options *o, const char *file, struct err *e)
@@ -67,9 +67,10 @@ enum opt_result opt_hdd(struct options *o, const char *arg, FILE *out, struct er
 
 enum opt_result opt_cdrom(struct options *o, const char *arg, FILE *out, struct err *e)
 {
+	struct pc_drive d = { .index = 2, .drive = { .cdrom = true, .image = { .file = arg, .readonly = true } } };
+
 	(void)out;
-	return add(o, &(struct pc_drive){ .file = arg, .index = 2, .cdrom = true, .readonly = true },
-		   "-cdrom", e);
+	return add(o, &d, "-cdrom", e);
 }
 
 /* The unit of a flash image: the first free one if none was given. */
@@ -84,7 +85,8 @@ static bool place_flash(const struct options *o, struct pc_drive *d, const char 
 
 enum opt_result opt_pflash(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	struct pc_drive d = { .interface = PC_IF_PFLASH, .file = arg, .format = "raw", .index = -1 };
+	struct pc_drive d = { .interface = PC_IF_PFLASH, .index = -1,
+			      .drive.image = { .file = arg, .format = "raw" } };
 
 	(void)out;
 	return place_flash(o, &d, "-pflash", e) ? add(o, &d, "-pflash", e) : OPT_BAD;
@@ -103,58 +105,44 @@ static int place(struct kv *k, bool *two_ways)
 	return (bus > 0 ? 2 : 0) + (unit > 0 ? 1 : 0);
 }
 
-static enum pc_cache cache_mode(struct kv *k)
-{
-	static const char *const words[] = {
-		"writeback", "writethrough", "none", "unsafe", "directsync", NULL
-	};
-	static const enum pc_cache modes[] = {
-		PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CACHE_UNSAFE,
-		PC_CACHE_WRITETHROUGH,
-	};
-
-	return modes[kv_word(k, "cache", 0, words)];
-}
-
 enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	static const char *const interfaces[] = { "ide", "virtio", "pflash", "none", NULL };
 	static const char *const media[] = { "disk", "cdrom", NULL };
-	static const char *const ignored[] = {
-		"aio", "discard", "detect-zeroes", "werror", "rerror", "copy-on-read", NULL
-	};
 	struct pc_drive d = { 0 };
+	struct drive_options *v = &d.drive;
 	struct kv k;
 	bool two_ways;
 
 	(void)out;
 	kv_parse(&k, "-drive", arg, "file", e);
-	d.file = kv_str(&k, "file", NULL);
-	d.format = kv_str(&k, "format", NULL);
 	d.interface = (enum pc_if)kv_word(&k, "if", PC_IF_IDE, interfaces);
-	d.cdrom = kv_word(&k, "media", 0, media);
 	d.index = place(&k, &two_ways);
-	d.readonly = kv_bool(&k, "readonly", kv_bool(&k, "read-only", d.cdrom));
-	d.snapshot = kv_bool(&k, "snapshot", false);
-	d.cache = cache_mode(&k);
-	d.id = kv_str(&k, "id", NULL);
-	d.serial = kv_str(&k, "serial", NULL);
-	kv_ignore(&k, ignored);
+	v->id = kv_str(&k, "id", NULL);
+	v->serial = kv_str(&k, "serial", NULL);
+	v->cdrom = kv_word(&k, "media", 0, media);
+	v->image.snapshot = kv_bool(&k, "snapshot", false);
+	opt_drive_image(&k, v);
+	opt_drive_policy(&k, v);
+	opt_drive_limits(&k, &v->limits);
 	if (!kv_done(&k))
 		return OPT_BAD;
 	if (two_ways) {
 		err_set(e, "-drive %s: give either index or bus and unit", arg);
 		return OPT_BAD;
 	}
-	if (d.interface == PC_IF_NONE && !d.id) {
+	if (d.interface == PC_IF_NONE && !v->id) {
 		err_set(e, "-drive %s: if=none needs id=ID, which a -device refers to", arg);
 		return OPT_BAD;
 	}
 	if (d.interface == PC_IF_PFLASH && !place_flash(o, &d, "-drive", e))
 		return OPT_BAD;
-	if (!d.file && (!d.cdrom || d.interface != PC_IF_IDE)) {
+	if (!v->image.file && !v->image.null_co
+	    && (d.interface == PC_IF_VIRTIO || d.interface == PC_IF_PFLASH || !v->cdrom)) {
 		err_set(e, "-drive %s: file=FILE is missing", arg);
 		return OPT_BAD;
 	}
+	if (!opt_drive_check(v, "-drive", arg, e))
+		return OPT_BAD;
 	return add(o, &d, "-drive", e);
 }

@@ -650,7 +650,7 @@ bool options_complete(struct options *o, struct err *e)
 	if (!o->naccels)
 		o->accels[o->naccels++] = (struct opt_accel){ OPT_ACCEL_TCG, false };
 	for (int i = 0; i < o->pc.ndrives && o->snapshot; i++)
-		o->pc.drives[i].snapshot = true;
+		o->pc.drives[i].drive.image.snapshot = true;
 	o->pc.dirs = o->dirs;
 	default_display(o);
 	default_consoles(o);

@@ -21,6 +21,14 @@ typedef enum opt_result opt_fn(struct options *o, const char *arg, FILE *out, st
 #undef CALL
 #undef OPT
 
+struct kv;
+/* What an option says of an image, of failures, of limits (options_drive.c). */
+void opt_drive_image(struct kv *k, struct drive_options *v);
+void opt_drive_policy(struct kv *k, struct drive_options *v);
+void opt_drive_limits(struct kv *k, struct drive_limits *l);
+/* Do they make sense together? */
+bool opt_drive_check(const struct drive_options *v, const char *option, const char *arg, struct err *e);
+
 /* Before the first and after the last option. */
 void options_defaults(struct options *o);
 bool options_complete(struct options *o, struct err *e);

@@ -117,6 +117,23 @@ static const struct format {
 	{ "qcow2", block_qcow2_open },
 };
 
+bool block_cache_mode(struct block_options *o, const char *word)
+{
+	static const struct { const char *word; bool direct, writethrough, no_flush; } row[] = {
+		{ "writeback" }, { "none", true }, { "writethrough", .writethrough = true },
+		{ "directsync", true, true }, { "unsafe", .no_flush = true },
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(row); i++) {
+		if (strcmp(word, row[i].word))
+			continue;
+		o->direct = row[i].direct;
+		o->writethrough = row[i].writethrough;
+		o->no_flush = row[i].no_flush;
+		return true;
+	}
+	return false;
+}
+
 const char *block_probe(const char *file, struct err *e)
 {
 	uint8_t magic[4] = { 0 };
@@ -227,14 +244,14 @@ bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, stru
 		return err_set(e, "'%s' is read-only", b->file);
 	pthread_mutex_lock(&b->lock);
 	bool ok = b->overlay ? overlay_transfer(b, at, NULL, buf, n, e)
-		: b->ops->write(b, at, buf, n, e) && (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+		: b->ops->write(b, at, buf, n, e) && (!b->writethrough || b->ops->flush(b, e));
 	pthread_mutex_unlock(&b->lock);
 	return ok;
 }
 
 bool block_flush(struct block *b, struct err *e)
 {
-	if (b->readonly || b->overlay || b->cache == BLOCK_UNSAFE)
+	if (b->readonly || b->overlay || b->no_flush)
 		return true;
 	pthread_mutex_lock(&b->lock);
 	bool ok = b->ops->flush(b, e);
@@ -264,7 +281,7 @@ static bool drop(struct block *b, uint64_t at, uint32_t n, bool zero, struct err
 		return !zero || write_zeros(b, at, n, e);
 	pthread_mutex_lock(&b->lock);
 	bool ok = b->ops->discard(b, at, n, zero, e)
-		&& (b->cache != BLOCK_WRITETHROUGH || b->ops->flush(b, e));
+		&& (!b->writethrough || b->ops->flush(b, e));
 	pthread_mutex_unlock(&b->lock);
 	return ok;
 }

@@ -23,11 +23,10 @@
 
 #define SECTOR 512u
 
-enum block_cache {
-	BLOCK_WRITEBACK,	/* the host caches; the guest's flushes reach the disk */
-	BLOCK_WRITETHROUGH,	/* every write reaches the disk */
-	BLOCK_UNSAFE,		/* flushes are ignored */
-};
+/* What zeros that the guest writes become. */
+enum block_zeroes { BLOCK_ZEROES_OFF, BLOCK_ZEROES_ON, BLOCK_ZEROES_UNMAP };
+/* Whether other programs are kept off the image: AUTO: where the host can. */
+enum block_locking { BLOCK_LOCK_AUTO, BLOCK_LOCK_ON, BLOCK_LOCK_OFF };
 
 struct block;
 
@@ -36,7 +35,14 @@ struct block_options {
 	const char *format;	/* "raw", "qcow2"; NULL: found out */
 	bool readonly;
 	bool snapshot;		/* writes stay in memory and are lost at the end */
-	enum block_cache cache;
+	bool direct;		/* past the host's page cache */
+	bool writethrough;	/* every write reaches the disk before it is done */
+	bool no_flush;		/* flushes are ignored */
+	bool discard;		/* what the guest discards is given back to the host */
+	enum block_zeroes detect_zeroes;
+	bool copy_on_read;	/* what is read from the backing image is kept */
+	bool auto_readonly;	/* read-only if it cannot be opened for writing */
+	enum block_locking locking;
 	bool null_co;		/* no file: `size` bytes that read as zeros and forget what is written */
 	uint64_t size;
 	/* for tools */
@@ -59,6 +65,9 @@ struct block_extent {
 	struct block *image;	/* block_map: the image that decides */
 	int depth;		/* block_map: how far below the first it is */
 };
+
+/* The words of cache=: none, writeback, writethrough, directsync, unsafe. False: another word. */
+bool block_cache_mode(struct block_options *o, const char *word);
 
 /* Open an image. NULL with err filled. */
 struct block *block_open(const struct block_options *o, struct err *e);
@@ -114,7 +123,7 @@ struct block {
 	char *file;
 	uint64_t sectors;
 	bool readonly;
-	enum block_cache cache;
+	bool writethrough, no_flush;
 	struct block *backing;		/* owned; closed after the image */
 	pthread_mutex_t lock;		/* of formats that need one */
 	struct block_overlay *overlay;	/* snapshot: sectors written since start, or NULL */

@@ -32,7 +32,7 @@ bool qcow2_write_bytes(struct qcow2 *q, uint64_t at, const void *buf, size_t n, 
 
 bool qcow2_barrier(struct qcow2 *q, struct err *e)
 {
-	return q->block.cache == BLOCK_UNSAFE || block_file_sync(q->fd, q->block.file, e);
+	return q->block.no_flush || block_file_sync(q->fd, q->block.file, e);
 }
 
 bool qcow2_set_incompat(struct qcow2 *q, uint64_t incompat, struct err *e)
@@ -264,7 +264,7 @@ static bool open_backing(struct qcow2 *q, const struct block_options *o, struct 
 		return true;
 	struct block_options b = {
 		.file = q->backing_path, .format = q->backing_format, .readonly = !o->backing_writable,
-		.cache = o->cache, .unlocked = o->unlocked, .depth = o->depth + 1,
+		.direct = o->direct, .no_flush = o->no_flush, .locking = o->locking, .unlocked = o->unlocked, .depth = o->depth + 1,
 	};
 	q->block.backing = block_open(&b, e);
 	return q->block.backing || err_prefix(e, "'%s': backing image", q->block.file);
@@ -398,7 +398,8 @@ struct block *block_qcow2_open(const struct block_options *o, struct err *e)
 	}
 	q->block.ops = &qcow2_ops;
 	q->block.readonly = o->readonly || o->snapshot;
-	q->block.cache = o->cache;
+	q->block.writethrough = o->writethrough;
+	q->block.no_flush = o->no_flush;
 	q->writable = !q->block.readonly;
 	if (!open_image(q, o, e)) {
 		struct block *backing = q->block.backing;

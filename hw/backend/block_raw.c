@@ -120,7 +120,8 @@ struct block *block_raw_open(const struct block_options *o, struct err *e)
 	}
 	r->block.ops = &raw_ops;
 	r->block.readonly = o->readonly || o->snapshot;
-	r->block.cache = o->cache;
+	r->block.writethrough = o->writethrough;
+	r->block.no_flush = o->no_flush;
 	r->probed = !o->format;
 	r->fd = block_file_open(o, e);
 	if (r->fd < 0 || !block_file_size(r->fd, o->file, &r->bytes, e)) {

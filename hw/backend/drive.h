@@ -108,7 +108,8 @@ void drive_detach(struct drive *d);		/* cancels nothing: do that before */
 
 /* ---- what people do to it ---- */
 
-enum drive_policy { DRIVE_REPORT, DRIVE_IGNORE, DRIVE_STOP, DRIVE_ENOSPC };
+/* AUTO: report failed reads, stop when the host's disk is full. ENOSPC: stop then, else report. */
+enum drive_policy { DRIVE_AUTO, DRIVE_REPORT, DRIVE_IGNORE, DRIVE_STOP, DRIVE_ENOSPC };
 
 /* Limits per second, 0: none. [0] both directions, [1] reads, [2] writes. */
 struct drive_limits {
@@ -122,7 +123,7 @@ struct drive_options {
 	struct block_options image;		/* file NULL: no medium, unless a driver needs none */
 	bool cdrom;
 	const char *serial;
-	enum drive_policy rerror, werror;	/* the defaults of QEMU are REPORT and ENOSPC */
+	enum drive_policy rerror, werror;
 	struct drive_limits limits;
 };
 

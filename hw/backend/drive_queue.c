@@ -131,6 +131,8 @@ static void count(struct drive *d, const struct drive_req *r)
 static enum drive_policy policy_for(const struct drive *d, const struct drive_req *r)
 {
 	enum drive_policy p = r->op == DRIVE_READ ? d->rerror : d->werror;
+	if (p == DRIVE_AUTO)
+		p = r->op == DRIVE_READ ? DRIVE_REPORT : DRIVE_ENOSPC;
 	return p != DRIVE_ENOSPC ? p : r->error == ENOSPC ? DRIVE_STOP : DRIVE_REPORT;
 }
 

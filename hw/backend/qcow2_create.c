@@ -266,7 +266,7 @@ static bool write_empty(int fd, const char *file, const struct qcow2_create *c, 
 	uint8_t *p = calloc(1, c->cluster_size);
 
 	q.block.file = (char *)file;
-	q.block.cache = BLOCK_UNSAFE;
+	q.block.no_flush = true;
 	for (int i = 0; p && i < 3; i++)
 		refcount_out(p, q.refcount_order, (uint64_t)i, 1);
 	bool ok = p && qcow2_write_bytes(&q, entry, p, q.cluster_size, e);
@@ -311,7 +311,7 @@ bool qcow2_create(const char *file, const struct qcow2_create *c, struct err *e)
 	close(fd);
 	if (!ok)
 		return false;
-	struct block_options o = { .file = file, .format = "qcow2", .no_backing = true, .cache = BLOCK_UNSAFE };
+	struct block_options o = { .file = file, .format = "qcow2", .no_backing = true, .no_flush = true };
 	struct block *b = block_open(&o, e);
 	ok = b && block_resize(b, (c->size + SECTOR - 1) / SECTOR, e)
 		&& (c->prealloc == QCOW2_PREALLOC_OFF || preallocate(to_qcow2(b), c->prealloc, e))

@@ -94,7 +94,7 @@ static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
 	for (const char *c = boot_order(cfg); *c; c++) {
 		for (int i = 0; i < cfg->ndrives && (*c == 'c' || *c == 'd'); i++) {
 			const struct pc_drive *d = &cfg->drives[i];
-			if (d->cdrom != (*c == 'd') || d->index < 0)
+			if (d->drive.cdrom != (*c == 'd') || d->index < 0)
 				continue;
 			int n = snprintf(line, sizeof(line), "/pci@i0cf8/ide@%d,1/drive@%d/disk@%d\n",
 					 PC_SLOT_PIIX, d->index / 2, d->index % 2);

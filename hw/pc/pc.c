@@ -315,7 +315,7 @@ void pc_free(struct pc *pc)
 		dev_free(last);
 	}
 	port_unmap(pc->m, pc->ferr_port);
-	pc_drives_fini(pc);
+	drive_free_all(pc->m);
 	machine_unlock(pc->m);
 	free(pc);
 }

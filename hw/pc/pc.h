@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "hw/backend/drive.h"
 #include "hw/display/surface.h"
 
 struct machine;
@@ -22,8 +23,6 @@ struct fwcfg;
 struct vga;
 struct pc;
 
-enum pc_cache { PC_CACHE_WRITEBACK, PC_CACHE_WRITETHROUGH, PC_CACHE_NONE, PC_CACHE_UNSAFE };
-
 enum pc_if {
 	PC_IF_IDE,		/* a drive of the board's controller */
 	PC_IF_VIRTIO,		/* a virtio-blk-pci device of its own */
@@ -33,14 +32,8 @@ enum pc_if {
 
 struct pc_drive {
 	enum pc_if interface;
-	const char *file;	/* NULL: a CD-ROM drive without a disc */
-	const char *format;	/* "raw"; NULL: raw */
-	const char *id, *serial;	/* may be NULL */
 	int index;		/* IDE position 0..3 (bus * 2 + unit), flash unit; -1: next free one */
-	bool cdrom;
-	bool readonly;
-	bool snapshot;		/* writes stay in memory */
-	enum pc_cache cache;
+	struct drive_options drive;	/* id NULL: made from the position */
 };
 
 /* One -device option (or its QEMU-style equivalent): driver name and the text behind it. */

@@ -13,8 +13,6 @@
 #include "hw/pc/pc.h"
 #include "hw/timer/tick.h"
 
-struct block;
-
 struct pc {
 	struct pc_config cfg;
 	struct machine *m;
@@ -32,8 +30,7 @@ struct pc {
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
 	struct irq_split rtc_out;	/* IRQ 8 and the power management's wake-up */
 	struct port_range *ferr_port;
-	struct block *drive[PC_IDE_DRIVES];	/* by IDE index */
-	struct block *image[PC_MAX_DRIVES];	/* of other drives, by their number in cfg */
+	struct drive *drive[PC_IDE_DRIVES];	/* by IDE index */
 	struct saved_part wires, lines;
 };
 
@@ -51,8 +48,7 @@ extern const struct port_ops pc_ferr_ops;
 
 /* ---- pc_drives.c ---- */
 bool pc_drives(struct pc *pc, struct err *e);
-void pc_drives_fini(struct pc *pc);
-/* The id by which devices find the image of cfg.drives[n]; made in buf if the user gave none. */
+/* The id by which devices find cfg.drives[n]; made in buf if the user gave none. */
 const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32]);
 
 /* ---- pc_flash.c ---- */

@@ -103,6 +103,7 @@ static void serve_later(struct virtio *v, unsigned q)
 void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, unsigned q))
 {
 	uint64_t turns = 0, bytes = 0;
+	uint16_t was = v->q[q].used_idx;	/* what is answered later interrupts later */
 
 	virtq_ask(v, q, false);
 	do {
@@ -117,7 +118,8 @@ void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, uns
 			break;
 		}
 	} while (virtq_ask(v, q, true));
-	virtq_interrupt(v, q);
+	if (v->q[q].used_idx != was)
+		virtq_interrupt(v, q);
 }
 
 void virtio_run(struct virtio *v, unsigned q)

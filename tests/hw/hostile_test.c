@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
 #include "hw/disk/ide.h"
 #include "hw/display/vga.h"
 #include "hw/pc/fwcfg.h"
@@ -17,7 +17,6 @@
 #include "tests/bench.h"
 
 static struct bench b;
-static struct block *disk;
 static char path[32];
 static uint64_t seed;
 
@@ -50,15 +49,15 @@ static void setup(void)
 	int fd = mkstemp(path);
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
 	close(fd);
-	disk = block_open(&(struct block_options){ .file = path, .cache = BLOCK_UNSAFE }, &b.err);
-	cr_assert(ide_attach(ide, 0, disk, false, NULL, &b.err));
-	cr_assert(ide_attach(ide, 2, disk, true, NULL, &b.err));
+	struct drive_options disk = { .id = "disk", .image = { .file = path, .format = "raw", .no_flush = true, .unlocked = true } };
+	struct drive_options disc = { .id = "disc", .image = { .file = path, .format = "raw", .readonly = true, .unlocked = true } };
+	cr_assert(ide_attach(ide, 0, drive_new(b.m, &disk, &b.err), false, NULL, &b.err));
+	cr_assert(ide_attach(ide, 2, drive_new(b.m, &disc, &b.err), true, NULL, &b.err));
 	log_mask = 0;
 }
 static void teardown(void)
 {
 	bench_close(&b);
-	block_close(disk);
 	unlink(path);
 }
 TestSuite(hostile, .init = setup, .fini = teardown, .timeout = 60);

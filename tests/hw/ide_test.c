@@ -3,15 +3,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
 #include "hw/disk/ide.h"
 #include "hw/pci/i440fx.h"
 #include "tests/bench.h"
 
 static struct bench b;
 static struct dev *d;
-static struct block *disk, *disc;
+static struct drive *disk, *disc;
 static char path[2][32];
+
+/* What a write causes is done before the next look. */
+#undef out
+#define out(port, v)	out_n(port, 1, v)
+static void out_n(uint16_t port, int size, uint32_t v)
+{
+	bench_out(&b, port, size, v);
+	bench_settle(&b);
+}
 
 #define DISK_SECTORS	4096u
 #define DISC_SECTORS	64u		/* of 2048 bytes */
@@ -20,7 +29,7 @@ static char path[2][32];
 #define BUF		0x10000u
 
 /* An image in which every doubleword says where it is. */
-static struct block *image(int n, uint32_t sectors, uint32_t tag, bool readonly)
+static struct drive *image(int n, const char *id, uint32_t sectors, uint32_t tag, bool readonly)
 {
 	strcpy(path[n], "/tmp/rhea-ide-XXXXXX");
 	int fd = mkstemp(path[n]);
@@ -29,10 +38,7 @@ static struct block *image(int n, uint32_t sectors, uint32_t tag, bool readonly)
 		cr_assert_eq(write(fd, &v, 4), 4);
 	}
 	close(fd);
-	struct block_options o = { .file = path[n], .readonly = readonly };
-	struct block *k = block_open(&o, &b.err);
-	cr_assert(k, "%s", b.err.msg);
-	return k;
+	return bench_drive(&b, id, path[n], readonly);
 }
 
 static void setup(void)
@@ -43,8 +49,8 @@ static void setup(void)
 	phys_map(b.m->phys, &all, &b.err);
 	d = dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err);
 	cr_assert(d, "%s", b.err.msg);
-	disk = image(0, DISK_SECTORS, 0, false);
-	disc = image(1, DISC_SECTORS * 4, 0x10000000, true);
+	disk = image(0, "disk", DISK_SECTORS, 0, false);
+	disc = image(1, "disc", DISC_SECTORS * 4, 0x10000000, true);
 	cr_assert(ide_attach(d, 0, disk, false, "SERIAL1", &b.err));
 	cr_assert(ide_attach(d, 2, disc, true, NULL, &b.err));
 	bench_out(&b, 0xcf8, 4, 0x80000920);
@@ -55,8 +61,6 @@ static void setup(void)
 static void teardown(void)
 {
 	bench_close(&b);
-	block_close(disk);
-	block_close(disc);
 	unlink(path[0]);
 	unlink(path[1]);
 }
@@ -148,10 +152,10 @@ Test(ide, pio_write_reaches_the_image)
 	cr_assert_not(IRQ14);
 	cr_assert_eq(in(0x1f7), 0x58);
 	for (uint32_t i = 0; i < 128; i++)
-		bench_out(&b, 0x1f0, 4, 0xa5000000 + i);
+		out_n(0x1f0, 4, 0xa5000000 + i);
 	cr_assert(IRQ14);
 	cr_assert_eq(in(0x1f7), 0x50);
-	cr_assert(block_read(disk, 9, back, 1, &b.err));
+	cr_assert(drive_transfer(disk, DRIVE_READ, 9, back, 1, &b.err));
 	cr_assert_eq(back[77], 0xa5000000 + 77);
 }
 
@@ -202,7 +206,7 @@ Test(ide, dma_write_with_48_bit_address)
 	out(0x1f7, 0x35);
 	out(0xc000, 0x01);
 	cr_assert(IRQ14);
-	cr_assert(block_read(disk, 33, back, 1, &b.err));
+	cr_assert(drive_transfer(disk, DRIVE_READ, 33, back, 1, &b.err));
 	cr_assert_eq(back[0], 0x12345678);
 }
 
@@ -236,7 +240,7 @@ static void packet(const uint8_t p[12], uint16_t limit, uint8_t feature)
 	cr_assert_eq(in(0x177), 0x58);
 	cr_assert_eq(in(0x172), 1);		/* command phase */
 	for (int i = 0; i < 12; i += 2)
-		bench_out(&b, 0x170, 2, ld16(p + i));
+		out_n(0x170, 2, ld16(p + i));
 }
 
 Test(ide, inquiry_says_cd_rom)
@@ -298,7 +302,7 @@ Test(ide, reading_behind_the_disc_fails_with_sense)
 
 Test(ide, a_changed_disc_is_reported_once)
 {
-	cr_assert(ide_change_disc(d, 2, disc, &b.err));
+	cr_assert(drive_change(disc, &(struct block_options){ .file = path[1], .readonly = true }, false, &b.err));
 	packet((uint8_t[12]){ 0 }, 0, 0);
 	cr_assert_eq(in(0x171) >> 4, 6);
 	packet((uint8_t[12]){ 0 }, 0, 0);
@@ -307,8 +311,105 @@ Test(ide, a_changed_disc_is_reported_once)
 
 Test(ide, without_a_disc_the_drive_is_not_ready)
 {
-	cr_assert(ide_change_disc(d, 2, NULL, &b.err));
+	cr_assert(drive_change(disc, &(struct block_options){ 0 }, false, &b.err));
 	packet((uint8_t[12]){ 0 }, 0, 0);
 	packet((uint8_t[12]){ 0 }, 0, 0);
 	cr_assert_eq(in(0x171) >> 4, 2);
+}
+
+/* ---- while the disk is at work ---- */
+
+Test(ide, a_drive_is_busy_until_its_sectors_are_there)
+{
+	drive_hold(b.m, true);
+	bench_out(&b, 0x1f2, 1, 1);
+	bench_out(&b, 0x1f3, 1, 7);
+	bench_out(&b, 0x1f4, 1, 0);
+	bench_out(&b, 0x1f5, 1, 0);
+	bench_out(&b, 0x1f6, 1, 0xe0);
+	bench_out(&b, 0x1f7, 1, 0x20);
+	cr_assert_eq(in(0x1f7), 0x80);
+	cr_assert_not(IRQ14);
+	bench_out(&b, 0x1f7, 1, 0xec);		/* refused: it is busy */
+	bench_out(&b, 0x1f3, 1, 9);
+	cr_assert_eq(in(0x1f3), 7);
+	drive_hold(b.m, false);
+	bench_settle(&b);
+	cr_assert(IRQ14);
+	cr_assert_eq(dword(0x1f0), 7 * 128);
+}
+
+Test(ide, a_reset_forgets_what_is_under_way)
+{
+	drive_hold(b.m, true);
+	prd(4 * 512);
+	drive_hold(b.m, true);
+	bench_out(&b, 0x1f2, 1, 4);
+	bench_out(&b, 0x1f6, 1, 0xe0);
+	bench_out(&b, 0x1f7, 1, 0xc8);
+	bench_out(&b, 0xc000, 1, 0x09);
+	cr_assert_eq(in(0xc002) & 1, 1);
+	wr(BUF, 0x5555aaaa);
+	bench_out(&b, 0x3f6, 1, 4);
+	bench_out(&b, 0x3f6, 1, 0);
+	cr_assert_not(drive_busy(disk));
+	drive_hold(b.m, false);
+	bench_settle(&b);
+	cr_assert_not(IRQ14);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert_eq(rd(BUF), 0x5555aaaa);
+}
+
+Test(ide, stopping_the_bus_master_ends_what_is_under_way)
+{
+	prd(4 * 512);
+	drive_hold(b.m, true);
+	bench_out(&b, 0x1f2, 1, 4);
+	bench_out(&b, 0x1f3, 1, 16);
+	bench_out(&b, 0x1f4, 1, 0);
+	bench_out(&b, 0x1f5, 1, 0);
+	bench_out(&b, 0x1f6, 1, 0xe0);
+	bench_out(&b, 0x1f7, 1, 0xc8);
+	bench_out(&b, 0xc000, 1, 0x09);
+	bench_out(&b, 0xc000, 1, 0x00);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert_eq(rd(BUF), 16 * 128);
+}
+
+Test(ide, long_pio_transfers_go_through_the_buffer_several_times)
+{
+	uint32_t back[128];
+
+	command(0x1f0, 0, 0, 0x30);		/* 256 sectors */
+	for (uint32_t i = 0; i < 256 * 128; i++)
+		out_n(0x1f0, 4, ~i);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert(drive_transfer(disk, DRIVE_READ, 255, back, 1, &b.err));
+	cr_assert_eq(back[127], ~(256u * 128 - 1));
+	command(0x1f0, 0, 0, 0x20);
+	for (uint32_t i = 0; i < 256 * 128; i++) {
+		cr_assert_eq(dword(0x1f0), ~i);
+		bench_settle(&b);
+	}
+	cr_assert_eq(in(0x1f7), 0x50);
+}
+
+Test(ide, dma_of_scattered_pieces_that_end_inside_sectors)
+{
+	for (uint32_t i = 0; i < 8; i++) {
+		wr(PRD + 8 * i, BUF + i * 0x1000 + 2 * i);
+		wr(PRD + 8 * i + 4, 512 + (i & 1 ? 2u : -2u) + (i == 7 ? 0x80000000 : 0));
+	}
+	bench_out(&b, 0xc004, 4, PRD);
+	command(0x1f0, 100, 8, 0xc8);
+	out(0xc000, 0x09);
+	cr_assert_eq(in(0xc002) & 7, 4);
+	uint8_t all[8 * 512];
+	for (uint32_t i = 0, at = 0; i < 8; i++) {
+		uint32_t n = 512 + (i & 1 ? 2u : -2u);
+		phys_read_buf(b.m->phys, BUF + i * 0x1000 + 2 * i, all + at, n);
+		at += n;
+	}
+	for (uint32_t i = 0; i < 8 * 128; i++)
+		cr_assert_eq(ld32(all + 4 * i), 100 * 128 + i);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
 #include "hw/flash/pflash.h"
 #include "tests/bench.h"
 
@@ -12,17 +12,12 @@
 #define SIZE	0x20000u
 
 static struct bench b;
-static struct block *image;
 static char path[] = "/tmp/rhea-flash-XXXXXX";
 
 static void open_flash(bool readonly, const char *props)
 {
-	struct block_options o = { .file = path, .format = "raw", .readonly = readonly };
-
 	bench_machine(&b);
-	image = block_open(&o, &b.err);
-	cr_assert(image, "%s", b.err.msg);
-	machine_add_backend(b.m, "drive", "code", image);
+	bench_drive(&b, "code", path, readonly);
 	b.dev = dev_make(b.m, &pflash_type, NULL, props, &b.err);
 	cr_assert(b.dev, "%s", b.err.msg);
 	pflash_place(b.dev, BASE);
@@ -43,7 +38,6 @@ static void setup(void)
 static void shut(void)
 {
 	bench_close(&b);
-	block_close(image);
 }
 
 static void teardown(void)
@@ -60,7 +54,7 @@ static uint8_t in_image(uint32_t off)
 {
 	uint8_t sector[SECTOR];
 
-	cr_assert(block_read(image, off / SECTOR, sector, 1, &b.err));
+	cr_assert(drive_transfer(drive_find(b.m, "code"), DRIVE_READ, off / SECTOR, sector, 1, &b.err));
 	return sector[off % SECTOR];
 }
 

@@ -408,14 +408,14 @@ Test(qcow2, damaged_images_are_refused_or_used_without_harm, .timeout = 60)
 	int opened = 0;
 	for (int i = 0; i < 80; i++) {
 		damage(good, (size_t)n, 16384);
-		struct block_options o = { .file = other, .format = "qcow2", .cache = BLOCK_UNSAFE };
+		struct block_options o = { .file = other, .format = "qcow2", .no_flush = true };
 		if ((b = block_open(&o, &e))) {
 			opened++;
 			use(b);
 			block_close(b);
 		}
 		o.repairing = true;
-		o.cache = BLOCK_UNSAFE;
+		o.no_flush = true;
 		if ((b = block_open(&o, &e))) {
 			c = (struct qcow2_check){ 0 };
 			qcow2_check(b, i % 2 ? QCOW2_FIX_ALL : QCOW2_FIX_NONE, &c, &e);

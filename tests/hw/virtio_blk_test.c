@@ -4,13 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hw/backend/block.h"
+#include "hw/backend/drive.h"
 #include "hw/virtio/virtio_blk.h"
 #include "tests/hw/virtio.h"
 
 static struct bench b;
 static struct vt t;
-static struct block *disk;
+static struct drive *disk;
 static char path[32];
 
 #define DISK_SECTORS	1024u
@@ -30,9 +30,7 @@ static struct dev *make(const char *props)
 	for (uint32_t i = 0; i < DISK_SECTORS * 128; i++)
 		cr_assert_eq(write(fd, &i, 4), 4);
 	close(fd);
-	disk = block_open(&(struct block_options){ .file = path, .readonly = !strcmp(props, "ro") }, &b.err);
-	cr_assert(disk, "%s", b.err.msg);
-	machine_add_backend(b.m, "drive", "d", disk);
+	disk = bench_drive(&b, "d", path, !strcmp(props, "ro"));
 	snprintf(all, sizeof(all), "addr=4,drive=d,serial=S123,%s", strcmp(props, "ro") ? props : "");
 	struct dev *d = dev_make(b.m, &virtio_blk_type, NULL, all, &b.err);
 	cr_assert(d, "%s", b.err.msg);
@@ -47,11 +45,17 @@ static void setup(void)
 static void teardown(void)
 {
 	bench_close(&b);
-	block_close(disk);
 	unlink(path);
 }
 TestSuite(virtio_blk, .init = setup, .fini = teardown, .timeout = 20);
 TestSuite(virtio_blk_bare, .fini = teardown, .timeout = 20);
+
+/* Tell the device, and let it finish. */
+static void kick(void)
+{
+	vt_kick(&t, 0);
+	bench_settle(&b);
+}
 
 static void header(uint32_t type, uint64_t sector)
 {
@@ -72,7 +76,7 @@ static int ask(uint32_t type, uint64_t sector, uint32_t n, bool in, uint32_t *us
 	vt_desc(&t, 0, 1, DATA, n, D_NEXT | (in ? D_WRITE : 0), 2);
 	vt_desc(&t, 0, 2, STATUS, 1, D_WRITE, 0);
 	vt_offer(&t, 0, 0);
-	vt_kick(&t, 0);
+	kick();
 	if (!vt_take(&t, 0, &id, &len))
 		return -1;
 	cr_assert_eq(id, 0);
@@ -206,7 +210,7 @@ Test(virtio_blk, writes_sectors_and_flushes)
 	wr(DATA + 8, 0x12345678);
 	cr_assert_eq(ask(1, 9, 512, false, NULL), 0);
 	cr_assert_eq(ask(4, 0, 0, false, NULL), 0);
-	cr_assert(block_read(disk, 9, back, 1, &b.err));
+	cr_assert(drive_transfer(disk, DRIVE_READ, 9, back, 1, &b.err));
 	cr_assert_eq(back[2], 0x12345678);
 }
 
@@ -240,7 +244,7 @@ Test(virtio_blk, write_zeroes_clears_ranges)
 	wr(DATA + 8, 1);
 	wr(DATA + 12, 0);
 	cr_assert_eq(ask(13, 0, 16, false, NULL), 0);
-	cr_assert(block_read(disk, 3, back, 2, &b.err));
+	cr_assert(drive_transfer(disk, DRIVE_READ, 3, back, 2, &b.err));
 	cr_assert_eq(back[0] | back[127], 0);
 	cr_assert_eq(back[128], 4 * 128);
 	wr(DATA + 8, DISK_SECTORS);
@@ -270,7 +274,7 @@ Test(virtio_blk, indirect_tables_hold_a_request)
 		wr(table + 4 * i, rd(VT_DESC(0) + 4 * i));
 	vt_desc(&t, 0, 5, table, 48, D_INDIRECT, 0);
 	vt_offer(&t, 0, 5);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert(vt_take(&t, 0, &id, &len));
 	cr_assert_eq(id, 5);
 	cr_assert_eq(rd(DATA), 7 * 128);
@@ -312,6 +316,7 @@ Test(virtio_blk_bare, the_legacy_interface_works)
 	phys_write_buf(b.m->phys, base, d, sizeof(d));
 	phys_write(b.m->phys, base + 256 * 16 + 2, 2, 1);
 	bench_out(&b, 0xc010, 2, 0);
+	bench_settle(&b);
 	cr_assert_eq(phys_read(b.m->phys, used + 2, 2), 1);
 	cr_assert_eq(rd(DATA), 256);
 	cr_assert(INTX);
@@ -324,9 +329,9 @@ Test(virtio_blk_bare, the_legacy_interface_works)
 static void broken_by_chain(void)
 {
 	vt_offer(&t, 0, 0);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert(vt_broken(&t));
-	vt_kick(&t, 0);				/* and rests */
+	kick();				/* and rests */
 	cr_assert_eq(phys_read(b.m->phys, VT_USED(0) + 2, 2), 0);
 }
 
@@ -347,7 +352,7 @@ Test(virtio_blk, a_descriptor_outside_the_table_is_refused)
 Test(virtio_blk, a_head_outside_the_table_is_refused)
 {
 	vt_offer(&t, 0, 0xffff);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert(vt_broken(&t));
 }
 
@@ -378,7 +383,7 @@ Test(virtio_blk, buffers_outside_memory_are_refused)
 		vt_desc(&t, 0, 1, wrong[i], 512, D_NEXT | D_WRITE, 2);
 		vt_desc(&t, 0, 2, STATUS, 1, D_WRITE, 0);
 		vt_offer(&t, 0, 0);
-		vt_kick(&t, 0);
+		kick();
 		cr_assert(vt_broken(&t), "%u", i);
 		vt_set_common(&t, 0x14, 1, 0);
 		cr_assert_eq(vt_common(&t, 0x14, 1), 0);
@@ -392,14 +397,14 @@ Test(virtio_blk, giant_lengths_are_refused)
 	vt_desc(&t, 0, 1, DATA, 0xffffffff, D_NEXT | D_WRITE, 2);
 	vt_desc(&t, 0, 2, STATUS, 1, D_WRITE, 0);
 	vt_offer(&t, 0, 0);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert_eq(phys_read(b.m->phys, STATUS, 1), 1);
 }
 
 Test(virtio_blk, an_avail_index_beyond_the_queue_is_refused)
 {
 	phys_write(b.m->phys, VT_AVAIL(0) + 2, 2, VT_QSIZE + 1);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert(vt_broken(&t));
 }
 
@@ -431,7 +436,7 @@ Test(virtio_blk, rings_in_registers_are_refused)
 	vt_set_common(&t, 0x08, 4, 1);
 	vt_set_common(&t, 0x0c, 4, 1);
 	vt_set_common(&t, 0x14, 1, 0x0f);
-	vt_kick(&t, 0);
+	kick();
 	cr_assert(vt_broken(&t));
 }
 
@@ -449,7 +454,7 @@ Test(virtio_blk, random_rings_do_no_harm)
 		header(x >> 3 & 15, x >> 30 & 0x7ff);
 		vt_desc(&t, 0, 0, HEADER, 16, D_NEXT, 1);
 		vt_offer(&t, 0, x >> 50 & 3 ? 0 : (unsigned)(x >> 52));
-		vt_kick(&t, 0);
+		kick();
 		if (k % 16 == 0)
 			vt_set_common(&t, (unsigned)(x >> 40) % 0x38, 1 << (x >> 60) % 3, (uint32_t)x);
 		if (vt_broken(&t) || k % 64 == 63) {
@@ -459,4 +464,104 @@ Test(virtio_blk, random_rings_do_no_harm)
 		}
 		bench_run(&b, 1000);
 	}
+}
+
+/* ---- several at once ---- */
+
+/* Request k reads sector s to its own place. */
+static void offer_read(unsigned k, uint64_t s)
+{
+	uint32_t h = HEADER + 32 * k, data = DATA + 0x1000 * k, status = STATUS + k;
+
+	wr(h, 0);
+	wr(h + 4, 0);
+	wr(h + 8, (uint32_t)s);
+	wr(h + 12, 0);
+	phys_write(b.m->phys, status, 1, 0xee);
+	vt_desc(&t, 0, 3 * k, h, 16, D_NEXT, 3 * k + 1);
+	vt_desc(&t, 0, 3 * k + 1, data, 512, D_NEXT | D_WRITE, 3 * k + 2);
+	vt_desc(&t, 0, 3 * k + 2, status, 1, D_WRITE, 0);
+	vt_offer(&t, 0, 3 * k);
+}
+
+Test(virtio_blk, several_requests_are_under_way_at_once)
+{
+	uint32_t id, len;
+	bool seen[5] = { false };
+
+	drive_hold(b.m, true);
+	for (unsigned k = 0; k < 5; k++)
+		offer_read(k, 10 + k);
+	vt_kick(&t, 0);
+	cr_assert_not(vt_take(&t, 0, &id, &len));
+	cr_assert_not(INTX);
+	drive_hold(b.m, false);
+	bench_settle(&b);
+	for (unsigned k = 0; k < 5; k++) {
+		cr_assert(vt_take(&t, 0, &id, &len));
+		cr_assert_eq(len, 513);
+		seen[id / 3] = true;
+	}
+	for (unsigned k = 0; k < 5; k++) {
+		cr_assert(seen[k]);
+		cr_assert_eq(rd(DATA + 0x1000 * k), (10 + k) * 128);
+	}
+	cr_assert(INTX);
+}
+
+Test(virtio_blk, a_reset_by_the_driver_forgets_what_is_under_way)
+{
+	uint32_t id, len;
+
+	drive_hold(b.m, true);
+	offer_read(0, 10);
+	wr(DATA, 0x12345678);
+	vt_kick(&t, 0);
+	cr_assert(drive_busy(disk));
+	vt_set_common(&t, 0x14, 1, 0);
+	cr_assert_not(drive_busy(disk));
+	drive_hold(b.m, false);
+	bench_settle(&b);
+	cr_assert_eq(rd(DATA), 0x12345678);
+	cr_assert_not(vt_take(&t, 0, &id, &len));
+}
+
+Test(virtio_blk, the_same_buffer_offered_for_ever_breaks_the_device)
+{
+	drive_hold(b.m, true);
+	offer_read(0, 10);
+	vt_kick(&t, 0);
+	for (unsigned k = 0; k < 300 && !vt_broken(&t); k++) {
+		vt_offer(&t, 0, 0);
+		vt_kick(&t, 0);
+	}
+	cr_assert(vt_broken(&t));
+}
+
+Test(virtio_blk_bare, there_may_be_several_queues)
+{
+	uint32_t id, len;
+
+	vt_start(&t, &b, make("num-queues=4"), BIT(12), 4);
+	cr_assert_eq(vt_config(&t, 34, 2), 4);
+	header(0, 7);
+	vt_desc(&t, 3, 0, HEADER, 16, D_NEXT, 1);
+	vt_desc(&t, 3, 1, DATA, 512, D_NEXT | D_WRITE, 2);
+	vt_desc(&t, 3, 2, STATUS, 1, D_WRITE, 0);
+	vt_offer(&t, 3, 0);
+	vt_kick(&t, 3);
+	bench_settle(&b);
+	cr_assert(vt_take(&t, 3, &id, &len));
+	cr_assert_eq(rd(DATA), 7 * 128);
+}
+
+Test(virtio_blk_bare, without_a_write_cache_writes_are_flushed)
+{
+	vt_start(&t, &b, make(""), BIT(9) | BIT(11), 1);
+	cr_assert_eq(vt_config(&t, 32, 1), 1);
+	cr_assert_eq(ask(1, 0, 512, false, NULL), 0);
+	cr_assert_eq(drive_stats(disk)->op[DRIVE_FLUSH].ops, 0);
+	phys_write(b.m->phys, VT_BAR + 0x2000 + 32, 1, 0);
+	cr_assert_eq(ask(1, 0, 512, false, NULL), 0);
+	cr_assert_eq(drive_stats(disk)->op[DRIVE_FLUSH].ops, 1);
 }

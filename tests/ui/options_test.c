@@ -131,9 +131,9 @@ Test(options, drives)
 {
 	cr_assert_eq(parse("-hda a -drive file=b,,c,format=raw,index=1,snapshot=on -cdrom d"), OPT_GO);
 	cr_assert_eq(o.pc.ndrives, 3);
-	cr_assert_str_eq(o.pc.drives[1].file, "b,c");
-	cr_assert(o.pc.drives[1].snapshot);
-	cr_assert(o.pc.drives[2].cdrom);
+	cr_assert_str_eq(o.pc.drives[1].drive.image.file, "b,c");
+	cr_assert(o.pc.drives[1].drive.image.snapshot);
+	cr_assert(o.pc.drives[2].drive.cdrom);
 	cr_assert_eq(o.pc.drives[2].index, 2);
 	cr_assert_eq(parse("-drive file=a,bus=1,unit=1 -drive b"), OPT_GO);
 	cr_assert_eq(o.pc.drives[0].index, 3);
@@ -145,7 +145,7 @@ Test(options, drives_of_other_interfaces_take_no_ide_position)
 	cr_assert_eq(parse("-hda a -drive file=b,if=virtio,index=0 -drive file=c,if=none,id=x"), OPT_GO);
 	cr_assert_eq(o.pc.drives[1].interface, PC_IF_VIRTIO);
 	cr_assert_eq(o.pc.drives[2].interface, PC_IF_NONE);
-	cr_assert_str_eq(o.pc.drives[2].id, "x");
+	cr_assert_str_eq(o.pc.drives[2].drive.id, "x");
 }
 
 Test(options, nic_makes_a_network_and_a_card)
@@ -199,7 +199,7 @@ Test(options, drive_mistakes)
 Test(options, snapshot_is_for_all_drives)
 {
 	cr_assert_eq(parse("-snapshot -hda a"), OPT_GO);
-	cr_assert(o.pc.drives[0].snapshot);
+	cr_assert(o.pc.drives[0].drive.image.snapshot);
 }
 
 Test(options, uuid)
@@ -316,10 +316,10 @@ Test(files, each_kind_goes_where_it_belongs)
 	cr_assert_eq(parse(line), OPT_GO, "%s", e.msg);
 	cr_assert_str_eq(o.pc.kernel, kernel);
 	cr_assert_eq(o.pc.ndrives, 2);
-	cr_assert_str_eq(o.pc.drives[0].file, disk);
-	cr_assert_not(o.pc.drives[0].cdrom);
-	cr_assert_str_eq(o.pc.drives[1].file, cd);
-	cr_assert(o.pc.drives[1].cdrom);
+	cr_assert_str_eq(o.pc.drives[0].drive.image.file, disk);
+	cr_assert_not(o.pc.drives[0].drive.cdrom);
+	cr_assert_str_eq(o.pc.drives[1].drive.image.file, cd);
+	cr_assert(o.pc.drives[1].drive.cdrom);
 	cr_assert_geq(o.pc.ram_size, 256ull << 20);
 	cr_assert_str_eq(parse(disk) == OPT_GO ? o.file_kinds[0] : "", "qcow2 disk");
 	cr_assert_eq(parse("-m 64") == OPT_GO ? o.pc.ram_size >> 20 : 0, 64);

@@ -76,15 +76,8 @@ static void usage(FILE *out)
 
 static bool set_cache(struct args *a, const char *word, struct err *e)
 {
-	static const struct { const char *word; enum block_cache cache; } row[] = {
-		{ "none", BLOCK_WRITEBACK }, { "writeback", BLOCK_WRITEBACK }, { "unsafe", BLOCK_UNSAFE },
-		{ "writethrough", BLOCK_WRITETHROUGH }, { "directsync", BLOCK_WRITETHROUGH },
-	};
-	for (unsigned i = 0; i < ARRAY_LEN(row); i++)
-		if (!strcmp(word, row[i].word)) {
-			a->cache = row[i].cache;
-			return true;
-		}
+	if (block_cache_mode(&a->cache, word))
+		return true;
 	return err_set(e, "cache mode '%s' is not known", word);
 }
 
@@ -175,7 +168,7 @@ static int take_size(struct args *a, int argc, char **argv)
 
 static int run(const struct command *c, int argc, char **argv)
 {
-	struct args a = { .command = c->name, .length = UINT64_MAX, .sparse = 4096, .cache = BLOCK_WRITEBACK };
+	struct args a = { .command = c->name, .length = UINT64_MAX, .sparse = 4096 };
 	struct err e;
 	int letter;
 

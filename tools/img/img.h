@@ -20,7 +20,7 @@ struct args {
 	const char *name;		/* ... and its argument */
 	const char *repair;
 	bool compress, progress, quiet, unsafe, strict, no_create, drop, shared, json, chain, shrink, help;
-	enum block_cache cache;
+	struct block_options cache;	/* what -t says: direct, writethrough, no_flush */
 	uint64_t sparse;		/* -S, in bytes */
 	uint64_t start, length;		/* map */
 	int prealloc;			/* resize: enum qcow2_prealloc */

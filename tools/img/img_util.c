@@ -59,8 +59,14 @@ void progress(const struct args *a, uint64_t done, uint64_t all)
 
 struct block_options open_options(const struct args *a, const char *file, const char *format, bool write)
 {
-	return (struct block_options){ .file = file, .format = format, .readonly = !write, .cache = a->cache,
-				       .unlocked = a->shared && !write };
+	struct block_options o = a->cache;
+
+	o.file = file;
+	o.format = format;
+	o.readonly = !write;
+	o.unlocked = a->shared && !write;
+	o.discard = true;
+	return o;
 }
 
 struct block *open_image(const struct args *a, const char *file, const char *format, bool write, struct err *e)
