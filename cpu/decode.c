@@ -183,23 +183,20 @@ static void opcode(struct dec *d)
 
 /* ---- the row ---- */
 
-static bool prefix_fits(const struct dec *d, uint8_t want)
+/* Which of the mandatory prefixes IP_* a row may have here, as bits. */
+static unsigned prefixes_that_fit(const struct dec *d)
 {
 	unsigned have_rep = d->in->pfx & (PFX_REP | PFX_REPNE), have_66 = d->in->pfx & PFX_66;
 
 	if (d->in->vex)		/* pp: none, 66, F3, F2 */
-		return want == IP_NONE + d->vex_pp;
-	switch (want) {
-	case IP_ANY:	return true;
-	case IP_NONE:	return !have_rep && !have_66;
-	case IP_OPSIZE:	return !have_rep;
-	case IP_66:	return !have_rep && have_66;
-	case IP_F3:	return have_rep == PFX_REP;
-	default:	return have_rep == PFX_REPNE;
-	}
+		return 1u << (IP_NONE + d->vex_pp);
+	if (have_rep)
+		return 1u << IP_ANY | 1u << (have_rep == PFX_REP ? IP_F3 : IP_F2);
+	return 1u << IP_ANY | 1u << IP_OPSIZE | 1u << (have_66 ? IP_66 : IP_NONE);
 }
 
-static bool fits(const struct dec *d, const struct insn_row *row)
+/* Attributes of rows that do not fit. */
+static uint32_t refused(const struct dec *d)
 {
 	uint32_t refuse = d->is64 ? A_NO64 : A_ONLY64;
 
@@ -211,7 +208,12 @@ static bool fits(const struct dec *d, const struct insn_row *row)
 		refuse |= A_B0;
 	if (d->in->has_modrm)
 		refuse |= INSN_MOD(d->in) == 3 ? A_MEM : A_REGF;
-	if (row->attr & refuse || !prefix_fits(d, row->pfx))
+	return refuse;
+}
+
+static bool fits(const struct dec *d, const struct insn_row *row, uint32_t refuse, unsigned prefix)
+{
+	if (row->attr & refuse || !(prefix >> row->pfx & 1))
 		return false;
 	if (row->reg >= 0 && row->reg != INSN_REG(d->in))
 		return false;
@@ -222,7 +224,8 @@ static bool fits(const struct dec *d, const struct insn_row *row)
 
 static void find_row(struct dec *d)
 {
-	unsigned slot_op = d->map * 256u + d->op, slot = slot_op * 16;
+	unsigned slot_op = d->map * 256u + d->op, slot = slot_op * 16, prefix;
+	uint32_t refuse;
 
 	d->in->has_modrm = insn_has_modrm[slot_op];
 	if (d->in->has_modrm) {
@@ -231,9 +234,11 @@ static void find_row(struct dec *d)
 	}
 	if (d->error != INSN_OK)
 		return;
+	refuse = refused(d);
+	prefix = prefixes_that_fit(d);
 	for (unsigned r = insn_slot[slot]; r; r--) {
 		const struct insn_row *row = &insn_rows[r - 1];
-		if (fits(d, row)) {
+		if (fits(d, row, refuse, prefix)) {
 			d->row = row;
 			d->in->row = (uint16_t)(r - 1);
 			return;

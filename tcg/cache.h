@@ -249,7 +249,8 @@ static inline void tcg_unhold(struct cpu *c)
 
 /*
  * A place in the hash table, and what else of the hash an entry carries, so that
- * a chain is walked without a look at blocks that are others.
+ * a chain is walked without a look at blocks that are others. Blocks that are near each
+ * other in RAM have places near each other, mostly in one line of the host's cache.
  */
 struct hash_key {
 	uint32_t slot, tag;
@@ -257,10 +258,12 @@ struct hash_key {
 
 static inline struct hash_key tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
 {
+	uint64_t page = (ram >> 12 ^ (uint64_t)mode << 32) * 0x9e3779b97f4a7c15ull;
 	uint64_t h = (ram ^ rip << 7 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
 
-	return (struct hash_key){ (uint32_t)(h >> (64 - HASH_BITS)),
-				  (uint32_t)(h >> (64 - HASH_BITS - (32 - TB_BITS))) << TB_BITS };
+	return (struct hash_key){ ((uint32_t)(page >> (64 - HASH_BITS)) + (uint32_t)(ram >> 3 & (PAGE_SIZE / 8 - 1))) &
+				  ((1u << HASH_BITS) - 1),
+				  (uint32_t)(h >> 32) & ~(MAX_TBS - 1) };
 }
 
 static inline uint32_t hash_tb(uint32_t entry) { return entry & (MAX_TBS - 1); }

@@ -26,12 +26,16 @@
 #define MAX_RANGE 256		/* a longer range crosses pages too often */
 #define MAX_STEP  (1 << 30)	/* of the base: follower displacements fit 32 bits */
 
-static bool plain(const struct ir *ir, const struct uop *u)
+static inline bool plain(const struct ir *ir, const struct uop *u)
 {
-	bool is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
-	int ad = u->c >> PROBE_ADSIZE & 3;
+	bool is64;
+	int ad;
 
-	if (u->op != UOP_probe || u->a > R15 || u->b != OP_NONE || u->c & (PROBE_ALIGN | PROBE_NOSEG))
+	if (u->op != UOP_probe)
+		return false;
+	is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
+	ad = u->c >> PROBE_ADSIZE & 3;
+	if (u->a > R15 || u->b != OP_NONE || u->c & (PROBE_ALIGN | PROBE_NOSEG))
 		return false;
 	if (u->imm != (int32_t)u->imm || u->size > 64)
 		return false;
@@ -164,17 +168,31 @@ static unsigned choose(struct ir *ir, unsigned i, const unsigned *until, struct 
 	return place;
 }
 
+/* How many probes could share with others of that base register; true: some base has two. */
+static bool count_bases(const struct ir *ir, uint16_t *n)
+{
+	bool two = false;
+
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		if (plain(ir, &ir->uops[i]))
+			two |= ++n[ir->uops[i].a] == 2;
+	return two;
+}
+
 void opt_mem(struct ir *ir)
 {
 	unsigned until[PROBE_PLACES] = { 0 }, place;
+	uint16_t n_bases[NGPR] = { 0 };
 
 	if (ir->mode & MODE_AC)		/* every access checks its alignment */
+		return;
+	if (!count_bases(ir, n_bases))
 		return;
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		struct uop *u = &ir->uops[i];
 		struct group g;
 
-		if (!plain(ir, u) || u->aux || !at_start(ir, i))
+		if (!plain(ir, u) || u->aux || n_bases[u->a] < 2 || !at_start(ir, i))
 			continue;
 		place = choose(ir, i, until, &g);
 		if (g.n < 2)

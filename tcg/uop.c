@@ -127,7 +127,8 @@ static uint32_t gpr_bit(int op)
 
 uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
 {
-	uint32_t m = implicit_writes(u, insns);
+	uint8_t kind = uop_info[u->op].kind;
+	uint32_t m = kind == K_MOVE || kind == K_MEM ? 0 : implicit_writes(u, insns);
 
 	if (uop_info[u->op].d && u->op != UOP_probe)
 		m |= gpr_bit(u->d);

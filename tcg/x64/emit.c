@@ -9,79 +9,104 @@
 
 static bool fits8(int64_t v) { return v == (int8_t)v; }
 
-/* ModRM, SIB and displacement. reg: 0..7. */
-static void modrm(struct code *c, int reg, const struct hop *rm)
+/*
+ * Bytes are put by a pointer of their own: c->p might be what each of them is written
+ * to, as far as the compiler knows, and would be read again behind it.
+ */
+static uint8_t *put32(uint8_t *p, uint32_t v)
 {
-	int b = rm->reg & 7;
+	st32(p, v);
+	return p + 4;
+}
+
+/* Memory at base + index * scale + disp. */
+static uint8_t *memory(uint8_t *p, int reg, struct hop rm)
+{
+	int b = rm.reg & 7;
+	/* rbp and r13 have no form without a displacement; rsp and r12 need a SIB. */
+	int mod = rm.disp == 0 && b != 5 ? 0 : fits8(rm.disp) ? 1 : 2;
+
+	if (rm.index != 0xff) {
+		*p++ = (uint8_t)(mod << 6 | reg | 4);
+		*p++ = (uint8_t)(rm.scale << 6 | (rm.index & 7) << 3 | b);
+	} else {
+		*p++ = (uint8_t)(mod << 6 | reg | b);
+		if (b == 4)
+			*p++ = 0x24;
+	}
+	if (mod == 1)
+		*p++ = (uint8_t)rm.disp;
+	else if (mod == 2)
+		p = put32(p, (uint32_t)rm.disp);
+	return p;
+}
+
+/* ModRM, SIB and displacement. */
+static uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
+{
+	int b = rm.reg & 7;
 
 	reg = (reg & 7) << 3;
-	switch (rm->kind) {
+	switch (rm.kind) {
 	case HOP_REG:
-		e8(c, (unsigned)(0xc0 | reg | b));
-		return;
+		*p++ = (uint8_t)(0xc0 | reg | b);
+		return p;
 	case HOP_HI:
-		e8(c, (unsigned)(0xc0 | reg | (b + 4)));
-		return;
-	case HOP_GS:		/* no base, no index: absolute disp32 */
-		e8(c, (unsigned)(0x04 | reg));
-		e8(c, 0x25);
-		e32(c, (uint32_t)rm->disp);
-		return;
-	case HOP_GSX:
-		if (rm->scale) {	/* index without a base */
-			e8(c, (unsigned)(0x04 | reg));
-			e8(c, (unsigned)(rm->scale << 6 | b << 3 | 5));
-		} else {
-			e8(c, (unsigned)(0x80 | reg | b));
-			if (b == 4)
-				e8(c, 0x24);
-		}
-		e32(c, (uint32_t)rm->disp);
-		return;
+		*p++ = (uint8_t)(0xc0 | reg | (b + 4));
+		return p;
 	case HOP_MEM:
+		return memory(p, reg, rm);
+	case HOP_GS:		/* no base, no index: absolute disp32 */
+		*p++ = (uint8_t)(0x04 | reg);
+		*p++ = 0x25;
+		return put32(p, (uint32_t)rm.disp);
+	default:
 		break;
 	}
-	/* rbp and r13 have no form without a displacement; rsp and r12 need a SIB. */
-	int mod = rm->disp == 0 && b != 5 ? 0 : fits8(rm->disp) ? 1 : 2;
-	bool sib = rm->index != 0xff || b == 4;
-
-	e8(c, (unsigned)(mod << 6 | reg | (sib ? 4 : b)));
-	if (sib)
-		e8(c, (unsigned)(rm->index == 0xff ? 0x20 | b : rm->scale << 6 | (rm->index & 7) << 3 | b));
-	if (mod == 1)
-		e8(c, (uint8_t)rm->disp);
-	else if (mod == 2)
-		e32(c, (uint32_t)rm->disp);
-}
-
-static bool rex_x(const struct hop *rm)
-{
-	return rm->kind == HOP_GSX ? rm->scale && rm->reg & 8 : rm->kind == HOP_MEM && rm->index != 0xff && rm->index & 8;
-}
-
-static bool rex_b(const struct hop *rm)
-{
-	switch (rm->kind) {
-	case HOP_REG: case HOP_MEM: return rm->reg & 8;
-	case HOP_GSX: return !rm->scale && rm->reg & 8;
-	default: return false;
+	if (rm.scale) {		/* index without a base */
+		*p++ = (uint8_t)(0x04 | reg);
+		*p++ = (uint8_t)(rm.scale << 6 | b << 3 | 5);
+	} else {
+		*p++ = (uint8_t)(0x80 | reg | b);
+		if (b == 4)
+			*p++ = 0x24;
 	}
+	return put32(p, (uint32_t)rm.disp);
+}
+
+/* X and B of a REX prefix. */
+static unsigned rex_xb(struct hop rm)
+{
+	switch (rm.kind) {
+	case HOP_REG: return rm.reg >> 3;
+	case HOP_MEM: return rm.reg >> 3 | (rm.index != 0xff ? rm.index >> 2 & 2 : 0);
+	case HOP_GSX: return rm.scale ? rm.reg >> 2 & 2 : rm.reg >> 3;
+	default: return 0;
+	}
+}
+
+static uint8_t *prefixes(uint8_t *p, unsigned op, int size)
+{
+	if (op & X_LOCK)
+		*p++ = 0xf0;
+	if (op & X_66 || size == 2)
+		*p++ = 0x66;
+	if (op & X_F3)
+		*p++ = 0xf3;
+	if (op & X_F2)
+		*p++ = 0xf2;
+	return p;
 }
 
 void ins(struct code *c, unsigned op, int size, int reg, struct hop rm)
 {
-	unsigned rex = 0;
+	unsigned rex = rex_xb(rm);
+	uint8_t *p = c->p;
 
-	if (rm.kind == HOP_GS || rm.kind == HOP_GSX)
-		e8(c, 0x65);
-	if (op & X_LOCK)
-		e8(c, 0xf0);
-	if (op & X_66 || size == 2)
-		e8(c, 0x66);
-	if (op & X_F3)
-		e8(c, 0xf3);
-	if (op & X_F2)
-		e8(c, 0xf2);
+	if (rm.kind >= HOP_GS)
+		*p++ = 0x65;
+	if (op & (X_LOCK | X_66 | X_F3 | X_F2) || size == 2)
+		p = prefixes(p, op, size);
 	if (size == 8)
 		rex |= 0x48;
 	if (op & X_HIREG)
@@ -90,52 +115,48 @@ void ins(struct code *c, unsigned op, int size, int reg, struct hop rm)
 		rex |= 0x44;
 	else if (size == 1 && reg >= 4)
 		rex |= 0x40;
-	if (rex_x(&rm))
-		rex |= 0x42;
-	if (rex_b(&rm))
-		rex |= 0x41;
-	else if ((size == 1 || op & X_RM8) && rm.kind == HOP_REG && rm.reg >= 4)
+	if (rm.kind == HOP_REG && rm.reg >= 4 && (size == 1 || op & X_RM8))
 		rex |= 0x40;
-	if (rex) {
+	if (rex && (rm.kind == HOP_HI || op & X_HIREG)) {
 		/* AH..BH cannot be named beside a REX prefix; callers avoid it. */
-		if (rm.kind == HOP_HI || op & X_HIREG) {
-			assert(rex == 0x40);
-			rex = 0;
-		}
+		assert(rex == 0x40);
+		rex = 0;
 	}
 	if (rex)
-		e8(c, rex);
-	if (op & X_MAP)
-		e8(c, 0x0f);
-	if ((op & X_MAP) == X_0F38)
-		e8(c, 0x38);
-	else if ((op & X_MAP) == X_0F3A)
-		e8(c, 0x3a);
-	e8(c, op & 0xff);
-	modrm(c, reg, &rm);
+		*p++ = (uint8_t)(0x40 | rex);
+	if (op & X_MAP) {
+		*p++ = 0x0f;
+		if ((op & X_MAP) != X_0F)
+			*p++ = (op & X_MAP) == X_0F38 ? 0x38 : 0x3a;
+	}
+	*p++ = (uint8_t)op;
+	c->p = modrm(p, reg, rm);
 }
 
 void ins_imm(struct code *c, unsigned op, int size, int reg, struct hop rm, int n, int64_t imm)
 {
 	ins(c, op, size, reg, rm);
 	if (n == 1)
-		e8(c, (uint8_t)imm);
-	else if (n == 2) {
+		*c->p = (uint8_t)imm;
+	else if (n == 2)
 		st16(c->p, (uint16_t)imm);
-		c->p += 2;
-	} else
-		e32(c, (uint32_t)imm);
+	else
+		st32(c->p, (uint32_t)imm);
+	c->p += n;
 }
 
 void ins_vex(struct code *c, int map, int pp, int w, int l, int op, int reg, int vvvv, struct hop rm)
 {
-	if (rm.kind == HOP_GS || rm.kind == HOP_GSX)
-		e8(c, 0x65);
-	e8(c, 0xc4);
-	e8(c, (unsigned)((reg & 8 ? 0 : 0x80) | (rex_x(&rm) ? 0 : 0x40) | (rex_b(&rm) ? 0 : 0x20) | map));
-	e8(c, (unsigned)(w << 7 | (~vvvv & 15) << 3 | l << 2 | pp));
-	e8(c, (unsigned)op);
-	modrm(c, reg, &rm);
+	unsigned xb = rex_xb(rm);
+	uint8_t *p = c->p;
+
+	if (rm.kind >= HOP_GS)
+		*p++ = 0x65;
+	p[0] = 0xc4;
+	p[1] = (uint8_t)((reg & 8 ? 0 : 0x80) | (~xb & 3) << 5 | (unsigned)map);
+	p[2] = (uint8_t)(w << 7 | (~vvvv & 15) << 3 | l << 2 | pp);
+	p[3] = (uint8_t)op;
+	c->p = modrm(p + 4, reg, rm);
 }
 
 void mov_rr(struct code *c, int size, int d, int s)
@@ -147,10 +168,12 @@ void mov_rr(struct code *c, int size, int d, int s)
 void mov_ri(struct code *c, int d, uint64_t v)
 {
 	if (v >> 32 == 0) {			/* mov r32, imm32 */
+		uint8_t *p = c->p;
+
 		if (d & 8)
-			e8(c, 0x41);
-		e8(c, (unsigned)(0xb8 | (d & 7)));
-		e32(c, (uint32_t)v);
+			*p++ = 0x41;
+		*p = (uint8_t)(0xb8 | (d & 7));
+		c->p = put32(p + 1, (uint32_t)v);
 	} else if ((int64_t)v == (int32_t)v) {	/* mov r64, simm32 */
 		ins_imm(c, 0xc7, 8, 0, hop_reg(d), 4, (int64_t)v);
 	} else {

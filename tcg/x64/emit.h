@@ -22,8 +22,9 @@ struct code {
 };
 
 /* A host operand that ModRM.rm can name. */
-struct hop {
-	enum { HOP_REG, HOP_HI /* ah..bh */, HOP_MEM, HOP_GS, HOP_GSX } kind;
+enum { HOP_REG, HOP_HI /* ah..bh */, HOP_MEM, HOP_GS, HOP_GSX };
+struct hop {			/* as large as a register */
+	uint8_t kind;
 	uint8_t reg;		/* register, or base of memory */
 	uint8_t index, scale;	/* HOP_MEM: index register or 0xff; HOP_GSX: reg << scale is the index */
 	int32_t disp;

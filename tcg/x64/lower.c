@@ -19,28 +19,6 @@ const int8_t x64_usual_regs[NGPR] = {
 	RAX, RCX, RDX, RBX, H_RSP, RBP, RSI, RDI, -1, -1, -1, -1, R8, R9, R10, R11,
 };
 
-int host_reg(const struct lower *l, int op)
-{
-	if (op <= R15)
-		return l->regs[op];
-	return op == OP_T0 ? H_T0 : -1;
-}
-
-struct hop operand(const struct lower *l, int op)
-{
-	int r = host_reg(l, op);
-
-	if (r >= 0)
-		return hop_reg(r);
-	if (op <= R15)
-		return hop_gs(CPU_OFF(regs) + 8 * op);
-	if (is_hi(op))
-		return hop_hi(op - OP_AH);
-	if (op == OP_M)
-		return l->m;
-	return hop_gs(CPU_OFF(tmp) + 8 * (op - OP_T0));
-}
-
 int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 {
 	int r = host_reg(l, op);
@@ -250,33 +228,34 @@ void lower_uop(struct lower *l, const struct uop *u)
 	lower_fns[u->op](l, u);
 }
 
-/* Does lowering this µop know about tmp_slot? (lower_alu.c) */
+/* Does lowering this µop know about tmp_slot? (lower_alu.c) From size 4 on, shifts by constants only. */
+enum { KEEPS = 1, KEEPS_IMM };
+static const uint8_t keeps[UOP_COUNT] = {
+	[UOP_mov] = KEEPS, [UOP_add] = KEEPS, [UOP_adc] = KEEPS, [UOP_sub] = KEEPS, [UOP_sbb] = KEEPS,
+	[UOP_and] = KEEPS, [UOP_or] = KEEPS, [UOP_xor] = KEEPS, [UOP_cmp] = KEEPS, [UOP_inc] = KEEPS,
+	[UOP_dec] = KEEPS, [UOP_neg] = KEEPS, [UOP_not] = KEEPS, [UOP_nop] = KEEPS,
+	[UOP_shl] = KEEPS_IMM, [UOP_shr] = KEEPS_IMM, [UOP_sar] = KEEPS_IMM,
+};
+
 static bool keeps_tmp(const struct uop *u)
 {
-	switch (u->op) {
-	case UOP_mov: case UOP_add: case UOP_adc: case UOP_sub: case UOP_sbb: case UOP_and: case UOP_or:
-	case UOP_xor: case UOP_cmp: case UOP_inc: case UOP_dec: case UOP_neg: case UOP_not: case UOP_nop:
-		return u->size >= 4;
-	case UOP_shl: case UOP_shr: case UOP_sar:
-		return u->size >= 4 && u->b == OP_IMM;
-	default:
-		return false;
-	}
+	return keeps[u->op] && u->size >= 4 && (keeps[u->op] == KEEPS || u->b == OP_IMM);
 }
 
 static void lower_one(struct lower *l, const struct uop *u)
 {
 	struct cold *wr = l->pending;
+	bool keep = keeps_tmp(u);
 
 	part(l, PART_work);
-	if (!keeps_tmp(u))
+	if (!keep)
 		l->tmp_slot = OP_NONE;
 	l->pending = NULL;
 	l->u = u;
 	lower_uop(l, u);
 	if (wr)
 		wr->back2 = l->c.p;
-	if (wr || !keeps_tmp(u))
+	if (wr || !keep)
 		l->tmp_slot = OP_NONE;
 }
 
@@ -285,6 +264,20 @@ static void start_parts(struct lower *l, unsigned n)
 {
 	l->part = PART_COUNT;
 	l->first_part = l->out->n_parts = n;
+}
+
+/*
+ * Which instruction the hot code in front of this µop belongs to is asked for what may fault in
+ * the host, calls C, or jumps. Slow paths have marks of their own. Counts change at
+ * each instruction.
+ */
+static bool wants_mark(const struct lower *l, const struct uop *u, unsigned last)
+{
+	unsigned kind = uop_info[u->op].kind;
+
+	if (l->ir->mode & MODE_COUNT && (u->insn != last || u[-1].op == UOP_count))
+		return true;
+	return kind == K_HOST || (kind >= K_EXIT && u->insn != last);
 }
 
 bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
@@ -318,7 +311,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
 
-		if (u->insn != last || uop_info[u->op].kind == K_HOST || (i && u[-1].op == UOP_count)) {
+		if (!i || wants_mark(l, u, last)) {
 			l->u = u;
 			side_mark(l, u);
 			last = u->insn;

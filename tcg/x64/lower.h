@@ -73,9 +73,12 @@ typedef void lower_fn(struct lower *l, const struct uop *u);
 #undef UOP
 
 /* Host register of an operand code, or -1 if it is a memory slot, M or an immediate. */
-int host_reg(const struct lower *l, int op);
-/* Operand as ModRM.rm (register, high byte, slot or M). */
-struct hop operand(const struct lower *l, int op);
+static inline int host_reg(const struct lower *l, int op)
+{
+	if (op <= R15)
+		return l->regs[op];
+	return op == OP_T0 ? H_T0 : -1;
+}
 /* Operand in a register: its own, or loaded into `scratch`. size 8 loads the whole slot. */
 int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch);
 static inline bool is_slot(const struct lower *l, int op)
@@ -83,6 +86,21 @@ static inline bool is_slot(const struct lower *l, int op)
 	return (op <= R15 && l->regs[op] < 0) || (op >= OP_T1 && op <= OP_T3);
 }
 static inline bool is_hi(int op) { return op >= OP_AH && op <= OP_BH; }
+/* Operand as ModRM.rm (register, high byte, slot or M). */
+static inline struct hop operand(const struct lower *l, int op)
+{
+	int r = host_reg(l, op);
+
+	if (r >= 0)
+		return hop_reg(r);
+	if (op <= R15)
+		return hop_gs(CPU_OFF(regs) + 8 * op);
+	if (op == OP_M)
+		return l->m;
+	if (is_hi(op))
+		return hop_hi(op - OP_AH);
+	return hop_gs(CPU_OFF(tmp) + 8 * (op - OP_T0));
+}
 
 /* Flags. */
 void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are there and live */
