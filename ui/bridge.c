@@ -38,6 +38,7 @@ static void on_done(void *opaque)
 {
 	struct bridge *b = opaque;
 
+	atomic_store(&b->wants_place, display_wants_place(b->display));
 	b->wake(b->opaque);
 }
 
@@ -93,7 +94,7 @@ static void act(struct bridge *b, const struct bridge_event *ev)
 	switch (ev->kind) {
 	case BRIDGE_KEY:	display_key(b->display, v, ev->a, ev->b); break;
 	case BRIDGE_SYMBOL:	display_symbol(b->display, v, (uint32_t)ev->a, ev->b); break;
-	case BRIDGE_MOVE:	display_move(b->display, ev->a, ev->b, ev->c, ev->buttons); break;
+	case BRIDGE_POINT:	display_point(b->display, &ev->pointer); break;
 	case BRIDGE_RELEASE:	display_release_keys(b->display, v); break;
 	case BRIDGE_ACTIVE:	display_set_active(b->display, v, ev->b); break;
 	case BRIDGE_CLOSE:
@@ -119,6 +120,7 @@ static void on_event(void *opaque, int fd, unsigned what)
 	pthread_mutex_unlock(&b->lock);
 	for (int i = 0; i < n; i++)
 		act(b, &events[i]);
+	atomic_store(&b->wants_place, display_wants_place(b->display));
 }
 
 /* ---- life ---- */

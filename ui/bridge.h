@@ -7,6 +7,7 @@
 #define UI_BRIDGE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "hw/core/loop.h"
 #include "ui/display.h"
@@ -18,19 +19,20 @@ struct bridge_event {
 	enum {
 		BRIDGE_KEY,		/* a: key code, b: down */
 		BRIDGE_SYMBOL,		/* a: keysym, b: down */
-		BRIDGE_MOVE,		/* a, b: dx, dy; c: dz; buttons */
+		BRIDGE_POINT,		/* pointer */
 		BRIDGE_RELEASE,		/* all keys */
 		BRIDGE_ACTIVE,		/* b: somebody looks */
 		BRIDGE_CLOSE,		/* the user wants the end */
 	} kind;
-	int a, b, c;
-	unsigned buttons;
+	int a, b;
+	struct pointer pointer;
 };
 
 struct bridge {
 	struct display *display;
 	struct loop *loop;
 	struct viewer viewer;
+	atomic_bool wants_place;	/* display_wants_place(), for the thread */
 	void (*wake)(void *opaque);	/* the thread has a picture waiting; any thread */
 	void (*close)(void *opaque);	/* BRIDGE_CLOSE, on the main loop; may be NULL */
 	void *opaque;

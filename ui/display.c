@@ -313,8 +313,24 @@ void display_release_keys(struct display *d, struct viewer *v)
 			display_key(d, v, key, false);
 }
 
-void display_move(struct display *d, int dx, int dy, int dz, unsigned buttons)
+int display_place(int at, int size)
 {
-	input_rel(d->m, dx, dy, dz, buttons);
+	int last = size > 1 ? size - 1 : 1;
+
+	at = at < 0 ? 0 : at > last ? last : at;
+	return (int)((int64_t)at * INPUT_ABS_MAX / last);
+}
+
+bool display_wants_place(const struct display *d)
+{
+	return input_has_abs(d->m);
+}
+
+void display_point(struct display *d, const struct pointer *p)
+{
+	if (p->x >= 0 && input_has_abs(d->m))
+		input_abs(d->m, p->x, p->y, p->dz, p->buttons);
+	else
+		input_rel(d->m, p->dx, p->dy, p->dz, p->buttons);
 	hurry(d);
 }

@@ -48,8 +48,22 @@ void display_key(struct display *d, struct viewer *v, int key, bool down);
 /* By X keysym; presses or lifts shift around characters that want it. */
 void display_symbol(struct display *d, struct viewer *v, uint32_t symbol, bool down);
 void display_release_keys(struct display *d, struct viewer *v);
-/* Wheel steps dz are positive away from the user; buttons are BTN_ bits. */
-void display_move(struct display *d, int dx, int dy, int dz, unsigned buttons);
+
+/*
+ * What a pointer did: how far it moved and, for viewers that know, where it is on the
+ * screen (0 .. INPUT_ABS_MAX; x < 0: unknown). The guest's tablet takes the place if it
+ * has one, else its mouse the move. Wheel steps are positive away from the user; buttons
+ * are BTN_ bits.
+ */
+struct pointer {
+	int dx, dy, dz, x, y;
+	unsigned buttons;
+};
+/* A pixel of `size` in a row or column as a place. Any thread. */
+int display_place(int at, int size);
+void display_point(struct display *d, const struct pointer *p);
+/* Places are wanted: there is no need to catch the pointer. */
+bool display_wants_place(const struct display *d);
 
 /* Look at the screen now. The timer's job; tests call it too. */
 void display_refresh(struct display *d);

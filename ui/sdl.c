@@ -4,8 +4,8 @@
  * that and the main loop say to each other goes through ui/bridge.h.
  *
  * Keys for the window itself: Ctrl-Alt-F full screen, Ctrl-Alt-G gives the mouse
- * to the guest and back (so does a click into the window), Ctrl-Alt-U the
- * guest's own size.
+ * to the guest and back (so does a click into the window; a guest with a tablet needs
+ * neither), Ctrl-Alt-U the guest's own size.
  *
  * Not modelled: the guest's pointer shape, clipboard, several screens.
  * Source: SDL 2 wiki, "API by name".
@@ -53,6 +53,8 @@ struct sdl {
 	SDL_Texture *texture;
 	int w, h;
 	bool grabbed;
+	bool pointer_shown;		/* the host's, in the window */
+	int x, y;			/* it was last seen there, in pixels of the guest */
 	unsigned buttons;
 	uint32_t *pixels;		/* the guest's picture */
 };
@@ -195,21 +197,41 @@ static unsigned button_bit(uint8_t button)
 	}
 }
 
+/* The guest has a tablet: the pointer goes in and out of the window freely. */
+static bool is_free(struct sdl *s)
+{
+	bool is = atomic_load(&s->bridge.wants_place);
+
+	if (is && s->grabbed)
+		grab(s, false);
+	if (is == s->pointer_shown) {
+		SDL_ShowCursor(is ? SDL_DISABLE : SDL_ENABLE);
+		s->pointer_shown = !is;
+	}
+	return is;
+}
+
 static void send_move(struct sdl *s, int dx, int dy, int dz)
 {
-	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_MOVE, .a = dx, .b = dy, .c = dz,
-						       .buttons = s->buttons });
+	bool known = !s->grabbed && s->w;
+
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_POINT, .pointer = {
+		.dx = dx, .dy = dy, .dz = dz, .buttons = s->buttons,
+		.x = known ? display_place(s->x, s->w) : -1, .y = known ? display_place(s->y, s->h) : -1,
+	} });
 }
 
 static void on_button(struct sdl *s, const SDL_MouseButtonEvent *b)
 {
 	bool down = b->type == SDL_MOUSEBUTTONDOWN;
 
-	if (!s->grabbed) {
+	if (!is_free(s) && !s->grabbed) {
 		if (down && b->button == SDL_BUTTON_LEFT)
 			grab(s, true);
 		return;
 	}
+	s->x = b->x;
+	s->y = b->y;
 	if (down)
 		s->buttons |= button_bit(b->button);
 	else
@@ -244,14 +266,16 @@ static void on_event(struct sdl *s, const SDL_Event *ev)
 		on_key(s, &ev->key);
 		break;
 	case SDL_MOUSEMOTION:
-		if (s->grabbed)
+		s->x = ev->motion.x;
+		s->y = ev->motion.y;
+		if (is_free(s) || s->grabbed)
 			send_move(s, ev->motion.xrel, ev->motion.yrel, 0);
 		break;
 	case SDL_MOUSEBUTTONDOWN: case SDL_MOUSEBUTTONUP:
 		on_button(s, &ev->button);
 		break;
 	case SDL_MOUSEWHEEL:
-		if (s->grabbed)
+		if (is_free(s) || s->grabbed)
 			send_move(s, 0, 0, ev->wheel.y);
 		break;
 	case SDL_WINDOWEVENT:
@@ -387,6 +411,7 @@ struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *
 	s->vm = vm;
 	s->name = o->name;
 	s->full_screen = o->full_screen;
+	s->pointer_shown = true;
 	s->bridge.wake = wake;
 	s->bridge.close = on_close;
 	s->bridge.opaque = s;

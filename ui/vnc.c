@@ -82,17 +82,19 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
 {
 	struct link *k = cl->clientData;
 	int pressed = mask & ~k->buttons;
-	struct bridge_event ev = { .kind = BRIDGE_MOVE, .buttons = buttons_of(mask) };
+	struct pointer p = {
+		.dz = !!(pressed & 8) - !!(pressed & 16), .buttons = buttons_of(mask),
+		.x = display_place(x, cl->screen->width), .y = display_place(y, cl->screen->height),
+	};
 
 	if (k->x >= 0) {
-		ev.a = x - k->x;
-		ev.b = y - k->y;
+		p.dx = x - k->x;
+		p.dy = y - k->y;
 	}
-	ev.c = !!(pressed & 8) - !!(pressed & 16);
+	if (k->x < 0 || p.dx || p.dy || p.dz || p.buttons != buttons_of(k->buttons))
+		bridge_send(&vnc_of(cl)->bridge, (struct bridge_event){ .kind = BRIDGE_POINT, .pointer = p });
 	k->x = x;
 	k->y = y;
-	if (ev.a || ev.b || ev.c || buttons_of(mask) != buttons_of(k->buttons))
-		bridge_send(&vnc_of(cl)->bridge, ev);
 	k->buttons = mask;
 }
 
@@ -108,7 +110,8 @@ static void on_gone(rfbClientPtr cl)
 	left = --v->n_links;
 	pthread_mutex_unlock(&v->lock);
 	if (buttons_of(k->buttons))
-		bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_MOVE });
+		bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_POINT,
+			.pointer = { .x = display_place(k->x, cl->screen->width), .y = display_place(k->y, cl->screen->height) } });
 	bridge_send(&v->bridge, left ? (struct bridge_event){ .kind = BRIDGE_RELEASE }
 				     : (struct bridge_event){ .kind = BRIDGE_ACTIVE });
 }
