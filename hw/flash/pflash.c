@@ -64,11 +64,13 @@ struct pflash {
 	uint32_t dirty, dirty_end;	/* bytes the image has not got yet */
 	struct drive_req io;		/* on its way to the image: data, then a flush */
 	struct iovec io_data;
-	bool io_busy;
+	bool io_busy, io_again;		/* ... and when it is there the rest */
 	uint8_t query[QUERY_LEN];
 };
 
 /* ---- the image ---- */
+
+static void write_back(struct pflash *f);
 
 static void written_back(struct drive_req *r)
 {
@@ -80,13 +82,15 @@ static void written_back(struct drive_req *r)
 		return;
 	}
 	f->io_busy = false;		/* the drive has said what failed */
+	if (f->io_again)
+		write_back(f);
 }
 
-/* What has changed since goes on its way with a later command. */
 static void write_back(struct pflash *f)
 {
 	uint32_t from = (uint32_t)align_down(f->dirty, SECTOR), to = (uint32_t)align_up(f->dirty_end, SECTOR);
 
+	f->io_again = f->io_busy;
 	if (f->dirty == f->dirty_end || f->io_busy)
 		return;
 	f->dirty = f->dirty_end = 0;

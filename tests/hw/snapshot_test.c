@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hw/backend/block.h"
 #include "hw/core/snapshot.h"
 #include "hw/pc/types.h"
 #include "hw/pci/i440fx.h"
@@ -85,17 +84,15 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 };
 
 /* Nobody sees its name any more once it is open. */
-static struct block *make_disk(struct bench *b)
+static void make_disk(struct bench *b)
 {
 	char name[] = "/tmp/rhea-snapshot-XXXXXX";
 	int fd = mkstemp(name);
 
 	cr_assert(fd >= 0 && !ftruncate(fd, 1 << 20));
 	close(fd);
-	struct block *disk = block_open(&(struct block_options){ .file = name, .format = "raw" }, &b->err);
+	bench_drive(b, "disk", name, false);
 	unlink(name);
-	cr_assert(disk, "%s", b->err.msg);
-	return disk;
 }
 
 static struct need need_of(const struct dev_type *t)
@@ -120,7 +117,7 @@ static void open_type(struct bench *b, const struct dev_type *t)
 	if (need.before)
 		cr_assert(dev_make(b->m, dev_type_find(b->m, need.before), NULL, NULL, &b->err), "%s", b->err.msg);
 	if (need.props)
-		machine_add_backend(b->m, "drive", "disk", make_disk(b));
+		make_disk(b);
 	b->dev = dev_make(b->m, t, NULL, need.props, &b->err);
 	cr_assert(b->dev, "%s: %s (say in needs[] what it wants)", t->name, b->err.msg);
 }
