@@ -7,6 +7,7 @@
 #include "cpu/phys.h"
 #include "hw/backend/net.h"
 #include "hw/core/dev.h"
+#include "hw/usb/usb.h"
 #include "tcg/run.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
@@ -103,6 +104,17 @@ void mon_info_qtree(struct monitor *mon, const struct mon_args *a, FILE *out)
 		fprintf(out, "  dev: %s, id \"%s\"\n", d->type->name, d->id);
 		properties(d, d->type->props, out);
 		properties(d, d->type->bus_props, out);
+	}
+}
+
+void mon_info_usb(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	for (const struct dev *d = mon->vm->m->devs; d; d = d->next) {
+		const struct usb_dev *u = d->type->bus && !strcmp(d->type->bus, "usb") ? (const struct usb_dev *)d : NULL;
+		if (u && u->port)
+			fprintf(out, "  Device %s.%d, Port %s, Speed %s Mb/s, Product %s, ID: %s\n", u->bus->names[0] + 8,
+				u->addr, u->port->path, usb_speed_text(u->speed), u->class->desc->name, d->id);
 	}
 }
 

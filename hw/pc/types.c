@@ -28,6 +28,7 @@
 #include "hw/timer/rtc.h"
 #include "hw/usb/hid.h"
 #include "hw/usb/hub.h"
+#include "hw/usb/storage.h"
 #include "hw/usb/uhci.h"
 #include "hw/usb/xhci.h"
 #include "hw/virtio/virtio_blk.h"
@@ -60,6 +61,7 @@ const struct dev_type *const dev_types[] = {
 	&usb_kbd_type,
 	&usb_mouse_type,
 	&usb_tablet_type,
+	&usb_storage_type,
 	&usb_hub_type,
 	&ac97_type,
 	&hda_type,
