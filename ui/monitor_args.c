@@ -129,13 +129,26 @@ static bool take_words(struct monitor *mon, const struct command *row, const str
 	return i == a->n || complain(row, out);
 }
 
+/* A letter that is not there means "no", even where programs have to say so. */
+static void default_letters(const struct command *row, struct value *args)
+{
+	const char *p = row->args;
+	struct member m;
+
+	while (schema_next(&p, &m))
+		if (m.letter && !m.optional && !strcmp(m.type, "bool") && !val_get(args, m.name))
+			val_add_bool(args, m.name, false);
+}
+
 struct value *mon_make_args(struct monitor *mon, const struct command *row, const struct mon_args *a,
 			    FILE *out)
 {
 	struct value *args = val_dict();
 
-	if (take_words(mon, row, a, args, out))
+	if (take_words(mon, row, a, args, out)) {
+		default_letters(row, args);
 		return args;
+	}
 	val_free(args);
 	return NULL;
 }

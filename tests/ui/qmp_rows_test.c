@@ -175,6 +175,7 @@ static const struct question questions[] = {
 	{ "qom-list", "{\"path\":\"/machine/unattached\"}", NULL },
 	{ "qom-get", "{\"path\":\"/machine/unattached/isa-pit0\",\"property\":\"type\"}", NULL },
 	{ "qom-set", "{\"path\":\"/machine/peripheral/x\",\"property\":\"y\",\"value\":1}", "DeviceNotFound" },
+	{ "dump-guest-memory", "{\"paging\":true,\"protocol\":\"file:/dev/null\",\"detach\":true}", NULL },
 	{ "query-balloon", NULL, "DeviceNotActive" },
 	{ "balloon", "{\"value\":1}", "DeviceNotActive" },
 	{ "human-monitor-command", "{\"command-line\":\"info status\"}", NULL },
