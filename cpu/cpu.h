@@ -204,6 +204,21 @@ struct tlb {
 };
 
 /*
+ * Sites: the entry that one access of translated code found last, so that it need not
+ * look it up. What an entry allows stays allowed when another takes its slot, but
+ * nothing outlives mmu_drop_sites(). An empty site holds struct cpu's `nowhere`.
+ */
+struct tlb_site {
+	uint64_t tag;		/* as of the entry */
+	uint64_t add;		/* host address - linear address */
+	uint32_t left;		/* misses until the accelerator looks how frequent they are */
+	uint32_t since;		/* when it did that last: its own clock */
+	uint64_t unused;	/* so that none crosses a cache line */
+};
+#define TLB_SITES	512u
+#define SITE_CHUNK	16u	/* so many have one byte of `used` */
+
+/*
  * Requests to a vCPU (cpu->request). The vCPU looks at them at polls: back
  * edges, indirect exits, and between blocks that leave the cache.
  */
@@ -428,6 +443,13 @@ struct cpu {
 	/* The accelerator's own data that generated code reaches at fixed offsets. */
 	uint8_t accel_mem[CPU_ACCEL_MEM] __attribute__((aligned(64)));
 	struct tlb tlb[NMMU] __attribute__((aligned(64)));
+	struct tlb_site site[NMMU][2][TLB_SITES];	/* [1]: of accesses that write */
+	uint8_t site_used[NMMU][2][TLB_SITES / SITE_CHUNK];	/* not all of them may be empty */
+	/*
+	 * A page that is not canonical, at random: no guest can know where to reach to meet an
+	 * empty site, and if it did its access would be one the host refuses.
+	 */
+	uint64_t nowhere;
 };
 
 /* ---- life ---- */

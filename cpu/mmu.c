@@ -133,6 +133,33 @@ static void log_slot(struct slot_log *l, unsigned slot)
 	l->slot[l->n++] = (uint16_t)slot;
 }
 
+static void drop_some_sites(struct cpu *c, unsigned idx, unsigned write)
+{
+	for (unsigned i = 0; i < TLB_SITES; i++)
+		if (c->site_used[idx][write][i / SITE_CHUNK])
+			__atomic_store_n(&c->site[idx][write][i].tag, c->nowhere, __ATOMIC_RELAXED);
+		else
+			i += SITE_CHUNK - 1;
+}
+
+void mmu_drop_sites(struct cpu *c)
+{
+	for (unsigned i = 0; i < 2 * NMMU; i++) {
+		uint8_t *used = c->site_used[i / 2][i % 2];
+
+		drop_some_sites(c, i / 2, i % 2);
+		for (unsigned k = 0; k < TLB_SITES / SITE_CHUNK; k++)
+			used[k] = 0;
+	}
+}
+
+/* The same for writes. Any thread: what is filled meanwhile is checked again by who fills it. */
+static void drop_write_sites(struct cpu *c)
+{
+	for (unsigned idx = 0; idx < NMMU; idx++)
+		drop_some_sites(c, idx, 1);
+}
+
 static unsigned filter_bit(uint64_t host)
 {
 	return (unsigned)(host >> 12 & (FILTER_BITS - 1));
@@ -150,6 +177,7 @@ static void filter_renew(struct cpu *c)
 	struct mmu *m = c->mmu;
 	uint64_t fresh[FILTER_BITS / 64];
 
+	drop_write_sites(c);		/* they may have what is in no table any more */
 	zero64(fresh, ARRAY_LEN(fresh));
 	for (int idx = 0; idx < NMMU; idx++)
 		for (unsigned s = 0; s < TLB_SIZE; s++)
@@ -178,6 +206,7 @@ void mmu_drop_writes(struct cpu *c)
 {
 	struct mmu *m = c->mmu;
 
+	drop_write_sites(c);
 	for (int idx = 0; idx < NMMU; idx++)
 		for (unsigned s = 0; s < TLB_SIZE; s++)
 			c->tlb[idx].w[s].tag = TLB_EMPTY(s);
@@ -304,6 +333,8 @@ static void protect_in(struct cpu *c, const uint8_t *host_page)
 			if (__atomic_load_n(&w[s].host, __ATOMIC_RELAXED) == (uint64_t)host_page)
 				__atomic_store_n(&w[s].tag, TLB_EMPTY(s), __ATOMIC_RELAXED);
 	}
+	atomic_thread_fence(memory_order_seq_cst);	/* who fills a site looks the other way round */
+	drop_write_sites(c);
 }
 
 void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page)
@@ -324,6 +355,8 @@ void mmu_update_watch(struct cpu *c)
 		if (c->dr[7] >> 2 * i & 3 && c->dr[7] >> (16 + 4 * i) & 1)
 			m->watch[n++] = c->dr[i] & ~(PAGE - 1);
 	m->nwatch = n;
+	if (n)
+		mmu_drop_sites(c);
 	for (int i = 0; i < n; i++)
 		for (int idx = 0; idx < NMMU; idx++) {
 			unsigned s = TLB_OFF(m->watch[i]) >> 4;

@@ -37,6 +37,7 @@ static void clear_logged(struct tlb *t, struct slot_log *l)
 
 static void clear_logged_slots(struct cpu *c)
 {
+	mmu_drop_sites(c);
 	for (int idx = 0; idx < NMMU; idx++)
 		clear_logged(&c->tlb[idx], &c->mmu->log[idx]);
 	forget_revocable(c->mmu, false);
@@ -45,6 +46,7 @@ static void clear_logged_slots(struct cpu *c)
 /* All there are, if global ones have been logged since they were cleared. */
 static void clear_both_logs(struct cpu *c)
 {
+	mmu_drop_sites(c);
 	for (int idx = 0; idx < NMMU; idx++) {
 		clear_logged(&c->tlb[idx], &c->mmu->log[idx]);
 		clear_logged(&c->tlb[idx], &c->mmu->global_log[idx]);
@@ -71,6 +73,7 @@ static void revoke(struct cpu *c, unsigned list, bool reads)
 		clear_all_slots(c);
 		return;
 	}
+	mmu_drop_sites(c);
 	for (unsigned i = 0; i < r->n; i++) {
 		struct tlb *t = &c->tlb[r->slot[i] >> TLB_BITS];
 		unsigned s = r->slot[i] & (TLB_SIZE - 1);
@@ -318,6 +321,7 @@ static void drop_va(struct cpu *c, uint64_t va)
 	unsigned s = TLB_OFF(va) >> 4;
 	struct l2_entry *e;
 
+	mmu_drop_sites(c);
 	for (int idx = 0; idx < NMMU; idx++) {
 		struct tlb *t = &c->tlb[idx];
 		if (t->r[s].tag == va)

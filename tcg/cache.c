@@ -90,6 +90,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	static const struct x64_callbacks callbacks = {
 		.find = tcg_cb_find, .indirect = tcg_cb_indirect, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
 		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
+		.roam = tcg_cb_roam,
 	};
 	struct tcg *t = reserve(sizeof(*t), true);
 
@@ -201,5 +202,6 @@ void tcg_flush(struct tcg *t)
 	t->cold.p = t->code_start + COLD_AT;
 	t->flush_wanted = false;
 	t->last_exit = 0;
+	t->remake = NO_TB;
 	perfmap_reset(t->perf);
 }

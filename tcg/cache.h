@@ -102,6 +102,8 @@ struct itlb_entry {
 
 #define NO_PEEK_BITS	12
 #define NO_PEEK_SLOT(ram) ((ram) * 0x9e3779b97f4a7c15ull >> (64 - NO_PEEK_BITS))
+#define ROAM_BITS	12
+#define ROAM_SLOT(ram)	((ram) * 0x9e3779b97f4a7c15ull >> (64 - ROAM_BITS))
 #define HASH_BITS	19
 #define VPAGE_BITS	12
 #define TB_BITS		19
@@ -117,7 +119,7 @@ struct itlb_entry {
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
-	uint64_t regions, groups, noshare, finds, resolves, guards, singles, exits[8];
+	uint64_t regions, roams, groups, noshare, finds, resolves, guards, singles, exits[8];
 };
 
 struct tcg {
@@ -158,6 +160,7 @@ struct tcg {
 	pthread_mutex_t lock;
 	timer_t timer;			/* sample.c */
 	bool has_timer;
+	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
 	unsigned hot;			/* samples that make a region; 0: at once */
 	struct code_write {
 		uint64_t ram, n;
@@ -167,6 +170,8 @@ struct tcg {
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
 	uint8_t no_peek[1u << NO_PEEK_BITS];	/* blocks that must not guess what targets need */
+	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
+	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
 	uint64_t feat[2];		/* of insn_env */
 	struct tcg_stats stats;
 	uint64_t start_ns, start_ticks;	/* when the translator was made */
@@ -313,6 +318,7 @@ uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb);
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 void tcg_cb_commit(struct cpu *c);
+void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret);
 void tcg_cb_raise(struct cpu *c, uint64_t imm);
 
 #endif

@@ -194,6 +194,84 @@ static bool block(struct region *r, unsigned off)
 	return true;
 }
 
+/* ---- where requests are looked at ---- */
+
+#define MAX_NODES	64	/* labels; in regions with more, all that jumps from behind reach look */
+
+/* The labels as a graph. */
+struct flow {
+	unsigned n;
+	struct uop *label[MAX_NODES];
+	uint64_t to[MAX_NODES];		/* a bit for each label it goes on to */
+};
+
+static int label_of(const struct flow *g, int64_t rip)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->label[i]->imm == rip)
+			return (int)i;
+	return -1;
+}
+
+static bool draw(struct flow *g, struct ir *ir)
+{
+	int at = -1, to;
+
+	g->n = 0;
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		if (ir->uops[i].op == UOP_label) {
+			if (g->n == MAX_NODES)
+				return false;
+			g->to[g->n] = 0;
+			g->label[g->n++] = &ir->uops[i];
+		}
+	for (unsigned i = 0; i < ir->n_uops; i++) {
+		const struct uop *u = &ir->uops[i];
+
+		if (u->op == UOP_label) {
+			to = label_of(g, u->imm);
+			if (at >= 0 && !uop_leaves(u - 1))
+				g->to[at] |= BIT(to);
+			at = to;
+		} else if (at >= 0 && uop_jumps(u) && u->aux == U_INSIDE) {
+			g->to[at] |= BIT(label_of(g, u->imm));
+		}
+	}
+	return true;
+}
+
+/* Is there a round without a look at requests? Labels that lead nowhere are taken away until none is left. */
+static bool looks_nowhere(const struct flow *g)
+{
+	uint64_t left = 0, gone;
+
+	for (unsigned i = 0; i < g->n; i++)
+		if (!g->label[i]->c)
+			left |= BIT(i);
+	do {
+		gone = 0;
+		for (unsigned i = 0; i < g->n; i++)
+			if (left & BIT(i) && !(g->to[i] & left))
+				gone |= BIT(i);
+		left &= ~gone;
+	} while (gone);
+	return left;
+}
+
+/* One look a round is enough: outer loops leave it to the inner ones that they always pass. */
+static void drop_looks(struct ir *ir)
+{
+	struct flow g;
+
+	if (!draw(&g, ir))
+		return;
+	for (unsigned i = 0; i < g.n; i++)
+		if (g.label[i]->c) {
+			g.label[i]->c = 0;
+			g.label[i]->c = looks_nowhere(&g);
+		}
+}
+
 /* Jumps to blocks that are there need not leave. Is any of them a loop? */
 static bool bind(struct region *r, const uint8_t *have)
 {
@@ -229,5 +307,8 @@ bool front_region(struct front *f, const uint8_t *bytes, unsigned n)
 				break;
 			have[off] = r.map[off] & TARGET;
 		}
-	return bind(&r, have);
+	if (!bind(&r, have))
+		return false;
+	drop_looks(f->ir);
+	return true;
 }

@@ -47,10 +47,31 @@ void sample_stop(struct cpu *c)
 	tcg_of(c)->has_timer = false;
 }
 
+/* The region of block t->remake went. Control is somewhere in its loop. */
+static void remake(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *head = &t->tbs[t->remake];
+	uint64_t rip = c->rip;
+
+	t->remake = NO_TB;
+	if (head->dead || head->mode != c->mode)
+		return;
+	c->rip = head->rip;
+	if (tcg_find(c, c->mode) == head)	/* so fetching its bytes does not fault */
+		tcg_make_region(c, head);
+	c->rip = rip;
+}
+
 void sample_taken(struct cpu *c)
 {
-	struct tb *tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
+	struct tb *tb;
 
+	if (tcg_of(c)->remake) {
+		remake(c);
+		return;
+	}
+	tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
 	if (tb && sample_may_heat(tb) && ++tb->heat >= tcg_of(c)->hot && !tcg_make_region(c, tb))
 		tb->heat = HEAT_NEVER;
 }

@@ -9,6 +9,8 @@
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
+#define ROAM_CYCLES	120u	/* host cycles between two misses of a site that is worth having */
+
 static void raise_segment(struct cpu *c, int seg)
 {
 	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
@@ -240,6 +242,33 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
 		tcg_stop_at(c, &tcg_of(c)->tbs[n_tb], &side);
 	return p;
+}
+
+/*
+ * A site has missed SITE_MISSES times. If that did not take long the access is better off
+ * without one: its region goes, and is made again at the next poll.
+ */
+void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
+{
+	struct tcg *t = tcg_of(c);
+	struct tlb_site *s = &c->site[0][0][site];
+	uint32_t now = (uint32_t)__builtin_ia32_rdtsc(), since = s->since;
+	struct x64_side side;
+	uint32_t n;
+
+	(void)unused;
+	s->left = SITE_MISSES - 1;
+	s->since = now;
+	if (now - since > ROAM_CYCLES * SITE_MISSES)
+		return;
+	n = tcg_tb_at(t, ret, &side);
+	if (n == NO_TB || t->tbs[n].dead)
+		return;
+	t->stats.roams++;
+	t->roams[ROAM_SLOT(t->tbs[n].ram + side.off)] = true;
+	t->remake = t->tbs[n].region;
+	tcg_kill(t, n);
+	atomic_fetch_or(&c->request, REQ_SAMPLE);
 }
 
 void tcg_cb_commit(struct cpu *c)

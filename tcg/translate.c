@@ -312,11 +312,36 @@ static uint32_t guard_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user
 	return id ? id : UINT32_MAX;
 }
 
+/* A region's sites: where they begin, and which instructions have none. */
+static void offer_sites(struct tcg *t, struct cpu *c, const struct tb *tb, struct x64_params *p, bool *roams)
+{
+	for (int w = 0; w < 2; w++)
+		p->site[w] = t->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
+	for (unsigned i = 0; i < t->ir->n_insns; i++)
+		roams[i] = t->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
+	p->roams = roams;
+	p->smp = c->ncpus > 1;
+}
+
+static void take_sites(struct tcg *t, struct cpu *c, const struct tb *tb)
+{
+	unsigned idx = tb->mode >> MODE_MMU_SHIFT & 3;
+
+	for (int w = 0; w < 2; w++)
+		for (unsigned i = 0; i < t->block->n_sites[w]; i++) {
+			struct tlb_site *s = &c->site[idx][w][t->next_site[idx][w]++ % TLB_SITES];
+
+			s->left = SITE_MISSES - 1;
+			s->since = (uint32_t)__builtin_ia32_rdtsc();
+		}
+}
+
 static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 {
 	uint32_t user = cpu_cpl(c) == 3;
 	uint64_t va = cpu_is64(c) ? tb->rip : (uint32_t)(tb->rip + tb->cs_base);
 	struct x64_params p = { .tb = n, .first_link = t->n_links + 1, .jc_table = tb->jc };
+	bool roams[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
 		tb->jc = -1;
@@ -324,7 +349,12 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 	p.page_id[0] = guard_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
 	if (tb->ram2 != ~0ull)
 		p.page_id[1] = guard_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
-	return x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block);
+	if (tb->mode & MODE_REGION)
+		offer_sites(t, c, tb, &p, roams);
+	if (!x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block))
+		return false;
+	take_sites(t, c, tb);
+	return true;
 }
 
 /* Code that is not in RAM: fetched by bytes, run once, not kept on any page. */

@@ -300,6 +300,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->pending = NULL;
 	l->n_cold = 0;
 	l->labels.n = l->labels.n_jumps = 0;
+	out->n_sites[0] = out->n_sites[1] = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
 	start_parts(l, 0);

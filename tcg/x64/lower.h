@@ -26,6 +26,11 @@ struct cold {
 	int flags_in;		/* enum flags_at where it was left */
 	uint32_t info;
 	int32_t tag_off;
+	enum { M_PTR /* [r14] */, M_TWO /* [r14 + r15] */, M_BASE /* [base + r14 + imm] */ } form;	/* of M behind a probe */
+	/* probes with a site */
+	const uint8_t *start;	/* where the probe begins */
+	int32_t site;		/* its offset in struct cpu; 0: none */
+	int base;		/* r14 was made from this register alone and has the tag's xor; else -1 */
 };
 
 enum flags_at { FLAGS_MEM, FLAGS_HOST };
@@ -59,6 +64,10 @@ struct lower {
 	struct hop m;		/* what OP_M is now */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
 	struct cold *pending;	/* write probe whose consumer comes next */
+	struct proof {		/* what followers add to their base */
+		struct hop at;
+		int32_t lo;	/* and to their displacement */
+	} proof[PROBE_PLACES];
 	unsigned n_cold;
 	bool failed;
 	enum x64_part part;	/* what is being emitted */

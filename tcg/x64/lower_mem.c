@@ -10,6 +10,14 @@
  *	ja   slow
  *	add  r14, gs:[r15 + host]	M = [r14]
  *
+ * In regions a probe compares with the entry it found last, its site (struct
+ * tlb_site), so that the address does not wait for a table:
+ *
+ *	xor  r14, gs:[site.tag]
+ *	cmp  r14, 4096 - n
+ *	ja   look it up, keep it in the site
+ *	mov  r14, gs:[site.add]		M = [base + r14 + displacement]
+ *
  * The slow path undoes the xor and calls C, which returns a pointer to use
  * instead. For a write that cannot be done in place (MMIO, page crossing) that
  * is cpu->bounce; the consumer is emitted a second time there, followed by a
@@ -116,19 +124,126 @@ void lower_lea(struct lower *l, const struct uop *u)
 	store(c, 8, operand(l, u->d), H_M);
 }
 
-/* ---- slow paths ---- */
+/* ---- sites ---- */
 
 enum { AT_TAG, AT_LIMIT, AT_ALIGN };	/* why the fast path was left */
+
+/* The next site for u's probe, or 0: it has none. */
+static int32_t take_site(struct lower *l, const struct uop *u, bool write)
+{
+	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3, n;
+
+	if (!(l->ir->mode & MODE_REGION) || l->p->roams[u->insn])
+		return 0;
+	n = (l->p->site[write] + l->out->n_sites[write]++) % TLB_SITES;
+	return CPU_OFF(site[idx][write][n]);
+}
+
+#define SITE(k, f) hop_gs((k)->site + (int32_t)offsetof(struct tlb_site, f))
+
+/* 64-bit code: the base register, if the linear address is a host register and a constant; else -1. */
+static int plain_base(const struct lower *l, const struct uop *u)
+{
+	if (!is64(l) || u->b != OP_NONE || u->a == OP_NONE || (u->c >> PROBE_ADSIZE & 3) != 2)
+		return -1;
+	if (((u->d == FS || u->d == GS) && !(u->c & PROBE_NOSEG)) || u->imm != (int32_t)u->imm)
+		return -1;
+	return host_reg(l, u->a);
+}
+
+/* r14 has the linear address: is that the site's page, with `range` bytes? */
+static void site_check(struct lower *l, struct cold *k, unsigned range)
+{
+	int r = k->base >= 0 ? H_M : H_TMP;
+
+	mov_rr(&l->c, 8, r, H_M);
+	alu_rm(&l->c, ALU_XOR, 8, r, SITE(k, tag));
+	alu_ri(&l->c, ALU_CMP, 8, hop_reg(r), (int32_t)(4096 - range));
+	k->at[AT_TAG] = jcc_rel32(&l->c, CC_A);
+}
+
+/* Cold: r14 and r15 are as the inline probe leaves them. Where it misses is returned. */
+static uint8_t *look_up(struct lower *l, const struct cold *k, unsigned range)
+{
+	struct code *c = &l->c;
+
+	if (k->base >= 0)
+		alu_rm(c, ALU_XOR, 8, H_M, SITE(k, tag));
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), (int32_t)(4096 - range));
+	return jcc_rel32(c, CC_A);
+}
+
+/* Another vCPU empties the entry, then the site; so what is in the site is looked at behind a fence. */
+static void check_again(struct lower *l, const struct cold *k)
+{
+	struct code *c = &l->c;
+	uint8_t *same;
+
+	e8(c, 0x0f); e8(c, 0xae); e8(c, 0xf0);		/* mfence */
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	same = jcc_short(c, CC_Z);
+	load(c, 8, H_TMP, hop_gs(CPU_OFF(nowhere)));
+	store(c, 8, SITE(k, tag), H_TMP);
+	land8(c, same);
+}
+
+/* Cold: the entry at r15 goes into the site, and the probe begins again. */
+static void fill_site(struct lower *l, const struct cold *k, bool write)
+{
+	struct code *c = &l->c;
+	uint32_t n = (uint32_t)(k->site - CPU_OFF(site)) / sizeof(struct tlb_site);
+
+	store_imm(c, 1, hop_gs(CPU_OFF(site_used) + (int32_t)(n / SITE_CHUNK)), 1);
+	load(c, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	load(c, 8, H_TMP, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	alu_rm(c, ALU_SUB, 8, H_TMP, hop_reg(H_M));
+	store(c, 8, SITE(k, add), H_TMP);
+	store(c, 8, SITE(k, tag), H_M);
+	if (write && l->p->smp)
+		check_again(l, k);
+	alu_ri(c, ALU_SUB, 4, SITE(k, left), 1);
+	jcc_to(c, CC_NC, k->start);
+	mov_ri(c, H_TMP, n);
+	call_to(c, l->x->stubs.roam);
+	jmp_to(c, k->start);
+}
+
+/* ---- slow paths ---- */
+
+/* r14 points to what C chose for the access: make it what the fast path has there, and go on. */
+static void rejoin(struct lower *l, const struct cold *k)
+{
+	struct code *c = &l->c;
+
+	if (k->form == M_TWO) {
+		mov_ri(c, H_TMP, 0);
+	} else if (k->form == M_BASE) {
+		alu_rm(c, ALU_SUB, 8, H_M, hop_reg(k->base));
+		if (k->u->imm)
+			ins(c, 0x8d, 8, H_M, hop_mem(H_M, -(int32_t)k->u->imm));
+	}
+	jmp_to(c, k->back + c->rx);
+}
 
 static void cold_slow(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
 	const struct uop *u = k->u;
 	const uint8_t *thunk = x64_slow_thunk(l->x, k->info, k->tag_off);
-	uint8_t *join[2];
+	uint8_t *join[2], *missed = k->at[AT_TAG], *bounce;
 	int n = 0;
 
 	part(l, PART_miss);
+	if (k->site) {
+		land32(c, k->at[AT_TAG]);
+		missed = look_up(l, k, u->size);
+		fill_site(l, k, u->c & PROBE_W);
+	}
 	if (k->at[AT_LIMIT]) {
 		land32(c, k->at[AT_LIMIT]);
 		mov_ri(c, H_TMP, k->info | SLOW_SEGCHECK);
@@ -139,7 +254,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 		mov_ri(c, H_TMP, k->info | SLOW_ALIGN);
 		join[n++] = jmp_short(c);
 	}
-	land32(c, k->at[AT_TAG]);
+	land32(c, missed);
 	if (n || !thunk) {
 		ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 		mov_ri(c, H_TMP, k->info);
@@ -150,12 +265,16 @@ static void cold_slow(struct lower *l, struct cold *k)
 		call_to(c, thunk);
 	}
 	if (!(u->c & PROBE_W)) {
-		if (k->imm)			/* M is [r14 + r15] */
-			mov_ri(c, H_TMP, 0);
-		jmp_to(c, k->back + c->rx);
+		rejoin(l, k);
 		return;
 	}
-	jcc_to(c, CC_Z, k->back + c->rx);
+	if (k->form == M_PTR) {
+		jcc_to(c, CC_Z, k->back + c->rx);
+	} else {
+		bounce = jcc_short(c, CC_NZ);
+		rejoin(l, k);
+		land8(c, bounce);
+	}
 	l->u = u + 1;
 	l->m = hop_mem(H_M, 0);
 	side_mark(l, u + 1);
@@ -193,50 +312,17 @@ static void cold_group(struct lower *l, struct cold *k)
 
 	part(l, PART_miss);
 	land32(c, k->at[AT_TAG]);
+	if (k->site) {
+		uint8_t *miss = look_up(l, k, u->flx);
+
+		fill_site(l, k, u->aux & PROBE_GROUP_W);
+		land32(c, miss);
+	}
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
 			 (u->aux & PROBE_GROUP_W ? GROUP_WRITES : 0));
 	call_to(c, l->x->stubs.group);		/* does not return if nothing can be shared */
-	jmp_to(c, k->back + c->rx);
-}
-
-static struct hop proof_at(unsigned place)
-{
-	return hop_gs(ENV_OFF(proof) + 8 * (int32_t)(place - 1));
-}
-
-/* One look-up for the range [base + imm - pad, + flx). */
-static void leader(struct lower *l, const struct uop *u)
-{
-	struct code *c = &l->c;
-	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
-	bool write = u->aux & PROBE_GROUP_W;
-	int32_t lo = (int32_t)(u->imm - u->pad);
-	unsigned place = u->aux >> PROBE_PLACE;
-	int keep = place ? H_TMP : H_T0;
-	struct cold *k;
-
-	flags_clobber(l, u);
-	k = cold_new(l, cold_group);
-	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
-		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
-	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
-	if (!is64(l))		/* the upper half counts in addresses below */
-		if (host_reg(l, u->a) >= 0)
-			mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
-	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(in_reg(l, 8, u->a, 0, H_M), lo));
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->flx);
-	k->at[AT_TAG] = jcc_rel32(c, CC_A);
-	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
-	k->back = c->p;
-	mov_rr(c, 8, keep, H_M);
-	alu_rm(c, ALU_SUB, 8, keep, operand(l, u->a));
-	if (place)
-		store(c, 8, proof_at(place), keep);
-	l->m = hop_mem(H_M, u->pad);
+	jmp_to(c, k->site ? k->start : k->back + c->rx);
 }
 
 /* Does the consumer change the base register before its access is made? */
@@ -249,16 +335,100 @@ static bool disturbs(const struct lower *l, const struct uop *u, int base)
 	return uop_gprs_written(u, l->ir->insns) >> base & 1;
 }
 
+/* M is an address with the guest's base register: make it r14 if the consumer changes that first. */
+static bool settle(struct lower *l, const struct uop *u)
+{
+	if (!disturbs(l, u + 1, u->a))
+		return false;
+	ins(&l->c, 0x8d, 8, H_M, l->m);
+	l->m = hop_mem(H_M, 0);
+	return true;
+}
+
+/* The proof is made: keep it for the followers. r14 is the range's host address. */
+static void keep_proof(struct lower *l, const struct uop *u)
+{
+	unsigned place = u->aux >> PROBE_PLACE;
+	int keep = place ? H_TMP : H_T0;
+
+	mov_rr(&l->c, 8, keep, H_M);
+	alu_rm(&l->c, ALU_SUB, 8, keep, operand(l, u->a));
+	l->proof[place] = (struct proof){ hop_reg(H_T0), 0 };
+	if (place) {
+		l->proof[place].at = hop_gs(ENV_OFF(proof) + 8 * (int32_t)(place - 1));
+		store(&l->c, 8, l->proof[place].at, keep);
+	}
+	l->m = hop_mem(H_M, u->pad);
+}
+
+/* The same where it stands in a site already. r14 is the range's linear address, or is not needed. */
+static void site_proof(struct lower *l, const struct uop *u, const struct cold *k)
+{
+	unsigned place = u->aux >> PROBE_PLACE;
+
+	l->proof[place] = (struct proof){ SITE(k, add), (int32_t)(u->imm - u->pad) };
+	if (!place) {
+		load(&l->c, 8, H_T0, SITE(k, add));
+		l->proof[0].at = hop_reg(H_T0);
+	}
+	if (k->base < 0) {
+		alu_rm(&l->c, ALU_ADD, 8, H_M, SITE(k, add));
+		l->m = hop_mem(H_M, u->pad);
+	} else {
+		int add = place ? H_M : H_T0;
+
+		if (place)
+			load(&l->c, 8, H_M, SITE(k, add));
+		l->m = hop_sib(k->base, add, 0, (int32_t)u->imm);
+		settle(l, u);
+	}
+}
+
+/* One look-up for the range [base + imm - pad, + flx). */
+static void leader(struct lower *l, const struct uop *u)
+{
+	struct code *c = &l->c;
+	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
+	bool write = u->aux & PROBE_GROUP_W;
+	int32_t lo = (int32_t)(u->imm - u->pad);
+	struct cold *k;
+
+	flags_clobber(l, u);
+	k = cold_new(l, cold_group);
+	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
+		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
+	k->site = take_site(l, u, write);
+	k->start = here(c);
+	if (!is64(l))		/* the upper half counts in addresses below */
+		if (host_reg(l, u->a) >= 0)
+			mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
+	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(in_reg(l, 8, u->a, 0, H_M), lo));
+	if (k->site) {
+		k->base = plain_base(l, u);
+		site_check(l, k, u->flx);
+		site_proof(l, u, k);
+		return;
+	}
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->flx);
+	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	k->back = c->p;
+	keep_proof(l, u);
+}
+
 static void follower(struct lower *l, const struct uop *u)
 {
 	unsigned place = u->aux >> PROBE_PLACE;
-	bool slot = is_slot(l, u->a);
-	int proof = !place ? H_T0 : slot ? H_TMP : H_M;
+	int proof = !place ? H_T0 : is_slot(l, u->a) ? H_TMP : H_M;
 
 	if (place)
-		load(&l->c, 8, proof, proof_at(place));
-	l->m = hop_sib(in_reg(l, 8, u->a, 0, H_M), proof, 0, (int32_t)u->imm);
-	if (proof == H_TMP || disturbs(l, u + 1, u->a)) {	/* the consumer may need r15 */
+		load(&l->c, 8, proof, l->proof[place].at);
+	l->m = hop_sib(in_reg(l, 8, u->a, 0, H_M), proof, 0, (int32_t)u->imm + l->proof[place].lo);
+	if (!settle(l, u) && proof == H_TMP) {	/* the consumer may need r15 */
 		ins(&l->c, 0x8d, 8, H_M, l->m);
 		l->m = hop_mem(H_M, 0);
 	}
@@ -287,6 +457,46 @@ static bool reads_at_once(const struct lower *l, const struct uop *u)
 	}
 }
 
+/* What M is once the site is known to fit. */
+static void site_operand(struct lower *l, const struct uop *u, struct cold *k, bool at_once)
+{
+	struct code *c = &l->c;
+
+	if (k->base >= 0) {
+		load(c, 8, H_M, SITE(k, add));
+		l->m = hop_sib(k->base, H_M, 0, (int32_t)u->imm);
+		k->form = settle(l, u) ? M_PTR : M_BASE;
+	} else if (at_once) {
+		load(c, 8, H_TMP, SITE(k, add));
+		l->m = hop_sib(H_M, H_TMP, 0, 0);
+		k->form = M_TWO;
+	} else {
+		alu_rm(c, ALU_ADD, 8, H_M, SITE(k, add));
+		l->m = hop_mem(H_M, 0);
+	}
+}
+
+/* r14 has the linear address: look it up. */
+static void table_operand(struct lower *l, const struct uop *u, struct cold *k, bool at_once)
+{
+	struct code *c = &l->c;
+	struct hop host = hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host));
+
+	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->size);
+	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	if (at_once) {
+		load(c, 8, H_TMP, host);
+		l->m = hop_sib(H_M, H_TMP, 0, 0);
+		k->form = M_TWO;
+	} else {
+		alu_rm(c, ALU_ADD, 8, H_M, host);
+		l->m = hop_mem(H_M, 0);
+	}
+}
+
 static void single(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
@@ -301,24 +511,20 @@ static void single(struct lower *l, const struct uop *u)
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
 		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0);
+	k->site = take_site(l, u, write);
+	k->start = here(c);
 	address(l, u, H_M);
 	segment(l, u, k);
 	if (u->c & PROBE_ALIGN || (l->ir->mode & MODE_AC && u->size > 1 && u->size <= 8)) {
 		ins_imm(c, 0xf6, 1, 0, hop_reg(H_M), 1, u->size - 1);
 		k->at[AT_ALIGN] = jcc_rel32(c, CC_NZ);
 	}
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->size);
-	k->at[AT_TAG] = jcc_rel32(c, CC_A);
-	if (at_once) {
-		load(c, 8, H_TMP, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
-		l->m = hop_sib(H_M, H_TMP, 0, 0);
-		k->imm = 1;
+	if (k->site) {
+		k->base = plain_base(l, u);
+		site_check(l, k, u->size);
+		site_operand(l, u, k, at_once);
 	} else {
-		alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
-		l->m = hop_mem(H_M, 0);
+		table_operand(l, u, k, at_once);
 	}
 	k->back = c->p;
 	if (write)

@@ -168,6 +168,15 @@ static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn)
 	return at;
 }
 
+static const uint8_t *make_call(struct code *c, const void *fn)
+{
+	const uint8_t *at = here(c);
+
+	call_access(c, fn);
+	ret(c);
+	return at;
+}
+
 const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 {
 	struct code *c = &x->thunk_code;
@@ -225,6 +234,7 @@ static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks 
 	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
 	ret(c);
 	s->group = make_group(x, c, (const void *)(uintptr_t)cb->group);
+	s->roam = make_call(c, (const void *)(uintptr_t)cb->roam);
 
 	s->commit = here(c);		/* keeps the host's flags */
 	e8(c, 0x9c);			/* pushf */

@@ -64,6 +64,7 @@ struct x64_block {
 	uint32_t cold_size;
 	unsigned n_swaps;
 	struct x64_swap swaps[X64_MAX_SWAPS];
+	unsigned n_sites[2];	/* taken from x64_params.site on */
 	unsigned n_links, n_side;
 	unsigned n_hot_side;	/* so many of the side entries count from guarded, the others from cold */
 	struct x64_link links[X64_MAX_LINKS];
@@ -82,7 +83,7 @@ struct x64_stubs {
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);
 	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
-	const uint8_t *probe_slow, *commit, *group, *noshare;
+	const uint8_t *probe_slow, *commit, *group, *noshare, *roam;
 	const uint8_t *raise;
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
 	const uint8_t *return_miss[JC_TABLES];
@@ -98,6 +99,7 @@ struct x64_callbacks {
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 	uint8_t *(*group)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);	/* NULL: cannot be shared */
 	const uint8_t *(*noshare)(struct cpu *c);	/* as find, for code without shared proofs */
+	void (*roam)(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret);	/* a site has missed SITE_MISSES times */
 	void (*commit)(struct cpu *c);
 	void (*raise)(struct cpu *c, uint64_t imm);
 };
@@ -134,6 +136,9 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 #define GROUP_RANGE	44	/* shift: bytes */
 #define GROUP_WRITES	(1ull << 60)
 
+/* So often does a site miss before anybody asks how long that took. */
+#define SITE_MISSES	256u
+
 /* Build the stubs into c. */
 void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);
 
@@ -142,6 +147,10 @@ struct x64_params {
 	uint32_t first_link;	/* number of its first link */
 	int jc_table;		/* jump cache of its mode, or -1 */
 	uint32_t page_id[2];	/* ids the guards compare with; [1] 0 if the block stays on its page */
+	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
+	unsigned site[2];
+	const bool *roams;	/* by instruction: has none */
+	bool smp;		/* other vCPUs may empty them */
 };
 /*
  * Lower ir. What usually runs goes to hot, the rest to cold, so that code which

@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 
+#include "cpu/mmu.h"
 #include "tcg/cache.h"
 #include "tcg/run.h"
 #include "tests/guest_code.h"
@@ -32,4 +33,112 @@ TEST_BOTH(region, registers_are_in_place_behind_a_loop_left_early)
 	cr_expect_eq(reg(m, RSI), 6);
 	if (!tcg_of(m->c)->interp)
 		cr_expect_geq(tcg_of(m->c)->stats.regions, 1);
+}
+
+/* ---- sites ---- */
+
+/* A page is mapped elsewhere between two visits to the loop that reads it. Its page-table entry is at 0x103100. */
+GUEST(remaps, "mov ebx, 0x20000\n mov edx, 0x103100\n mov ecx, 3\n xor eax, eax\n"
+	      " 1: mov esi, 2\n 2: shl rax, 8\n or al, [rbx]\n dec esi\n jnz 2b\n"
+	      " xor qword ptr [rdx], 0x1000\n invlpg [rbx]\n dec ecx\n jnz 1b\n" END)
+
+TEST_BOTH(region, a_loop_sees_that_its_page_is_mapped_elsewhere)
+{
+	tcg_set_hot(m->c, 0);
+	*machine_mem(m, 0x20000) = 0x11;
+	*machine_mem(m, 0x21000) = 0x22;
+	GUEST_PUT(m, M_CODE, remaps);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RAX), 0x111122221111, "%lx", reg(m, RAX));
+}
+
+static unsigned n_filled(const struct cpu *c, int write)
+{
+	unsigned n = 0;
+
+	for (int idx = 0; idx < NMMU; idx++)
+		for (unsigned i = 0; i < TLB_SITES; i++)
+			n += c->site[idx][write][i].tag != c->nowhere;
+	return n;
+}
+
+GUEST(reads_writes, "mov esi, 0x20000\n mov edi, 0x22000\n mov ecx, 9\n 1: mov eax, [rsi]\n mov [rdi + 4], eax\n"
+		    " add esi, 4\n dec ecx\n jnz 1b\n" END)
+
+static struct machine *start_loop(struct machine *m)
+{
+	machine_init(m, 64, 0, &tcg_accel);
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, reads_writes);
+	machine_run(m, M_CODE);
+	cr_assert_eq(n_filled(m->c, 0), 1);
+	cr_assert_eq(n_filled(m->c, 1), 1);
+	return m;
+}
+
+Test(region, forgetting_any_page_empties_the_sites)
+{
+	struct machine m;
+	struct cpu *c = start_loop(&m)->c;
+
+	mmu_flush_page(c, 0x30000);
+	cr_expect_eq(n_filled(c, 0) + n_filled(c, 1), 0);
+	machine_fini(&m);
+}
+
+Test(region, a_page_that_gets_code_leaves_the_sites_that_write)
+{
+	struct machine m;
+	struct cpu *c = start_loop(&m)->c;
+
+	mmu_protect_ram_page(c, machine_mem(&m, 0x22000));
+	cr_expect_eq(n_filled(c, 1), 0);
+	cr_expect_eq(n_filled(c, 0), 1);
+	machine_fini(&m);
+}
+
+/* A chain through two pages in turns. */
+GUEST(wanders, "mov ebx, 0x20000\n mov ecx, 4000\n mov qword ptr [rbx], 0x21008\n mov qword ptr [rbx + 0x1008], 0x20000\n"
+	       " 1: mov rbx, [rbx]\n dec ecx\n jnz 1b\n" END)
+
+TEST_BOTH(region, an_access_that_wanders_loses_its_site)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, wanders);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 0x20000);
+	if (tcg_of(m->c)->interp)
+		return;
+	cr_expect_eq(tcg_of(m->c)->stats.roams, 1);
+	cr_expect_eq(tcg_of(m->c)->stats.regions, 2);
+}
+
+/* ---- requests ---- */
+
+GUEST(nested, "mov eax, 5\n 1: mov ecx, 7\n 2: mov edx, 3\n 3: inc rbx\n dec edx\n jnz 3b\n dec ecx\n jnz 2b\n"
+	      " dec eax\n jnz 1b\n" END)
+
+Test(region, only_the_innermost_loop_looks_at_requests)
+{
+	struct machine m;
+	unsigned looks = 0, labels = 0;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 0);
+	GUEST_PUT(&m, M_CODE, nested);
+	m.c->regs[RBX] = 0;
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 5 * 7 * 3);
+	machine_put(&m, M_CODE, guest_nested, GUEST_SIZE(nested));
+	m.c->rip = M_CODE + 5;
+	cr_assert(tcg_make_region(m.c, tcg_translate(m.c, m.c->mode, false)));
+	for (unsigned i = 0; i < tcg_of(m.c)->ir->n_uops; i++) {
+		const struct uop *u = &tcg_of(m.c)->ir->uops[i];
+
+		labels += u->op == UOP_label;
+		looks += u->op == UOP_label && u->c;
+	}
+	cr_expect_eq(labels, 3);
+	cr_expect_eq(looks, 1);
+	machine_fini(&m);
 }
