@@ -11,22 +11,41 @@
 #include "cpu/insn.h"
 #include "cpu/phys.h"
 
-static uint64_t now_ns(void)
+#define TRIES	8
+#define SPAN_NS	5000000
+
+struct instant {
+	uint64_t ns, tsc;
+};
+
+/* Both clocks at one time: of several readings the one that took shortest, as a busy host may stop us in between. */
+static struct instant now(void)
 {
+	struct instant best = { 0, 0 };
+	uint64_t took = ~0ull;
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t before = __builtin_ia32_rdtsc();
+
+		clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+		uint64_t span = __builtin_ia32_rdtsc() - before;
+		if (span >= took)
+			continue;
+		took = span;
+		best = (struct instant){ (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec, before + span / 2 };
+	}
+	return best;
 }
 
 uint64_t tsc_host_khz(void)
 {
-	uint64_t t0 = now_ns(), c0 = __builtin_ia32_rdtsc(), t1, c1;
+	struct instant a = now(), b;
 
-	do {
-		t1 = now_ns();
-		c1 = __builtin_ia32_rdtsc();
-	} while (t1 - t0 < 5000000);
-	uint64_t khz = (c1 - c0) * 1000000 / (t1 - t0);
+	do
+		b = now();
+	while (b.ns - a.ns < SPAN_NS);
+	uint64_t khz = (b.tsc - a.tsc) * 1000000 / (b.ns - a.ns);
 	return (khz + 50) / 100 * 100;
 }
 
@@ -57,11 +76,11 @@ void tsc_update_insn(struct cpu *c)
 void tsc_hold(struct phys *p)
 {
 	struct cpu *c = phys_cpu(p, 0);
-	uint64_t now = c ? tsc_own(c) - c->tsc_own_offset : 0;
+	uint64_t ticks = c ? tsc_own(c) - c->tsc_own_offset : 0;
 
 	for (unsigned i = 0; (c = phys_cpu(p, i)); i++)
 		if (!c->tsc_stands) {
-			c->tsc_held = now + c->tsc_own_offset;
+			c->tsc_held = ticks + c->tsc_own_offset;
 			c->tsc_stands = true;
 		}
 }
@@ -69,11 +88,11 @@ void tsc_hold(struct phys *p)
 void tsc_goes_on(struct phys *p)
 {
 	struct cpu *c = phys_cpu(p, 0);
-	uint64_t now = c ? tsc_own(c) - c->tsc_own_offset : 0;
+	uint64_t ticks = c ? tsc_own(c) - c->tsc_own_offset : 0;
 
 	for (unsigned i = 0; (c = phys_cpu(p, i)); i++)
 		if (c->tsc_stands) {
-			uint64_t step = c->tsc_held - (now + c->tsc_own_offset);
+			uint64_t step = c->tsc_held - (ticks + c->tsc_own_offset);
 
 			c->tsc_own_offset += step;
 			c->tsc_offset += step;

@@ -419,14 +419,32 @@ static void destroy(struct cpu *c)
 static void kick(struct cpu *c) { (void)c; }
 static void nothing(struct cpu *c) { (void)c; }
 
+/* Code depends on whether RDTSC may be the host's: another answer, and all of it goes before it runs again. */
+static void put(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+	uint64_t feat[2];
+
+	if (!t)
+		return;
+	cpuid_insn_features(c, feat);
+	if (!memcmp(feat, t->feat, sizeof(feat)))
+		return;
+	memcpy(t->feat, feat, sizeof(feat));
+	pthread_mutex_lock(&t->lock);
+	t->n_writes = ARRAY_LEN(t->writes) + 1;
+	pthread_mutex_unlock(&t->lock);
+	cpu_request(c, REQ_CALL);
+}
+
 const struct accel_ops tcg_accel = {
 	.name = "tcg", .create = create_tcg, .destroy = destroy, .run = run,
-	.kick = kick, .get = nothing, .put = nothing,
+	.kick = kick, .get = nothing, .put = put,
 };
 
 const struct accel_ops tcg_interp_accel = {
 	.name = "tcg,interp=on", .create = create_interp, .destroy = destroy, .run = run,
-	.kick = kick, .get = nothing, .put = nothing,
+	.kick = kick, .get = nothing, .put = put,
 };
 
 /* ---- what people may ask ---- */

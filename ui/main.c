@@ -27,6 +27,7 @@
 #include "ui/options.h"
 #include "ui/qmp.h"
 #include "ui/sdl.h"
+#include "ui/snapshot.h"
 #include "ui/vm.h"
 #include "ui/vnc.h"
 
@@ -359,6 +360,7 @@ static bool start(struct app *a, struct err *e)
 	machine_lock(a->m);
 	vm_reset(&a->vm, VM_BY_NOBODY);
 	ok = !a->o.incoming || migrate_in(&a->vm, a->o.incoming, &touched, e) || err_prefix(e, "-incoming");
+	ok = ok && (!a->o.loadvm || snapshot_load_vm(&a->vm, a->o.loadvm, &touched, e) || err_prefix(e, "-loadvm"));
 	if (ok && !a->o.stopped)
 		vm_cont(&a->vm);
 	machine_unlock(a->m);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hw/core/snapshot.h"
+#include "ui/snapshot.h"
 #include "ui/vm.h"
 
 static const char *path_of(const char *uri, struct err *e)
@@ -106,24 +107,11 @@ bool migrate_out(struct vm *vm, const char *uri, struct err *e)
 static bool load(struct vm *vm, int fd, bool *touched, struct err *e)
 {
 	struct stat st;
-	struct snapshot_in *in;
 
 	if (fstat(fd, &st) < 0)
 		return err_errno(e, "reading");
 	struct snapshot_source src = { fd_read, &fd, (uint64_t)st.st_size };
-	in = snapshot_open(vm->m, &src, e);
-	if (!in)
-		return false;
-	vm_freeze(vm);
-	bool ok = snapshot_load(in, touched, e);
-	snapshot_in_free(in);
-	if (ok)
-		vm_loaded(vm);
-	if (ok || !*touched)
-		vm_thaw(vm);
-	else
-		vm_stop(vm, VM_INTERNAL_ERROR);
-	return ok;
+	return snapshot_become(vm, &src, NULL, NULL, touched, e);
 }
 
 bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e)

@@ -87,6 +87,7 @@ struct options {
 	bool full_screen;
 	bool nographic, nodefaults;
 	bool stopped;			/* -S */
+	const char *loadvm;		/* a snapshot of the images to begin with, or NULL */
 	const char *incoming;		/* a snapshot to begin with, or NULL */
 	const char *gdb;		/* where a debugger connects, or NULL */
 	bool daemonize, perfmap;

@@ -46,13 +46,29 @@ struct qcow2_snapshot {
 	uint8_t *extra;
 };
 const struct qcow2_snapshot *qcow2_snapshot_get(struct block *b, unsigned i);
+/* By id or name; NULL with err: there is none. */
+const struct qcow2_snapshot *qcow2_snapshot_find(struct block *b, const char *which, struct err *e);
 bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e);
+/* The same with a machine's state of `size` bytes (0: none), which was written before. */
+bool qcow2_snapshot_create_vm(struct block *b, const char *name, uint64_t size, uint64_t vm_clock, struct err *e);
 /* By id or name. */
 bool qcow2_snapshot_apply(struct block *b, const char *which, struct err *e);
 bool qcow2_snapshot_delete(struct block *b, const char *which, struct err *e);
 
 /* A read-only image shows what a snapshot holds from now on. */
 bool qcow2_snapshot_show(struct block *b, const char *which, struct err *e);
+
+/*
+ * A machine's state in the image: begin, write anywhere, then qcow2_snapshot_create_vm();
+ * end drops what was written, also after a failure. Writes may come from any thread.
+ */
+bool qcow2_vmstate_begin(struct block *b, struct err *e);
+bool qcow2_vmstate_write(struct block *b, uint64_t at, const void *buf, size_t n, struct err *e);
+bool qcow2_vmstate_end(struct block *b, struct err *e);
+/* A snapshot's, without making that snapshot the disk. */
+struct qcow2_vmstate *qcow2_vmstate_open(struct block *b, const char *which, uint64_t *size, struct err *e);
+bool qcow2_vmstate_read(struct qcow2_vmstate *v, uint64_t at, void *buf, size_t n, struct err *e);
+void qcow2_vmstate_close(struct qcow2_vmstate *v);
 
 enum qcow2_fix { QCOW2_FIX_NONE, QCOW2_FIX_LEAKS, QCOW2_FIX_ALL };
 struct qcow2_check {

@@ -125,7 +125,7 @@ bool qcow2_header_write(struct qcow2 *q, struct err *e)
 /* ---- size ---- */
 
 /* A larger L1 table at a new place; header fields 36..47 name it in one write. */
-static bool grow_l1(struct qcow2 *q, uint64_t n, struct err *e)
+bool qcow2_grow_l1(struct qcow2 *q, uint64_t n, struct err *e)
 {
 	uint64_t old_at = q->l1_offset, old_bytes = 8ull * q->l1_size, at;
 	uint8_t h[12];
@@ -168,14 +168,14 @@ bool qcow2_resize(struct block *b, uint64_t sectors, struct err *e)
 	if (sectors > INT64_MAX / SECTOR - 1 || bytes / per >= MAX_L1_BYTES / 8)
 		return err_set(e, "'%s': clusters of %u bytes are too small for a disk of that size", b->file,
 			       q->cluster_size);
-	if (!qcow2_begin_write(q, e))
+	if (!qcow2_begin_write(q, e) || !qcow2_vmstate_drop(q, e))
 		return false;
 	uint64_t n = (bytes + per - 1) / per;
 	if (bytes < q->size && q->nsnapshots)
 		return err_set(e, "'%s': an image with snapshots cannot be made smaller", b->file);
 	if (bytes < q->size && !drop_behind(q, bytes, e))
 		return false;
-	if (n > q->l1_size && !grow_l1(q, n, e))
+	if (n > q->l1_size && !qcow2_grow_l1(q, n, e))
 		return false;
 	/* What the backing image has behind the old end is no part of the disk. */
 	uint64_t from = q->size / SECTOR, have = q->block.backing ? q->block.backing->sectors : 0;

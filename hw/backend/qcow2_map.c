@@ -211,23 +211,26 @@ static bool write_part(struct qcow2 *q, struct part p, const uint8_t *from, stru
 		&& qcow2_set_entry(q, p.cluster, at | FLAG_COPIED, true, e);
 }
 
-bool qcow2_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
+bool qcow2_write_clusters(struct qcow2 *q, uint64_t byte, const void *buf, size_t n, struct err *e)
 {
-	struct qcow2 *q = to_qcow2(b);
-	uint64_t byte = at * SECTOR, left = (uint64_t)n * SECTOR;
 	const uint8_t *from = buf;
 
 	if (!qcow2_begin_write(q, e))
 		return false;
-	while (left) {
-		struct part p = part_at(q, byte, left);
+	while (n) {
+		struct part p = part_at(q, byte, n);
 		if (!write_part(q, p, from, e))
 			return false;
 		byte += p.n;
 		from += p.n;
-		left -= p.n;
+		n -= p.n;
 	}
 	return qcow2_settle(q, e);
+}
+
+bool qcow2_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
+{
+	return qcow2_write_clusters(to_qcow2(b), at * SECTOR, buf, (size_t)n * SECTOR, e);
 }
 
 /* ---- discard ---- */

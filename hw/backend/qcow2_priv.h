@@ -7,6 +7,7 @@
  *   qcow2_map.c        guest clusters: reading, writing, copy on write, discard
  *   qcow2_zip.c        compressed clusters
  *   qcow2_snapshot.c   internal snapshots
+ *   qcow2_vmstate.c    a machine's state behind the disk's end
  *   qcow2_check.c      consistency of the whole image, repair
  *   qcow2_create.c     new images, changes of the header
  *
@@ -216,6 +217,8 @@ bool qcow2_entry(struct qcow2 *q, uint64_t cluster, uint64_t *entry, struct err 
 uint8_t *qcow2_l2_for_write(struct qcow2 *q, uint64_t cluster, struct err *e);
 /* Replace an entry; what the old one referred to is freed. */
 bool qcow2_set_entry(struct qcow2 *q, uint64_t cluster, uint64_t entry, bool free_old, struct err *e);
+/* n bytes at a byte of the disk or behind it, as far as the L1 table reaches. */
+bool qcow2_write_clusters(struct qcow2 *q, uint64_t byte, const void *buf, size_t n, struct err *e);
 bool qcow2_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e);
 bool qcow2_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
 bool qcow2_discard(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e);
@@ -240,7 +243,16 @@ void qcow2_snapshots_free(struct qcow2 *q);
 /* Set FLAG_COPIED in all active tables where the refcount is one, clear it elsewhere. */
 bool qcow2_flag_all(struct qcow2 *q, struct err *e);
 
+/* ---- qcow2_vmstate.c ---- */
+
+/* The first L1 entry behind a disk of so many bytes. */
+uint32_t qcow2_vmstate_index(const struct qcow2 *q, uint64_t disk_size);
+/* The active L1 table holds nothing behind the disk any more. */
+bool qcow2_vmstate_drop(struct qcow2 *q, struct err *e);
+
 /* ---- qcow2_create.c ---- */
+
+bool qcow2_grow_l1(struct qcow2 *q, uint64_t n, struct err *e);
 
 /* Write the first cluster anew from what q says: extensions and backing name. */
 bool qcow2_header_write(struct qcow2 *q, struct err *e);

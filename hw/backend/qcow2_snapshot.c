@@ -236,6 +236,22 @@ static bool begin(struct block *b, struct err *e)
 	return qcow2_begin_write(to_qcow2(b), e) && qcow2_flush_all(to_qcow2(b), e);
 }
 
+static int find_or_say(struct qcow2 *q, const char *which, struct err *e)
+{
+	int i = find(q, which);
+	if (i < 0)
+		err_set(e, "'%s': there is no snapshot '%s'", q->block.file, which);
+	return i;
+}
+
+const struct qcow2_snapshot *qcow2_snapshot_find(struct block *b, const char *which, struct err *e)
+{
+	struct qcow2_info ignored;
+	int i = qcow2_info(b, &ignored, e) ? find_or_say(to_qcow2(b), which, e) : -1;
+
+	return i < 0 ? NULL : &to_qcow2(b)->snapshots[i];
+}
+
 const struct qcow2_snapshot *qcow2_snapshot_get(struct block *b, unsigned i)
 {
 	return i < to_qcow2(b)->nsnapshots ? &to_qcow2(b)->snapshots[i] : NULL;
@@ -263,6 +279,11 @@ static bool new_entry(struct qcow2 *q, const char *name, struct qcow2_snapshot *
 
 bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e)
 {
+	return qcow2_snapshot_create_vm(b, name, 0, 0, e);
+}
+
+bool qcow2_snapshot_create_vm(struct block *b, const char *name, uint64_t size, uint64_t vm_clock, struct err *e)
+{
 	struct qcow2 *q = to_qcow2(b);
 	struct qcow2_snapshot s, *list;
 
@@ -275,8 +296,10 @@ bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e)
 	if (q->nsnapshots >= MAX_SNAPSHOTS || strlen(name) > UINT16_MAX)
 		return err_set(e, "'%s': too many snapshots, or too long a name", b->file);
 	list = realloc(q->snapshots, (q->nsnapshots + 2) * sizeof(*list));
-	if (!list || (q->snapshots = list, !new_entry(q, name, &s, e)))
+	if ((!size && !qcow2_vmstate_drop(q, e)) || !list || (q->snapshots = list, !new_entry(q, name, &s, e)))
 		return false;
+	s.vm_state_size = size;
+	s.vm_clock_nsec = vm_clock;
 	s.l1_offset = q->l1_size ? qcow2_alloc(q, clusters_of(q, 8ull * q->l1_size), e) : 0;
 	if ((q->l1_size && !s.l1_offset) || !count_all(q, q->l1, q->l1_size, 1, e)
 	    || !qcow2_flush_refcounts(q, e) || !qcow2_write_table(q, s.l1_offset, q->l1, q->l1_size, e)
@@ -288,13 +311,6 @@ bool qcow2_snapshot_create(struct block *b, const char *name, struct err *e)
 	return write_list(q, e) && qcow2_flush_all(q, e);
 }
 
-static int find_or_say(struct qcow2 *q, const char *which, struct err *e)
-{
-	int i = find(q, which);
-	if (i < 0)
-		err_set(e, "'%s': there is no snapshot '%s'", q->block.file, which);
-	return i;
-}
 
 /* The active L1 table becomes a copy of another, in one write of the header. */
 static bool switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t n, struct err *e)
@@ -336,8 +352,8 @@ bool qcow2_snapshot_apply(struct block *b, const char *which, struct err *e)
 		return false;
 	}
 	memset(l1 + s->l1_size, 0, 8ull * (n - s->l1_size));
-	for (uint32_t k = 0; k < n; k++)
-		l1[k] &= OFFSET_MASK;
+	for (uint32_t k = 0; k < n; k++)	/* a saved machine behind the disk is not part of it */
+		l1[k] = k < qcow2_vmstate_index(q, q->size) ? l1[k] & OFFSET_MASK : 0;
 	if (count_all(q, l1, n, 1, e) && switch_l1(q, l1, n, e))
 		return true;
 	if (q->l1 != l1)

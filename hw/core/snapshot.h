@@ -63,9 +63,11 @@ struct snapshot_in;
 struct snapshot_in *snapshot_open(struct machine *m, const struct snapshot_source *src, struct err *e);
 /*
  * The machine becomes what was saved. Machine lock, vCPUs at rest, the clock stopped; it stays
- * so. *touched false: it failed and the machine is as it was.
+ * so. *touched false: it failed and the machine is as it was. commit (may be NULL) is asked
+ * when nothing in the machine objects any more: disks follow there; false goes back.
  */
-bool snapshot_load(struct snapshot_in *in, bool *touched, struct err *e);
+bool snapshot_load(struct snapshot_in *in, bool (*commit)(void *opaque, struct err *e), void *opaque,
+		   bool *touched, struct err *e);
 void snapshot_in_free(struct snapshot_in *in);
 
 /* ---- parts that are no devices ---- */

@@ -418,13 +418,14 @@ static void bring_back(struct machine *m, struct state_buf *b)
 	snapshot_in_free(in);
 }
 
-bool snapshot_load(struct snapshot_in *in, bool *touched, struct err *e)
+bool snapshot_load(struct snapshot_in *in, bool (*commit)(void *opaque, struct err *e), void *opaque,
+		   bool *touched, struct err *e)
 {
 	struct state_buf before = { 0 };
 
 	*touched = false;
 	bool ok = put_aside(in->m, &before, e);
-	if (ok && !load_state(in, e)) {
+	if (ok && !(load_state(in, e) && (!commit || commit(opaque, e)))) {
 		bring_back(in->m, &before);
 		ok = false;
 	}

@@ -69,7 +69,7 @@ static bool load(struct bench *b, struct state_buf *s, bool *touched)
 		return false;
 	if (clock_running(&b->m->clock))
 		clock_stop(&b->m->clock);
-	bool ok = snapshot_load(in, touched, &b->err);
+	bool ok = snapshot_load(in, NULL, NULL, touched, &b->err);
 	snapshot_in_free(in);
 	return ok;
 }
@@ -80,7 +80,7 @@ static bool load(struct bench *b, struct state_buf *s, bool *touched)
 static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "virtio-blk-pci", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
-	{ "usb-tablet", NULL, "piix3-usb-uhci" },
+	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
 };
 
 /* Nobody sees its name any more once it is open. */
