@@ -87,8 +87,8 @@ extern const struct prop pci_props[];
 extern const struct state pci_state[];
 /* Their rows, for a common base that has more (virtio). */
 #define PCI_PROPS PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus")
-#define PCI_STATE STATE(pci_dev, config), STATE(pci_dev, intx), \
-	STATE(pci_dev, msix.table), STATE(pci_dev, msix.pending)
+#define PCI_STATE STATE_AS(pci_dev, config, "pci config"), STATE_AS(pci_dev, intx, "pci intx"), \
+	STATE_AS(pci_dev, msix.table, "pci msix table"), STATE_AS(pci_dev, msix.pending, "pci msix pending")
 
 struct pci_ids {
 	uint16_t vendor, device, subvendor, subdevice;

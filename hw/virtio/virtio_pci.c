@@ -47,7 +47,7 @@ const struct state virtio_state[] = {
 	PCI_STATE,
 	STATE(virtio, feature_sel), STATE(virtio, driver_feature_sel), STATE(virtio, features),
 	STATE(virtio, config_vector), STATE(virtio, queue_sel), STATE(virtio, status), STATE(virtio, isr),
-	STATE(virtio, generation), STATE_AS(virtio, config, "class_config"), STATE(virtio, q), STATE(virtio, left_over),
+	STATE(virtio, generation), STATE(virtio, config), STATE(virtio, q), STATE(virtio, left_over),
 	STATE_TIMER(virtio, later), { 0 }
 };
 

@@ -81,6 +81,7 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "virtio-blk-pci", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
 	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
+	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 };
 
 /* Nobody sees its name any more once it is open. */
@@ -229,6 +230,23 @@ static void expect_same_bytes(const struct state_buf *a, const struct state_buf 
 		}
 }
 
+struct names {
+	const char *name[512];
+	unsigned n;
+};
+
+static void note_name(void *opaque, const char *name, void *p, uint32_t size)
+{
+	struct names *s = opaque;
+
+	(void)p;
+	cr_expect(size, "%s is empty", name);
+	for (unsigned i = 0; i < s->n; i++)
+		cr_expect_str_neq(s->name[i], name, "saved twice, or two fields of that name");
+	cr_assert_lt(s->n, 512);
+	s->name[s->n++] = name;
+}
+
 static struct criterion_test_params each_type(void)
 {
 	size_t *index = cr_malloc(n_dev_types * sizeof(size_t));
@@ -248,6 +266,7 @@ ParameterizedTest(size_t *i, snapshot, every_type_loads_what_it_saved)
 		bool touched;
 
 		open_type(&a, t);
+		dev_each_saved(a.dev, note_name, &(struct names){ .n = 0 });
 		poke(&a, seed, 1000);
 		struct state_buf then = save(&a);
 		open_type(&b, t);
