@@ -28,7 +28,7 @@ struct bench {
 	struct chr chr;			/* stream "bench" */
 	uint8_t sent[4096];		/* what the device wrote to it */
 	int n_sent;
-	int requests[8];		/* machine_request() by kind */
+	int requests[16];		/* machine_request() by kind */
 	int request_arg;		/* of the last one */
 	uint64_t msi_addr;		/* the last message, and how many */
 	uint32_t msi_data;

@@ -12,6 +12,7 @@
 #include "hw/backend/audio.h"
 #include "hw/backend/net.h"
 #include "hw/pc/pc.h"
+#include "ui/vm.h"
 
 #define OPT_MAX_ACCELS		4
 #define OPT_MAX_CHARDEVS	16
@@ -86,6 +87,7 @@ struct options {
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
 	bool full_screen;
 	bool nographic, nodefaults;
+	enum vm_watchdog watchdog;	/* what it does when the guest hangs */
 	bool stopped;			/* -S */
 	const char *loadvm;		/* a snapshot of the images to begin with, or NULL */
 	const char *incoming;		/* a snapshot to begin with, or NULL */

@@ -558,14 +558,25 @@ enum opt_result opt_action(struct options *o, const char *arg, FILE *out, struct
 {
 	static const char *const reboot[] = { "reset", "shutdown", NULL };
 	static const char *const shutdown[] = { "poweroff", "pause", NULL };
-	static const char *const ignored[] = { "panic", "watchdog", NULL };
+	static const char *const ignored[] = { "panic", NULL };
 	struct kv k;
 
 	(void)out;
 	kv_parse(&k, "-action", arg, NULL, e);
 	o->pc.no_reboot = kv_word(&k, "reboot", o->pc.no_reboot, reboot);
 	o->pc.no_shutdown = kv_word(&k, "shutdown", o->pc.no_shutdown, shutdown);
+	o->watchdog = (enum vm_watchdog)kv_word(&k, "watchdog", (int)o->watchdog, vm_watchdog_words);
 	kv_ignore(&k, ignored);
+	return result(kv_done(&k));
+}
+
+enum opt_result opt_watchdog_action(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+
+	(void)out;
+	kv_parse(&k, "-watchdog-action", arg, "action", e);
+	o->watchdog = (enum vm_watchdog)kv_word(&k, "action", (int)o->watchdog, vm_watchdog_words);
 	return result(kv_done(&k));
 }
 

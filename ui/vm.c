@@ -181,6 +181,7 @@ const char *vm_status_text(enum vm_status s)
 		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
 		[VM_INMIGRATE] = "paused (inmigrate)", [VM_POSTMIGRATE] = "paused (postmigrate)",
 		[VM_INTERNAL_ERROR] = "paused (internal-error)", [VM_IO_ERROR] = "paused (io-error)",
+		[VM_WATCHDOG] = "paused (watchdog)",
 	};
 
 	return text[s];
@@ -192,7 +193,7 @@ const char *vm_status_word(enum vm_status s)
 		[VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "shutdown", [VM_SUSPENDED] = "suspended", [VM_DEBUG] = "debug",
 		[VM_PANICKED] = "guest-panicked", [VM_INMIGRATE] = "inmigrate", [VM_POSTMIGRATE] = "postmigrate",
-		[VM_INTERNAL_ERROR] = "internal-error", [VM_IO_ERROR] = "io-error",
+		[VM_INTERNAL_ERROR] = "internal-error", [VM_IO_ERROR] = "io-error", [VM_WATCHDOG] = "watchdog",
 	};
 
 	return word[s];
@@ -373,6 +374,42 @@ static void panic(struct vm *vm)
 	power_off(vm, VM_PANICKED, VM_BY_GUEST_PANIC);
 }
 
+const char *const vm_watchdog_words[] = {
+	"reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL
+};
+
+static void act(struct vm *vm, enum machine_request what);
+
+static void watchdog(struct vm *vm)
+{
+	struct value *v = val_dict();
+
+	val_add_str(v, "action", vm_watchdog_words[vm->watchdog]);
+	qmp_event(vm, "WATCHDOG", v);
+	switch (vm->watchdog) {
+	case VM_WATCHDOG_RESET:
+		act(vm, MACHINE_RESET);
+		break;
+	case VM_WATCHDOG_SHUTDOWN:
+		vm_powerdown(vm);
+		break;
+	case VM_WATCHDOG_POWEROFF:
+		vm_quit(vm, 0, VM_BY_GUEST_SHUTDOWN);
+		break;
+	case VM_WATCHDOG_PAUSE:
+		vm_stop(vm, VM_WATCHDOG);
+		break;
+	case VM_WATCHDOG_DEBUG:
+		warn("the watchdog has given the guest up; it goes on (-watchdog-action debug)");
+		break;
+	case VM_WATCHDOG_NMI:
+		vm_nmi(vm);
+		break;
+	case VM_WATCHDOG_NONE:
+		break;
+	}
+}
+
 static void act(struct vm *vm, enum machine_request what)
 {
 	switch (what) {
@@ -396,6 +433,9 @@ static void act(struct vm *vm, enum machine_request what)
 		break;
 	case MACHINE_EXIT:
 		vm_quit(vm, atomic_load(&vm->exit_status), VM_BY_GUEST_SHUTDOWN);
+		break;
+	case MACHINE_WATCHDOG:
+		watchdog(vm);
 		break;
 	case MACHINE_POWERDOWN:
 		vm_powerdown(vm);

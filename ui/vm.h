@@ -34,6 +34,7 @@ enum vm_status {
 	VM_INMIGRATE,		/* waits for a snapshot to become */
 	VM_POSTMIGRATE,		/* its state went elsewhere */
 	VM_INTERNAL_ERROR,	/* the accelerator gave up */
+	VM_WATCHDOG,		/* a watchdog stopped it */
 	VM_IO_ERROR,		/* a drive failed and is told to stop the machine then */
 };
 
@@ -43,6 +44,14 @@ enum vm_cause {
 	VM_BY_ERROR, VM_BY_QUIT, VM_BY_COMMAND, VM_BY_SIGNAL, VM_BY_UI,
 	VM_BY_GUEST_SHUTDOWN, VM_BY_GUEST_RESET, VM_BY_GUEST_PANIC,
 };
+
+/* What a watchdog that gives the guest up does. */
+enum vm_watchdog {
+	VM_WATCHDOG_RESET, VM_WATCHDOG_SHUTDOWN, VM_WATCHDOG_POWEROFF, VM_WATCHDOG_PAUSE, VM_WATCHDOG_DEBUG,
+	VM_WATCHDOG_NONE, VM_WATCHDOG_NMI,
+};
+/* Their words, in QEMU's spelling; NULL-terminated. */
+extern const char *const vm_watchdog_words[];
 
 struct vm;
 struct vcpu {
@@ -80,6 +89,7 @@ struct vm {
 	const char *boot_once;	/* boot order of the first start, or NULL */
 	const char *boot_order;	/* and of those after it */
 	bool no_reboot, no_shutdown;
+	enum vm_watchdog watchdog;
 	enum vm_status status;
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;

@@ -24,6 +24,7 @@
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4_pm.h"
 #include "hw/timer/hpet.h"
+#include "hw/timer/i6300esb.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
 #include "hw/usb/hid.h"
@@ -69,6 +70,7 @@ const struct dev_type *const dev_types[] = {
 	&hda_output_type,
 	&hda_duplex_type,
 	&pcspk_type,
+	&i6300esb_type,
 	&uart_type,
 	&parallel_type,
 	&debugcon_type,

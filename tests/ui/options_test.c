@@ -384,3 +384,14 @@ Test(options, a_card_is_there_unless_networks_were_named)
 	cr_assert_eq(parse("-nodefaults"), OPT_GO);
 	cr_assert_eq(o.nnets, 0);
 }
+
+Test(options, what_a_watchdog_does)
+{
+	cr_assert_eq(parse(""), OPT_GO);
+	cr_assert_eq(o.watchdog, VM_WATCHDOG_RESET);
+	cr_assert_eq(parse("-watchdog-action inject-nmi"), OPT_GO);
+	cr_assert_eq(o.watchdog, VM_WATCHDOG_NMI);
+	cr_assert_eq(parse("-action watchdog=poweroff"), OPT_GO);
+	cr_assert_eq(o.watchdog, VM_WATCHDOG_POWEROFF);
+	cr_assert_eq(parse("-watchdog-action explode"), OPT_BAD);
+}

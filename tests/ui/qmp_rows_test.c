@@ -178,6 +178,7 @@ static const struct question questions[] = {
 	{ "dump-guest-memory", "{\"paging\":true,\"protocol\":\"file:/dev/null\",\"detach\":true}", NULL },
 	{ "query-balloon", NULL, "DeviceNotActive" },
 	{ "balloon", "{\"value\":1}", "DeviceNotActive" },
+	{ "watchdog-set-action", "{\"action\":\"pause\"}", NULL },
 	{ "human-monitor-command", "{\"command-line\":\"info status\"}", NULL },
 };
 
