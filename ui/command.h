@@ -77,6 +77,9 @@ struct member;
 /* Can this argument be typed in the human monitor? Lists and structures cannot. */
 bool command_member_typed(const struct member *m);
 
+/* Errors of drives become events from now on. */
+void commands_watch_drives(struct vm *vm);
+
 /* Check the arguments (NULL: none) and execute. */
 struct value *command_run(struct cmd *c, const struct command *row, const struct value *args);
 

@@ -19,6 +19,7 @@
 #include "hw/pc/pc.h"
 #include "hw/pc/types.h"
 #include "tcg/run.h"
+#include "ui/command.h"
 #include "ui/daemon.h"
 #include "ui/display.h"
 #include "ui/gdb.h"
@@ -299,6 +300,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
 		return false;
 	machine_lock(a->m);
+	commands_watch_drives(&a->vm);
 	ok = open_monitors(a, e) && (!o->gdb || gdb_serve(&a->vm, o->gdb, e) || err_prefix(e, "-gdb %s", o->gdb));
 	machine_unlock(a->m);
 	return ok;

@@ -57,26 +57,32 @@ static bool find_letter(const struct command *row, char letter, struct member *m
 	return false;
 }
 
-/* "-f" and its like in front; how many words they took, or -1. */
-static int take_letters(struct monitor *mon, const struct command *row, const struct mon_args *a,
-			struct value *args, FILE *out)
+static bool is_letter(const struct command *row, const char *word, struct member *m)
+{
+	return word[0] == '-' && word[1] && !word[2] && find_letter(row, word[1], m);
+}
+
+/* "-f" and its like, wherever they stand; the other words move up. */
+static bool take_letters(struct monitor *mon, const struct command *row, struct mon_args *a, struct value *args,
+			 FILE *out)
 {
 	struct member m;
-	int i = 0;
+	int n = 0;
 
-	for (; i < a->n && a->word[i][0] == '-' && a->word[i][1] && !a->word[i][2]; i++) {
-		if (!find_letter(row, a->word[i][1], &m))
-			break;
-		if (!strcmp(m.type, "bool")) {
+	for (int i = 0; i < a->n; i++) {
+		if (!is_letter(row, a->word[i], &m)) {
+			a->word[n++] = a->word[i];
+		} else if (!strcmp(m.type, "bool")) {
 			val_set(args, m.name, val_bool(true));
 		} else if (++i == a->n) {
 			fprintf(out, "%s: -%c needs a %s\n", row->human, m.letter, m.name);
-			return -1;
+			return false;
 		} else if (!add_word(mon, args, &m, a->word[i], out)) {
-			return -1;
+			return false;
 		}
 	}
-	return i;
+	a->n = n;
+	return true;
 }
 
 /* "driver,key=value": the first word is the first member's value. */
@@ -107,17 +113,17 @@ static bool complain(const struct command *row, FILE *out)
 	return false;
 }
 
-static bool take_words(struct monitor *mon, const struct command *row, const struct mon_args *a,
-		       struct value *args, FILE *out)
+static bool take_words(struct monitor *mon, const struct command *row, struct mon_args *a, struct value *args,
+		       FILE *out)
 {
-	int i = take_letters(mon, row, a, args, out);
 	const char *p = row->args;
 	struct member m;
+	int i = 0;
 
-	if (i < 0)
+	if (!take_letters(mon, row, a, args, out))
 		return false;
 	if (strchr(p, '*'))
-		return (i < a->n || complain(row, out)) && take_pairs(row, a->word[i], args, out);
+		return (a->n == 1 || complain(row, out)) && take_pairs(row, a->word[0], args, out);
 	while (schema_next(&p, &m)) {
 		if (m.letter || !command_member_typed(&m))
 			continue;
@@ -144,8 +150,9 @@ struct value *mon_make_args(struct monitor *mon, const struct command *row, cons
 			    FILE *out)
 {
 	struct value *args = val_dict();
+	struct mon_args words = *a;
 
-	if (take_words(mon, row, a, args, out)) {
+	if (take_words(mon, row, &words, args, out)) {
 		default_letters(row, args);
 		return args;
 	}

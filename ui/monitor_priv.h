@@ -36,7 +36,7 @@ struct monitor {
 };
 
 /*
- * Words as the arguments that a command's row describes: "-x" letters first, then
+ * Words as the arguments that a command's row describes: "-x" letters anywhere,
  * the others in order, numbers as expressions. NULL: *out was told what is wrong.
  */
 struct value *mon_make_args(struct monitor *mon, const struct command *row, const struct mon_args *a,

@@ -5,11 +5,8 @@
 #include "base/log.h"
 #include "cpu/mce.h"
 #include "hw/core/dev.h"
-#include "hw/pc/pc.h"
 #include "ui/gdb.h"
-#include "ui/keyval.h"
 #include "ui/monitor_priv.h"
-#include "ui/vnc.h"
 
 void mon_gdbserver(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
@@ -65,57 +62,6 @@ void mon_mce(struct monitor *mon, const struct mon_args *a, FILE *out)
 	vm_release(vm);
 	if (!ok)
 		fprintf(out, "mce: %s\n", e.msg);
-}
-
-/* ---- discs ---- */
-
-/* "ide1-cd0", or the drive's index. */
-static int cd_index(const char *name)
-{
-	unsigned bus, unit;
-	int end = 0;
-	uint64_t v;
-
-	if (sscanf(name, "ide%1u-cd%1u%n", &bus, &unit, &end) == 2 && !name[end] && bus < 2 && unit < 2)
-		return (int)(bus * 2 + unit);
-	return parse_num(name, &v) && v < PC_IDE_DRIVES ? (int)v : -1;
-}
-
-static void change_cd(struct monitor *mon, const char *name, const char *file, FILE *out)
-{
-	int index = cd_index(name);
-	struct err e;
-
-	if (index < 0)
-		fprintf(out, "no drive '%s': expected ide1-cd0 or an index from 0 to %d\n", name,
-			PC_IDE_DRIVES - 1);
-	else if (!pc_change_cd(mon->vm->pc, index, file, &e))
-		fprintf(out, "%s\n", e.msg);
-}
-
-void mon_eject(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	change_cd(mon, a->word[0], NULL, out);
-}
-
-static void set_vnc_password(struct monitor *mon, const char *password, FILE *out)
-{
-	struct err e;
-
-	if (!mon->vm->vnc)
-		fputs("there is no VNC server (-vnc)\n", out);
-	else if (!vnc_set_password(mon->vm->vnc, password, &e))
-		fprintf(out, "%s\n", e.msg);
-}
-
-void mon_change(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	if (strcmp(a->word[0], "vnc"))
-		change_cd(mon, a->word[0], a->word[1], out);
-	else if (!strcmp(a->word[1], "password") && a->n == 3)
-		set_vnc_password(mon, a->word[2], out);
-	else
-		fputs("change vnc: expected password PASSWORD\n", out);
 }
 
 /* ---- logging ---- */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/value.h"
 #include "hw/backend/drive_priv.h"
 
 /* ---- life ---- */
@@ -196,17 +197,46 @@ bool drive_tray_open(const struct drive *d)
 
 /* ---- media ---- */
 
+void drive_tray_moved(struct drive *d, bool open)
+{
+	struct value *v = val_dict();
+
+	val_add_str(v, "device", d->id);
+	val_add_str(v, "id", d->id);
+	val_add_bool(v, "tray-open", open);
+	machine_event(d->set->m, "DEVICE_TRAY_MOVED", v);
+}
+
+static bool may_open(struct drive *d, bool force, struct err *e)
+{
+	if (!drive_locked(d) || force)
+		return true;
+	if (d->user->ask_eject)
+		d->user->ask_eject(d->user_opaque);
+	return err_set(e, "drive '%s' is locked by the guest; it was asked to let go", d->id);
+}
+
+bool drive_set_tray(struct drive *d, bool open, bool force, struct err *e)
+{
+	if (!d->user || !d->user->set_tray)
+		return err_set(e, "drive '%s' does not have a tray", d->id);
+	if (drive_tray_open(d) == open)
+		return true;
+	if (open && !may_open(d, force, e))
+		return false;
+	d->user->set_tray(d->user_opaque, open);
+	drive_tray_moved(d, open);
+	return true;
+}
+
 bool drive_change(struct drive *d, const struct block_options *image, bool force, struct err *e)
 {
 	struct block *now = NULL;
 
 	if (d->user && !d->user->removable)
 		return err_set(e, "drive '%s' is not removable", d->id);
-	if (drive_locked(d) && !force) {
-		if (d->user->ask_eject)
-			d->user->ask_eject(d->user_opaque);
-		return err_set(e, "drive '%s' is locked by the guest; it was asked to let go", d->id);
-	}
+	if (!may_open(d, force, e))
+		return false;
 	/* The new one is opened first: if that fails nothing has happened. */
 	if ((image->file || image->null_co) && !(now = block_open(image, e)))
 		return false;

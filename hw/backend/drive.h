@@ -99,6 +99,7 @@ struct drive_user {
 	void (*resized)(void *opaque);		/* drive_sectors() is another; may be NULL */
 	bool (*locked)(void *opaque);		/* the guest keeps the door closed; may be NULL */
 	bool (*tray_open)(void *opaque);	/* may be NULL */
+	void (*set_tray)(void *opaque, bool open);	/* may be NULL: there is none */
 	void (*ask_eject)(void *opaque);	/* somebody pressed the button of a locked door; may be NULL */
 	bool removable;
 };
@@ -140,6 +141,10 @@ void drive_free_all(struct machine *m);
 
 /* Another medium (image->file NULL: none). Fails if the guest has locked it, unless forced. */
 bool drive_change(struct drive *d, const struct block_options *image, bool force, struct err *e);
+/* Open or close the tray, with what is in it. Opening fails if the guest has locked it, unless forced. */
+bool drive_set_tray(struct drive *d, bool open, bool force, struct err *e);
+/* The tray has moved, by whomever: tell controlling programs. */
+void drive_tray_moved(struct drive *d, bool open);
 bool drive_resize(struct drive *d, uint64_t bytes, struct err *e);
 /* The image itself (or NULL), for monitors and snapshots: drain first, nothing may be submitted meanwhile. */
 struct block *drive_image(struct drive *d);

@@ -318,6 +318,15 @@ static bool tray_open(void *opaque)
 	return io->ide->drive[io->index].tray_open;
 }
 
+static void set_tray(void *opaque, bool open)
+{
+	struct ide_io *io = opaque;
+	struct ide_drive *v = &io->ide->drive[io->index];
+	v->tray_open = open;
+	v->disc_changed = !open;
+	v->media_event = open ? 3 : 2;
+}
+
 static void ask_eject(void *opaque)
 {
 	struct ide_io *io = opaque;
@@ -327,7 +336,7 @@ static void ask_eject(void *opaque)
 static const struct drive_user disk_user = { .name = "an IDE disk" };
 static const struct drive_user cd_user = {
 	.name = "an IDE CD-ROM drive", .removable = true, .changed = disc_changed, .locked = disc_locked,
-	.tray_open = tray_open, .ask_eject = ask_eject,
+	.tray_open = tray_open, .set_tray = set_tray, .ask_eject = ask_eject,
 };
 
 bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, const char *serial,

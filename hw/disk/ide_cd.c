@@ -219,10 +219,10 @@ static void cmd_start_stop(struct ide *d, int i, const uint8_t *c)
 		ide_packet_fail(d, i, KEY_ILLEGAL, ASC_LOCKED, 2);
 		return;
 	}
-	if (eject)
-		v->tray_open = 1;
-	if (load)
-		v->tray_open = 0;
+	if ((eject || load) && v->tray_open != eject) {
+		v->tray_open = eject;
+		drive_tray_moved(d->medium[i].drive, eject);
+	}
 	ide_packet_good(d, i);
 }
 

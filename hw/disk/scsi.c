@@ -378,6 +378,16 @@ static bool is_open(void *opaque)
 	return ((struct scsi_unit *)opaque)->tray_open;
 }
 
+static void set_tray(void *opaque, bool open)
+{
+	struct scsi_unit *u = opaque;
+
+	u->tray_open = open;
+	u->media_event = open ? 3 : 2;
+	if (!open)
+		u->attention = ATTENTION_CHANGED;
+}
+
 static void on_ask(void *opaque)
 {
 	((struct scsi_unit *)opaque)->media_event = 1;	/* somebody wants to eject */
@@ -392,7 +402,7 @@ bool scsi_unit_init(struct scsi_unit *u, struct err *e)
 		return err_set(e, "a disk needs an image");
 	u->user = (struct drive_user){
 		.name = u->dev->id, .changed = on_changed, .locked = is_locked, .tray_open = is_open,
-		.ask_eject = on_ask, .removable = u->cd,
+		.set_tray = u->cd ? set_tray : NULL, .ask_eject = on_ask, .removable = u->cd,
 	};
 	if (drive_attach(u->drive, &u->user, u, e))
 		return true;

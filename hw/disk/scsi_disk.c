@@ -274,8 +274,10 @@ static void cmd_start_stop(struct scsi_req *r, const uint8_t *c)
 		return;
 	if (eject && u->locked)
 		scsi_fail(r, KEY_ILLEGAL, ASC_LOCKED);
-	else if (eject || load)
+	else if ((eject || load) && u->tray_open != eject) {
 		u->tray_open = eject;
+		drive_tray_moved(u->drive, eject);
+	}
 }
 
 static void cmd_prevent(struct scsi_req *r, const uint8_t *c)

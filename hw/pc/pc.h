@@ -132,7 +132,4 @@ bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struc
 /* The display, or NULL. */
 struct vga *pc_vga(struct pc *pc);
 
-/* Put a disc into / take it out of an optical drive (IDE index). file NULL: eject. Machine lock. */
-bool pc_change_cd(struct pc *pc, int index, const char *file, struct err *e);
-
 #endif

@@ -111,12 +111,3 @@ bool pc_drives(struct pc *pc, struct err *e)
 	set_translation(pc);
 	return true;
 }
-
-bool pc_change_cd(struct pc *pc, int index, const char *file, struct err *e)
-{
-	struct block_options o = { .file = file, .readonly = true };
-
-	if (!ide_is_cdrom(pc->ide, index))
-		return err_set(e, "there is no CD-ROM drive at IDE position %d", index);
-	return drive_change(pc->drive[index], &o, true, e);
-}

@@ -157,6 +157,13 @@ static const struct question questions[] = {
 	{ "input-send-event", "{\"events\":[{\"type\":\"key\",\"data\":{\"down\":true,\"key\":{\"type\":\"qcode\",\"data\":\"a\"}}},"
 	  "{\"type\":\"btn\",\"data\":{\"down\":true,\"button\":\"left\"}},"
 	  "{\"type\":\"rel\",\"data\":{\"axis\":\"x\",\"value\":5}},{\"type\":\"abs\",\"data\":{\"axis\":\"y\",\"value\":70000}}]}", NULL },
+	{ "eject", "{\"device\":\"ide1-cd0\"}", NULL },
+	{ "blockdev-change-medium", "{\"id\":\"ide1-cd0\",\"filename\":\"/dev/null/x\"}", "GenericError" },
+	{ "blockdev-open-tray", "{\"id\":\"ide1-cd0\"}", NULL },
+	{ "blockdev-remove-medium", "{\"id\":\"ide1-cd0\"}", NULL },
+	{ "blockdev-close-tray", "{\"id\":\"nothing\"}", "DeviceNotFound" },
+	{ "block_resize", "{\"device\":\"ide1-cd0\",\"size\":4096}", "GenericError" },	/* no disc */
+	{ "block_set_io_throttle", "{\"id\":\"ide1-cd0\",\"bps\":1000,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}", NULL },
 	{ "set_password", "{\"protocol\":\"vnc\",\"password\":\"x\"}", "GenericError" },
 	{ "change-vnc-password", "{\"password\":\"x\"}", "GenericError" },
 	{ "device_add", "{\"driver\":\"virtio-rng-pci\",\"id\":\"rng\"}", NULL },
@@ -203,7 +210,7 @@ static void check_answer(const struct command *row, const struct question *q, co
 
 Test(qmp_rows, every_command_answers_as_its_row_says, .timeout = 60)
 {
-	connect("-S -name test -smp 2");
+	connect("-S -name test -smp 2 -drive media=cdrom,index=2");
 	for (unsigned i = 0; i < n_commands; i++) {
 		const struct question *q = NULL;
 
