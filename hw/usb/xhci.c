@@ -24,6 +24,8 @@
 #define EXTENDED	0x0020u		/* extended capabilities */
 
 #define WORK_STEPS	256
+#define WORK_PAUSE	(100 * NS_PER_US)	/* others get their turn */
+#define MAX_LINKS	4		/* in a row; more lead nowhere */
 
 enum {	/* operational registers */
 	O_USBCMD = 0x00, O_USBSTS = 0x04, O_PAGESIZE = 0x08, O_DNCTRL = 0x14, O_CRCR = 0x18, O_DCBAAP = 0x30,
@@ -58,14 +60,23 @@ bool xhci_write(struct xhci *x, uint64_t pa, const void *buf, uint32_t n)
 	return false;
 }
 
-bool xhci_fetch(struct xhci *x, uint64_t pa, struct xhci_trb *t)
+enum xhci_found xhci_look(struct xhci *x, struct xhci_cursor *c, struct xhci_trb *t)
 {
 	uint8_t b[TRB_SIZE];
 
-	if (!xhci_read(x, pa, b, sizeof(b)))
-		return false;
-	*t = (struct xhci_trb){ ld64(b), ld32(b + 8), ld32(b + 12) };
-	return true;
+	for (int links = 0; links <= MAX_LINKS; links++) {
+		if (!xhci_read(x, c->at, b, sizeof(b)))
+			return XHCI_BROKEN;
+		*t = (struct xhci_trb){ ld64(b), ld32(b + 8), ld32(b + 12) };
+		if ((t->control & TRB_CYCLE) != c->cycle)
+			return XHCI_EMPTY;
+		if (trb_type(t) != T_LINK)
+			return XHCI_FOUND;
+		c->at = t->param & ~15ull;
+		if (t->control & TRB_TOGGLE)
+			c->cycle ^= 1;
+	}
+	return XHCI_BROKEN;
 }
 
 /* ---- work ---- */
@@ -101,7 +112,7 @@ void xhci_work(struct xhci *x)
 		steps++;
 	x->busy = false;
 	if (steps == WORK_STEPS)
-		timer_mod(&x->later, clock_now(&x->pci.dev.m->clock));
+		timer_mod(&x->later, clock_now(&x->pci.dev.m->clock) + WORK_PAUSE);
 }
 
 static void on_later(void *opaque)

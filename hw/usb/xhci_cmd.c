@@ -384,18 +384,19 @@ static void carry_out(struct xhci *x, uint64_t at, const struct xhci_trb *t)
 bool xhci_command(struct xhci *x)
 {
 	struct xhci_trb t;
-	uint64_t at = x->ring_at;
 
-	if (!x->ring_running || !xhci_room(x, 0) || !xhci_fetch(x, at, &t) || (t.control & TRB_CYCLE) != x->ring_cycle)
+	if (!x->ring_running || !xhci_room(x, 0))
 		return false;
-	if (trb_type(&t) == T_LINK) {
-		x->ring_at = t.param & ~15ull;
-		if (t.control & TRB_TOGGLE)
-			x->ring_cycle ^= 1;
-		return true;
-	}
+	struct xhci_cursor c = { x->ring_at, x->ring_cycle };
+	enum xhci_found found = xhci_look(x, &c, &t);
+	x->ring_at = c.at;
+	x->ring_cycle = c.cycle;
+	if (found == XHCI_BROKEN)
+		xhci_host_error(x, "a command ring leads nowhere");
+	if (found != XHCI_FOUND)
+		return false;
 	x->ring_at += TRB_SIZE;
-	carry_out(x, at, &t);
+	carry_out(x, c.at, &t);
 	return true;
 }
 

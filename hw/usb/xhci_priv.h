@@ -125,7 +125,13 @@ static inline bool xhci_running(const struct xhci *x)
 /* ---- xhci.c ---- */
 bool xhci_read(struct xhci *x, uint64_t pa, void *buf, uint32_t n);	/* false: the controller stops */
 bool xhci_write(struct xhci *x, uint64_t pa, const void *buf, uint32_t n);
-bool xhci_fetch(struct xhci *x, uint64_t pa, struct xhci_trb *t);
+/* A place in a ring; the TRB at or, over links, behind it, where c is moved. */
+struct xhci_cursor {
+	uint64_t at;
+	uint8_t cycle;
+};
+enum xhci_found { XHCI_FOUND, XHCI_EMPTY, XHCI_BROKEN };
+enum xhci_found xhci_look(struct xhci *x, struct xhci_cursor *c, struct xhci_trb *t);
 /* Do what is marked. */
 void xhci_work(struct xhci *x);
 void xhci_host_error(struct xhci *x, const char *why);

@@ -20,38 +20,13 @@
 #include <string.h>
 
 #define MAX_PIECES	64
-#define MAX_LINKS	4		/* in a row; more lead nowhere */
 #define MAX_SKIP	1024		/* TRBs of a TD behind a short packet */
-
-struct cursor {
-	uint64_t at;
-	uint8_t cycle;
-};
-
-enum found { FOUND, EMPTY, BROKEN };
-
-/* The transfer TRB at or, over links, behind c, which is moved there. */
-static enum found look(struct xhci *x, struct cursor *c, struct xhci_trb *t)
-{
-	for (int links = 0; links <= MAX_LINKS; links++) {
-		if (!xhci_fetch(x, c->at, t))
-			return BROKEN;
-		if ((t->control & TRB_CYCLE) != c->cycle)
-			return EMPTY;
-		if (trb_type(t) != T_LINK)
-			return FOUND;
-		c->at = t->param & ~15ull;
-		if (t->control & TRB_TOGGLE)
-			c->cycle ^= 1;
-	}
-	return BROKEN;
-}
 
 /* ---- one piece of memory of a TD ---- */
 
 struct piece {
 	struct xhci_trb trb;
-	struct cursor here;
+	struct xhci_cursor here;
 	uint32_t skip, len;		/* bytes done before; bytes this time */
 };
 
@@ -61,7 +36,7 @@ struct td {
 	uint32_t total;
 	bool whole;			/* reaches the end of the TD */
 	bool in;
-	enum found found;
+	enum xhci_found found;
 };
 
 static uint32_t trb_len(const struct xhci_trb *t)
@@ -92,7 +67,7 @@ static void trim(struct td *td, uint32_t total)
 
 static void gather(struct xhci *x, const struct xhci_ep *e, struct td *td)
 {
-	struct cursor c = { e->at, e->cycle };
+	struct xhci_cursor c = { e->at, e->cycle };
 	uint32_t skip = e->done;
 	bool single = e->type == EP_INTERRUPT_IN || e->type == EP_INTERRUPT_OUT;
 
@@ -101,8 +76,8 @@ static void gather(struct xhci *x, const struct xhci_ep *e, struct td *td)
 	td->whole = false;
 	while (td->n < MAX_PIECES && td->total < XHCI_BUF && !td->whole) {
 		struct piece *p = &td->p[td->n];
-		td->found = look(x, &c, &p->trb);
-		if (td->found != FOUND || (td->n && !in_td(&p->trb)))
+		td->found = xhci_look(x, &c, &p->trb);
+		if (td->found != XHCI_FOUND || (td->n && !in_td(&p->trb)))
 			break;
 		uint32_t len = trb_len(&p->trb);
 		p->here = c;
@@ -170,7 +145,7 @@ static void tell(struct xhci *x, unsigned slot, unsigned dci, const struct xhci_
 	xhci_event(x, t->status >> 22 & 0x3ff, &ev);
 }
 
-static void move_to(struct xhci_ep *e, const struct cursor *c)
+static void move_to(struct xhci_ep *e, const struct xhci_cursor *c)
 {
 	e->at = c->at;
 	e->cycle = c->cycle;
@@ -178,9 +153,9 @@ static void move_to(struct xhci_ep *e, const struct cursor *c)
 }
 
 /* On behind a TRB; links are followed when the next one is looked at. */
-static void pass(struct xhci_ep *e, const struct cursor *c, const struct xhci_trb *t)
+static void pass(struct xhci_ep *e, const struct xhci_cursor *c, const struct xhci_trb *t)
 {
-	move_to(e, &(struct cursor){ c->at + TRB_SIZE, c->cycle });
+	move_to(e, &(struct xhci_cursor){ c->at + TRB_SIZE, c->cycle });
 	if (!(t->control & TRB_CHAIN))
 		e->td_done = e->edtla = 0;
 }
@@ -195,13 +170,13 @@ static void stop_with(struct xhci *x, unsigned slot, unsigned dci, const struct 
 }
 
 /* The rest of a TD behind a short packet; told: the guest knows already. */
-static void skip_rest(struct xhci *x, unsigned slot, unsigned dci, struct cursor c, bool told)
+static void skip_rest(struct xhci *x, unsigned slot, unsigned dci, struct xhci_cursor c, bool told)
 {
 	struct xhci_ep *e = &x->slot[slot].ep[dci];
 	struct xhci_trb t;
 
 	for (int i = 0; i < MAX_SKIP; i++) {
-		if (look(x, &c, &t) != FOUND || !in_td(&t))
+		if (xhci_look(x, &c, &t) != XHCI_FOUND || !in_td(&t))
 			break;
 		bool data = trb_type(&t) == T_EVENT_DATA;
 		if (data || (!told && t.control & TRB_IOC)) {
@@ -235,7 +210,7 @@ static void advance(struct xhci *x, unsigned slot, unsigned dci, struct td *td, 
 			bool told = p->trb.control & (TRB_ISP | TRB_IOC);
 			if (told)
 				tell(x, slot, dci, &p->trb, p->here.at, CC_SHORT, len - e->done);
-			struct cursor next = { p->here.at + TRB_SIZE, p->here.cycle };
+			struct xhci_cursor next = { p->here.at + TRB_SIZE, p->here.cycle };
 			if (p->trb.control & TRB_CHAIN)
 				skip_rest(x, slot, dci, next, told);
 			else
@@ -292,7 +267,7 @@ static bool data(struct xhci *x, unsigned slot, unsigned dci, const struct xhci_
 	td.in = is_in(e, dci, first);
 	e->in = td.in;
 	gather(x, e, &td);
-	if (!td.n || td.found == BROKEN || (!td.total && !td.whole)) {
+	if (!td.n || td.found == XHCI_BROKEN || (!td.total && !td.whole)) {
 		log_guest("xhci: a transfer that cannot be carried out at %#llx", (unsigned long long)e->at);
 		stop_with(x, slot, dci, first, CC_TRB);
 		return false;
@@ -317,7 +292,7 @@ static bool stage(struct xhci *x, unsigned slot, const struct xhci_trb *t)
 {
 	struct xhci_ep *e = &x->slot[slot].ep[1];
 	bool setup = trb_type(t) == T_SETUP;
-	struct cursor here = { e->at, e->cycle };
+	struct xhci_cursor here = { e->at, e->cycle };
 	uint32_t done;
 
 	if (setup)
@@ -335,7 +310,7 @@ static bool stage(struct xhci *x, unsigned slot, const struct xhci_trb *t)
 static bool nothing(struct xhci *x, unsigned slot, unsigned dci, const struct xhci_trb *t)
 {
 	struct xhci_ep *e = &x->slot[slot].ep[dci];
-	struct cursor here = { e->at, e->cycle };
+	struct xhci_cursor here = { e->at, e->cycle };
 
 	if (trb_type(t) == T_EVENT_DATA || t->control & TRB_IOC)
 		tell(x, slot, dci, t, e->at, CC_SUCCESS, 0);
@@ -346,13 +321,13 @@ static bool nothing(struct xhci *x, unsigned slot, unsigned dci, const struct xh
 bool xhci_transfer(struct xhci *x, unsigned slot, unsigned dci)
 {
 	struct xhci_ep *e = &x->slot[slot].ep[dci];
-	struct cursor c = { e->at, e->cycle };
+	struct xhci_cursor c = { e->at, e->cycle };
 	struct xhci_trb t;
 
 	if (e->state != EP_RUNNING)
 		return false;
-	enum found found = look(x, &c, &t);
-	if (found == BROKEN) {
+	enum xhci_found found = xhci_look(x, &c, &t);
+	if (found == XHCI_BROKEN) {
 		log_guest("xhci: a transfer ring leads nowhere at %#llx", (unsigned long long)c.at);
 		e->state = EP_ERROR;
 		xhci_ep_context(x, slot, dci);
@@ -360,7 +335,7 @@ bool xhci_transfer(struct xhci *x, unsigned slot, unsigned dci)
 	}
 	if (c.at != e->at)
 		move_to(e, &c);
-	if (found == EMPTY || !xhci_room(x, t.status >> 22 & 0x3ff))
+	if (found == XHCI_EMPTY || !xhci_room(x, t.status >> 22 & 0x3ff))
 		return false;
 	switch (trb_type(&t)) {
 	case T_NORMAL: case T_DATA: case T_ISOCH:
@@ -380,9 +355,9 @@ bool xhci_transfer(struct xhci *x, unsigned slot, unsigned dci)
 void xhci_report_stopped(struct xhci *x, unsigned slot, unsigned dci)
 {
 	struct xhci_ep *e = &x->slot[slot].ep[dci];
-	struct cursor c = { e->at, e->cycle };
+	struct xhci_cursor c = { e->at, e->cycle };
 	struct xhci_trb t;
 
-	if (look(x, &c, &t) == FOUND)
+	if (xhci_look(x, &c, &t) == XHCI_FOUND)
 		tell(x, slot, dci, &t, c.at, CC_STOPPED, trb_len(&t) - (uint32_t)min_u64(e->done, trb_len(&t)));
 }

@@ -1,0 +1,295 @@
+/*
+ * Guests are hostile: random registers, rings, contexts and descriptors must do no harm
+ * to the USB controllers and devices (the sanitizers watch in `make check-all`) and must
+ * not hang. Half of what is random is nearly right, so that it gets far.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/backend/drive.h"
+#include "hw/core/input.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
+#include "hw/usb/hid.h"
+#include "hw/usb/hub.h"
+#include "hw/usb/storage.h"
+#include "hw/usb/uhci.h"
+#include "hw/usb/xhci.h"
+#include "tests/bench.h"
+
+#define BAR	0xe0000000u
+#define IO	0xc000u
+#define MEM	0x10000u		/* where structures are, 64 KiB */
+
+static struct bench b;
+static char path[32];
+static uint64_t seed;
+
+static uint32_t rnd(void)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(seed >> 33);
+}
+
+static int route(int slot, int pin) { return slot + pin; }
+
+static void setup(void)
+{
+	const char *given = getenv("RHEA_TEST_SEED");
+
+	seed = given ? strtoull(given, NULL, 0) : 1;
+	printf("RHEA_TEST_SEED=%llu\n", (unsigned long long)seed);
+	bench_open(&b, &i440fx_type, "addr=0");
+	b.m->pci->map_irq = route;
+	struct ram *ram = phys_ram_new(b.m->phys, "ram", 2 << 20, &b.err);
+	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
+	phys_map(b.m->phys, &all, &b.err);
+	strcpy(path, "/tmp/rhea-usb-XXXXXX");
+	int fd = mkstemp(path);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	struct drive_options o = { .id = "d", .image = { .file = path, .format = "raw" } };
+	cr_assert(drive_new(b.m, &o, &b.err), "%s", b.err.msg);
+	log_mask = 0;
+}
+
+static void teardown(void)
+{
+	bench_close(&b);
+	unlink(path);
+}
+TestSuite(usb_hostile, .init = setup, .fini = teardown, .timeout = 60);
+
+static void plug(const struct dev_type *t, const char *props)
+{
+	cr_assert(dev_make(b.m, t, NULL, props, &b.err), "%s", b.err.msg);
+}
+
+static void some_input(void)
+{
+	switch (rnd() % 4) {
+	case 0: input_key(b.m, (int)(rnd() % 0x300), rnd() & 1); break;
+	case 1: input_rel(b.m, (int)rnd() - (1 << 30), (int)(rnd() % 99), (int)(rnd() % 9), rnd() & 31); break;
+	case 2: input_abs(b.m, (int)rnd(), (int)rnd(), (int)(rnd() % 9) - 4, rnd() & 31); break;
+	}
+}
+
+/* An address: mostly where structures are, at times anywhere. */
+static uint32_t place(void)
+{
+	uint32_t r = rnd() % 32;
+
+	return r == 0 ? rnd() : r == 1 ? BAR + rnd() % 0x4000 : (MEM + rnd() % 0x10000) & ~15u;
+}
+
+/* ---- control requests and command wrappers, which both controllers carry ---- */
+
+static void setup_packet(uint8_t *p)
+{
+	static const uint8_t types[] = { 0x80, 0x00, 0x81, 0x01, 0x82, 0x02, 0x21, 0xa1, 0x23, 0xa3, 0xa0, 0x20 };
+
+	p[0] = rnd() % 8 ? types[rnd() % sizeof(types)] : (uint8_t)rnd();
+	p[1] = (uint8_t)(rnd() % 8 ? rnd() % 12 : rnd());
+	st16(p + 2, (uint16_t)(rnd() & 1 ? rnd() % 64 : rnd()));
+	st16(p + 4, (uint16_t)(rnd() & 1 ? rnd() % 8 : rnd()));
+	st16(p + 6, (uint16_t)(rnd() & 1 ? rnd() % 64 : rnd()));
+	if (rnd() % 4 == 0) {
+		p[0] = 0;		/* SET_CONFIGURATION 1: or endpoints are never reached */
+		p[1] = 9;
+		st16(p + 2, 1);
+		st32(p + 4, 0);
+	}
+}
+
+static void command_wrapper(uint8_t *p)
+{
+	static const uint8_t ops[] = {
+		0x00, 0x03, 0x12, 0x1a, 0x5a, 0x15, 0x55, 0x25, 0x28, 0x2a, 0x08, 0x0a, 0x35, 0x41, 0x42, 0x93, 0x9e,
+		0xa0, 0x88, 0x8a, 0xa8, 0xaa, 0x2f, 0x1b, 0x43, 0x46,
+	};
+
+	memset(p, 0, 31);
+	st32(p, rnd() % 16 ? 0x43425355 : rnd());
+	st32(p + 8, rnd() & 1 ? rnd() % 4096 : rnd() % 16 ? 512 * (rnd() % 300) : rnd());
+	p[12] = (uint8_t)(rnd() << 7);
+	p[14] = (uint8_t)(rnd() % 16 ? 10 : rnd());
+	for (int i = 0; i < 16; i++)
+		p[15 + i] = (uint8_t)(rnd() & 1 ? 0 : rnd());
+	p[15] = ops[rnd() % sizeof(ops)];
+	if (rnd() & 1) {		/* within the disk */
+		st32(p + 17, __builtin_bswap32(rnd() % 2048));
+		st16(p + 22, __builtin_bswap16((uint16_t)(rnd() % 200)));
+	}
+}
+
+/* ---- UHCI ---- */
+
+static void fill_uhci(void)
+{
+	static const uint8_t pids[] = { 0x2d, 0x69, 0xe1 };
+
+	for (uint32_t at = MEM; at < MEM + 0x4000; at += 16) {
+		uint32_t link = place() | rnd() % 8;
+		uint8_t d[31];
+		wr(at, link & ~(rnd() & 1));
+		if (rnd() & 1) {
+			wr(at + 4, rnd() & 1 ? 0x18800000u | (rnd() & 0x29000000) : rnd());
+			wr(at + 8, (rnd() % 16 ? pids[rnd() % 3] : rnd() & 0xff) | (rnd() % 4) << 8 | (rnd() % 3) << 15 |
+					(rnd() & 1 ? 7u : rnd() & 1 ? 30u : rnd()) << 21);
+			wr(at + 12, place());
+		} else {
+			wr(at + 4, place() | rnd() % 8);
+		}
+		if (rnd() & 1)
+			setup_packet(d);
+		else
+			command_wrapper(d);
+		if (rnd() % 4 == 0)
+			phys_write_buf(b.m->phys, MEM + 0x8000 + (rnd() % 0x7f0 & ~15u) * 16, d, rnd() & 1 ? 8 : 31);
+	}
+}
+
+Test(usb_hostile, uhci)
+{
+	plug(&uhci_type, "addr=1.2");
+	plug(&usb_hub_type, "port=1");
+	plug(&usb_tablet_type, "port=1.1");
+	plug(&usb_kbd_type, "port=1.2");
+	plug(&usb_storage_type, "drive=d,port=2");
+	for (int i = 0; i < 400; i++) {
+		pci_config_write(b.m->pci, 0, 0x0a, 0x20, 4, IO);
+		pci_config_write(b.m->pci, 0, 0x0a, 0x04, 2, 5);
+		fill_uhci();
+		bench_out(&b, IO + 8, 4, MEM);
+		for (int p = 0x10; p < 0x14 && rnd() & 1; p += 2) {
+			bench_out(&b, (uint16_t)(IO + p), 2, 0x200);
+			bench_out(&b, (uint16_t)(IO + p), 2, 4);
+		}
+		bench_out(&b, IO + 2, 2, 0x3f);
+		bench_out(&b, IO, 2, 1);
+		for (int k = 0; k < 4; k++) {
+			bench_run(&b, 5 * NS_PER_MS);
+			some_input();
+		}
+		bench_settle(&b);
+		int size = 1 << rnd() % 3;
+		bench_out(&b, (uint16_t)(IO + rnd() % 0x20), size, rnd());
+		bench_in(&b, (uint16_t)(IO + rnd() % 0x20), size);
+	}
+}
+
+/* ---- xHCI ---- */
+
+static void random_trb(uint32_t at, bool is_command)
+{
+	unsigned type = is_command ? 6 + rnd() % 20 : 1 + rnd() % 8;
+	uint32_t control = type << 10 | (rnd() % 8 != 0) | (rnd() & 0x00010236) | (is_command ? (1 + rnd() % 4) << 24 |
+			   (rnd() % 6) << 16 : 0);
+
+	wr(at, place());
+	wr(at + 4, rnd() % 64 ? 0 : rnd());
+	wr(at + 8, rnd() & 1 ? rnd() % 600 : rnd() & 0x1ffff);
+	if (!is_command && type == 2) {
+		uint8_t p[8];
+		setup_packet(p);
+		phys_write_buf(b.m->phys, at, p, 8);
+		wr(at + 8, 8);
+		control |= 1 << 6;
+	}
+	wr(at + 12, rnd() % 32 ? control : rnd());
+}
+
+/* Contexts that could be: slot, endpoint 0, a few others of fitting types. */
+static void input_context(uint32_t at)
+{
+	wr(at, rnd() % 4 ? 0 : rnd() & 0xfc);
+	wr(at + 4, rnd() % 4 ? 3 | (rnd() & 0x38) : rnd());
+	wr(at + 0x20, (1 + rnd() % 5) << 27 | (rnd() & 1 ? 0 : rnd() % 20));
+	wr(at + 0x24, (1 + rnd() % 8) << 16);
+	for (unsigned dci = 1; dci < 6; dci++) {
+		uint32_t type = dci == 1 ? 4 : dci & 1 ? 6 + rnd() % 2 : 2;
+		uint32_t c = at + 0x20 * (dci + 1);
+		wr(c + 4, (rnd() % 16 ? type : rnd() & 7) << 3 | (rnd() % 16 ? 64u : rnd() & 0xfff) << 16);
+		wr(c + 8, place() | 1);
+		wr(c + 12, 0);
+	}
+}
+
+static void fill_xhci(void)
+{
+	for (uint32_t at = MEM; at < MEM + 0x10000; at += 0x100) {
+		uint8_t d[31];
+		switch (rnd() % 4) {
+		case 0:
+			input_context(at);
+			break;
+		case 1:
+			command_wrapper(d);
+			phys_write_buf(b.m->phys, at, d, 31);
+			break;
+		default:
+			for (uint32_t k = 0; k < 0x100; k += 16)
+				random_trb(at + k, false);
+		}
+	}
+	for (uint32_t k = 0; k < 0x400; k += 16)
+		random_trb(MEM + k, true);
+	for (uint32_t k = 0; k < 64; k++) {
+		wr(0x8000 + 8 * k, place() & ~63u);
+		wr(0x8004 + 8 * k, 0);
+	}
+	wr(0x9000, 0xa000);
+	wr(0x9004, 0);
+	wr(0x9008, rnd() % 8 ? 64 : rnd());
+}
+
+static void start_xhci(void)
+{
+	wr(BAR + 0x40, 2);
+	wr(BAR + 0x44, ~0u);
+	wr(BAR + 0x58, MEM | 1);
+	wr(BAR + 0x5c, 0);
+	wr(BAR + 0x70, 0x8000);
+	wr(BAR + 0x74, 0);
+	wr(BAR + 0x78, 4 + rnd() % 70);
+	wr(BAR + 0x1028, 1);
+	wr(BAR + 0x1030, 0x9000);
+	wr(BAR + 0x1034, 0);
+	wr(BAR + 0x1020, 2);
+	wr(BAR + 0x40, 5);
+	for (unsigned p = 0; p < 8; p++)
+		wr(BAR + 0x440 + 16 * p, 0x210);
+}
+
+Test(usb_hostile, xhci)
+{
+	plug(&xhci_type, "addr=4");
+	plug(&usb_hub_type, "port=1");
+	plug(&usb_tablet_type, "port=1.1");
+	plug(&usb_kbd_type, "port=2");
+	plug(&usb_storage_type, "drive=d,port=3");
+	plug(&usb_mouse_type, "port=4");
+	for (int i = 0; i < 1500; i++) {
+		pci_config_write(b.m->pci, 0, 0x20, 0x10, 4, BAR);
+		pci_config_write(b.m->pci, 0, 0x20, 0x04, 2, 6);
+		fill_xhci();
+		start_xhci();
+		for (int k = 0; k < 60; k++) {
+			switch (rnd() % 8) {
+			case 0: wr(BAR + 0x2000, 0); break;
+			case 1: case 2: case 3: wr(BAR + 0x2000 + 4 * (rnd() % 6), rnd() % 16 ? 1 + rnd() % 5 : rnd()); break;
+			case 4: wr(BAR + 0x1038, 0xa000 + 16 * (rnd() % 64) + 8); break;
+			case 5: some_input(); break;
+			case 6: bench_run(&b, rnd() % (4 * NS_PER_MS)); break;
+			default:
+				wr(BAR + (rnd() % 0x2100 & ~3u), rnd() & 1 ? rnd() : place());
+				(void)rd(BAR + (rnd() % 0x4000 & ~3u));
+			}
+			if (rnd() % 16 == 0)
+				bench_settle(&b);
+		}
+	}
+}
