@@ -3,8 +3,9 @@
  * of displacements, need one look-up between them.
  *
  * The first probe of such a group (the leader) proves the whole range, in one
- * comparison; the back end then keeps "host address minus base register", and the
- * other probes (followers) become plain memory operands, which leave flags alone.
+ * comparison; the back end then keeps the range's host address (or, in regions, "host
+ * address minus linear address"), and the other probes (followers) become plain memory
+ * operands, which leave flags alone.
  * The base may change by known constants in between, as the stack pointer does.
  * One proof at a time is kept in T0's register, where it costs nothing; groups
  * that overlap with it keep theirs in memory.
@@ -124,6 +125,7 @@ static void walk(struct ir *ir, unsigned first, unsigned place, struct group *g,
 				*g = j;
 			} else {
 				u->aux = (uint16_t)(PROBE_FOLLOWER | place << PROBE_PLACE);
+				u->pad = (uint16_t)(u->imm + off - g->lo);
 				u->imm -= g->lo;
 			}
 			continue;

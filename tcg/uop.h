@@ -44,7 +44,7 @@ struct uop {
 	uint16_t fl;		/* arithmetic flags live behind this µop (on the path that goes on) */
 	uint16_t flx;		/* exits: arithmetic flags live at the target */
 	uint16_t insn;		/* index of the instruction it belongs to */
-	uint16_t pad;		/* probe leader: its offset in the group's range, of flx bytes */
+	uint16_t pad;		/* probe in a group: its offset in the group's range, of a leader's flx bytes */
 	int64_t imm;
 };
 

@@ -64,8 +64,9 @@ struct lower {
 	struct hop m;		/* what OP_M is now */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
 	struct cold *pending;	/* write probe whose consumer comes next */
-	struct proof {		/* what followers add to their base */
+	struct proof {
 		struct hop at;
+		bool host;	/* at is the range's host address; else what followers add to their base */
 		int32_t lo;	/* and to their displacement */
 	} proof[PROBE_PLACES];
 	unsigned n_cold;

@@ -303,7 +303,13 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	}
 }
 
-/* ---- shared proofs (tcg/opt_mem.c): host address - base register, in r13 or env->proof ---- */
+/* ---- shared proofs (tcg/opt_mem.c), in r13 or env->proof ---- */
+
+/* The register that a group's leader without a site works in. */
+static int leads_in(const struct uop *u)
+{
+	return u->aux >> PROBE_PLACE ? H_M : H_T0;
+}
 
 static void cold_group(struct lower *l, struct cold *k)
 {
@@ -312,6 +318,8 @@ static void cold_group(struct lower *l, struct cold *k)
 
 	part(l, PART_miss);
 	land32(c, k->at[AT_TAG]);
+	if (!k->site)
+		mov_rr(c, 8, H_M, leads_in(u));
 	if (k->site) {
 		uint8_t *miss = look_up(l, k, u->flx);
 
@@ -322,6 +330,8 @@ static void cold_group(struct lower *l, struct cold *k)
 	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
 			 (u->aux & PROBE_GROUP_W ? GROUP_WRITES : 0));
 	call_to(c, l->x->stubs.group);		/* does not return if nothing can be shared */
+	if (!k->site)
+		mov_rr(c, 8, leads_in(u), H_M);
 	jmp_to(c, k->site ? k->start : k->back + c->rx);
 }
 
@@ -345,28 +355,25 @@ static bool settle(struct lower *l, const struct uop *u)
 	return true;
 }
 
-/* The proof is made: keep it for the followers. r14 is the range's host address. */
+/* The proof is made, the range's host address: keep it for the followers. */
 static void keep_proof(struct lower *l, const struct uop *u)
 {
 	unsigned place = u->aux >> PROBE_PLACE;
-	int keep = place ? H_TMP : H_T0;
 
-	mov_rr(&l->c, 8, keep, H_M);
-	alu_rm(&l->c, ALU_SUB, 8, keep, operand(l, u->a));
-	l->proof[place] = (struct proof){ hop_reg(H_T0), 0 };
+	l->proof[place] = (struct proof){ .at = hop_reg(H_T0), .host = true };
 	if (place) {
 		l->proof[place].at = hop_gs(ENV_OFF(proof) + 8 * (int32_t)(place - 1));
-		store(&l->c, 8, l->proof[place].at, keep);
+		store(&l->c, 8, l->proof[place].at, H_M);
 	}
-	l->m = hop_mem(H_M, u->pad);
+	l->m = hop_mem(leads_in(u), u->pad);
 }
 
-/* The same where it stands in a site already. r14 is the range's linear address, or is not needed. */
+/* It stands in a site already. r14 is the range's linear address, or is not needed. */
 static void site_proof(struct lower *l, const struct uop *u, const struct cold *k)
 {
 	unsigned place = u->aux >> PROBE_PLACE;
 
-	l->proof[place] = (struct proof){ SITE(k, add), (int32_t)(u->imm - u->pad) };
+	l->proof[place] = (struct proof){ .at = SITE(k, add), .lo = (int32_t)(u->imm - u->pad) };
 	if (!place) {
 		load(&l->c, 8, H_T0, SITE(k, add));
 		l->proof[0].at = hop_reg(H_T0);
@@ -392,6 +399,7 @@ static void leader(struct lower *l, const struct uop *u)
 	bool write = u->aux & PROBE_GROUP_W;
 	int32_t lo = (int32_t)(u->imm - u->pad);
 	struct cold *k;
+	int at;
 
 	flags_clobber(l, u);
 	k = cold_new(l, cold_group);
@@ -400,22 +408,22 @@ static void leader(struct lower *l, const struct uop *u)
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
 	k->site = take_site(l, u, write);
 	k->start = here(c);
-	if (!is64(l))		/* the upper half counts in addresses below */
-		if (host_reg(l, u->a) >= 0)
-			mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
-	ins(c, 0x8d, is64(l) ? 8 : 4, H_M, hop_mem(in_reg(l, 8, u->a, 0, H_M), lo));
+	at = k->site ? H_M : leads_in(u);
+	if (k->site && !is64(l) && host_reg(l, u->a) >= 0)	/* the upper half counts in addresses below */
+		mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
+	ins(c, 0x8d, is64(l) ? 8 : 4, at, hop_mem(in_reg(l, 8, u->a, 0, at), lo));
 	if (k->site) {
 		k->base = plain_base(l, u);
 		site_check(l, k, u->flx);
 		site_proof(l, u, k);
 		return;
 	}
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
+	rorx(c, 8, H_TMP, hop_reg(at), 8);
 	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->flx);
+	ins(c, 0x33, 8, at, hop_gsx(H_TMP, 0, k->tag_off));
+	alu_ri(c, ALU_CMP, 8, hop_reg(at), 4096 - u->flx);
 	k->at[AT_TAG] = jcc_rel32(c, CC_A);
-	alu_rm(c, ALU_ADD, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	alu_rm(c, ALU_ADD, 8, at, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
 	k->back = c->p;
 	keep_proof(l, u);
 }
@@ -423,10 +431,14 @@ static void leader(struct lower *l, const struct uop *u)
 static void follower(struct lower *l, const struct uop *u)
 {
 	unsigned place = u->aux >> PROBE_PLACE;
-	int proof = !place ? H_T0 : is_slot(l, u->a) ? H_TMP : H_M;
+	int proof = !place ? H_T0 : is_slot(l, u->a) && !l->proof[place].host ? H_TMP : H_M;
 
 	if (place)
 		load(&l->c, 8, proof, l->proof[place].at);
+	if (l->proof[place].host) {
+		l->m = hop_mem(proof, u->pad);
+		return;
+	}
 	l->m = hop_sib(in_reg(l, 8, u->a, 0, H_M), proof, 0, (int32_t)u->imm + l->proof[place].lo);
 	if (!settle(l, u) && proof == H_TMP) {	/* the consumer may need r15 */
 		ins(&l->c, 0x8d, 8, H_M, l->m);
