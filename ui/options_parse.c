@@ -1,6 +1,6 @@
 /*
  * What each option means: its argument into struct options. Disks are in
- * options_disk.c, networks in options_net.c.
+ * options_disk.c, networks in options_net.c, boards in options_machine.c.
  */
 #include "ui/options_parse.h"
 
@@ -47,24 +47,6 @@ enum opt_result opt_version(struct options *o, const char *arg, FILE *out, struc
 
 /* ---- machine, accelerator, processors, memory ---- */
 
-/* A name that stands for the board: "pc" or one of the versioned names tools pass. */
-bool options_board(int n, struct opt_board *out)
-{
-	static const struct opt_board boards[] = {
-		{ "pc-i440fx-7.2", "pc", "Standard PC (i440FX + PIIX, 1996)", PC_MAX_CPUS, true },
-	};
-
-	if (n >= (int)ARRAY_LEN(boards))
-		return false;
-	*out = boards[n];
-	return true;
-}
-
-static bool is_board(const char *name)
-{
-	return !strcmp(name, "pc") || !strncmp(name, "pc-i440fx", 9);
-}
-
 static bool add_accel(struct options *o, const char *name, bool interp, struct err *e)
 {
 	static const char *const names[] = { "tcg", "kvm" };
@@ -85,8 +67,7 @@ static bool add_accel(struct options *o, const char *name, bool interp, struct e
 		       near.best ? spell_hint(&near, hint, sizeof(hint)) : "; there are tcg and kvm");
 }
 
-/* "kvm:tcg": first choice first. */
-static bool add_accels(struct options *o, const char *list, struct err *e)
+bool options_add_accels(struct options *o, const char *list, struct err *e)
 {
 	char *copy = strdup(list), *save = NULL;
 	bool ok = copy;
@@ -95,41 +76,6 @@ static bool add_accels(struct options *o, const char *list, struct err *e)
 		ok = add_accel(o, w, false, e);
 	free(copy);
 	return ok;
-}
-
-enum opt_result opt_machine(struct options *o, const char *arg, FILE *out, struct err *e)
-{
-	static const char *const smm_words[] = { "off", "on", "auto", NULL };
-	static const char *const ignored[] = {
-		"dump-guest-core", "mem-merge", "graphics", "kernel-irqchip", "vmport",
-		"kernel_irqchip", "memory-backend", "pit", NULL
-	};
-	struct kv k;
-	const char *type, *accel;
-
-	if (asks_help(arg)) {
-		fputs("pc          the classic board: i440FX and PIIX (default)\n"
-		      "pc-i440fx*  the same, by the names other programs use\n", out);
-		return OPT_DONE;
-	}
-	kv_parse(&k, "-machine", arg, "type", e);
-	type = kv_str(&k, "type", "pc");
-	accel = kv_str(&k, "accel", NULL);
-	o->pc.no_acpi = !kv_bool(&k, "acpi", !o->pc.no_acpi);
-	o->pc.no_hpet = !kv_bool(&k, "hpet", !o->pc.no_hpet);
-	o->pc.pflash[0] = kv_str(&k, "pflash0", o->pc.pflash[0]);
-	o->pc.pflash[1] = kv_str(&k, "pflash1", o->pc.pflash[1]);
-	o->pc.usb = kv_bool(&k, "usb", o->pc.usb);
-	o->pc.no_smm = kv_word(&k, "smm", o->pc.no_smm ? 0 : 2, smm_words) == 0;
-	o->pc.pcspk = kv_str(&k, "pcspk-audiodev", o->pc.pcspk);
-	kv_ignore(&k, ignored);
-	if (!kv_done(&k))
-		return OPT_BAD;
-	if (!is_board(type)) {
-		err_set(e, "-machine: no board '%s'; there is pc", type);
-		return OPT_BAD;
-	}
-	return result(!accel || add_accels(o, accel, e));
 }
 
 enum opt_result opt_accel(struct options *o, const char *arg, FILE *out, struct err *e)

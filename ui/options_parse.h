@@ -33,6 +33,9 @@ bool opt_drive_check(const struct drive_options *v, const char *option, const ch
 void options_defaults(struct options *o);
 bool options_complete(struct options *o, struct err *e);
 
+/* "kvm:tcg": accelerators, first choice first. */
+bool options_add_accels(struct options *o, const char *list, struct err *e);
+
 /* Does every half of -net have its other half? */
 bool options_complete_nets(struct options *o, struct err *e);
 

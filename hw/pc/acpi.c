@@ -1,5 +1,5 @@
 /*
- * ACPI tables (RSDP, RSDT, FADT, FACS, MADT, HPET) and the loader script.
+ * ACPI tables (RSDP, RSDT, FADT, FACS, MADT, HPET, MCFG) and the loader script.
  *
  * All tables but the RSDP lie in one file. Pointers in it are offsets into the
  * file until the firmware, told by the script, adds the address at which it
@@ -133,26 +133,29 @@ enum {	/* offsets in the FADT, 5.2.9 */
 #define ARCH_LEGACY	BIT(0)
 #define ARCH_8042	BIT(1)
 
-static void fadt_registers(uint8_t *p)
+static void fadt_registers(uint8_t *p, const struct acpi_config *cfg)
 {
-	st32(p + FADT_PM1A_EVT, PC_PM_PORT);
-	st32(p + FADT_PM1A_CNT, PC_PM_PORT + 4);
-	st32(p + FADT_PM_TMR, PC_PM_PORT + 8);
-	st32(p + FADT_GPE0, PC_PM_PORT + 12);
+	struct acpi_gpe gpe = acpi_gpe(cfg);
+	uint32_t pm = cfg->pm_base;
+
+	st32(p + FADT_PM1A_EVT, pm);
+	st32(p + FADT_PM1A_CNT, pm + 4);
+	st32(p + FADT_PM_TMR, pm + 8);
+	st32(p + FADT_GPE0, pm + gpe.at);
 	p[FADT_EVT_LEN] = 4;
 	p[FADT_CNT_LEN] = 2;
 	p[FADT_TMR_LEN] = 4;
-	p[FADT_GPE0_LEN] = 4;
-	put_gas(p + FADT_X_EVT, PC_PM_PORT, 4);
-	put_gas(p + FADT_X_CNT, PC_PM_PORT + 4, 2);
-	put_gas(p + FADT_X_TMR, PC_PM_PORT + 8, 4);
-	put_gas(p + FADT_X_GPE0, PC_PM_PORT + 12, 4);
+	p[FADT_GPE0_LEN] = gpe.len;
+	put_gas(p + FADT_X_EVT, pm, 4);
+	put_gas(p + FADT_X_CNT, pm + 4, 2);
+	put_gas(p + FADT_X_TMR, pm + 8, 4);
+	put_gas(p + FADT_X_GPE0, pm + gpe.at, gpe.len);
 	p[FADT_X_GPE0 + 3] = 1;			/* accessed by bytes */
 	put_gas(p + FADT_RESET, PC_RESET_PORT, 1);
 	p[FADT_RESET_VALUE] = PC_RESET_VALUE;
 }
 
-static size_t build_fadt(struct acpi_files *f, size_t facs, size_t dsdt)
+static size_t build_fadt(struct acpi_files *f, const struct acpi_config *cfg, size_t facs, size_t dsdt)
 {
 	size_t at = table_begin(f, "FACP", 3);
 	bytes_grow(&f->tables, FADT_SIZE - HDR_SIZE);
@@ -169,7 +172,7 @@ static size_t build_fadt(struct acpi_files *f, size_t facs, size_t dsdt)
 	p[FADT_CENTURY] = 0x32;
 	st16(p + FADT_ARCH, ARCH_LEGACY | ARCH_8042);
 	st32(p + FADT_FLAGS, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP | FADT_RESET_REG);
-	fadt_registers(p);
+	fadt_registers(p, cfg);
 	load_pointer(f, FILE_TABLES, at + FADT_FACS, 4);
 	load_pointer(f, FILE_TABLES, at + FADT_DSDT, 4);
 	table_end(f, at);
@@ -225,6 +228,17 @@ static size_t build_hpet(struct acpi_files *f)
 	return at;
 }
 
+/* PCI Firmware Specification 3.0, 4.1.2. */
+static size_t build_mcfg(struct acpi_files *f, const struct acpi_config *cfg)
+{
+	size_t at = table_begin(f, "MCFG", 1);
+	uint8_t *p = bytes_grow(&f->tables, 8 + 16);
+	st64(p + 8, cfg->ecam);
+	p[8 + 11] = (uint8_t)(cfg->ecam_buses - 1);
+	table_end(f, at);
+	return at;
+}
+
 static void build_rsdp(struct acpi_files *f, size_t rsdt)
 {
 	struct bytes *r = &f->rsdp;
@@ -248,9 +262,21 @@ static size_t build_rsdt(struct acpi_files *f, const size_t *table, int n)
 	return at;
 }
 
+/*
+ * Addresses that firmware chooses show in the tables, so they are built again when
+ * it reads them, and a window more or less must not change the file's size.
+ */
+#define PAD	4096
+
+static void pad(struct bytes *b)
+{
+	bytes_grow(b, PAD / 4);
+	bytes_align(b, PAD);
+}
+
 void acpi_build(const struct acpi_config *cfg, struct acpi_files *f)
 {
-	size_t table[3];
+	size_t table[4];
 	int n = 0;
 
 	*f = (struct acpi_files){ 0 };
@@ -258,11 +284,14 @@ void acpi_build(const struct acpi_config *cfg, struct acpi_files *f)
 	load_allocate(f, FILE_TABLES, 64, ZONE_HIGH);
 	size_t facs = build_facs(f);
 	size_t dsdt = build_dsdt(f, cfg);
-	table[n++] = build_fadt(f, facs, dsdt);
+	table[n++] = build_fadt(f, cfg, facs, dsdt);
 	table[n++] = build_madt(f, cfg);
 	if (cfg->hpet)
 		table[n++] = build_hpet(f);
+	if (cfg->q35)
+		table[n++] = build_mcfg(f, cfg);
 	build_rsdp(f, build_rsdt(f, table, n));
+	pad(&f->tables);
 }
 
 void acpi_files_fini(struct acpi_files *f)

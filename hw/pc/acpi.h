@@ -15,9 +15,22 @@ struct acpi_config {
 	int cores, threads;		/* of a package, a core: they make the APIC ids */
 	bool hpet;
 	bool serial[4], parallel;
+	bool q35;			/* chips and slots of that board; else those of pc */
+	uint16_t pm_base;		/* power management ports: 0x600 ... */
+	uint64_t ecam;			/* q35: where configuration space is mapped, */
+	unsigned ecam_buses;		/* and how many buses of it */
 	uint32_t pci_mem_start;		/* first address of the PCI memory window */
 	uint64_t pci_mem64_start, pci_mem64_end;	/* window above 4 GiB; 0: none */
 };
+
+/* General-purpose events: where their block is from pm_base, and its length. */
+struct acpi_gpe {
+	uint8_t at, len;
+};
+static inline struct acpi_gpe acpi_gpe(const struct acpi_config *cfg)
+{
+	return cfg->q35 ? (struct acpi_gpe){ 0x20, 16 } : (struct acpi_gpe){ 0x0c, 4 };
+}
 
 struct acpi_files {
 	struct bytes tables, rsdp, loader;
@@ -27,5 +40,7 @@ void acpi_build(const struct acpi_config *cfg, struct acpi_files *out);
 void acpi_files_fini(struct acpi_files *f);
 /* The DSDT's definition block, without a table header (hw/pc/dsdt.c). */
 void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *out);
+/* Its part about PCI interrupts, inside PCI0 (hw/pc/dsdt_irq.c). */
+void acpi_build_pci_irqs(const struct acpi_config *cfg, struct bytes *out);
 
 #endif

@@ -1,13 +1,8 @@
 /*
- * The DSDT: what stands behind the PCI host bridge and cannot be probed, how
- * PCI interrupts are routed, and the sleep states.
+ * The DSDT: what stands behind the PCI host bridge and cannot be probed, and the
+ * sleep states. How PCI interrupts are routed is in dsdt_irq.c.
  *
- * PCI slot n's pin p goes to link (n - 1 + p) mod 4 of the PIIX3's four PIRQ
- * lines; the links are devices whose interrupt the guest may choose through
- * the PIIX3's configuration registers 0x60-0x63. Interrupts 5, 10 and 11 are
- * offered; the power-management function is hard-wired to the SCI.
- *
- * Not modelled: sleep states S1-S4, CPU and memory hot plug, PCI hot plug.
+ * Not modelled: sleep states S1-S4, CPU and memory hot plug.
  * Source: ACPI specification 6.3, chapters 5.3, 6.2, 7.4, 9, 19, 20.
  */
 #include <stdio.h>
@@ -16,10 +11,94 @@
 #include "hw/pc/aml.h"
 #include "hw/pc/map.h"
 
-#define NLINKS	4
-#define NSLOTS	32
-
 /* ---- PCI host bridge ---- */
+
+/* A field of the capabilities buffer that _OSC gets as its fourth argument. */
+static void osc_field(struct bytes *a, int at, const char *name)
+{
+	aml_op(a, AML_CREATE_DWORD);
+	aml_op(a, AML_ARG3);
+	aml_int(a, (uint64_t)at);
+	aml_path(a, name);
+}
+
+static void osc_or(struct bytes *a, uint64_t bits)
+{
+	aml_op(a, AML_OR);
+	aml_path(a, "CDW1");
+	aml_int(a, bits);
+	aml_path(a, "CDW1");
+}
+
+/*
+ * PCI Firmware Specification 3.0, 4.5: the guest takes over what it asks for, of
+ * native hot plug, power management events, error reporting and the capability.
+ */
+#define OSC_GRANTED	0x1du
+#define OSC_BAD_UUID	0x04u
+#define OSC_BAD_REVISION 0x08u
+#define OSC_MASKED	0x10u
+
+static void osc(struct bytes *a)
+{
+	static const uint8_t uuid[16] = {
+		0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40, 0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66,
+	};
+	struct bytes id = { 0 };
+	size_t m = aml_method(a, "_OSC", 4), c;
+
+	bytes_put(&id, uuid, sizeof(uuid));
+	osc_field(a, 0, "CDW1");
+	c = aml_if(a);
+	aml_op(a, AML_LEQUAL);
+	aml_op(a, AML_ARG0);
+	aml_buffer(a, &id);
+	osc_field(a, 8, "CDW3");
+	aml_op(a, AML_AND);
+	aml_path(a, "CDW3");
+	aml_int(a, OSC_GRANTED);
+	aml_op(a, AML_LOCAL0);
+	size_t masked = aml_if(a);
+	aml_op(a, AML_LNOT);
+	aml_op(a, AML_LEQUAL);
+	aml_op(a, AML_LOCAL0);
+	aml_path(a, "CDW3");
+	osc_or(a, OSC_MASKED);
+	aml_end(a, masked);
+	size_t revision = aml_if(a);
+	aml_op(a, AML_LNOT);
+	aml_op(a, AML_LEQUAL);
+	aml_op(a, AML_ARG1);
+	aml_op(a, AML_ONE);
+	osc_or(a, OSC_BAD_REVISION);
+	aml_end(a, revision);
+	aml_op(a, AML_STORE);
+	aml_op(a, AML_LOCAL0);
+	aml_path(a, "CDW3");
+	aml_end(a, c);
+	c = aml_else(a);
+	osc_or(a, OSC_BAD_UUID);
+	aml_end(a, c);
+	aml_op(a, AML_RETURN);
+	aml_op(a, AML_ARG3);
+	aml_end(a, m);
+	bytes_fini(&id);
+}
+
+static void host_ids(struct bytes *a, const struct acpi_config *cfg)
+{
+	aml_name(a, "_HID");
+	aml_eisaid(a, cfg->q35 ? "PNP0A08" : "PNP0A03");
+	if (cfg->q35) {
+		aml_name(a, "_CID");
+		aml_eisaid(a, "PNP0A03");
+		osc(a);
+	}
+	aml_name(a, "_ADR");
+	aml_int(a, 0);
+	aml_name(a, "_UID");
+	aml_int(a, 0);
+}
 
 static void host_resources(struct bytes *a, const struct acpi_config *cfg)
 {
@@ -34,137 +113,6 @@ static void host_resources(struct bytes *a, const struct acpi_config *cfg)
 		res_mem64_window(&r, cfg->pci_mem64_start, cfg->pci_mem64_end);
 	aml_name(a, "_CRS");
 	aml_template(a, &r);
-}
-
-static void link_name(char name[5], int n)
-{
-	snprintf(name, 5, "LNK%c", 'A' + n % NLINKS);
-}
-
-/* 6.2.13: { slot << 16 | any function, pin, link, 0 } for every slot and pin. */
-static void routing_table(struct bytes *a)
-{
-	aml_name(a, "_PRT");
-	size_t all = aml_package(a, (NSLOTS - 1) * NLINKS);
-	for (int slot = 1; slot < NSLOTS; slot++) {
-		for (int pin = 0; pin < 4; pin++) {
-			char link[5];
-			size_t one = aml_package(a, 4);
-			aml_int(a, (uint64_t)slot << 16 | 0xffff);
-			aml_int(a, (uint64_t)pin);
-			link_name(link, slot - 1 + pin);
-			aml_path(a, slot == PC_SLOT_PIIX && pin == 0 ? "LNKS" : link);
-			aml_int(a, 0);
-			aml_end(a, one);
-		}
-	}
-	aml_end(a, all);
-}
-
-/* ---- interrupt links ---- */
-
-static const uint32_t link_choices[] = { 5, 10, 11 };
-
-static void link_resources(struct bytes *a, const char *name, const uint32_t *irq, int n)
-{
-	struct bytes r = { 0 };
-	res_interrupts(&r, irq, n);
-	aml_name(a, name);
-	aml_template(a, &r);
-}
-
-/* _CRS: the current number from the PIRQ register into a template. */
-static void link_crs(struct bytes *a, const char *pirq)
-{
-	const uint32_t none = 0;
-	size_t m = aml_method(a, "_CRS", 0);
-	link_resources(a, "BUF0", &none, 1);
-	aml_op(a, AML_CREATE_DWORD);
-	aml_path(a, "BUF0");
-	aml_int(a, 5);
-	aml_path(a, "IRQN");
-	aml_op(a, AML_AND);
-	aml_path(a, pirq);
-	aml_int(a, 0x0f);
-	aml_path(a, "IRQN");
-	aml_op(a, AML_RETURN);
-	aml_path(a, "BUF0");
-	aml_end(a, m);
-}
-
-static void link_srs(struct bytes *a, const char *pirq)
-{
-	size_t m = aml_method(a, "_SRS", 1);
-	aml_op(a, AML_CREATE_DWORD);
-	aml_op(a, AML_ARG0);
-	aml_int(a, 5);
-	aml_path(a, "IRQN");
-	aml_op(a, AML_STORE);
-	aml_path(a, "IRQN");
-	aml_path(a, pirq);
-	aml_end(a, m);
-}
-
-static void link_sta(struct bytes *a, const char *pirq)
-{
-	size_t m = aml_method(a, "_STA", 0);
-	size_t t = aml_if(a);
-	aml_op(a, AML_AND);
-	aml_path(a, pirq);
-	aml_int(a, 0x80);
-	aml_op(a, AML_ZERO);		/* no target */
-	aml_op(a, AML_RETURN);
-	aml_int(a, 0x09);
-	aml_end(a, t);
-	aml_op(a, AML_RETURN);
-	aml_int(a, 0x0b);
-	aml_end(a, m);
-}
-
-static void link_dis(struct bytes *a, const char *pirq)
-{
-	size_t m = aml_method(a, "_DIS", 0);
-	aml_op(a, AML_OR);
-	aml_path(a, pirq);
-	aml_int(a, 0x80);
-	aml_path(a, pirq);
-	aml_end(a, m);
-}
-
-static size_t link_begin(struct bytes *a, const char *name, int uid)
-{
-	size_t d = aml_device(a, name);
-	aml_name(a, "_HID");
-	aml_eisaid(a, "PNP0C0F");
-	aml_name(a, "_UID");
-	aml_int(a, (uint64_t)uid);
-	return d;
-}
-
-static void links(struct bytes *a)
-{
-	for (int i = 0; i < NLINKS; i++) {
-		char name[5], pirq[5];
-		link_name(name, i);
-		snprintf(pirq, sizeof(pirq), "PRQ%d", i);
-		size_t d = link_begin(a, name, i);
-		link_resources(a, "_PRS", link_choices, 3);
-		link_sta(a, pirq);
-		link_dis(a, pirq);
-		link_crs(a, pirq);
-		link_srs(a, pirq);
-		aml_end(a, d);
-	}
-
-	const uint32_t sci = PC_SCI;
-	size_t d = link_begin(a, "LNKS", NLINKS);
-	link_resources(a, "_PRS", &sci, 1);
-	link_resources(a, "_CRS", &sci, 1);
-	aml_name(a, "_STA");
-	aml_int(a, 0x0b);
-	aml_end(a, aml_method(a, "_DIS", 0));
-	aml_end(a, aml_method(a, "_SRS", 1));
-	aml_end(a, d);
 }
 
 /* ---- devices behind the ISA bridge ---- */
@@ -224,8 +172,8 @@ static void isa_bridge(struct bytes *a, const struct acpi_config *cfg)
 {
 	size_t d = aml_device(a, "ISA");
 	aml_name(a, "_ADR");
-	aml_int(a, PC_SLOT_PIIX << 16);
-	aml_region(a, "PIRR", AML_PCI_CONFIG, 0x60, 4);
+	aml_int(a, (uint64_t)(cfg->q35 ? PC_SLOT_ICH9 : PC_SLOT_PIIX) << 16);
+	aml_region(a, "PIRR", AML_PCI_CONFIG, 0x60, cfg->q35 ? 12 : 4);
 	for (size_t i = 0; i < sizeof(isa_devs) / sizeof(isa_devs[0]); i++)
 		isa_device(a, &isa_devs[i]);
 	for (int i = 0; i < 4; i++)
@@ -234,19 +182,10 @@ static void isa_bridge(struct bytes *a, const struct acpi_config *cfg)
 	if (cfg->parallel)
 		isa_device(a, &parallel_dev);
 	aml_end(a, d);
-
-	/* The fields stand in the scope of the links, which use them. */
-	size_t f = aml_field(a, "ISA.PIRR", 1);
-	for (int i = 0; i < NLINKS; i++) {
-		char name[5];
-		snprintf(name, sizeof(name), "PRQ%d", i);
-		aml_field_unit(a, name, 8);
-	}
-	aml_end(a, f);
 }
 
 /* Ports and memory that belong to the board, so that nothing is placed there. */
-static void board_resources(struct bytes *a)
+static void board_resources(struct bytes *a, const struct acpi_config *cfg)
 {
 	struct bytes r = { 0 };
 	size_t d = aml_device(a, "MBRD");
@@ -256,8 +195,11 @@ static void board_resources(struct bytes *a)
 	res_io(&r, PC_SMI_PORT, 2);
 	res_io(&r, 0x4d0, 2);
 	res_io(&r, 0x510, 12);
-	res_io(&r, PC_PM_PORT, 64);
-	res_io(&r, PC_SMB_PORT, 16);
+	res_io(&r, cfg->pm_base, cfg->q35 ? 128 : 64);
+	if (cfg->q35)
+		res_mem32(&r, (uint32_t)cfg->ecam, cfg->ecam_buses << 20);
+	else
+		res_io(&r, PC_SMB_PORT, 16);
 	aml_name(a, "_CRS");
 	aml_template(a, &r);
 	aml_end(a, d);
@@ -313,18 +255,12 @@ void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *a)
 {
 	size_t sb = aml_scope(a, "\\_SB");
 	size_t pci = aml_device(a, "PCI0");
-	aml_name(a, "_HID");
-	aml_eisaid(a, "PNP0A03");
-	aml_name(a, "_ADR");
-	aml_int(a, 0);
-	aml_name(a, "_UID");
-	aml_int(a, 0);
+	host_ids(a, cfg);
 	host_resources(a, cfg);
 	isa_bridge(a, cfg);
-	links(a);
-	routing_table(a);
-	board_resources(a);
+	acpi_build_pci_irqs(cfg, a);
 	aml_end(a, pci);
+	board_resources(a, cfg);
 	if (cfg->hpet)
 		hpet(a);
 	processors(a, cfg->ncpus);

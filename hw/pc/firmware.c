@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
-#include "hw/pc/acpi.h"
 #include "hw/pc/boot.h"
 #include "hw/pc/map.h"
 #include "hw/pc/smbios.h"
@@ -167,35 +166,6 @@ static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low
 
 /* ---- tables ---- */
 
-/* SeaBIOS starts its PCI window at the first of these that RAM leaves free. */
-static uint32_t pci_window(uint64_t low)
-{
-	return low <= 0x80000000 ? 0x80000000 : low <= 0xc0000000 ? 0xc0000000 : (uint32_t)PC_RAM_SPLIT;
-}
-
-static void add_acpi(const struct pc_config *cfg, struct fwcfg *f, uint64_t low)
-{
-	/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
-	static const uint8_t states[6] = { 0x80, 0, 0, 0x81, 0x82, 0x80 };
-	struct acpi_config a = {
-		.ncpus = cfg->ncpus, .cores = cfg->cores ? cfg->cores : cfg->ncpus,
-		.threads = cfg->threads ? cfg->threads : 1, .hpet = !cfg->no_hpet, .parallel = cfg->parallel,
-		.pci_mem_start = pci_window(low),
-	};
-	struct acpi_files files;
-
-	fwcfg_add_file(f, "etc/system-states", states, sizeof(states));
-	if (cfg->no_acpi)
-		return;
-	for (int i = 0; i < 4; i++)
-		a.serial[i] = cfg->serials[i];
-	acpi_build(&a, &files);
-	fwcfg_add_file(f, "etc/acpi/tables", files.tables.p, (uint32_t)files.tables.n);
-	fwcfg_add_file(f, "etc/acpi/rsdp", files.rsdp.p, (uint32_t)files.rsdp.n);
-	fwcfg_add_file(f, "etc/table-loader", files.loader.p, (uint32_t)files.loader.n);
-	acpi_files_fini(&files);
-}
-
 static bool add_smbios(const struct pc_config *cfg, struct fwcfg *f, uint64_t low, struct err *e)
 {
 	struct smbios_config s = {
@@ -243,7 +213,6 @@ bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t low,
 
 	add_sizes(cfg, f, low);
 	add_boot_options(cfg, f);
-	add_acpi(cfg, f, low);
 	return add_smbios(cfg, f, low, e) && add_user_files(cfg, f, e)
 		&& (!cfg->kernel || boot_load(f, &boot, e));
 }

@@ -16,7 +16,7 @@ bool firmware_find(const struct pc_config *cfg, const char *name, char *path, si
 /* Load the system firmware and map it below 4 GiB. The memory is phys's. */
 struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct err *e);
 
-/* Fill fw_cfg: sizes, boot order, e820, ACPI, SMBIOS, kernel. */
+/* Fill fw_cfg: sizes, boot order, e820, SMBIOS, kernel. */
 bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t ram_below_4g, struct err *e);
 
 /* The boot order in both places, again: cfg->boot_order has changed. */

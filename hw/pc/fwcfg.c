@@ -34,6 +34,8 @@
 struct item {
 	uint8_t *data;
 	uint32_t n;
+	void (*on_select)(void *opaque);
+	void *opaque;
 };
 
 struct fwcfg {
@@ -60,7 +62,8 @@ void fwcfg_give(struct fwcfg *f, uint16_t key, void *data, uint32_t n)
 {
 	struct item *i = find(f, key);
 	free(i->data);
-	*i = (struct item){ data, n };
+	i->data = data;
+	i->n = n;
 }
 
 void fwcfg_add(struct fwcfg *f, uint16_t key, const void *data, uint32_t n)
@@ -136,12 +139,27 @@ uint16_t fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, uin
 	return key;
 }
 
+void fwcfg_on_select(struct fwcfg *f, const char *name, void (*fn)(void *opaque), void *opaque)
+{
+	const uint8_t *entry = file_entry(f, name);
+	struct item *i = entry ? find(f, __builtin_bswap16(ld16(entry + 4))) : NULL;
+
+	if (i) {
+		i->on_select = fn;
+		i->opaque = opaque;
+	}
+}
+
 /* ---- selector and data port ---- */
 
 static void select_key(struct fwcfg *f, uint16_t key)
 {
+	const struct item *i = find(f, key);
+
 	f->key = key;
 	f->pos = 0;
+	if (i && i->on_select)
+		i->on_select(i->opaque);
 }
 
 /* The bytes left in the selected item. */

@@ -44,4 +44,10 @@ void fwcfg_give(struct fwcfg *f, uint16_t key, void *data, uint32_t n);
 /* Add a named file (name shorter than 56) or replace it; its key, or 0 if there are too many. */
 uint16_t fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, uint32_t n);
 
+/*
+ * fn(opaque) is called whenever the guest selects the file, and may replace it by
+ * one of the same size.
+ */
+void fwcfg_on_select(struct fwcfg *f, const char *name, void (*fn)(void *opaque), void *opaque);
+
 #endif

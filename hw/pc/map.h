@@ -26,5 +26,12 @@
 /* Slots on PCI bus 0. */
 #define PC_SLOT_PIIX	1	/* functions: 0 ISA bridge, 1 IDE, 3 power management */
 #define PC_SLOT_VGA	2
+#define PC_SLOT_VGA_Q35	1
+#define PC_SLOT_ICH9	0x1f	/* functions: 0 LPC bridge and power management, 2 AHCI, 3 SMBus */
+
+/* q35: RAM ends here if it would reach firmware's place for configuration space. */
+#define PC_Q35_RAM_SPLIT 0x80000000ull
+#define PC_Q35_ECAM	0xb0000000ull
+#define PC_PIRQ_GSI	16	/* I/O APIC pin of PIRQ A */
 
 #endif

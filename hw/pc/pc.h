@@ -1,6 +1,7 @@
 /*
- * The classic PC board: i440FX host bridge, PIIX3 ISA bridge, PIIX IDE and
- * PIIX4 power management, VGA, and the AT devices behind the ISA bridge.
+ * PC boards: the classic one (i440FX host bridge, PIIX3 ISA bridge, PIIX IDE and
+ * PIIX4 power management) and q35 (PCI Express, ICH9); VGA, and the AT devices
+ * behind the ISA bridge.
  *
  * ui/main.c fills a struct pc_config from the command line and calls pc_new().
  * Strings and byte streams are the caller's and outlive the board.
@@ -51,9 +52,11 @@ struct pc_device {
 #define PC_MAX_SMBIOS	16
 #define PC_MAX_FWCFG	16
 
+enum pc_board { PC_BOARD_I440FX, PC_BOARD_Q35 };
 enum pc_vga { PC_VGA_STD, PC_VGA_NONE };
 
 struct pc_config {
+	enum pc_board board;
 	uint64_t ram_size;		/* bytes, a multiple of 4 KiB, at least 1 MiB */
 	int ncpus;			/* 1 .. PC_MAX_CPUS */
 	int sockets, cores, threads;	/* of the board, a socket, a core; 0: one */

@@ -82,7 +82,7 @@ static void smm(void *opaque, struct cpu *c, bool in_smm)
 	struct pc *pc = opaque;
 	(void)c;
 	machine_lock(pc->m);
-	i440fx_smm(pc->host, in_smm);
+	pci_host_smm(pc->host, in_smm);
 	machine_unlock(pc->m);
 }
 

@@ -73,6 +73,9 @@ static bool add_drive(struct pc *pc, int n, struct err *e)
 	struct drive_options o = d->drive;
 	char id[32];
 
+	if (d->interface == PC_IF_IDE && !pc->ide)
+		return err_set(e, "%s: this board has no IDE controller; say if=virtio, or -M pc",
+			       o.image.file ? o.image.file : "CD-ROM drive");
 	o.id = pc_drive_name(d, n, id);
 	struct drive *drive = drive_new(pc->m, &o, e);
 	if (!drive)
@@ -100,10 +103,9 @@ static void set_translation(struct pc *pc)
 
 bool pc_drives(struct pc *pc, struct err *e)
 {
-	char addr[16];
-	snprintf(addr, sizeof(addr), "addr=%d.1", PC_SLOT_PIIX);
-	pc->ide = dev_make(pc->m, &ide_type, NULL, addr, e);
-	if (!pc->ide || !assign_positions(&pc->cfg, e))
+	if (pc->board->ide_addr && !(pc->ide = pc_part(pc, &ide_type, e, "addr=%s", pc->board->ide_addr)))
+		return false;
+	if (!assign_positions(&pc->cfg, e))
 		return false;
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))

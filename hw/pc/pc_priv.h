@@ -1,6 +1,6 @@
 /*
- * The board's parts, shared by the files that connect them: pc.c (devices and
- * lines), pc_cpu.c (processors), pc_drives.c (disks).
+ * The board's parts, shared by the files that connect them: board.c (devices and
+ * lines), pc.c and q35.c (chipsets), pc_cpu.c (processors), pc_drives.c (disks).
  */
 #ifndef HW_PC_PC_PRIV_H
 #define HW_PC_PC_PRIV_H
@@ -13,8 +13,30 @@
 #include "hw/pc/pc.h"
 #include "hw/timer/tick.h"
 
+struct acpi_config;
+struct pc;
+
+enum { LINE_DEVICE, LINE_PIRQ, LINE_SCI };	/* who may pull an ISA line */
+
+/* What a board has of its own. */
+struct board {
+	const char *name;			/* snapshots of other boards do not fit */
+	const char *ide_addr;			/* of the PIIX IDE function; NULL: there is none */
+	const char *usb_addr;			/* of the USB controller */
+	int vga_slot;
+	uint64_t (*low)(uint64_t size);		/* how much of so much RAM stands below 4 GiB */
+	/* Make host bridge, south bridge and what is in them: host, isa, pm. */
+	bool (*chipset)(struct pc *pc, struct err *e);
+	void (*connect)(struct pc *pc);		/* their interrupt lines */
+	bool (*connect_memory)(struct dev *host, struct ram *ram, struct ram *rom, uint64_t low, struct err *e);
+	/* What the tables tell of these chips: registers as they are now. */
+	void (*describe)(const struct pc *pc, struct acpi_config *a);
+};
+extern const struct board board_i440fx, board_q35;
+
 struct pc {
 	struct pc_config cfg;
+	const struct board *board;
 	struct machine *m;
 	struct cpu **cpus;
 	int ncpus;
@@ -34,7 +56,10 @@ struct pc {
 	struct saved_part wires, lines;
 };
 
-/* ---- pc.c ---- */
+/* ---- board.c ---- */
+/* A device with printf-style properties; NULL after a failure, with err filled. */
+struct dev *pc_part(struct pc *pc, const struct dev_type *t, struct err *e, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* A processor acknowledged this vector of its APIC: was it the timer's? */
 void pc_tick_taken(struct pc *pc, int vector);
 
@@ -50,6 +75,10 @@ extern const struct port_ops pc_ferr_ops;
 bool pc_drives(struct pc *pc, struct err *e);
 /* The id by which devices find cfg.drives[n]; made in buf if the user gave none. */
 const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32]);
+
+/* ---- pc_acpi.c ---- */
+/* Files with the tables, for the firmware. */
+void pc_acpi(struct pc *pc);
 
 /* ---- pc_flash.c ---- */
 /* Flash instead of a ROM if there is an image for it; pc->rom. Drives are there already. */

@@ -21,6 +21,8 @@
 #include "hw/net/e1000.h"
 #include "hw/pc/fwcfg.h"
 #include "hw/pci/i440fx.h"
+#include "hw/pci/ich9.h"
+#include "hw/pci/mch.h"
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4_pm.h"
 #include "hw/timer/hpet.h"
@@ -38,8 +40,11 @@
 
 const struct dev_type *const dev_types[] = {
 	&i440fx_type,
+	&mch_type,
 	&piix3_type,
 	&piix4_pm_type,
+	&ich9_type,
+	&ich9_smbus_type,
 	&pic_type,
 	&lapic_type,
 	&ioapic_type,

@@ -3,7 +3,7 @@
  *
  * A BAR is mapped while its enable bit in COMMAND is set and its address is
  * neither 0 nor all ones (what a guest writes to learn its size). Lines of the
- * functions are counted for each of the bus's four outputs.
+ * functions are counted for each of the bus's outputs.
  *
  * Not modelled: bridges and other buses, parity and system errors, MSI with
  * several messages, MSI's per-vector masks.
@@ -208,13 +208,13 @@ static bool drives_intx(const struct pci_dev *p)
 /* Count the functions that pull each output, and drive it. */
 static void bus_update_irqs(struct pci_bus *b)
 {
-	int n[4] = { 0 };
+	int n[PCI_NIRQS] = { 0 };
 	for (int i = 0; i < 256; i++) {
 		const struct pci_dev *p = b->fn[i];
 		if (p && b->map_irq && p->config[PCI_INT_PIN] && drives_intx(p))
-			n[b->map_irq(i >> 3, p->config[PCI_INT_PIN] - 1) & 3]++;
+			n[b->map_irq(i >> 3, p->config[PCI_INT_PIN] - 1) % b->n_irqs]++;
 	}
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < PCI_NIRQS; i++) {
 		bool was = b->n_asserted[i];
 		b->n_asserted[i] = n[i];
 		if (was != !!n[i])
@@ -249,11 +249,16 @@ static struct pci_dev *find(struct pci_bus *b, int bus, int devfn)
 	return bus == 0 ? b->fn[devfn & 0xff] : NULL;
 }
 
+static unsigned config_size(const struct pci_dev *p)
+{
+	return p->express ? PCI_CONFIG_SIZE : 256;
+}
+
 uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, int n)
 {
 	struct pci_dev *p = find(b, bus, devfn);
 	uint32_t v = 0;
-	if (!p || off + (unsigned)n > sizeof(p->config))
+	if (!p || off + (unsigned)n > config_size(p))
 		return (uint32_t)size_mask(n);
 	if (p->config_read)
 		p->config_read(p, off, n);
@@ -265,7 +270,7 @@ uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, in
 void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n, uint32_t v)
 {
 	struct pci_dev *p = find(b, bus, devfn);
-	if (!p || off + (unsigned)n > sizeof(p->config))
+	if (!p || off + (unsigned)n > config_size(p))
 		return;
 	for (int i = 0; i < n; i++) {
 		unsigned o = off + (unsigned)i;
@@ -284,7 +289,7 @@ void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n
 
 void pci_bus_init(struct pci_bus *b, struct machine *m)
 {
-	*b = (struct pci_bus){ .m = m };
+	*b = (struct pci_bus){ .m = m, .n_irqs = 4 };
 }
 
 static bool take_place(struct pci_dev *p, struct err *e)

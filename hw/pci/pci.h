@@ -20,6 +20,7 @@
 #include "hw/core/dev.h"
 
 #define PCI_NBARS	6
+#define PCI_CONFIG_SIZE	4096u		/* of a PCI Express function; others have the first 256 bytes */
 #define PCI_ROM_BAR	6
 
 enum {	/* configuration registers of a type 0 header */
@@ -67,16 +68,17 @@ struct pci_dev {
 	struct dev dev;
 	struct pci_bus *bus;
 	int32_t devfn;		/* property addr; slot * 8 + function, -1: the next free slot */
-	uint8_t config[256];
-	uint8_t wmask[256];	/* bits software may write */
-	uint8_t w1c[256];	/* bits that writing 1 clears */
+	bool express;		/* has extended configuration space */
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t wmask[PCI_CONFIG_SIZE];	/* bits software may write */
+	uint8_t w1c[PCI_CONFIG_SIZE];	/* bits that writing 1 clears */
 	struct pci_bar bars[PCI_NBARS + 1];
 	bool intx;		/* the function asserts its INTx# */
 	uint8_t msi_cap;	/* offset of the MSI capability; 0: none */
 	struct pci_msix msix;
 	uint8_t cap_end;	/* next free byte for capabilities */
 	uint8_t last_cap;
-	uint8_t reset_config[256];
+	uint8_t reset_config[PCI_CONFIG_SIZE];
 	/* Bytes off .. off+n-1 are about to be read: bring them up to date; may be NULL. */
 	void (*config_read)(struct pci_dev *p, unsigned off, int n);
 	/* Bytes off .. off+n-1 were written, values are in; may be NULL. */
@@ -100,15 +102,17 @@ struct pci_ids {
 
 /* ---- the bus ---- */
 
-/* Where pin (0 = INTA#) of a slot goes: 0..3; set by the board. */
+#define PCI_NIRQS	8		/* outputs a root bus has at most */
+/* Where pin (0 = INTA#) of a slot goes, modulo the bus's outputs; set by the board. */
 typedef int pci_map_irq(int slot, int pin);
 
 struct pci_bus {
 	struct machine *m;
 	struct pci_dev *fn[256];	/* by devfn */
+	int n_irqs;			/* 4, unless the board says otherwise */
 	pci_map_irq *map_irq;		/* both set by the board */
-	struct irq irq[4];
-	int n_asserted[4];
+	struct irq irq[PCI_NIRQS];
+	int n_asserted[PCI_NIRQS];
 };
 
 void pci_bus_init(struct pci_bus *b, struct machine *m);

@@ -44,7 +44,7 @@ static void load(void)
 
 static void setup(void)
 {
-	struct acpi_config cfg = { .ncpus = 4, .cores = 3, .threads = 1, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000 };
+	struct acpi_config cfg = { .ncpus = 4, .cores = 3, .threads = 1, .hpet = true, .serial = { true }, .pci_mem_start = 0x80000000, .pm_base = 0x600 };
 	acpi_build(&cfg, &files);
 	mem = calloc(1, MEM);
 	load();
@@ -147,4 +147,43 @@ Test(acpi, eisa_ids_are_compressed)
 {
 	aml_eisaid(&a, "PNP0A03");
 	expect_bytes("0c41d00a03");
+}
+
+/* The same tables for q35, ports where its firmware puts them. */
+static void build_q35(void)
+{
+	struct acpi_config cfg = {
+		.ncpus = 1, .cores = 1, .threads = 1, .q35 = true, .pm_base = 0xb000, .ecam = 0xe0000000,
+		.ecam_buses = 64, .pci_mem_start = 0xc0000000,
+	};
+	size_t n = files.tables.n;
+
+	teardown();
+	acpi_build(&cfg, &files);
+	cr_assert_eq(files.tables.n % 4096, 0);
+	cr_assert_geq(files.tables.n, n);
+	mem = calloc(1, MEM);
+	load();
+}
+
+Test(acpi, q35_has_its_events_at_0x20_of_the_block)
+{
+	build_q35();
+	const uint8_t *fadt = find("FACP");
+	cr_assert_eq(ld32(fadt + 56), 0xb000);
+	cr_assert_eq(ld32(fadt + 80), 0xb020);
+	cr_assert_eq(fadt[92], 16);
+	cr_assert_eq(bytes_checksum(fadt, ld32(fadt + 4)), 0);
+}
+
+Test(acpi, q35_says_where_configuration_space_is)
+{
+	cr_assert_null(find("MCFG"));
+	build_q35();
+	const uint8_t *mcfg = find("MCFG");
+	cr_assert(mcfg);
+	cr_assert_eq(ld64(mcfg + 44), 0xe0000000);
+	cr_assert_eq(mcfg[54], 0);
+	cr_assert_eq(mcfg[55], 63);
+	cr_assert_eq(bytes_checksum(mcfg, ld32(mcfg + 4)), 0);
 }

@@ -104,3 +104,26 @@ Test(fwcfg, skipping_far_does_not_wrap)
 	dma(FWCFG_DMA_SKIP, 0xffffffff, 0);
 	cr_assert_eq(in(0x511), 0);
 }
+
+static void count(void *opaque)
+{
+	int *n = opaque;
+	char text[4] = { 'n', '=', (char)('0' + ++*n), 0 };
+
+	fwcfg_add_file(f, "counted", text, 4);
+}
+
+Test(fwcfg, a_file_can_be_made_when_it_is_selected)
+{
+	uint16_t key = fwcfg_add_file(f, "counted", "n=0", 4);
+	int n = 0;
+
+	fwcfg_on_select(f, "counted", count, &n);
+	sel(key);
+	in(0x511);
+	in(0x511);
+	cr_assert_eq(in(0x511), '1');
+	cr_assert_eq(n, 1);
+	dma((uint32_t)key << 16 | FWCFG_DMA_SELECT | FWCFG_DMA_READ, 4, 0x9000);
+	cr_assert_eq(rd(0x9000) >> 16 & 0xff, '2');
+}

@@ -26,7 +26,7 @@ static uint32_t rnd(void)
 	return (uint32_t)(seed >> 33);
 }
 
-static int route(int slot, int pin) { return slot + pin; }
+static int route(int slot, int pin) { return (slot + pin) & 3; }
 
 static void setup(void)
 {
@@ -39,7 +39,7 @@ static void setup(void)
 	struct ram *rom = phys_ram_new(b.m->phys, "rom", 256 << 10, &b.err);
 	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
 	phys_map(b.m->phys, &all, &b.err);
-	i440fx_connect(b.dev, ram, rom, &b.err);
+	pci_host_connect(b.dev, ram, rom, ram->size, &b.err);
 	struct dev *ide = dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err);
 	cr_assert(dev_make(b.m, &piix3_type, NULL, "addr=1.0", &b.err));
 	cr_assert(dev_make(b.m, &piix4_pm_type, NULL, "addr=1.3", &b.err));

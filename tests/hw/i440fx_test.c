@@ -17,7 +17,7 @@ static void setup(void)
 		st32(rom->host + i, 0xb0000000 | i);
 	struct phys_range all = { .pa = 0, .size = 1 << 20, .rram = ram, .wram = ram, .name = "ram" };
 	phys_map(b.m->phys, &all, &b.err);
-	cr_assert(i440fx_connect(b.dev, ram, rom, &b.err), "%s", b.err.msg);
+	cr_assert(pci_host_connect(b.dev, ram, rom, ram->size, &b.err), "%s", b.err.msg);
 }
 static void teardown(void) { bench_close(&b); }
 TestSuite(i440fx, .init = setup, .fini = teardown);
@@ -72,16 +72,16 @@ Test(i440fx, each_pam_nibble_has_its_16_kib)
 
 Test(i440fx, pam_can_outlive_a_reset)
 {
-	uint8_t pam[I440FX_NPAM], after[I440FX_NPAM];
+	uint8_t pam[PCI_HOST_NPAM], after[PCI_HOST_NPAM];
 	struct dev *d = b.dev;
 
-	i440fx_set_pam(d, (const uint8_t []){ 0x10, 0x33, 0, 0, 0, 0, 0x11 });
-	i440fx_get_pam(d, pam);
+	pci_host_set_pam(d, (const uint8_t []){ 0x10, 0x33, 0, 0, 0, 0, 0x11 });
+	pci_host_get_pam(d, pam);
 	machine_reset_devices(b.m);
-	i440fx_get_pam(d, after);
+	pci_host_get_pam(d, after);
 	cr_assert_eq(after[1], 0);
-	i440fx_set_pam(d, pam);
-	i440fx_get_pam(d, after);
+	pci_host_set_pam(d, pam);
+	pci_host_get_pam(d, after);
 	cr_assert_arr_eq(after, pam, sizeof(pam));
 }
 
@@ -100,9 +100,9 @@ Test(i440fx, smram_opens_for_all_or_for_smm)
 	cr_assert_eq(rd(0xa0000), 0x11111111);
 	conf8(0x72, 0x0a);
 	cr_assert_eq(rd(0xa0000), 0xffffffff);
-	i440fx_smm(b.dev, true);
+	pci_host_smm(b.dev, true);
 	cr_assert_eq(rd(0xa0000), 0x11111111);
-	i440fx_smm(b.dev, false);
+	pci_host_smm(b.dev, false);
 	cr_assert_eq(rd(0xa0000), 0xffffffff);
 }
 

@@ -20,7 +20,7 @@ static void open_with(const char *props)
 	bench_open(&b, &i440fx_type, "addr=0");
 	d = dev_make(b.m, &piix4_pm_type, NULL, props, &b.err);
 	cr_assert(d, "%s", b.err.msg);
-	piix4_pm_connect(d, bench_line(&b, SCI), bench_line(&b, SMI));
+	acpi_pm_connect(d, bench_line(&b, SCI), bench_line(&b, SMI));
 	conf(0x40, 4, PM | 1);
 	conf(0x80, 1, 1);
 }
@@ -75,7 +75,7 @@ Test(piix4_pm, the_carry_status_is_set_without_an_interrupt)
 Test(piix4_pm, the_power_button_is_an_event)
 {
 	out16(2, 0x100);
-	piix4_pm_power_button(d);
+	acpi_pm_power_button(d);
 	cr_assert_not(b.line[SCI].level);	/* SCI_EN is clear */
 	out16(4, 1);
 	cr_assert(b.line[SCI].level);
@@ -86,7 +86,7 @@ Test(piix4_pm, the_power_button_is_an_event)
 Test(piix4_pm, writing_one_status_byte_leaves_the_other)
 {
 	bench_run(&b, 3 * NS_PER_SEC);
-	piix4_pm_power_button(d);
+	acpi_pm_power_button(d);
 	out(PM + 1, 0x01);
 	cr_assert_eq(in16(0), 0x0001);
 }
@@ -105,7 +105,7 @@ static void pulse(struct irq q) { irq_set(q, 1); irq_set(q, 0); }
 
 Test(piix4_pm, the_clock_wakes_from_s3_if_enabled)
 {
-	struct irq rtc = piix4_pm_rtc(d);
+	struct irq rtc = acpi_pm_rtc(d);
 	out16(2, 0x400);
 	pulse(rtc);
 	cr_assert_eq(b.requests[MACHINE_WAKEUP], 0, "awake already");
@@ -123,15 +123,15 @@ Test(piix4_pm, the_clock_wakes_from_s3_if_enabled)
 Test(piix4_pm, after_a_wake_up_the_status_names_its_cause)
 {
 	out16(4, 0x2400);
-	piix4_pm_power_button(d);
+	acpi_pm_power_button(d);
 	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
 	machine_reset_devices(b.m);
-	piix4_pm_woken(d);
+	acpi_pm_woken(d);
 	conf(0x40, 4, PM | 1);
 	conf(0x80, 1, 1);
 	cr_assert_eq(in16(0), 0x8100);
 	out16(0, 0x8100);
-	piix4_pm_power_button(d);
+	acpi_pm_power_button(d);
 	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
 }
 

@@ -114,6 +114,16 @@ Test(options, machine_names)
 	cr_assert(o.pc.no_acpi);
 }
 
+Test(options, boards)
+{
+	cr_assert_eq(parse("-M pc-q35-7.2,kernel-irqchip=split,vmport=off -machine accel=tcg"), OPT_GO);
+	cr_assert_eq(o.pc.board, PC_BOARD_Q35);
+	cr_assert_eq(parse("-M q35 -M pc"), OPT_GO);
+	cr_assert_eq(o.pc.board, PC_BOARD_I440FX);
+	cr_assert_eq(parse("-M q36"), OPT_BAD);
+	cr_assert_str_eq(e.msg, "-machine: no board 'q36'; did you mean q35?");
+}
+
 Test(options, flash)
 {
 	cr_assert_eq(parse("-drive if=pflash,readonly=on,file=code -pflash vars"), OPT_GO);

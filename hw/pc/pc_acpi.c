@@ -1,0 +1,61 @@
+/*
+ * The board as its ACPI tables describe it. Firmware decides where power management
+ * ports and PCI Express configuration space are, so the tables are made when it
+ * selects one of their files.
+ */
+#include <string.h>
+
+#include "hw/pc/acpi.h"
+#include "hw/pc/fwcfg.h"
+#include "hw/pc/map.h"
+#include "hw/pc/pc_priv.h"
+
+/* SeaBIOS starts its PCI window at the first of these that RAM leaves free. */
+static uint32_t pci_window(uint64_t low)
+{
+	return low <= 0x80000000 ? 0x80000000 : low <= 0xc0000000 ? 0xc0000000 : (uint32_t)PC_RAM_SPLIT;
+}
+
+static struct acpi_config describe(const struct pc *pc)
+{
+	const struct pc_config *c = &pc->cfg;
+	struct acpi_config a = {
+		.ncpus = c->ncpus, .cores = c->cores ? c->cores : c->ncpus,
+		.threads = c->threads ? c->threads : 1, .hpet = !c->no_hpet, .parallel = c->parallel,
+		.pci_mem_start = pci_window(pc->low), .pm_base = PC_PM_PORT,
+	};
+
+	for (int i = 0; i < 4; i++)
+		a.serial[i] = c->serials[i];
+	pc->board->describe(pc, &a);
+	return a;
+}
+
+static void refresh(void *opaque)
+{
+	struct pc *pc = opaque;
+	struct fwcfg *f = (struct fwcfg *)pc->fwcfg;
+	struct acpi_config a = describe(pc);
+	struct acpi_files files;
+
+	acpi_build(&a, &files);
+	fwcfg_add_file(f, "etc/acpi/tables", files.tables.p, (uint32_t)files.tables.n);
+	fwcfg_add_file(f, "etc/acpi/rsdp", files.rsdp.p, (uint32_t)files.rsdp.n);
+	fwcfg_add_file(f, "etc/table-loader", files.loader.p, (uint32_t)files.loader.n);
+	acpi_files_fini(&files);
+}
+
+void pc_acpi(struct pc *pc)
+{
+	/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
+	static const uint8_t states[6] = { 0x80, 0, 0, 0x81, 0x82, 0x80 };
+	static const char *const names[] = { "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader" };
+	struct fwcfg *f = (struct fwcfg *)pc->fwcfg;
+
+	fwcfg_add_file(f, "etc/system-states", states, sizeof(states));
+	if (pc->cfg.no_acpi)
+		return;
+	refresh(pc);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		fwcfg_on_select(f, names[i], refresh, pc);
+}
