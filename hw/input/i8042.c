@@ -39,7 +39,8 @@ struct i8042 {
 	struct irq irq1, irq12;
 	struct port_range *ports[3];
 	struct input_sink keys, moves;
-	struct timer timer;
+	struct timer timer;		/* of the cable */
+	struct timer repeat;		/* of a held key */
 
 	uint8_t status;			/* ST_OBF, ST_SYS, ST_CMD, ST_AUX */
 	uint8_t data;			/* output buffer */
@@ -284,7 +285,17 @@ static void on_key(void *opaque, int key, bool down)
 {
 	struct i8042 *k = opaque;
 
-	ps2_kbd_key(&k->kbd, key, down);
+	if (ps2_kbd_key(&k->kbd, key, down))
+		timer_mod(&k->repeat, clock_now(&k->dev.m->clock) + ps2_kbd_delay(&k->kbd));
+	i8042_update(k);
+}
+
+static void on_repeat(void *opaque)
+{
+	struct i8042 *k = opaque;
+
+	if (ps2_kbd_repeat(&k->kbd))
+		timer_mod(&k->repeat, clock_now(&k->dev.m->clock) + ps2_kbd_period(&k->kbd));
 	i8042_update(k);
 }
 
@@ -326,6 +337,7 @@ static bool i8042_init(void *dev, struct err *e)
 
 	(void)e;
 	timer_init(&k->timer, &m->clock, on_timer, k);
+	timer_init(&k->repeat, &m->clock, on_repeat, k);
 	k->ports[0] = port_map(m, 0x60, 1, &data_ops, k, "i8042-data");
 	k->ports[1] = port_map(m, 0x64, 1, &command_ops, k, "i8042-command");
 	k->ports[2] = port_map(m, 0x92, 1, &p92_ops, k, "port92");
@@ -343,6 +355,7 @@ static void i8042_fini(void *dev)
 	input_del(k->dev.m, &k->keys);
 	input_del(k->dev.m, &k->moves);
 	timer_del(&k->timer);
+	timer_del(&k->repeat);
 	for (int i = 0; i < 3; i++)
 		port_unmap(k->dev.m, k->ports[i]);
 }
@@ -358,6 +371,7 @@ static void i8042_reset(void *dev)
 	k->breaking = false;
 	fifo8_clear(&k->own);
 	timer_del(&k->timer);
+	timer_del(&k->repeat);
 	ps2_kbd_reset(&k->kbd);
 	ps2_mouse_reset(&k->mouse);
 	machine_set_a20(k->dev.m, true);
@@ -385,7 +399,7 @@ static const struct reg i8042_regs[] = {
 static const struct state i8042_state[] = {
 	STATE(i8042, ccb), STATE(i8042, out_port), STATE(i8042, command), STATE(i8042, breaking),
 	STATE(i8042, ram), STATE(i8042, own), STATE(i8042, kbd), STATE(i8042, mouse),
-	STATE_TIMER(i8042, timer), { 0 }
+	STATE_TIMER(i8042, timer), STATE_TIMER(i8042, repeat), { 0 }
 };
 static const struct prop i8042_props[] = {
 	PROP(IRQ, i8042, irq1,  "kbd-irq",   1,  "ISA interrupt line of the keyboard"),
@@ -395,7 +409,7 @@ static const struct prop i8042_props[] = {
 
 const struct dev_type i8042_type = {
 	.name = "i8042", .bus = "system", .help = "keyboard controller, PS/2 keyboard and mouse",
-	.size = sizeof(struct i8042), .version = 1,
+	.size = sizeof(struct i8042), .version = 2,
 	.regs = i8042_regs, .state = i8042_state, .props = i8042_props,
 	.init = i8042_init, .fini = i8042_fini, .reset = i8042_reset, .update = i8042_update,
 	.loaded = i8042_loaded,

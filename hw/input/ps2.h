@@ -10,13 +10,19 @@
 
 #include "base/fifo.h"
 
+#define PS2_KEYS 0x208		/* keys of hw/core/input.h are below */
+
 struct ps2_kbd {
 	struct fifo8 out;		/* bytes for the controller, scan codes in the chosen set */
-	uint8_t set;			/* 1, 2 (3 sends as 2) */
+	uint8_t set;			/* 1, 2, 3 */
 	uint8_t leds;
 	uint8_t command;		/* waits for its parameter; 0: none */
 	uint8_t last;			/* for "resend" */
 	bool scanning;
+	uint8_t rate;			/* of repeating, as the host set it */
+	uint16_t repeating;		/* the key; 0: none */
+	uint8_t down[PS2_KEYS / 8];	/* keys that are held */
+	uint8_t repeats[32], breaks[32];	/* what codes of set 3 do */
 };
 
 struct ps2_mouse {
@@ -34,8 +40,12 @@ struct ps2_mouse {
 
 void ps2_kbd_reset(struct ps2_kbd *k);
 void ps2_kbd_command(struct ps2_kbd *k, uint8_t v);
-/* A key as in hw/core/input.h. */
-void ps2_kbd_key(struct ps2_kbd *k, int key, bool down);
+/* A key as in hw/core/input.h. True: it will repeat, for the first time after ps2_kbd_delay(). */
+bool ps2_kbd_key(struct ps2_kbd *k, int key, bool down);
+/* It is time. False: nothing repeats any more; else the next time is after ps2_kbd_period(). ns. */
+bool ps2_kbd_repeat(struct ps2_kbd *k);
+uint64_t ps2_kbd_delay(const struct ps2_kbd *k);
+uint64_t ps2_kbd_period(const struct ps2_kbd *k);
 /* LED_ bits of hw/core/input.h. */
 uint8_t ps2_kbd_leds(const struct ps2_kbd *k);
 bool ps2_kbd_valid(const struct ps2_kbd *k);

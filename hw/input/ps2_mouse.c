@@ -57,9 +57,21 @@ static int32_t take(int32_t *left, int32_t lo, int32_t hi)
 	return v;
 }
 
+/* Scaling 2:1 doubles what is told of itself, and makes small moves smaller. */
+static int32_t scale(const struct ps2_mouse *s, int32_t v)
+{
+	static const uint8_t small[6] = { 0, 1, 1, 3, 6, 9 };
+	int32_t n = v < 0 ? -v : v;
+
+	if (!s->scaling21 || s->remote)
+		return v;
+	n = n < 6 ? small[n] : 2 * n;
+	return clamp(v < 0 ? -n : n, -256, 255);
+}
+
 static void packet(struct ps2_mouse *s)
 {
-	int32_t x = take(&s->dx, -256, 255), y = take(&s->dy, -256, 255), z;
+	int32_t x = scale(s, take(&s->dx, -256, 255)), y = scale(s, take(&s->dy, -256, 255)), z;
 
 	put(s, (uint8_t)((s->buttons & 7) | 0x08 | (x < 0) << 4 | (y < 0) << 5));
 	put(s, (uint8_t)x);
@@ -102,7 +114,7 @@ static void set_rate(struct ps2_mouse *s, uint8_t v)
 	s->rates[2] = v;
 	if (s->rates[0] == 200 && s->rates[1] == 100 && v == 80)
 		s->id = 3;
-	else if (s->rates[0] == 200 && s->rates[1] == 200 && v == 80 && s->id == 3)
+	else if (s->rates[0] == 200 && s->rates[1] == 200 && v == 80)
 		s->id = 4;
 }
 

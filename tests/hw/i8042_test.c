@@ -221,3 +221,125 @@ Test(i8042, an_answer_waits_behind_an_unread_key)
 	cr_assert_eq(in(0x60), 0x1e);
 	cr_assert_eq(next() & 0x40, 0x40);
 }
+
+/* ---- scan code sets, repeating ---- */
+
+static void keyboard(uint8_t c)
+{
+	out(0x60, c);
+	cr_assert_eq(next(), 0xfa);
+}
+
+/* No translation, set n. */
+static void choose_set(uint8_t n)
+{
+	command(0x60, 0x07);
+	keyboard(0xf0);
+	keyboard(n);
+}
+
+Test(i8042, set_3_has_one_code_a_key)
+{
+	choose_set(3);
+	keyboard(0xf0);
+	out(0x60, 0);
+	EXPECT(0xfa, 3);
+	input_key(b.m, 0x1d, true);		/* Ctrl tells both */
+	input_key(b.m, 0x1d, false);
+	EXPECT(0x11, 0xf0, 0x11);
+	input_key(b.m, 0x1e, true);		/* A only its make code */
+	input_key(b.m, 0x1e, false);
+	EXPECT(0x1c);
+	input_key(b.m, KEY_PAUSE, true);
+	EXPECT(0x62);
+	input_key(b.m, KEY_EXT | 0x48, true);
+	EXPECT(0x63);
+}
+
+Test(i8042, set_3_keys_do_what_the_host_wants)
+{
+	choose_set(3);
+	keyboard(0xf8);				/* all: make and break */
+	input_key(b.m, 0x1e, true);
+	input_key(b.m, 0x1e, false);
+	EXPECT(0x1c, 0xf0, 0x1c);
+	keyboard(0xfd);				/* A and the left Windows key: make only */
+	keyboard(0x1c);
+	keyboard(0x8b);
+	keyboard(0xf4);
+	input_key(b.m, 0x1e, true);
+	input_key(b.m, 0x1e, false);
+	EXPECT(0x1c);
+	input_key(b.m, 0x1f, true);
+	input_key(b.m, 0x1f, false);
+	EXPECT(0x1b, 0xf0, 0x1b);
+}
+
+Test(i8042, a_held_key_repeats_at_the_rate_the_host_set)
+{
+	int n = 0;
+
+	input_key(b.m, 0x1e, true);
+	cr_assert_eq(next(), 0x1e);
+	input_key(b.m, 0x1e, true);		/* a display that repeats */
+	bench_run(&b, 490 * NS_PER_MS);
+	cr_assert_eq(next(), -1);
+	bench_run(&b, 10 * NS_PER_MS);
+	cr_assert_eq(next(), 0x1e);
+	keyboard(0xf3);
+	keyboard(0x00);				/* 250 ms, 30 a second */
+	input_key(b.m, 0x1f, true);
+	cr_assert_eq(next(), 0x1f);
+	for (int i = 0; i < 650; i++) {		/* next() waits for another millisecond */
+		bench_run(&b, NS_PER_MS);
+		n += next() == 0x1f;
+	}
+	cr_assert(n >= 29 && n <= 33, "%d", n);
+	input_key(b.m, 0x1e, false);		/* another one comes up: it goes on */
+	cr_assert_eq(next(), 0x9e);
+	bench_run(&b, 40 * NS_PER_MS);
+	cr_assert_eq(next(), 0x1f);
+	input_key(b.m, 0x1f, false);
+	cr_assert_eq(next(), 0x9f);
+	bench_run(&b, NS_PER_SEC);
+	cr_assert_eq(next(), -1);
+}
+
+Test(i8042, modifiers_make_break_and_sysrq)
+{
+	input_key(b.m, 0x1d, true);
+	input_key(b.m, KEY_PAUSE, true);
+	input_key(b.m, KEY_PAUSE, false);
+	EXPECT(0x1d, 0xe0, 0x46, 0xe0, 0xc6);
+	input_key(b.m, KEY_PRINT, true);
+	input_key(b.m, KEY_PRINT, false);
+	EXPECT(0xe0, 0x37, 0xe0, 0xb7);
+	input_key(b.m, 0x1d, false);
+	EXPECT(0x9d);
+	input_key(b.m, 0x38, true);
+	input_key(b.m, KEY_PRINT, true);
+	input_key(b.m, KEY_PRINT, false);
+	EXPECT(0x38, 0x54, 0xd4);
+}
+
+Test(i8042, too_many_keys_are_an_overrun)
+{
+	choose_set(1);
+	for (int i = 0; i < 20; i++)
+		input_key(b.m, 0x10 + i, true);
+	for (int i = 0; i < 16; i++)
+		cr_assert_eq(next(), 0x10 + i);
+	EXPECT(0xff);
+}
+
+Test(i8042, scaling_changes_moves)
+{
+	command(0xd4, 0xe7);
+	cr_assert_eq(next(), 0xfa);
+	command(0xd4, 0xf4);
+	cr_assert_eq(next(), 0xfa);
+	input_rel(b.m, 3, -5, 0, 0);
+	EXPECT(0x08, 3, 9);
+	input_rel(b.m, 10, 100, 0, 0);
+	EXPECT(0x28, 20, 0x38);
+}
