@@ -1,0 +1,257 @@
+/*
+ * Malformed QMP messages, a million of them: ./qmp-fuzz [--cases N] [--seed N]
+ *
+ * A session on a machine without devices gets messages that are cut, spliced, repeated
+ * and changed, then a good one, which must be answered. Commands with effects outside
+ * of the program (files, streams, its end) are left out. At the end the program tells
+ * how much memory it holds; more than a few megabytes beyond the start is a failure.
+ */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "hw/core/chr.h"
+#include "hw/core/dev.h"
+#include "hw/core/loop.h"
+#include "ui/command.h"
+#include "ui/json.h"
+#include "ui/qmp.h"
+#include "ui/vm.h"
+
+/* ---- the session ---- */
+
+static const struct dev_type *const no_types[] = { NULL };
+static struct vm vm;
+static unsigned long long errors, results;
+static char last[4096];
+static size_t n_last;
+
+static void take(struct chr *c, const uint8_t *p, size_t n)
+{
+	(void)c;
+	errors += n > 10 && !memcmp(p, "{\"error\": ", 10);
+	results += n > 11 && !memcmp(p, "{\"return\": ", 11);
+	n_last = n < sizeof(last) ? n : sizeof(last) - 1;
+	if (n > 2) {
+		memcpy(last, p, n_last);
+		last[n_last] = 0;
+	}
+}
+
+static const struct chr_ops ops = { .name = "fuzz", .write = take };
+static struct chr stream = { .ops = &ops, .id = (char *)"fuzz", .open = true };
+
+static bool start(struct err *e)
+{
+	struct cpu_config cfg = { .model = "max" };
+	struct cpu *cpu;
+
+	vm.m = machine_new(no_types, NULL, e);
+	vm.loop = vm.m ? loop_new(vm.m, e) : NULL;
+	if (!vm.loop)
+		return false;
+	cfg.phys = vm.m->phys;
+	cpu = cpu_new(&cfg, e);
+	machine_lock(vm.m);
+	return cpu && vm_init(&vm, &cpu, 1, e) && qmp_new(&vm, &stream, false, e);
+}
+
+/* ---- messages ---- */
+
+static uint64_t state;
+
+static uint32_t roll(uint32_t n)
+{
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)((state >> 33) % n);
+}
+
+static const char *const words[] = {
+	"{", "}", "[", "]", "\"", ":", ",", "\\", "\\u0000", "\\ud800", "null", "true", "false", "-1", "1e999",
+	"18446744073709551616", "0.5", "\"execute\"", "\"arguments\"", "\"id\"", "\xff", "\x01", "\n", "\xc0\x80",
+	"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "\"device\"", "\"type\"", "\"data\"", "\"path\"", " ",
+};
+
+/* Commands that touch nothing outside, and end soon. */
+static const char *const harmless[] = {
+	"query-status", "query-commands", "query-events", "query-version", "query-cpus-fast", "query-block", "query-name",
+	"query-uuid", "query-pci", "query-chardev", "qom-list", "qom-get", "qom-set", "qom-list-types", "device_add",
+	"device_del", "device-list-properties", "query-mice", "send-key", "input-send-event", "eject", "netdev_del",
+	"chardev-remove", "query-cpu-model-expansion", "query-command-line-options", "object-del", "block_resize",
+	"block_set_io_throttle", "query-blockstats", "balloon", "set_password", "qmp_capabilities",
+};
+
+struct text {
+	char buf[16384];
+	size_t n;
+};
+
+static void put(struct text *t, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (t->n + n < sizeof(t->buf)) {
+		memcpy(t->buf + t->n, s, n);
+		t->n += n;
+	}
+}
+
+static void make_value(struct text *t, int depth);
+
+static void make_members(struct text *t, int depth)
+{
+	static const char *const keys[] = {
+		"device", "id", "path", "property", "value", "typename", "driver", "keys", "events", "type", "data",
+		"model", "name", "props", "size", "bps", "enable", "implements", "option", "x",
+	};
+
+	for (uint32_t i = 0, n = roll(5); i < n; i++) {
+		put(t, i ? ",\"" : "\"");
+		put(t, keys[roll(ARRAY_LEN(keys))]);
+		put(t, "\":");
+		make_value(t, depth - 1);
+	}
+}
+
+static void make_value(struct text *t, int depth)
+{
+	static const char *const plain[] = {
+		"1", "-7", "true", "null", "\"full\"", "\"/machine\"", "\"ctrl\"", "\"key\"", "\"\"", "2.5", "\"max\"",
+		"9223372036854775807", "\"\\u00e9\"",
+	};
+	uint32_t kind = depth > 0 ? roll(4) : 0;
+
+	if (kind < 2) {
+		put(t, plain[roll(ARRAY_LEN(plain))]);
+	} else if (kind == 2) {
+		put(t, "{");
+		make_members(t, depth);
+		put(t, "}");
+	} else {
+		put(t, "[");
+		make_value(t, depth - 1);
+		put(t, "]");
+	}
+}
+
+static void make_message(struct text *t)
+{
+	put(t, "{\"execute\":\"");
+	put(t, harmless[roll(ARRAY_LEN(harmless))]);
+	put(t, "\",\"arguments\":{");
+	make_members(t, 4);
+	put(t, roll(2) ? "}}" : "},\"id\":[1,{}]}");
+}
+
+/* Damage, or none. */
+static void damage(struct text *t)
+{
+	for (uint32_t i = 0, n = roll(4); i < n && t->n; i++) {
+		size_t at = roll((uint32_t)t->n), len = roll((uint32_t)(t->n - at)) + 1;
+
+		switch (roll(5)) {
+		case 0:			/* another byte */
+			t->buf[at] = (char)roll(256);
+			break;
+		case 1:			/* cut something out */
+			memmove(t->buf + at, t->buf + at + len, t->n - at - len);
+			t->n -= len;
+			break;
+		case 2:			/* cut the end off */
+			t->n = at;
+			break;
+		case 3:			/* say something twice */
+			if (t->n + len < sizeof(t->buf)) {
+				memcpy(t->buf + t->n, t->buf + at, len);
+				t->n += len;
+			}
+			break;
+		default:
+			put(t, words[roll(ARRAY_LEN(words))]);
+			break;
+		}
+	}
+}
+
+/* Never a command with effects outside, whatever damage makes of a name. */
+static bool is_safe(const struct text *t)
+{
+	static const char *const bad[] = { "memsave", "screendump", "dump-guest", "human-", "-add", "migrat", "quit" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (memmem(t->buf, t->n, bad[i], strlen(bad[i])))
+			return false;
+	return true;
+}
+
+static void feed(const char *p, size_t n)
+{
+	for (size_t part; n; p += part, n -= part) {
+		part = roll((uint32_t)n) + 1;
+		chr_input(&stream, (const uint8_t *)p, (int)part);
+	}
+}
+
+static bool answers(void)
+{
+	static const char good[] = "\xff{\"execute\":\"query-kvm\"}\n";
+
+	last[0] = 0;
+	feed(good, sizeof(good) - 1);
+	return strstr(last, "{\"return\": {\"enabled\"") != NULL;
+}
+
+static size_t held(void)
+{
+	return mallinfo2().uordblks;
+}
+
+static bool fuzz(unsigned long long cases)
+{
+	static struct text t;
+	size_t before = 0;
+
+	for (unsigned long long i = 0; i < cases; i++) {
+		t.n = 0;
+		make_message(&t);
+		damage(&t);
+		if (!is_safe(&t))
+			continue;
+		feed(t.buf, t.n);
+		if (i % 4 == 0 && !answers()) {
+			printf("case %llu: no answer behind %.*s\n", i, (int)t.n, t.buf);
+			return false;
+		}
+		if (i == 1000)
+			before = held();
+	}
+	printf("qmp-fuzz: %llu messages, %llu errors and %llu results, %zu KiB held, %zu at message 1000\n", cases,
+	       errors, results, held() / 1024, before / 1024);
+	return !before || held() < before + (8u << 20);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long long cases = 1000000;
+	struct err e = { "" };
+
+	state = 1;
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--cases"))
+			cases = strtoull(argv[i + 1], NULL, 0);
+		else if (!strcmp(argv[i], "--seed"))
+			state = strtoull(argv[i + 1], NULL, 0);
+	}
+	if (!json_built_in()) {
+		puts("qmp-fuzz: built without jansson: nothing to do");
+		return 0;
+	}
+	if (!start(&e)) {
+		err_report(&e);
+		return 1;
+	}
+	feed("{\"execute\":\"qmp_capabilities\"}", 30);
+	return fuzz(cases) ? 0 : 1;
+}
