@@ -83,17 +83,21 @@ struct value *cmd_query_cpu_definitions(struct cmd *c, const struct value *args)
 	return list;
 }
 
-/* {"name": .., "props": {..}} as -cpu has it. */
+/* {"name": .., "props": {..}} as -cpu has it; "base", of static expansions, has no feature but those named. */
 static char *model_text(const struct value *model)
 {
 	const struct value *props = val_get(model, "props");
+	bool base = !strcmp(val_get_str(model, "name", ""), "base");
 	char *text = NULL;
 	size_t n;
 	FILE *f = open_memstream(&text, &n);
 
 	if (!f)
 		return NULL;
-	fputs(val_get_str(model, "name", ""), f);
+	fputs(base ? "max" : val_get_str(model, "name", ""), f);
+	for (unsigned i = 0; base && cpuid_feature_name(i); i++)
+		if (!val_get(props, cpuid_feature_name(i)))
+			fprintf(f, ",%s=off", cpuid_feature_name(i));
 	for (size_t i = 0; props && props->kind == VAL_DICT && i < props->n; i++) {
 		const struct value *p = props->item[i];
 
@@ -144,7 +148,7 @@ struct value *cmd_query_cpu_model_expansion(struct cmd *c, const struct value *a
 /* ---- options ---- */
 
 /* "key=" anywhere in the words that describe an option's argument. */
-static struct value *keys_of(const char *arg)
+struct value *options_keys(const char *arg)
 {
 	struct value *list = val_list();
 	const char *start = arg;
@@ -175,7 +179,7 @@ struct value *cmd_query_command_line_options(struct cmd *c, const struct value *
 			continue;
 		struct value *v = val_dict();
 		val_add_str(v, "option", name);
-		val_add(v, "parameters", keys_of(arg));
+		val_add(v, "parameters", options_keys(arg));
 		val_append(list, v);
 	}
 	if (!wanted || list->n)

@@ -118,6 +118,9 @@ struct opt_board {
 bool options_board(int n, struct opt_board *out);
 /* The nth row of options.def: name (NULL: a heading) and argument (may be NULL); false past the end. */
 bool options_row(unsigned n, const char **name, const char **arg);
+struct value;
+/* The keys in such a text, as a list of {name, type}: ui/commands_models.c. */
+struct value *options_keys(const char *arg);
 /* Make the network that a -netdev argument describes. */
 struct net *options_make_net(struct machine *m, const char *arg, struct err *e);
 

@@ -15,6 +15,7 @@ static const struct board_row {
 } boards[] = {
 	{ { "pc-i440fx-7.2", "pc", "Standard PC (i440FX + PIIX, 1996)", PC_MAX_CPUS, true }, PC_BOARD_I440FX },
 	{ { "pc-q35-7.2", "q35", "Standard PC (Q35 + ICH9, 2009)", PC_MAX_CPUS, true }, PC_BOARD_Q35 },
+	{ { "none", NULL, "empty machine", 1, false }, PC_BOARD_NONE },
 };
 
 bool options_board(int n, struct opt_board *out)
@@ -28,16 +29,19 @@ bool options_board(int n, struct opt_board *out)
 /* Its short name, or that of any version: other programs pass what they know. */
 static bool is_called(const struct opt_board *b, const char *name)
 {
-	size_t family = (size_t)(strrchr(b->name, '-') - b->name);
+	size_t family = b->alias ? (size_t)(strrchr(b->name, '-') - b->name) : 0;
 
-	return !strcmp(name, b->alias) || !strncmp(name, b->name, family);
+	return b->alias ? !strcmp(name, b->alias) || !strncmp(name, b->name, family) : !strcmp(name, b->name);
 }
 
 static enum opt_result list_boards(FILE *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(boards); i++)
-		fprintf(out, "%-6s (also %s and other versions) %s%s\n", boards[i].told.alias, boards[i].told.name,
-			boards[i].told.help, i ? "" : " (default)");
+		if (boards[i].told.alias)
+			fprintf(out, "%-6s (also %s and other versions) %s%s\n", boards[i].told.alias,
+				boards[i].told.name, boards[i].told.help, i ? "" : " (default)");
+		else
+			fprintf(out, "%-6s %s\n", boards[i].told.name, boards[i].told.help);
 	return OPT_DONE;
 }
 
@@ -48,7 +52,7 @@ static bool choose_board(struct options *o, const char *name, struct err *e)
 
 	spell_init(&near, name);
 	for (size_t i = 0; i < ARRAY_LEN(boards); i++) {
-		spell_try(&near, boards[i].told.alias);
+		spell_try(&near, boards[i].told.alias ? boards[i].told.alias : boards[i].told.name);
 		if (is_called(&boards[i].told, name)) {
 			o->pc.board = boards[i].board;
 			return true;

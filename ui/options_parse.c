@@ -585,7 +585,7 @@ static void default_display(struct options *o)
 static void default_consoles(struct options *o)
 {
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
-	bool terminal = o->nographic || (!silent && !o->nserials && !o->nmonitors);
+	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
 		warn("the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)%s", terminal ? ": serial port and monitor are on "
@@ -602,8 +602,8 @@ bool options_complete(struct options *o, struct err *e)
 		return false;
 	if (!o->pc.ram_size)
 		o->pc.ram_size = DEFAULT_RAM;
-	if (o->daemonize && o->nographic)
-		return err_set(e, "-daemonize and -nographic exclude each other");
+	if (o->daemonize && o->nographic && !o->nodefaults)
+		return err_set(e, "-daemonize and -nographic exclude each other (without -nodefaults)");
 	if (!o->naccels)
 		o->accels[o->naccels++] = (struct opt_accel){ OPT_ACCEL_TCG, false };
 	for (int i = 0; i < o->pc.ndrives && o->snapshot; i++)

@@ -254,8 +254,24 @@ static bool make_user_devices(struct pc *pc, struct err *e)
 }
 
 static const struct board *const boards[] = {
-	[PC_BOARD_I440FX] = &board_i440fx, [PC_BOARD_Q35] = &board_q35,
+	[PC_BOARD_I440FX] = &board_i440fx, [PC_BOARD_Q35] = &board_q35, [PC_BOARD_NONE] = &board_none,
 };
+
+static bool make_board(struct pc *pc, struct err *e)
+{
+	bool ok = make_memory(pc, e) && pc->board->chipset(pc, e)
+		&& make_interrupt_controllers(pc, e) && make_apics(pc, e);
+
+	if (!ok)
+		return false;
+	connect_isa_lines(pc);
+	connect_apics(pc);
+	if (!make_at_devices(pc, e))
+		return false;
+	connect_timers(pc);
+	return make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
+		&& pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
+}
 
 struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
 {
@@ -270,17 +286,7 @@ struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
 	m->board = pc->board->name;
 	pc_add_saved(pc);
 	machine_lock(m);
-	bool ok = make_memory(pc, e) && pc->board->chipset(pc, e)
-		&& make_interrupt_controllers(pc, e) && make_apics(pc, e);
-	if (ok) {
-		connect_isa_lines(pc);
-		connect_apics(pc);
-	}
-	ok = ok && make_at_devices(pc, e);
-	if (ok)
-		connect_timers(pc);
-	ok = ok && make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
-		&& pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
+	bool ok = !pc->board->chipset || make_board(pc, e);
 	machine_unlock(m);
 	if (ok)
 		return pc;
@@ -338,7 +344,8 @@ void pc_wake(struct pc *pc)
 void pc_set_boot_order(struct pc *pc, const char *order)
 {
 	pc->cfg.boot_order = order;
-	firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
+	if (pc->fwcfg)
+		firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
 }
 
 void pc_power_button(struct pc *pc)

@@ -179,5 +179,8 @@ void pc_set_cpus(struct pc *pc, struct cpu **cpus, int n)
 	pc->m->cpus = cpus;
 	pc->m->n_cpus = n;
 	for (int i = 0; i < n && i < pc->cfg.ncpus; i++)
-		lapic_connect_cpu(pc->lapic[i], cpus[i]);
+		if (pc->lapic[i])
+			lapic_connect_cpu(pc->lapic[i], cpus[i]);
+		else
+			cpus[i]->is_bsp = false;
 }

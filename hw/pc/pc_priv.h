@@ -25,14 +25,14 @@ struct board {
 	const char *usb_addr;			/* of the USB controller */
 	int vga_slot;
 	uint64_t (*low)(uint64_t size);		/* how much of so much RAM stands below 4 GiB */
-	/* Make host bridge, south bridge and what is in them: host, isa, pm. */
+	/* Make host bridge, south bridge and what is in them: host, isa, pm. NULL: the board is empty. */
 	bool (*chipset)(struct pc *pc, struct err *e);
 	void (*connect)(struct pc *pc);		/* their interrupt lines */
 	bool (*connect_memory)(struct dev *host, struct ram *ram, struct ram *rom, uint64_t low, struct err *e);
 	/* What the tables tell of these chips: registers as they are now. */
 	void (*describe)(const struct pc *pc, struct acpi_config *a);
 };
-extern const struct board board_i440fx, board_q35;
+extern const struct board board_i440fx, board_q35, board_none;
 
 struct pc {
 	struct pc_config cfg;
