@@ -33,7 +33,9 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 static enum opt_result add_disk(struct options *o, int index, const char *file, const char *option,
 				struct err *e)
 {
-	return add(o, &(struct pc_drive){ .drive.image.file = file, .index = index }, option, e);
+	struct block_options image = { .file = file, .no_discard = true };
+
+	return add(o, &(struct pc_drive){ .drive.image = image, .index = index }, option, e);
 }
 
 bool options_add_disk(struct options *o, const char *file, struct err *e)

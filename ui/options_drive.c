@@ -57,7 +57,7 @@ void opt_drive_image(struct kv *k, struct drive_options *v)
 	aio_key(k);
 	o->readonly = kv_bool(k, "readonly", kv_bool(k, "read-only", v->cdrom));
 	o->auto_readonly = kv_bool(k, "auto-read-only", false);
-	o->discard = kv_word(k, "discard", 0, discard) & 1;
+	o->no_discard = !(kv_word(k, "discard", 0, discard) & 1);
 	o->detect_zeroes = (enum block_zeroes)kv_word(k, "detect-zeroes", 0, zeroes);
 	o->copy_on_read = kv_bool(k, "copy-on-read", false);
 	o->locking = (enum block_locking)kv_word(k, "file.locking", kv_word(k, "locking", 0, locking), locking);
@@ -71,7 +71,7 @@ bool opt_drive_check(const struct drive_options *v, const char *option, const ch
 		return err_set(e, "%s %s: null-co has no file", option, arg);
 	if (o->copy_on_read && o->readonly)
 		return err_set(e, "%s %s: copy-on-read=on writes the image, which is to be read-only", option, arg);
-	if (o->detect_zeroes == BLOCK_ZEROES_UNMAP && !o->discard)
+	if (o->detect_zeroes == BLOCK_ZEROES_UNMAP && o->no_discard)
 		return err_set(e, "%s %s: detect-zeroes=unmap needs discard=unmap", option, arg);
 	return true;
 }

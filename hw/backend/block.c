@@ -2,19 +2,20 @@
  * Disk images: bounds, write policy, and the overlay of -snapshot.
  *
  * The overlay keeps written chunks in memory, in a two-level table by chunk
- * number; a chunk is filled from the image when it is first written.
- *
- * Not modelled: asynchronous transfers.
+ * number; a chunk is filled from the image when it is first written. Its lock
+ * covers the table: chunks stay where they are until the image is closed.
  */
 #include "hw/backend/block.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "hw/backend/iov.h"
 
 /* ---- overlay ---- */
 
@@ -22,6 +23,7 @@
 #define LEAF		1024u
 
 struct block_overlay {
+	pthread_mutex_t lock;
 	uint64_t nleaves;
 	uint8_t ***leaf;		/* leaf[i][j]: chunk i * LEAF + j, or NULL */
 };
@@ -31,6 +33,7 @@ static struct block_overlay *overlay_new(uint64_t sectors)
 	struct block_overlay *o = calloc(1, sizeof(*o));
 	if (!o)
 		return NULL;
+	pthread_mutex_init(&o->lock, NULL);
 	o->nleaves = sectors / CHUNK_SECTORS / LEAF + 1;
 	o->leaf = calloc(o->nleaves, sizeof(*o->leaf));
 	if (!o->leaf) {
@@ -49,18 +52,21 @@ static void overlay_free(struct block_overlay *o)
 			free(o->leaf[i][j]);
 		free(o->leaf[i]);
 	}
+	pthread_mutex_destroy(&o->lock);
 	free(o->leaf);
 	free(o);
 }
 
-static uint8_t *overlay_find(const struct block_overlay *o, uint64_t chunk)
+static uint8_t *overlay_find(struct block_overlay *o, uint64_t chunk)
 {
-	uint8_t **leaf = o->leaf[chunk / LEAF];
-	return leaf ? leaf[chunk % LEAF] : NULL;
+	pthread_mutex_lock(&o->lock);
+	uint8_t **leaf = o->leaf[chunk / LEAF], *p = leaf ? leaf[chunk % LEAF] : NULL;
+	pthread_mutex_unlock(&o->lock);
+	return p;
 }
 
 /* The chunk to write to, made from the image if it is new. */
-static uint8_t *overlay_make(struct block *b, uint64_t chunk, struct err *e)
+static uint8_t *make_chunk(struct block *b, uint64_t chunk, struct err *e)
 {
 	uint8_t ***leaf = &b->overlay->leaf[chunk / LEAF];
 	uint64_t first = chunk * CHUNK_SECTORS;
@@ -69,38 +75,50 @@ static uint8_t *overlay_make(struct block *b, uint64_t chunk, struct err *e)
 	if (!*leaf)
 		*leaf = calloc(LEAF, sizeof(**leaf));
 	uint8_t *p = *leaf ? (*leaf)[chunk % LEAF] : NULL;
-	if (p || !*leaf)
+	if (p)
 		return p;
-	p = malloc((size_t)CHUNK_SECTORS * SECTOR);
-	if (p && !b->ops->read(b, first, p, n, e)) {
+	if (*leaf)
+		p = malloc((size_t)CHUNK_SECTORS * SECTOR);
+	if (!p) {
+		err_set(e, "no memory for changes to '%s'", b->file);
+		return NULL;
+	}
+	struct iovec v = { p, (size_t)n * SECTOR };
+	if (!b->ops->readv(b, first, &v, 1, n, e)) {
 		free(p);
 		return NULL;
 	}
-	if (!p)
-		err_set(e, "no memory for changes to '%s'", b->file);
 	return (*leaf)[chunk % LEAF] = p;
 }
 
-/* Go through a transfer chunk by chunk. */
-static bool overlay_transfer(struct block *b, uint64_t at, uint8_t *in, const uint8_t *out, uint32_t n,
-			     struct err *e)
+static uint8_t *overlay_make(struct block *b, uint64_t chunk, struct err *e)
 {
-	while (n) {
+	pthread_mutex_lock(&b->overlay->lock);
+	uint8_t *p = make_chunk(b, chunk, e);
+	pthread_mutex_unlock(&b->overlay->lock);
+	return p;
+}
+
+/* Go through a transfer chunk by chunk. */
+static bool overlay_transfer(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n,
+			     bool write, struct err *e)
+{
+	struct iovec part[IOV_PIECES];
+
+	for (uint32_t done = 0, k; done < n; done += k, at += k) {
 		uint64_t chunk = at / CHUNK_SECTORS;
-		uint32_t off = (uint32_t)(at % CHUNK_SECTORS), k = (uint32_t)min_u64(n, CHUNK_SECTORS - off);
-		uint8_t *p = out ? overlay_make(b, chunk, e) : overlay_find(b->overlay, chunk);
-		if (out && !p)
+		uint32_t off = (uint32_t)(at % CHUNK_SECTORS);
+		k = (uint32_t)min_u64(n - done, CHUNK_SECTORS - off);
+		int np = iov_slice(iov, niov, (size_t)done * SECTOR, (size_t)k * SECTOR, part);
+		uint8_t *p = write ? overlay_make(b, chunk, e) : overlay_find(b->overlay, chunk);
+		if (write && !p)
 			return false;
-		if (out)
-			memcpy(p + off * SECTOR, out, (size_t)k * SECTOR);
+		if (write)
+			iov_get(part, np, p + off * SECTOR);
 		else if (p)
-			memcpy(in, p + off * SECTOR, (size_t)k * SECTOR);
-		else if (!b->ops->read(b, at, in, k, e))
+			iov_put(part, np, p + off * SECTOR);
+		else if (!b->ops->readv(b, at, part, np, k, e))
 			return false;
-		in += in ? (size_t)k * SECTOR : 0;
-		out += out ? (size_t)k * SECTOR : 0;
-		at += k;
-		n -= k;
 	}
 	return true;
 }
@@ -113,6 +131,7 @@ static const struct format {
 	const char *name;
 	struct block *(*open)(const struct block_options *o, struct err *e);
 } formats[] = {
+	{ "null-co", block_null_open },
 	{ "raw",   block_raw_open },
 	{ "qcow2", block_qcow2_open },
 };
@@ -162,12 +181,14 @@ char *block_backing_path(const char *file, const char *name)
 
 static const struct format *find_format(const struct block_options *o, struct err *e)
 {
+	if (o->null_co)
+		return &formats[0];
 	const char *name = o->format ? o->format : block_probe(o->file, e);
 	for (unsigned i = 0; name && i < ARRAY_LEN(formats); i++)
 		if (!strcmp(name, formats[i].name))
 			return &formats[i];
 	if (name)
-		err_set(e, "'%s': image format '%s' is not supported (raw and qcow2 are)", o->file, name);
+		err_set(e, "'%s': image format '%s' is not supported (raw, qcow2 and null-co are)", o->file, name);
 	return NULL;
 }
 
@@ -179,9 +200,14 @@ struct block *block_open(const struct block_options *o, struct err *e)
 	}
 	const struct format *f = find_format(o, e);
 	struct block *b = f ? f->open(o, e) : NULL;
-	if (b)
-		pthread_mutex_init(&b->lock, NULL);
-	if (b && o->snapshot) {
+	if (!b)
+		return NULL;
+	b->writethrough = o->writethrough;
+	b->no_flush = o->no_flush;
+	b->no_discard = o->no_discard;
+	b->detect_zeroes = o->detect_zeroes;
+	b->copy_on_read = o->copy_on_read && b->backing && !b->readonly;
+	if (o->snapshot) {
 		b->overlay = overlay_new(b->sectors);
 		if (!b->overlay) {
 			block_close(b);
@@ -189,6 +215,7 @@ struct block *block_open(const struct block_options *o, struct err *e)
 			return NULL;
 		}
 		b->readonly = o->readonly;
+		b->copy_on_read = false;
 	}
 	return b;
 }
@@ -226,109 +253,116 @@ static bool in_range(const struct block *b, uint64_t at, uint32_t n)
 	return at <= b->sectors && n <= b->sectors - at;
 }
 
-bool block_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e)
+/* Keep what comes from the chain below, as far as this image has nothing of its own. */
+static bool keep_read(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
 {
-	if (!in_range(b, at, n))
-		return err_set(e, "read behind the end of '%s'", b->file);
-	pthread_mutex_lock(&b->lock);
-	bool ok = b->overlay ? overlay_transfer(b, at, buf, NULL, n, e) : b->ops->read(b, at, buf, n, e);
-	pthread_mutex_unlock(&b->lock);
-	return ok;
-}
+	struct iovec part[IOV_PIECES];
+	struct block_extent x;
 
-bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
-{
-	if (!in_range(b, at, n))
-		return err_set(e, "write behind the end of '%s'", b->file);
-	if (b->readonly)
-		return err_set(e, "'%s' is read-only", b->file);
-	pthread_mutex_lock(&b->lock);
-	bool ok = b->overlay ? overlay_transfer(b, at, NULL, buf, n, e)
-		: b->ops->write(b, at, buf, n, e) && (!b->writethrough || b->ops->flush(b, e));
-	pthread_mutex_unlock(&b->lock);
-	return ok;
-}
-
-bool block_flush(struct block *b, struct err *e)
-{
-	if (b->readonly || b->overlay || b->no_flush)
-		return true;
-	pthread_mutex_lock(&b->lock);
-	bool ok = b->ops->flush(b, e);
-	pthread_mutex_unlock(&b->lock);
-	return ok;
-}
-
-/* Zeros for images and ranges that have no shorter way. */
-static bool write_zeros(struct block *b, uint64_t at, uint32_t n, struct err *e)
-{
-	static const uint8_t zeros[CHUNK_SECTORS * SECTOR];
-	for (uint32_t k; n; at += k, n -= k) {
-		k = (uint32_t)min_u64(n, CHUNK_SECTORS);
-		if (!block_write(b, at, zeros, k, e))
+	for (uint32_t done = 0; done < n; done += (uint32_t)x.sectors) {
+		if (!b->ops->status(b, at + done, n - done, &x, e))
+			return false;
+		int np = iov_slice(iov, niov, (size_t)done * SECTOR, (size_t)x.sectors * SECTOR, part);
+		if (!x.allocated && !b->ops->writev(b, at + done, part, np, (uint32_t)x.sectors, e))
 			return false;
 	}
 	return true;
 }
 
-static bool drop(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e)
+bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	if (!in_range(b, at, n))
+		return err_set(e, "read behind the end of '%s'", b->file);
+	if (niov > IOV_PIECES)
+		return err_set(e, "'%s': a transfer of too many pieces", b->file);
+	if (b->overlay)
+		return overlay_transfer(b, at, iov, niov, n, false, e);
+	return b->ops->readv(b, at, iov, niov, n, e)
+		&& (!b->copy_on_read || keep_read(b, at, iov, niov, n, e));
+}
+
+/* Nothing to be kept in memory longer than the host's own cache does. */
+static bool write_through(struct block *b, struct err *e)
+{
+	return !b->writethrough || b->no_flush || b->ops->flush(b, e);
+}
+
+static bool write_plain(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	if (b->overlay)
+		return overlay_transfer(b, at, iov, niov, n, true, e);
+	return b->ops->writev(b, at, iov, niov, n, e) && write_through(b, e);
+}
+
+bool block_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	if (!in_range(b, at, n))
+		return err_set(e, "write behind the end of '%s'", b->file);
+	if (b->readonly)
+		return err_set(e, "'%s' is read-only", b->file);
+	if (niov > IOV_PIECES)
+		return err_set(e, "'%s': a transfer of too many pieces", b->file);
+	if (n && b->detect_zeroes && iov_is_zero(iov, niov))
+		return block_write_zeroes(b, at, n, b->detect_zeroes == BLOCK_ZEROES_UNMAP, e);
+	return write_plain(b, at, iov, niov, n, e);
+}
+
+bool block_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e)
+{
+	struct iovec v = { buf, (size_t)n * SECTOR };
+	return block_readv(b, at, &v, 1, n, e);
+}
+
+bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
+{
+	struct iovec v = { (void *)buf, (size_t)n * SECTOR };
+	return block_writev(b, at, &v, 1, n, e);
+}
+
+bool block_flush(struct block *b, struct err *e)
+{
+	return b->readonly || b->overlay || b->no_flush || b->ops->flush(b, e);
+}
+
+/* Zeros for the overlay. */
+static bool store_zeros(struct block *b, uint64_t at, uint32_t n, struct err *e)
+{
+	static const uint8_t zeros[CHUNK_SECTORS * SECTOR];
+	for (uint32_t k; n; at += k, n -= k) {
+		k = (uint32_t)min_u64(n, CHUNK_SECTORS);
+		struct iovec v = { (void *)zeros, (size_t)k * SECTOR };
+		if (!write_plain(b, at, &v, 1, k, e))
+			return false;
+	}
+	return true;
+}
+
+static bool drop(struct block *b, uint64_t at, uint32_t n, bool zero, bool unmap, struct err *e)
 {
 	if (!in_range(b, at, n))
 		return err_set(e, "discard behind the end of '%s'", b->file);
 	if (b->readonly)
 		return err_set(e, "'%s' is read-only", b->file);
+	if (!zero && b->no_discard)
+		return true;
 	if (b->overlay)
-		return !zero || write_zeros(b, at, n, e);
-	pthread_mutex_lock(&b->lock);
-	bool ok = b->ops->discard(b, at, n, zero, e)
-		&& (!b->writethrough || b->ops->flush(b, e));
-	pthread_mutex_unlock(&b->lock);
-	return ok;
+		return !zero || store_zeros(b, at, n, e);
+	return b->ops->discard(b, at, n, zero, unmap && !b->no_discard, e) && write_through(b, e);
 }
 
 bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e)
 {
-	return drop(b, at, n, false, e);
+	return drop(b, at, n, false, true, e);
 }
 
 bool block_write_zeroes(struct block *b, uint64_t at, uint32_t n, bool unmap, struct err *e)
 {
-	(void)unmap;
-	return drop(b, at, n, true, e);
+	return drop(b, at, n, true, unmap, e);
 }
 
 bool block_copies_on_read(const struct block *b)
 {
-	(void)b;
-	return false;
-}
-
-/* ---- several pieces ---- */
-
-static void move(const struct iovec *iov, int niov, uint8_t *p, bool gather)
-{
-	for (int i = 0; i < niov; p += iov[i++].iov_len)
-		memcpy(gather ? p : iov[i].iov_base, gather ? iov[i].iov_base : p, iov[i].iov_len);
-}
-
-bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
-{
-	uint8_t *p = malloc((size_t)n * SECTOR + 1);
-	bool ok = p && block_read(b, at, p, n, e);
-	if (ok)
-		move(iov, niov, p, false);
-	free(p);
-	return ok;
-}
-
-bool block_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
-{
-	uint8_t *p = malloc((size_t)n * SECTOR + 1);
-	if (p)
-		move(iov, niov, p, true);
-	bool ok = p && block_write(b, at, p, n, e);
-	free(p);
-	return ok;
+	return b->copy_on_read;
 }
 
 const char *block_format(const struct block *b)

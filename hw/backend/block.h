@@ -17,8 +17,6 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include <pthread.h>
-
 #include "base/error.h"
 
 #define SECTOR 512u
@@ -38,7 +36,7 @@ struct block_options {
 	bool direct;		/* past the host's page cache */
 	bool writethrough;	/* every write reaches the disk before it is done */
 	bool no_flush;		/* flushes are ignored */
-	bool discard;		/* what the guest discards is given back to the host */
+	bool no_discard;	/* what is discarded keeps its place on the host */
 	enum block_zeroes detect_zeroes;
 	bool copy_on_read;	/* what is read from the backing image is kept */
 	bool auto_readonly;	/* read-only if it cannot be opened for writing */
@@ -108,12 +106,13 @@ const char *block_probe(const char *file, struct err *e);
 
 struct block_ops {
 	const char *name;
-	bool (*read)(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e);
-	bool (*write)(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
+	/* n sectors; iov holds n * SECTOR bytes in at most IOV_PIECES pieces */
+	bool (*readv)(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+	bool (*writev)(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
 	bool (*flush)(struct block *b, struct err *e);
 	void (*close)(struct block *b);		/* frees the whole struct */
-	/* n sectors are not needed; zero: they must read as zeros from now on */
-	bool (*discard)(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e);
+	/* n sectors are not needed; zero: they must read as zeros from now on; unmap: their room may go */
+	bool (*discard)(struct block *b, uint64_t at, uint32_t n, bool zero, bool unmap, struct err *e);
 	bool (*status)(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
 	bool (*resize)(struct block *b, uint64_t sectors, struct err *e);
 };
@@ -123,14 +122,15 @@ struct block {
 	char *file;
 	uint64_t sectors;
 	bool readonly;
-	bool writethrough, no_flush;
+	bool writethrough, no_flush, no_discard, copy_on_read;
+	enum block_zeroes detect_zeroes;
 	struct block *backing;		/* owned; closed after the image */
-	pthread_mutex_t lock;		/* of formats that need one */
 	struct block_overlay *overlay;	/* snapshot: sectors written since start, or NULL */
 };
 
 #define BLOCK_QCOW2_MAGIC "QFI\xfb"
 
+struct block *block_null_open(const struct block_options *o, struct err *e);
 struct block *block_raw_open(const struct block_options *o, struct err *e);
 struct block *block_qcow2_open(const struct block_options *o, struct err *e);
 

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hw/backend/qcow2_priv.h"
 
@@ -19,7 +18,7 @@
 
 bool qcow2_read_bytes(struct qcow2 *q, uint64_t at, void *buf, size_t n, struct err *e)
 {
-	return block_file_read(q->fd, q->block.file, at, buf, n, e);
+	return block_file_read(&q->f, at, buf, n, e);
 }
 
 bool qcow2_write_bytes(struct qcow2 *q, uint64_t at, const void *buf, size_t n, struct err *e)
@@ -27,12 +26,27 @@ bool qcow2_write_bytes(struct qcow2 *q, uint64_t at, const void *buf, size_t n, 
 	if (q->broken)
 		return err_set(e, "'%s': the image is corrupt and is not written any more", q->block.file);
 	q->file_end = max_u64(q->file_end, align_up(at + n, q->cluster_size));
-	return block_file_write(q->fd, q->block.file, at, buf, n, e);
+	return block_file_write(&q->f, at, buf, n, e);
+}
+
+void qcow2_leave(struct qcow2 *q)
+{
+	while (q->settling)
+		pthread_cond_wait(&q->changed, &q->lock);
+	q->busy++;
+	pthread_mutex_unlock(&q->lock);
+}
+
+void qcow2_enter(struct qcow2 *q)
+{
+	pthread_mutex_lock(&q->lock);
+	if (!--q->busy && q->settling)
+		pthread_cond_broadcast(&q->changed);
 }
 
 bool qcow2_barrier(struct qcow2 *q, struct err *e)
 {
-	return q->block.no_flush || block_file_sync(q->fd, q->block.file, e);
+	return q->block.no_flush || block_file_sync(&q->f, e);
 }
 
 bool qcow2_set_incompat(struct qcow2 *q, uint64_t incompat, struct err *e)
@@ -296,8 +310,7 @@ static void qcow2_close(struct block *b)
 		qcow2_cache_fini(&q->l2);
 	if (q->refblocks.slot)
 		qcow2_cache_fini(&q->refblocks);
-	if (q->fd >= 0)
-		close(q->fd);
+	block_file_close(&q->f);
 	free(q->frees.r);
 	free(q->l1);
 	free(q->reftable);
@@ -305,8 +318,9 @@ static void qcow2_close(struct block *b)
 	free(q->backing_format);
 	free(q->backing_path);
 	free(q->buf);
-	free(q->zip);
 	free(q->unzipped);
+	pthread_mutex_destroy(&q->lock);
+	pthread_cond_destroy(&q->changed);
 	free(b->file);
 	free(q);
 }
@@ -314,13 +328,16 @@ static void qcow2_close(struct block *b)
 static bool qcow2_flush(struct block *b, struct err *e)
 {
 	struct qcow2 *q = to_qcow2(b);
-	if (q->broken)
-		return err_set(e, "'%s': the image is corrupt and is not written any more", b->file);
-	return !q->begun || qcow2_flush_all(q, e);
+
+	pthread_mutex_lock(&q->lock);
+	bool ok = q->broken ? err_set(e, "'%s': the image is corrupt and is not written any more", b->file)
+		: !q->begun || qcow2_flush_metadata(q, e);
+	pthread_mutex_unlock(&q->lock);
+	return ok && qcow2_barrier(q, e);
 }
 
 static const struct block_ops qcow2_ops = {
-	"qcow2", qcow2_read, qcow2_write, qcow2_flush, qcow2_close, qcow2_discard, qcow2_status, qcow2_resize,
+	"qcow2", qcow2_readv, qcow2_writev, qcow2_flush, qcow2_close, qcow2_discard, qcow2_status, qcow2_resize,
 };
 
 static bool read_header(struct qcow2 *q, struct err *e)
@@ -330,8 +347,7 @@ static bool read_header(struct qcow2 *q, struct err *e)
 		return false;
 	q->buf = malloc(q->cluster_size);
 	q->unzipped = malloc(q->cluster_size);
-	q->zip = malloc(2 * (size_t)q->cluster_size + SECTOR);
-	if (!q->buf || !q->zip || !q->unzipped || !qcow2_cache_init(&q->l2, q) || !qcow2_cache_init(&q->refblocks, q))
+	if (!q->buf || !q->unzipped || !qcow2_cache_init(&q->l2, q) || !qcow2_cache_init(&q->refblocks, q))
 		return err_set(e, "'%s': no memory", q->block.file);
 	return qcow2_read_bytes(q, 0, q->buf, q->cluster_size, e) && parse_extensions(q, q->buf, e);
 }
@@ -341,7 +357,7 @@ static bool plausible(struct qcow2 *q, const uint64_t *table, uint64_t n, const 
 {
 	uint64_t used = 0, bytes;
 
-	if (!block_file_size(q->fd, q->block.file, &bytes, e))
+	if (!block_file_size(&q->f, &bytes, e))
 		return false;
 	for (uint64_t i = 0; i < n; i++)
 		used += (table[i] & OFFSET_MASK) != 0;
@@ -374,7 +390,11 @@ static bool repair(struct qcow2 *q, struct err *e)
 
 static bool open_image(struct qcow2 *q, const struct block_options *o, struct err *e)
 {
-	if ((q->fd = block_file_open(o, e)) < 0 || !read_header(q, e) || !read_tables(q, e))
+	if (!block_file_open(&q->f, q->block.file, o, e))
+		return false;
+	q->writable = q->f.writing;
+	q->block.readonly = !q->writable;
+	if (!read_header(q, e) || !read_tables(q, e))
 		return false;
 	q->block.sectors = (q->size + SECTOR - 1) / SECTOR;
 	if (q->writable && q->incompat & INCOMPAT_CORRUPT && !o->repairing)
@@ -397,10 +417,10 @@ struct block *block_qcow2_open(const struct block_options *o, struct err *e)
 		return NULL;
 	}
 	q->block.ops = &qcow2_ops;
-	q->block.readonly = o->readonly || o->snapshot;
-	q->block.writethrough = o->writethrough;
 	q->block.no_flush = o->no_flush;
-	q->writable = !q->block.readonly;
+	q->f.fd = -1;
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->changed, NULL);
 	if (!open_image(q, o, e)) {
 		struct block *backing = q->block.backing;
 		q->writable = false;

@@ -195,17 +195,12 @@ bool qcow2_free_later(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct e
 	return true;
 }
 
-bool qcow2_settle(struct qcow2 *q, struct err *e)
+/* Counting down may flush, which makes more of the list safe. */
+static bool count_down(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_frees *f = &q->frees;
-	if (f->n >= MANY_FREES && !f->safe && !qcow2_flush_tables(q, e))
-		return false;
-	if (!f->safe)
-		return true;
-	if (!qcow2_barrier(q, e))
-		return false;
-	/* Counting down may flush, which makes more of the list safe. */
 	size_t done = 0;
+
 	while (done < f->safe) {
 		struct qcow2_range r = f->r[done++];
 		if (!qcow2_refcount_range(q, r.offset, r.bytes, -1, e))
@@ -217,8 +212,31 @@ bool qcow2_settle(struct qcow2 *q, struct err *e)
 	return true;
 }
 
+bool qcow2_settle(struct qcow2 *q, struct err *e)
+{
+	struct qcow2_frees *f = &q->frees;
+
+	if (f->n >= MANY_FREES && !f->safe && !qcow2_flush_tables(q, e))
+		return false;
+	while (q->settling)
+		pthread_cond_wait(&q->changed, &q->lock);
+	if (!f->safe)
+		return true;
+	q->settling = true;
+	while (q->busy)
+		pthread_cond_wait(&q->changed, &q->lock);
+	bool ok = qcow2_barrier(q, e) && count_down(q, e);
+	q->settling = false;
+	pthread_cond_broadcast(&q->changed);
+	return ok;
+}
+
+bool qcow2_flush_metadata(struct qcow2 *q, struct err *e)
+{
+	return qcow2_flush_tables(q, e) && qcow2_settle(q, e) && qcow2_flush_tables(q, e);
+}
+
 bool qcow2_flush_all(struct qcow2 *q, struct err *e)
 {
-	return qcow2_flush_tables(q, e) && qcow2_settle(q, e) && qcow2_flush_tables(q, e)
-		&& qcow2_barrier(q, e);
+	return qcow2_flush_metadata(q, e) && qcow2_barrier(q, e);
 }

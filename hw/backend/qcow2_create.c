@@ -4,11 +4,9 @@
  * A new image starts as header, refcount table and one refcount block for a
  * disk of no size; growing it makes the L1 table.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "hw/backend/qcow2_priv.h"
@@ -184,7 +182,7 @@ bool qcow2_resize(struct block *b, uint64_t sectors, struct err *e)
 	b->sectors = sectors;
 	for (uint64_t at = from, k; at < sectors && at < have; at += k) {
 		k = min_u64(min_u64(sectors, have) - at, BIT(20));
-		if (!qcow2_discard(b, at, (uint32_t)k, true, e))
+		if (!qcow2_discard(b, at, (uint32_t)k, true, true, e))
 			return false;
 	}
 	return qcow2_flush_all(q, e) && qcow2_write_bytes(q, 24, h, sizeof(h), e) && qcow2_barrier(q, e);
@@ -254,7 +252,7 @@ static bool check_options(const char *file, const struct qcow2_create *c, struct
 /* Header, refcount table with one entry, a refcount block that counts these three. */
 static bool write_empty(int fd, const char *file, const struct qcow2_create *c, struct err *e)
 {
-	struct qcow2 q = { .fd = fd, .version = c->version, .cluster_size = c->cluster_size,
+	struct qcow2 q = { .version = c->version, .cluster_size = c->cluster_size,
 			   .cluster_bits = (unsigned)__builtin_ctz(c->cluster_size),
 			   .refcount_order = (unsigned)__builtin_ctz(c->refcount_bits),
 			   .header_length = c->version == 2 ? HEADER_V2 : 112, .compression = c->zstd,
@@ -266,6 +264,7 @@ static bool write_empty(int fd, const char *file, const struct qcow2_create *c, 
 	uint8_t *p = calloc(1, c->cluster_size);
 
 	q.block.file = (char *)file;
+	block_file_adopt(&q.f, file, fd);
 	q.block.no_flush = true;
 	for (int i = 0; p && i < 3; i++)
 		refcount_out(p, q.refcount_order, (uint64_t)i, 1);
@@ -291,7 +290,7 @@ static bool preallocate(struct qcow2 *q, enum qcow2_prealloc how, struct err *e)
 	if (!qcow2_flush_all(q, e))
 		return false;
 	off_t end = (off_t)(q->end << q->cluster_bits);
-	if (how == QCOW2_PREALLOC_METADATA ? ftruncate(q->fd, end) : posix_fallocate(q->fd, 0, end))
+	if (how == QCOW2_PREALLOC_METADATA ? ftruncate(q->f.fd, end) : posix_fallocate(q->f.fd, 0, end))
 		return err_errno(e, "'%s': making room", q->block.file);
 	return true;
 }
@@ -303,9 +302,9 @@ bool qcow2_create(const char *file, const struct qcow2_create *c, struct err *e)
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_errno(e, "'%s'", file);
-	if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+	if (!block_file_lock(fd, file, true, e)) {
 		close(fd);
-		return err_set(e, "'%s' is in use by another program", file);
+		return false;
 	}
 	bool ok = !ftruncate(fd, 0) ? write_empty(fd, file, c, e) : err_errno(e, "'%s'", file);
 	close(fd);

@@ -20,6 +20,15 @@
  *   4 decrements: a cluster that something in the file still refers to is
  *     neither counted down nor used again before the reference is gone
  *
+ * Threads. Reading, writing, discarding and flushing take `lock`, which protects all of
+ * struct qcow2 and the tables; it is given up around transfers of data and around
+ * decompression (qcow2_leave, qcow2_enter). Meanwhile
+ *   - a guest cluster that gets a new place is in `moving`: other writers wait for it;
+ *   - clusters are not freed (`busy`, qcow2_settle), so nobody reads or writes at a
+ *     place that has become somebody else's.
+ * That two transfers do not meet in the same sectors is the caller's business (block.h).
+ * Everything else (snapshots, checks, tools) has the image for itself.
+ *
  * Source: "QCOW2 image format" specification (docs/interop/qcow2.txt of QEMU);
  * numbers are big-endian.
  */
@@ -29,6 +38,7 @@
 #include "base/bits.h"
 #include "hw/backend/block.h"
 #include "hw/backend/block_file.h"
+#include "hw/backend/iov.h"
 #include "hw/backend/qcow2.h"
 
 #define INCOMPAT_DIRTY		1u
@@ -85,9 +95,20 @@ struct qcow2_frees {
 	struct qcow2_range *r;
 };
 
+/* Guest clusters [first, first + n) that a writer gives a new place. */
+struct qcow2_moving {
+	uint64_t first, n;
+	struct qcow2_moving *next;
+};
+
 struct qcow2 {
 	struct block block;
-	int fd;
+	struct block_file f;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;			/* busy is 0, moving is shorter, settling is over */
+	unsigned busy;				/* transfers of data without the lock */
+	bool settling;				/* no new ones */
+	struct qcow2_moving *moving;
 	bool writable;
 	bool begun;				/* something has been written since it was opened */
 	bool broken;				/* found corrupt: nothing is written any more */
@@ -119,11 +140,10 @@ struct qcow2 {
 	uint64_t hint;				/* no free cluster below */
 	uint64_t zip_at;			/* where the next compressed cluster may go, 0: nowhere */
 	uint64_t file_end;			/* bytes: the file reads as zeros from here on */
-	/* one cluster each */
-	uint8_t *buf;				/* copy on write */
-	uint8_t *zip;				/* compressed data: two clusters */
+	uint8_t *buf;				/* one cluster, for the header */
 	uint8_t *unzipped;			/* the last one decompressed... */
 	uint64_t unzipped_entry;		/* ... and its L2 entry, 0: none */
+	uint64_t zip_gone;			/* counts compressed clusters that lost their entry */
 };
 
 static inline uint16_t be16(const void *p) { return __builtin_bswap16(ld16(p)); }
@@ -158,6 +178,9 @@ static inline uint64_t clusters_of(const struct qcow2 *q, uint64_t bytes)
 
 bool qcow2_read_bytes(struct qcow2 *q, uint64_t at, void *buf, size_t n, struct err *e);
 bool qcow2_write_bytes(struct qcow2 *q, uint64_t at, const void *buf, size_t n, struct err *e);
+/* Give the lock up for a transfer of data, and take it again. */
+void qcow2_leave(struct qcow2 *q);
+void qcow2_enter(struct qcow2 *q);
 /* All writes so far are before all later ones, even if the host fails. */
 bool qcow2_barrier(struct qcow2 *q, struct err *e);
 /* The image contradicts itself: marked in its header, and written no more. False. */
@@ -190,7 +213,9 @@ bool qcow2_flush_tables(struct qcow2 *q, struct err *e);
 bool qcow2_flush_all(struct qcow2 *q, struct err *e);
 /* A range loses a reference when the tables have been flushed. */
 bool qcow2_free_later(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct err *e);
-/* Count down what is safe. */
+/* Tables and decrements as qcow2_flush_all, but for the last sync. */
+bool qcow2_flush_metadata(struct qcow2 *q, struct err *e);
+/* Count down what is safe, when no transfer is under way. */
 bool qcow2_settle(struct qcow2 *q, struct err *e);
 
 /* ---- qcow2_refcount.c ---- */
@@ -217,11 +242,11 @@ bool qcow2_entry(struct qcow2 *q, uint64_t cluster, uint64_t *entry, struct err 
 uint8_t *qcow2_l2_for_write(struct qcow2 *q, uint64_t cluster, struct err *e);
 /* Replace an entry; what the old one referred to is freed. */
 bool qcow2_set_entry(struct qcow2 *q, uint64_t cluster, uint64_t entry, bool free_old, struct err *e);
-/* n bytes at a byte of the disk or behind it, as far as the L1 table reaches. */
+/* n bytes at a byte of the disk or behind it, as far as the L1 table reaches. With the lock. */
 bool qcow2_write_clusters(struct qcow2 *q, uint64_t byte, const void *buf, size_t n, struct err *e);
-bool qcow2_read(struct block *b, uint64_t at, void *buf, uint32_t n, struct err *e);
-bool qcow2_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
-bool qcow2_discard(struct block *b, uint64_t at, uint32_t n, bool zero, struct err *e);
+bool qcow2_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+bool qcow2_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+bool qcow2_discard(struct block *b, uint64_t at, uint32_t n, bool zero, bool unmap, struct err *e);
 bool qcow2_status(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
 /* Before the first change: auto-clear bits, dirty bit of lazy refcounts. */
 bool qcow2_begin_write(struct qcow2 *q, struct err *e);
@@ -232,8 +257,9 @@ bool qcow2_check_entry(struct qcow2 *q, uint64_t entry, struct err *e);
 
 /* Where a compressed cluster's data are. */
 struct qcow2_range qcow2_zip_range(const struct qcow2 *q, uint64_t entry);
-/* Into q->unzipped. */
-bool qcow2_unzip(struct qcow2 *q, uint64_t entry, struct err *e);
+/* Bytes of a compressed cluster. With the lock, which is given up meanwhile. */
+bool qcow2_read_zipped(struct qcow2 *q, uint64_t entry, uint32_t off, const struct iovec *iov, int niov,
+		       struct err *e);
 bool qcow2_zip_supported(uint8_t type);
 
 /* ---- qcow2_snapshot.c ---- */

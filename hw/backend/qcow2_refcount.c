@@ -267,7 +267,7 @@ bool qcow2_find_end(struct qcow2 *q, struct err *e)
 	uint64_t per = refblock_entries(q), bytes, offset;
 	uint8_t *data;
 
-	if (!block_file_size(q->fd, q->block.file, &bytes, e))
+	if (!block_file_size(&q->f, &bytes, e))
 		return false;
 	q->hint = 1;
 	q->end = clusters_of(q, bytes);

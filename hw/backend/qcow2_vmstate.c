@@ -71,9 +71,9 @@ bool qcow2_vmstate_begin(struct block *b, struct err *e)
 		return false;
 	if (b->readonly || b->overlay)
 		return err_set(e, "'%s' is read-only", b->file);
-	pthread_mutex_lock(&b->lock);
+	pthread_mutex_lock(&to_qcow2(b)->lock);
 	bool ok = begin(to_qcow2(b), e);
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&to_qcow2(b)->lock);
 	return ok;
 }
 
@@ -87,17 +87,17 @@ static bool put(struct qcow2 *q, uint64_t at, const void *buf, size_t n, struct 
 
 bool qcow2_vmstate_write(struct block *b, uint64_t at, const void *buf, size_t n, struct err *e)
 {
-	pthread_mutex_lock(&b->lock);
+	pthread_mutex_lock(&to_qcow2(b)->lock);
 	bool ok = put(to_qcow2(b), at, buf, n, e);
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&to_qcow2(b)->lock);
 	return ok;
 }
 
 bool qcow2_vmstate_end(struct block *b, struct err *e)
 {
-	pthread_mutex_lock(&b->lock);
+	pthread_mutex_lock(&to_qcow2(b)->lock);
 	bool ok = qcow2_vmstate_drop(to_qcow2(b), e);
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&to_qcow2(b)->lock);
 	return ok;
 }
 
@@ -137,9 +137,9 @@ struct qcow2_vmstate *qcow2_vmstate_open(struct block *b, const char *which, uin
 	if (!s)
 		return NULL;
 	*size = s->vm_state_size;
-	pthread_mutex_lock(&b->lock);
+	pthread_mutex_lock(&to_qcow2(b)->lock);
 	struct qcow2_vmstate *v = open_state(to_qcow2(b), s, e);
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&to_qcow2(b)->lock);
 	return v;
 }
 
@@ -192,8 +192,8 @@ bool qcow2_vmstate_read(struct qcow2_vmstate *v, uint64_t at, void *buf, size_t 
 {
 	if (at > v->size || n > v->size - at)
 		return err_set(e, "it is cut short");
-	pthread_mutex_lock(&v->q->block.lock);
+	pthread_mutex_lock(&v->q->lock);
 	bool ok = get(v, at, buf, n, e);
-	pthread_mutex_unlock(&v->q->block.lock);
+	pthread_mutex_unlock(&v->q->lock);
 	return ok;
 }

@@ -203,10 +203,10 @@ static void on_error(void *opaque, struct drive *which, const struct drive_req *
 /* An image whose next writes fail. */
 static int fail_writes, fail_with;
 static const struct block_ops *real;
-static bool failing_write(struct block *k, uint64_t at, const void *p, uint32_t n, struct err *e)
+static bool failing_write(struct block *k, uint64_t at, const struct iovec *v, int nv, uint32_t n, struct err *e)
 {
 	if (!fail_writes)
-		return real->write(k, at, p, n, e);
+		return real->writev(k, at, v, nv, n, e);
 	fail_writes--;
 	errno = fail_with;
 	return err_errno(e, "as the test wants it");
@@ -218,7 +218,7 @@ static void make_failing(enum drive_policy werror, int code)
 	make((struct drive_options){ .werror = werror });
 	real = d->image->ops;
 	failing = *real;
-	failing.write = failing_write;
+	failing.writev = failing_write;
 	d->image->ops = &failing;
 	fail_writes = 1;
 	fail_with = code;

@@ -111,15 +111,31 @@ static void sync_all(struct host *h)
 	h->npending = 0;
 }
 
-static void remember(struct host *h, pid_t pid, const struct user_regs_struct *r)
+/* One piece of memory that goes to the file. */
+static void remember_piece(struct host *h, pid_t pid, uint64_t at, struct iovec from)
 {
 	int i = h->npending++;
 	cr_assert_lt(i, MAX_PENDING);
-	h->pending[i].at = r->r10;
-	h->pending[i].n = r->rdx;
-	h->pending[i].data = malloc(r->rdx);
-	struct iovec to = { h->pending[i].data, r->rdx }, from = { (void *)r->rsi, r->rdx };
-	cr_assert_eq(process_vm_readv(pid, &to, 1, &from, 1, 0), (ssize_t)r->rdx);
+	h->pending[i].at = at;
+	h->pending[i].n = from.iov_len;
+	h->pending[i].data = malloc(from.iov_len);
+	struct iovec to = { h->pending[i].data, from.iov_len };
+	cr_assert_eq(process_vm_readv(pid, &to, 1, &from, 1, 0), (ssize_t)from.iov_len);
+}
+
+static void remember(struct host *h, pid_t pid, const struct user_regs_struct *r)
+{
+	struct iovec list[8], to = { list, r->rdx * sizeof(*list) }, from = { (void *)r->rsi, to.iov_len };
+	uint64_t at = r->r10;
+
+	if (r->orig_rax == SYS_pwrite64) {
+		remember_piece(h, pid, at, (struct iovec){ (void *)r->rsi, r->rdx });
+		return;
+	}
+	cr_assert_leq(r->rdx, 8);
+	cr_assert_eq(process_vm_readv(pid, &to, 1, &from, 1, 0), (ssize_t)to.iov_len);
+	for (unsigned i = 0; i < r->rdx; at += list[i++].iov_len)
+		remember_piece(h, pid, at, list[i]);
 }
 
 /* Let the child run until it has made `limit` writes. True if it ended before. */
@@ -139,7 +155,7 @@ static bool run(struct host *h, pid_t pid, int limit)
 		ptrace(PTRACE_GETREGS, pid, NULL, &r);
 		if (entry && r.orig_rax == SYS_fdatasync)
 			sync_all(h);
-		if (!entry || r.orig_rax != SYS_pwrite64)
+		if (!entry || (r.orig_rax != SYS_pwrite64 && r.orig_rax != SYS_pwritev))
 			continue;
 		if (writes++ == limit)
 			break;

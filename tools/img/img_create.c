@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "hw/backend/block_file.h"
 #include "tools/img/img.h"
 
 static const char *const preallocs[] = { "off", "metadata", "falloc", "full" };
@@ -121,8 +121,10 @@ static bool create_raw(const char *file, uint64_t size, enum qcow2_prealloc p, s
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_errno(e, "'%s'", file);
-	if (flock(fd, LOCK_EX | LOCK_NB) || ftruncate(fd, 0) || ftruncate(fd, (off_t)size)) {
-		err_errno(e, "'%s'", file);
+	bool ok = block_file_lock(fd, file, true, e);
+	if (ok && (ftruncate(fd, 0) || ftruncate(fd, (off_t)size)))
+		ok = err_errno(e, "'%s'", file);
+	if (!ok) {
 		close(fd);
 		return false;
 	}

@@ -65,7 +65,6 @@ struct block_options open_options(const struct args *a, const char *file, const 
 	o.format = format;
 	o.readonly = !write;
 	o.unlocked = a->shared && !write;
-	o.discard = true;
 	return o;
 }
 
