@@ -88,7 +88,7 @@ static bool place_flash(const struct options *o, struct pc_drive *d, const char 
 enum opt_result opt_pflash(struct options *o, const char *arg, FILE *out, struct err *e)
 {
 	struct pc_drive d = { .interface = PC_IF_PFLASH, .index = -1,
-			      .drive.image = { .file = arg, .format = "raw" } };
+			      .drive.image = { .file = arg, .format = "raw", .no_discard = true } };
 
 	(void)out;
 	return place_flash(o, &d, "-pflash", e) ? add(o, &d, "-pflash", e) : OPT_BAD;

@@ -211,7 +211,6 @@ static bool through_window(struct block_file *f, uint8_t *buf, uint64_t at, cons
 	uint64_t from = align_down(at, f->align), to = align_up(at + n, f->align);
 	struct iovec all = { buf, to - from };
 	bool part = from != at || to != at + n, ok;
-	uint64_t size = 0;
 
 	if (!writing) {
 		ok = buffered(f, from, &all, 1, to - from, false, e);
@@ -221,13 +220,13 @@ static bool through_window(struct block_file *f, uint8_t *buf, uint64_t at, cons
 	}
 	if (part)
 		pthread_mutex_lock(&f->partial);
-	ok = !part || (block_file_size(f, &size, e) && buffered(f, from, &all, 1, to - from, false, e));
+	ok = !part || buffered(f, from, &all, 1, to - from, false, e);
 	if (ok) {
 		iov_get(iov, niov, buf + (at - from));
 		ok = buffered(f, from, &all, 1, to - from, true, e);
 	}
 	/* What was written behind the end only to fill a unit is no part of the file. */
-	if (ok && part && to > max_u64(size, at + n) && ftruncate(f->fd, (off_t)max_u64(size, at + n)))
+	if (ok && f->keep && to > f->keep && ftruncate(f->fd, (off_t)f->keep))
 		ok = errno == EINVAL || err_errno(e, "'%s'", f->name);
 	if (part)
 		pthread_mutex_unlock(&f->partial);
@@ -295,7 +294,13 @@ bool block_file_sync(struct block_file *f, struct err *e)
 
 bool block_file_zero(struct block_file *f, uint64_t at, uint64_t n, bool unmap)
 {
-	int how = unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	int how = (unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE;
+	bool part = f->direct && (at | n) & (f->align - 1);
 
-	return !fallocate(f->fd, how | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)n);
+	if (part)
+		pthread_mutex_lock(&f->partial);
+	bool ok = !fallocate(f->fd, how, (off_t)at, (off_t)n);
+	if (part)
+		pthread_mutex_unlock(&f->partial);
+	return ok;
 }

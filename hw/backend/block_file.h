@@ -23,6 +23,7 @@ struct block_file {
 	bool writing;
 	bool direct;
 	uint32_t align;		/* of direct transfers */
+	uint64_t keep;		/* the file is to have this length, whatever whole units need; 0: any */
 	pthread_mutex_t partial;	/* direct: parts of aligned units are changed one at a time */
 };
 

@@ -108,7 +108,7 @@ static bool raw_resize(struct block *b, uint64_t sectors, struct err *e)
 	struct raw *r = (struct raw *)b;
 	if (ftruncate(r->f.fd, (off_t)(sectors * SECTOR)))
 		return err_errno(e, "'%s'", b->file);
-	r->bytes = sectors * SECTOR;
+	r->bytes = r->f.keep = sectors * SECTOR;
 	b->sectors = sectors;
 	return true;
 }
@@ -140,6 +140,7 @@ struct block *block_raw_open(const struct block_options *o, struct err *e)
 		raw_close(&r->block);
 		return NULL;
 	}
+	r->f.keep = r->bytes;
 	r->block.readonly = !r->f.writing;
 	r->block.sectors = (r->bytes + SECTOR - 1) / SECTOR;
 	return &r->block;

@@ -23,6 +23,7 @@ static char path[2][48];
 static uint8_t *model;
 static uint64_t seed;
 static int in_flight;
+static const char *kind_name;
 
 static uint32_t rnd(uint32_t n)
 {
@@ -35,7 +36,7 @@ static uint32_t rnd(uint32_t n)
 /* ---- images ---- */
 
 static struct kind {
-	const char *name;
+	char name[24];
 	uint32_t cluster;		/* 0: raw */
 	bool backing, compressed, lazy, snapshot, direct, zeroes, cor;
 } kinds[] = {
@@ -112,8 +113,8 @@ static void done(struct drive_req *r)
 
 	cr_assert(r->ok, "%s", r->err.msg);
 	if (r->op == DRIVE_READ)
-		cr_assert_arr_eq(q->buf, q->expect, (size_t)r->n * SECTOR, "sector %llu, %u of them",
-				 (unsigned long long)r->at, r->n);
+		cr_assert_arr_eq(q->buf, q->expect, (size_t)r->n * SECTOR, "%s: sector %llu, %u of them",
+				 kind_name, (unsigned long long)r->at, r->n);
 	free(q->buf);
 	free(q->expect);
 	q->buf = q->expect = NULL;
@@ -166,6 +167,8 @@ ParameterizedTest(struct kind *k, drive_image, many_at_once, .timeout = 60)
 	struct drive_options o = { .id = "d" };
 
 	seed = given ? strtoull(given, NULL, 0) : 0x1234567;
+	printf("RHEA_TEST_SEED=%llu\n", (unsigned long long)seed);
+	kind_name = k->name;
 	bench_machine(&b);
 	make_image(k);
 	o.image = (struct block_options){ .file = path[0], .format = k->cluster ? "qcow2" : "raw", .no_flush = !k->lazy,
