@@ -146,10 +146,15 @@ void mmu_drop_sites(struct cpu *c)
 {
 	for (unsigned i = 0; i < 2 * NMMU; i++) {
 		uint8_t *used = c->site_used[i / 2][i % 2];
+		uint64_t any = 0;
 
+		for (unsigned k = 0; k < TLB_SITES / SITE_CHUNK; k += 8)
+			any |= ld64(used + k);
+		if (!any)		/* the usual case where pages are given back one by one */
+			continue;
 		drop_some_sites(c, i / 2, i % 2);
-		for (unsigned k = 0; k < TLB_SITES / SITE_CHUNK; k++)
-			used[k] = 0;
+		for (unsigned k = 0; k < TLB_SITES / SITE_CHUNK; k += 8)
+			st64(used + k, 0);
 	}
 }
 

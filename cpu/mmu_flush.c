@@ -321,7 +321,6 @@ static void drop_va(struct cpu *c, uint64_t va)
 	unsigned s = TLB_OFF(va) >> 4;
 	struct l2_entry *e;
 
-	mmu_drop_sites(c);
 	for (int idx = 0; idx < NMMU; idx++) {
 		struct tlb *t = &c->tlb[idx];
 		if (t->r[s].tag == va)
@@ -346,6 +345,7 @@ void mmu_flush_page(struct cpu *c, uint64_t va)
 		return;
 	}
 	new_pde_gen(m);
+	mmu_drop_sites(c);
 	drop_va(c, va);
 	if (!mmu_seen(m->large_seen, va, 22)) {
 		told(c, va, false);
