@@ -31,6 +31,7 @@
 #include "ui/snapshot.h"
 #include "ui/vm.h"
 #include "ui/vnc.h"
+#include "ui/web.h"
 
 struct app {
 	struct options o;
@@ -41,6 +42,7 @@ struct app {
 	struct vm vm;
 	struct display *display;
 	struct sdl *sdl;
+	struct web *web;
 	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];	/* without those for programs */
 	int nmonitors;
 };
@@ -188,6 +190,22 @@ static bool open_monitors(struct app *a, struct err *e)
 
 /* ---- the screen ---- */
 
+/* It shows what VNC viewers would see, whether there is a port for those or not. */
+static struct web *open_web(struct app *a, const char *title, struct err *e)
+{
+	struct web *w;
+
+	if (!a->vm.vnc && pc_vga(a->pc)) {
+		a->vm.vnc = vnc_new(a->display, a->loop, "nowhere", title, e);
+		if (!a->vm.vnc)
+			return NULL;
+	}
+	w = web_new(&a->vm, a->vm.vnc, a->o.web, title, e);
+	if (w && !a->o.nfiles)
+		fprintf(stderr, "rhea: console at %s\n", web_address(w));
+	return w;
+}
+
 /* Who shows it starts once the machine is complete. */
 static bool open_displays(struct app *a, struct err *e)
 {
@@ -205,6 +223,10 @@ static bool open_displays(struct app *a, struct err *e)
 		a->sdl = sdl_new(a->display, &a->vm, &window, e);
 		ok = a->sdl || err_prefix(e, "-display sdl");
 	}
+	if (a->display && ok && o->display == OPT_DISPLAY_WEB) {
+		a->web = open_web(a, window.name, e);
+		ok = a->web || err_prefix(e, "-display web");
+	}
 	machine_unlock(a->m);
 	return a->display && ok;
 }
@@ -213,6 +235,7 @@ static void close_displays(struct app *a)
 {
 	machine_lock(a->m);
 	sdl_free(a->sdl);
+	web_free(a->web);
 	vnc_free(a->vm.vnc);
 	display_free(a->display);
 	machine_unlock(a->m);
@@ -348,6 +371,8 @@ static void tell_choices(const struct app *a)
 		return;
 	if (a->sdl)
 		snprintf(screen, sizeof(screen), "screen in a window");
+	else if (a->web)
+		snprintf(screen, sizeof(screen), "console at %s", web_address(a->web));
 	else if (a->vm.vnc)
 		snprintf(screen, sizeof(screen), "screen for VNC viewers at %s", vnc_address(a->vm.vnc));
 	else if (a->o.nographic)

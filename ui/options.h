@@ -50,7 +50,7 @@ struct opt_dump {
 	uint32_t most;			/* bytes of each frame */
 };
 
-enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL };
+enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL, OPT_DISPLAY_WEB };
 
 struct options {
 	struct pc_config pc;
@@ -85,6 +85,7 @@ struct options {
 
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
+	const char *web;		/* as web_new() takes it */
 	bool full_screen;
 	bool nographic, nodefaults;
 	enum vm_watchdog watchdog;	/* what it does when the guest hangs */

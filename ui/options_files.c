@@ -11,6 +11,7 @@
 
 #include "base/bits.h"
 #include "ui/file_kind.h"
+#include "ui/web.h"
 
 #define MEMORY_LEAST	(256ull << 20)
 #define MEMORY_MOST	(2ull << 30)
@@ -77,6 +78,9 @@ static void choose_screen(struct options *o)
 		return;
 	if (o->pc.kernel && !o->nserials) {
 		o->nographic = true;
+	} else if (web_available()) {
+		o->web = "";
+		o->display = OPT_DISPLAY_WEB;
 	} else {
 		o->vnc = "localhost:0,to=99";
 		o->display = OPT_DISPLAY_VNC;

@@ -389,16 +389,22 @@ enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struc
 	if (asks_help(arg)) {
 		fputs("none            not shown; 'screendump' of the monitor still works\n"
 		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse\n"
+		      "web[=ADDR:PORT] in a browser, with a terminal for each serial port [127.0.0.1, from 8080 on]\n"
 		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"
 		      "vnc=unix:PATH   to VNC viewers, at a Unix socket\n", out);
 		return OPT_DONE;
 	}
 	if (!strncmp(arg, "sdl", 3) && (!arg[3] || arg[3] == ','))
 		return display_sdl(o, arg, e);
+	if (!strcmp(arg, "web") || !strncmp(arg, "web=", 4)) {
+		o->web = arg[3] ? arg + 4 : "";
+		o->display = OPT_DISPLAY_WEB;
+		return OPT_GO;
+	}
 	if (!strncmp(arg, "vnc=", 4))
 		return opt_vnc(o, arg + 4, out, e);
 	if (strcmp(arg, "none"))
-		return bad(e, "-display %s: expected none, sdl or vnc=HOST:N (see -display help)", arg);
+		return bad(e, "-display %s: expected none, sdl, web or vnc=HOST:N (see -display help)", arg);
 	o->display = OPT_DISPLAY_NONE;
 	return OPT_GO;
 }
@@ -585,11 +591,16 @@ static void default_display(struct options *o)
 static void default_consoles(struct options *o)
 {
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
-	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !o->nserials && !o->nmonitors);
+	bool web = o->display == OPT_DISPLAY_WEB;
+	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !web && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
 		warn("the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)%s", terminal ? ": serial port and monitor are on "
 		     "this terminal (Ctrl-A h for help)" : "");
+	if (web && !o->nserials && !o->nodefaults)
+		o->serials[o->nserials++] = "vc";
+	if (web && !o->nmonitors && !o->nodefaults)
+		o->monitors[o->nmonitors++] = (struct opt_monitor){ .spec = "vc" };
 	if (terminal && !o->nserials)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
 }

@@ -57,6 +57,8 @@ struct vnc {
 	char password[MAX_PASSWORD + 1];
 	struct link links[MAX_VIEWERS];
 	int n_links;
+	int arrived[MAX_VIEWERS];	/* sockets of vnc_connect() the thread has not seen */
+	int n_arrived;
 };
 
 /* ---- what viewers do (the thread) ---- */
@@ -216,6 +218,19 @@ static void wake(void *opaque)
 	(void)r;
 }
 
+static void take_arrived(struct vnc *v)
+{
+	int fd[MAX_VIEWERS], n;
+
+	pthread_mutex_lock(&v->lock);
+	n = v->n_arrived;
+	memcpy(fd, v->arrived, sizeof(fd));
+	v->n_arrived = 0;
+	pthread_mutex_unlock(&v->lock);
+	for (int i = 0; i < n; i++)
+		rfbNewClientConnection(v->rfb, fd[i]);
+}
+
 static bool is_ending(struct vnc *v)
 {
 	bool ending;
@@ -257,6 +272,7 @@ static void *serve(void *opaque)
 
 	while (!is_ending(v)) {
 		wait_for_work(v, more ? 0 : -1);
+		take_arrived(v);
 		bridge_take(&v->bridge, &taker, &first, &last);
 		more = rfbProcessEvents(v->rfb, 0);
 	}
@@ -310,7 +326,7 @@ static bool set_up(struct vnc *v, const char *spec, const char *title, struct er
 	to = kv_str(&k, "to", NULL) ? (int)kv_num(&k, "to", 0, 0, 65535) : -1;
 	how = kv_word(&k, "share", 0, share);
 	ok = kv_done(&k) && (where || err_set(e, "-vnc %s: expected HOST:N or unix:PATH", spec)) &&
-	     vnc_listen_open(&v->listen, where, to, e) && make_screen(v, title, e);
+	     (!strcmp(where, "nowhere") || vnc_listen_open(&v->listen, where, to, e)) && make_screen(v, title, e);
 	kv_free(&k);
 	if (!ok)
 		return false;
@@ -364,6 +380,8 @@ void vnc_free(struct vnc *v)
 		end_thread(v);
 	bridge_fini(&v->bridge);
 	vnc_listen_close(&v->listen);
+	while (v->n_arrived)
+		close(v->arrived[--v->n_arrived]);
 	if (v->rfb) {
 		free(v->rfb->frameBuffer);
 		v->rfb->frameBuffer = NULL;
@@ -387,6 +405,28 @@ bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
 	v->has_password = *password != 0;
 	pthread_mutex_unlock(&v->lock);
 	return true;
+}
+
+int vnc_connect(struct vnc *v)
+{
+	bool room;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -1;
+	fcntl(pair[1], F_SETFL, O_NONBLOCK);
+	pthread_mutex_lock(&v->lock);
+	room = v->n_arrived < MAX_VIEWERS && !v->ending;
+	if (room)
+		v->arrived[v->n_arrived++] = pair[0];
+	pthread_mutex_unlock(&v->lock);
+	if (room) {
+		wake(v);
+		return pair[1];
+	}
+	close(pair[0]);
+	close(pair[1]);
+	return -1;
 }
 
 const char *vnc_address(const struct vnc *v)
@@ -454,6 +494,12 @@ bool vnc_set_password(struct vnc *v, const char *password, struct err *e)
 {
 	(void)v, (void)password;
 	return err_set(e, "this program was built without VNC");
+}
+
+int vnc_connect(struct vnc *v)
+{
+	(void)v;
+	return -1;
 }
 
 const char *vnc_address(const struct vnc *v)

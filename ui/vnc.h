@@ -19,6 +19,9 @@ struct vnc;
 struct vnc *vnc_new(struct display *d, struct loop *l, const char *spec, const char *title, struct err *e);
 void vnc_free(struct vnc *v);
 
+/* A connection as if from a viewer: a socket that does not block, or -1. Any thread. */
+int vnc_connect(struct vnc *v);
+
 /* For viewers from now on; at most eight characters count. False: no password was asked for. */
 bool vnc_set_password(struct vnc *v, const char *password, struct err *e);
 /* Where viewers connect: "127.0.0.1:5900". */

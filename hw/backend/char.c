@@ -102,7 +102,7 @@ static const struct chr_kind kinds[] = {
 	{ "stdio",   NULL,     chr_make_stdio,  "standard input and output" },
 	{ "pty",     NULL,     chr_make_pty,    "a new pseudo-terminal" },
 	{ "null",    "none",   make_null,       "nothing" },
-	{ "vc",      NULL,     make_null,       "a virtual console (shows nothing)" },
+	{ "vc",      NULL,     chr_make_vc,     "a console beside the screen (-display web)" },
 	{ "file",    NULL,     chr_make_file,   "output to a file" },
 	{ "pipe",    NULL,     chr_make_pipe,   "a named pipe, or the pair PATH.in and PATH.out" },
 	{ "socket",  "tcp",    chr_make_socket, "TCP or Unix socket" },

@@ -70,6 +70,7 @@ struct chr *chr_make_stdio(struct machine *m, const struct chr_spec *s, struct e
 struct chr *chr_make_pty(struct machine *m, const struct chr_spec *s, struct err *e);
 struct chr *chr_make_file(struct machine *m, const struct chr_spec *s, struct err *e);
 struct chr *chr_make_pipe(struct machine *m, const struct chr_spec *s, struct err *e);
+struct chr *chr_make_vc(struct machine *m, const struct chr_spec *s, struct err *e);
 struct chr *chr_make_socket(struct machine *m, const struct chr_spec *s, struct err *e);
 /* Wraps base, which it owns from now on. */
 struct chr *chr_mux_new(struct chr *base, struct err *e);

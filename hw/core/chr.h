@@ -106,6 +106,11 @@ static inline void chr_accept_input(struct chr *c)
 	if (c && c->ops->accept_input)
 		c->ops->accept_input(c);
 }
+/*
+ * A vc's far end, for who shows it: a socket that does not block, the caller's from
+ * then on. -1: not a vc, or shown already.
+ */
+int chr_vc_open(struct chr *c);
 /* What is in a ringbuf stream: takes up to n bytes, returns how many; -1: not a ringbuf. */
 int chr_ring_read(struct chr *c, void *buf, int n);
 
