@@ -216,8 +216,8 @@ void mmu_drop_writes(struct cpu *c)
 		for (unsigned s = 0; s < TLB_SIZE; s++)
 			c->tlb[idx].w[s].tag = TLB_EMPTY(s);
 	for (unsigned i = 0; i < m->nlog_pages; i++)
-		if (atomic_load(m->log_pages[i]) & PAGE_LOG)
-			atomic_fetch_or(m->log_pages[i], PAGE_DIRTY);
+		if (atomic_load(m->log_pages[i]) & PAGE_LOGS)
+			atomic_fetch_or(m->log_pages[i], PAGE_WRITTEN);
 	m->nlog_pages = 0;
 	zero64(m->wfilter, ARRAY_LEN(m->wfilter));
 	m->filter_room = FILTER_BITS / 4;
@@ -231,14 +231,14 @@ static bool writes_plain(struct cpu *c, const struct l2_entry *e, enum mmu_acces
 	if (!e->flags || !(e->pa & TR_D) || !mmu_allowed(c, (unsigned)e->pa, MMU_WRITE, idx))
 		return false;
 	uint8_t f = atomic_load_explicit(e->flags, memory_order_relaxed);
-	if (f & PAGE_LOG && !(f & PAGE_DIRTY)) {
+	if (f & PAGE_LOGS && (f & PAGE_WRITTEN) != PAGE_WRITTEN) {
 		if (!(how & MMU_WRITE))
 			return false;
-		atomic_fetch_or(e->flags, PAGE_DIRTY);
+		atomic_fetch_or(e->flags, PAGE_WRITTEN);
 	}
 	if (f & PAGE_CODE)
 		return false;
-	if (f & PAGE_LOG) {
+	if (f & PAGE_LOGS) {
 		if (m->nlog_pages == LOG_PAGES)
 			mmu_drop_writes(c);
 		m->log_pages[m->nlog_pages++] = e->flags;

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "cpu/phys_view.h"
+#include "cpu/tlb.h"
 
 #define VIEWS_KEPT	4096
 
@@ -245,6 +246,8 @@ void phys_ram_clear(struct ram *r)
 {
 	if (madvise(r->host, r->size, MADV_DONTNEED))
 		memset(r->host, 0, r->size);
+	for (uint64_t off = 0; off < r->size; off += PAGE)
+		mark_written(r, off);
 }
 
 /* The list has the newest first. */
@@ -426,6 +429,40 @@ bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off)
 	atomic_fetch_and(page_flags(r, off), (uint8_t)~PAGE_DIRTY);
 	flush_all(p);
 	return true;
+}
+
+void phys_track(struct phys *p, struct ram *r, bool on)
+{
+	for (uint64_t o = 0; o < r->size; o += PAGE) {
+		atomic_fetch_and(page_flags(r, o), (uint8_t)~(PAGE_TRACK | PAGE_CHANGED));
+		if (on)
+			atomic_fetch_or(page_flags(r, o), PAGE_TRACK);
+	}
+	flush_all(p);
+}
+
+uint64_t phys_take_changed(struct phys *p, struct ram *r, uint64_t *bits)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < r->size / PAGE; i++) {
+		if (!(i & 63))
+			bits[i >> 6] = 0;
+		if (!(atomic_load_explicit(&r->page[i], memory_order_relaxed) & PAGE_CHANGED))
+			continue;
+		atomic_fetch_and(&r->page[i], (uint8_t)~PAGE_CHANGED);
+		bits[i >> 6] |= BIT(i & 63);
+		n++;
+	}
+	if (n)
+		flush_all(p);
+	return n;
+}
+
+void phys_settle_writes(struct phys *p)
+{
+	for (unsigned i = 0; i < p->ncpus; i++)
+		mmu_drop_writes(p->cpus[i]);
 }
 
 /* ---- accesses ---- */

@@ -28,8 +28,12 @@ struct ram {
 	uint16_t *holders;		/* per page: vCPUs that hold translations */
 };
 #define PAGE_CODE	0x01	/* the accelerator holds translations of bytes in it */
-#define PAGE_DIRTY	0x02	/* written since last cleared (display, migration) */
+#define PAGE_DIRTY	0x02	/* written since last cleared (display) */
 #define PAGE_LOG	0x04	/* dirty tracking wanted: writes must set PAGE_DIRTY */
+#define PAGE_CHANGED	0x08	/* the same two for snapshots: written since last taken */
+#define PAGE_TRACK	0x10
+#define PAGE_WRITTEN	(PAGE_DIRTY | PAGE_CHANGED)	/* what a write sets in a page with one of PAGE_LOGS */
+#define PAGE_LOGS	(PAGE_LOG | PAGE_TRACK)
 
 /* MMIO callbacks. `off` counts from the range's start. size is 1, 2, 4 or 8. */
 struct mmio_ops {
@@ -137,6 +141,17 @@ void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n);
 /* Begin/stop dirty tracking of a range; test and clear one page's bit. */
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on);
 bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off);
+
+/*
+ * The same for snapshots, a whole memory at once. phys_track() with the vCPUs at rest;
+ * what devices write through ram->host directly is not seen. phys_take_changed() sets a
+ * bit in `bits` for each page written since the last time and returns how many; a write
+ * under way meanwhile counts for the next time. The last time: vCPUs at rest, after
+ * phys_settle_writes(), so that nothing is left out.
+ */
+void phys_track(struct phys *p, struct ram *r, bool on);
+uint64_t phys_take_changed(struct phys *p, struct ram *r, uint64_t *bits);
+void phys_settle_writes(struct phys *p);
 
 /* Visit the flattened map in address order (monitor, e820). */
 void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range *r), void *opaque);

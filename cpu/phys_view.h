@@ -76,8 +76,8 @@ static inline bool mark_written(struct ram *r, uint64_t off)
 	_Atomic uint8_t *f = page_flags(r, off);
 	uint8_t v = atomic_load_explicit(f, memory_order_relaxed);
 
-	if ((v & (PAGE_LOG | PAGE_DIRTY)) == PAGE_LOG)
-		atomic_fetch_or(f, PAGE_DIRTY);
+	if (v & PAGE_LOGS && (v & PAGE_WRITTEN) != PAGE_WRITTEN)
+		atomic_fetch_or(f, PAGE_WRITTEN);
 	return v & PAGE_CODE;
 }
 

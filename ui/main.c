@@ -400,6 +400,7 @@ static void unmake_machine(struct app *a, int status)
 	if (a->m) {
 		machine_lock(a->m);
 		gdb_end(&a->vm, status);
+		save_abandon(&a->vm);
 		machine_unlock(a->m);
 	}
 	vm_fini(&a->vm);

@@ -64,42 +64,79 @@ static bool fd_read(void *opaque, uint64_t at, void *p, size_t n, struct err *e)
 
 /* ---- out ---- */
 
-static bool save(struct vm *vm, int fd, struct err *e)
-{
-	struct snapshot_sink sink = { fd_write, &fd };
-	struct snapshot_out *o;
-	bool ok;
+struct out {
+	int fd;
+	char *path, *temp;
+	void (*done)(void *opaque, bool ok, const struct err *e);
+	void *opaque;
+};
 
-	vm_freeze(vm);
-	o = snapshot_begin(vm->m, &sink, e);
-	ok = o && snapshot_ram(o, e) && snapshot_end(o, e);
-	snapshot_out_free(o);
-	vm_thaw(vm);
-	return ok && (!fsync(fd) || err_errno(e, "writing"));
+static void out_free(struct out *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	free(o->path);
+	free(o->temp);
+	free(o);
 }
 
-bool migrate_out(struct vm *vm, const char *uri, struct err *e)
+static bool sync_file(void *opaque, struct err *e)
+{
+	return !fsync(((struct out *)opaque)->fd) || err_errno(e, "writing");
+}
+
+static bool make_good(void *opaque, struct err *e)
+{
+	struct out *o = opaque;
+
+	return sync_file(o, e) && (!rename(o->temp, o->path) || err_errno(e, "renaming"));
+}
+
+static void saved(void *opaque, bool ok, const struct err *e)
+{
+	struct out *o = opaque;
+	struct err with = *e;
+
+	if (!ok) {
+		unlink(o->temp);
+		err_prefix(&with, "'%s'", o->path);
+	}
+	o->done(o->opaque, ok, &with);
+	out_free(o);
+}
+
+static bool start(struct vm *vm, struct out *o, bool live, struct err *e)
+{
+	struct save save = {
+		.sink = { fd_write, &o->fd }, .sync = sync_file, .commit = make_good, .done = saved, .opaque = o, .stays = true,
+	};
+
+	if (!o->path || asprintf(&o->temp, "%s.XXXXXX", o->path) < 0) {
+		o->temp = NULL;
+		return err_set(e, "no memory");
+	}
+	o->fd = mkostemp(o->temp, O_CLOEXEC);
+	if (o->fd < 0)
+		return err_errno(e, "'%s'", o->temp);
+	if (save_start(vm, &save, live, e))
+		return true;
+	unlink(o->temp);
+	return false;
+}
+
+bool migrate_out(struct vm *vm, const char *uri, bool live,
+		 void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e)
 {
 	const char *path = path_of(uri, e);
-	char *temp;
+	struct out *o = path ? calloc(1, sizeof(*o)) : NULL;
 
-	if (!path)
-		return false;
-	if (asprintf(&temp, "%s.XXXXXX", path) < 0)
-		return err_set(e, "no memory");
-	int fd = mkostemp(temp, O_CLOEXEC);
-	bool ok = fd >= 0 || err_errno(e, "'%s'", temp);
-	ok = ok && save(vm, fd, e) && (!rename(temp, path) || err_errno(e, "'%s'", path));
-	if (!ok && fd >= 0) {
-		unlink(temp);
-		err_prefix(e, "'%s'", path);
-	}
-	if (fd >= 0)
-		close(fd);
-	free(temp);
-	if (ok)
-		vm_stop(vm, VM_POSTMIGRATE);
-	return ok;
+	if (!o)
+		return path ? err_set(e, "no memory") : false;
+	*o = (struct out){ .fd = -1, .path = strdup(path), .done = done, .opaque = opaque };
+	if (start(vm, o, live, e))
+		return true;
+	out_free(o);
+	return false;
 }
 
 /* ---- in ---- */
@@ -119,6 +156,8 @@ bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e)
 	const char *path = path_of(uri, e);
 
 	*touched = false;
+	if (save_busy(vm))
+		return err_set(e, "the machine is being saved");
 	if (!path)
 		return false;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -14,8 +14,12 @@
 
 struct vm;
 
-/* Save to a URI; the machine stands afterwards, as the other side goes on. */
-bool migrate_out(struct vm *vm, const char *uri, struct err *e);
+/*
+ * Save to a URI; the machine stands afterwards, as the other side goes on. live and done:
+ * as in save_start(); done is called unless this returns false.
+ */
+bool migrate_out(struct vm *vm, const char *uri, bool live,
+		 void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e);
 /* Become what the URI holds. *touched false: the machine is as it was. */
 bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e);
 

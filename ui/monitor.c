@@ -334,7 +334,7 @@ static void enter(struct monitor *mon)
 	remember(mon);
 	run_line(mon);
 	mon->n = mon->pos = 0;
-	if (!loop_quitting(mon->vm->loop))
+	if (!mon->waits && !loop_quitting(mon->vm->loop))
 		puts_to(mon, PROMPT);
 }
 
@@ -408,16 +408,38 @@ static void type(struct monitor *mon, uint8_t ch)
 
 static int room(void *opaque)
 {
-	(void)opaque;
-	return MON_LINE;
+	const struct monitor *mon = opaque;
+
+	return mon->waits ? 0 : MON_LINE;
 }
 
 static void input(void *opaque, const uint8_t *p, int n)
 {
 	struct monitor *mon = opaque;
 
-	while (n-- > 0)
+	for (; n > 0 && !mon->waits; n--)
 		type(mon, *p++);
+	if (n > MON_LINE)
+		n = MON_LINE;
+	memmove(mon->ahead, p, (size_t)n);
+	mon->n_ahead = n;
+}
+
+bool mon_wait(struct monitor *mon)
+{
+	return mon->waits = mon->chr != NULL;
+}
+
+void mon_goes_on(struct monitor *mon, const char *text)
+{
+	puts_to(mon, text);
+	if (!mon->waits || loop_quitting(mon->vm->loop))
+		return;
+	mon->waits = false;
+	puts_to(mon, PROMPT);
+	input(mon, mon->ahead, mon->n_ahead);
+	if (!mon->waits)
+		chr_accept_input(mon->chr);
 }
 
 static void event(void *opaque, enum chr_event ev)

@@ -33,7 +33,18 @@ struct monitor {
 	int escape;			/* inside ESC [ ... : 1 after ESC, 2 after [ */
 	char escape_arg;
 	bool greeted;
+	/* A command is under way: what is typed meanwhile waits. */
+	bool waits;
+	uint8_t ahead[MON_LINE];
+	int n_ahead;
 };
+
+/*
+ * The command goes on after it has returned: no prompt before mon_goes_on(), which prints
+ * what there is to say. False: nobody types here, the command must be over when it returns.
+ */
+bool mon_wait(struct monitor *mon);
+void mon_goes_on(struct monitor *mon, const char *text);
 
 /*
  * Words as the arguments that a command's row describes: "-x" letters anywhere,

@@ -1,14 +1,63 @@
 /* Monitor commands about saved state: snapshots in disks, and in files. */
+#include <stdlib.h>
+
 #include "ui/migrate.h"
 #include "ui/monitor_priv.h"
 #include "ui/snapshot.h"
 
+/* A save somebody typed. */
+struct typed {
+	struct monitor *mon;
+	const char *what;
+	FILE *out;		/* while the command has not returned */
+	bool over;
+};
+
+static void on_done(void *opaque, bool ok, const struct err *e)
+{
+	struct typed *t = opaque;
+	char text[700] = "";
+
+	if (!ok)
+		snprintf(text, sizeof(text), "%s: %s\n", t->what, e->msg);
+	t->over = true;
+	if (t->out) {
+		fputs(text, t->out);
+		t->mon->waits = false;
+		return;
+	}
+	mon_goes_on(t->mon, text);
+	free(t);
+}
+
+static struct typed *typed_new(struct monitor *mon, const char *what, FILE *out)
+{
+	struct typed *t = calloc(1, sizeof(*t));
+
+	if (t)
+		*t = (struct typed){ .mon = mon, .what = what, .out = out };
+	return t;
+}
+
+/* The command returns. */
+static void typed_return(struct typed *t, bool started, const struct err *e)
+{
+	if (!started) {
+		fprintf(t->out, "%s: %s\n", t->what, e->msg);
+		t->mon->waits = false;
+	}
+	t->out = NULL;
+	if (!started || t->over)
+		free(t);
+}
+
 void mon_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	struct err e;
+	struct typed *t = typed_new(mon, "migrate", out);
+	struct err e = { "" };
 
-	if (!migrate_out(mon->vm, a->word[0], &e))
-		fprintf(out, "migrate: %s\n", e.msg);
+	if (t)
+		typed_return(t, migrate_out(mon->vm, a->word[0], mon_wait(mon), on_done, t, &e), &e);
 }
 
 void mon_migrate_incoming(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -22,10 +71,11 @@ void mon_migrate_incoming(struct monitor *mon, const struct mon_args *a, FILE *o
 
 void mon_savevm(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	struct err e;
+	struct typed *t = typed_new(mon, "savevm", out);
+	struct err e = { "" };
 
-	if (!snapshot_save_vm(mon->vm, a->n ? a->word[0] : NULL, &e))
-		fprintf(out, "savevm: %s\n", e.msg);
+	if (t)
+		typed_return(t, snapshot_save_vm(mon->vm, a->n ? a->word[0] : NULL, mon_wait(mon), on_done, t, &e), &e);
 }
 
 void mon_loadvm(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -49,4 +99,31 @@ void mon_info_snapshots(struct monitor *mon, const struct mon_args *a, FILE *out
 {
 	(void)a;
 	snapshot_list(mon->vm, out);
+}
+
+void mon_migrate_cancel(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	save_cancel(mon->vm);
+}
+
+void mon_info_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	static const char *const words[] = {
+		[SAVE_NONE] = "none", [SAVE_ACTIVE] = "active", [SAVE_COMPLETED] = "completed",
+		[SAVE_FAILED] = "failed", [SAVE_CANCELLED] = "cancelled",
+	};
+	const struct save_stats *s = &mon->vm->saved_stats;
+
+	(void)a;
+	fprintf(out, "Migration status: %s\n", words[s->state]);
+	if (s->state == SAVE_FAILED)
+		fprintf(out, "error: %s\n", s->err.msg);
+	if (s->state != SAVE_COMPLETED)
+		return;
+	fprintf(out, "total time: %.1f ms\ndowntime: %.1f ms\ntransferred: %llu kbytes\ntotal ram: %llu kbytes\n"
+		"zero pages: %llu\nother pages: %llu\nrounds: %u\n", (double)s->total_ns / 1e6,
+		(double)s->pause_ns / 1e6, (unsigned long long)s->out.bytes >> 10,
+		(unsigned long long)s->out.ram_total >> 10, (unsigned long long)s->out.zero_pages,
+		(unsigned long long)s->out.data_pages, s->rounds);
 }

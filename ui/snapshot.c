@@ -77,9 +77,13 @@ static bool delete_all(const struct disks *d, const char *tag, struct err *e)
 
 /* ---- saving ---- */
 
-/* The stream goes to the image in larger pieces. */
+/* One save; the stream goes to the image in larger pieces. */
 struct stage {
-	struct block *b;
+	struct vm *vm;
+	struct disks d;
+	char tag[256];
+	void (*done)(void *opaque, bool ok, const struct err *e);
+	void *opaque;
 	uint64_t at;
 	size_t n;
 	uint8_t buf[STAGE];
@@ -87,7 +91,7 @@ struct stage {
 
 static bool stage_flush(struct stage *s, struct err *e)
 {
-	bool ok = !s->n || qcow2_vmstate_write(s->b, s->at, s->buf, s->n, e);
+	bool ok = !s->n || qcow2_vmstate_write(s->d.b[0], s->at, s->buf, s->n, e);
 
 	s->at += s->n;
 	s->n = 0;
@@ -111,30 +115,66 @@ static bool stage_write(void *opaque, const void *p, size_t n, struct err *e)
 	return true;
 }
 
-/* A snapshot in every image, or in none. */
-static bool create_all(struct vm *vm, const struct disks *d, const char *tag, uint64_t size, struct err *e)
+static bool sync_all(void *opaque, struct err *e)
 {
-	uint64_t now = clock_now(&vm->m->clock);
+	struct stage *s = opaque;
+
+	if (!stage_flush(s, e))
+		return false;
+	for (unsigned i = 0; i < s->d.n; i++)
+		if (!block_flush(s->d.b[i], e))
+			return err_prefix(e, "drive %s", s->d.name[i]);
+	return true;
+}
+
+/* A snapshot in every image, or in none. */
+static bool create_all(struct stage *s, struct err *e)
+{
+	const struct disks *d = &s->d;
+	uint64_t now = clock_now(&s->vm->m->clock);
 	struct err ignored;
 
 	for (unsigned i = d->n; i-- > 0;)
-		if (!qcow2_snapshot_create_vm(d->b[i], tag, i ? 0 : size, now, e)) {
+		if (!qcow2_snapshot_create_vm(d->b[i], s->tag, i ? 0 : s->at, now, e)) {
 			err_prefix(e, "drive %s", d->name[i]);
 			while (++i < d->n)
-				qcow2_snapshot_delete(d->b[i], tag, &ignored);
+				qcow2_snapshot_delete(d->b[i], s->tag, &ignored);
 			return false;
 		}
 	return true;
 }
 
-static bool save_state(struct vm *vm, const struct disks *d, const char *tag, struct stage *s, struct err *e)
+/* Disks may have come, gone or changed since it began. */
+static bool same_disks(struct stage *s, struct err *e)
 {
-	struct snapshot_sink sink = { stage_write, s };
-	struct snapshot_out *o = snapshot_begin(vm->m, &sink, e);
-	bool ok = o && snapshot_ram(o, e) && snapshot_end(o, e) && stage_flush(s, e);
+	struct disks now;
 
-	snapshot_out_free(o);
-	return ok && delete_all(d, tag, e) && create_all(vm, d, tag, s->at, e);
+	if (!find_disks(s->vm, &now, e))
+		return false;
+	bool same = now.n == s->d.n;
+	for (unsigned i = 0; same && i < now.n; i++)
+		same = now.b[i] == s->d.b[i];
+	return same || err_set(e, "drives changed while the machine was saved");
+}
+
+static bool make_good(void *opaque, struct err *e)
+{
+	struct stage *s = opaque;
+
+	return same_disks(s, e) && stage_flush(s, e) && delete_all(&s->d, s->tag, e) && create_all(s, e);
+}
+
+static void saved(void *opaque, bool ok, const struct err *e)
+{
+	struct stage *s = opaque;
+	struct err left = { "" }, ignored;
+
+	if (same_disks(s, &ignored) && !qcow2_vmstate_end(s->d.b[0], &left) && ok) {
+		ok = false;
+		e = &left;
+	}
+	s->done(s->opaque, ok, e);
+	free(s);
 }
 
 static void make_tag(char *tag, size_t n)
@@ -146,28 +186,35 @@ static void make_tag(char *tag, size_t n)
 	strftime(tag, n, "vm-%Y%m%d%H%M%S", &tm);
 }
 
-bool snapshot_save_vm(struct vm *vm, const char *tag, struct err *e)
+static bool start(struct stage *s, const char *tag, bool live, struct err *e)
 {
-	struct err ignored;
-	struct disks d;
-	char made[64];
+	struct save save = { .sink = { stage_write, s }, .sync = sync_all, .commit = make_good, .done = saved, .opaque = s };
 
-	if (!tag) {
-		make_tag(made, sizeof(made));
-		tag = made;
-	}
-	if (!find_disks(vm, &d, e) || !qcow2_vmstate_begin(d.b[0], e))
-		return false;
+	if (tag && strlen(tag) >= sizeof(s->tag))
+		return err_set(e, "a tag has at most %zu characters", sizeof(s->tag) - 1);
+	if (tag)
+		strcpy(s->tag, tag);
+	else
+		make_tag(s->tag, sizeof(s->tag));
+	if (save_busy(s->vm))
+		return err_set(e, "the machine is being saved already");
+	return find_disks(s->vm, &s->d, e) && qcow2_vmstate_begin(s->d.b[0], e) && save_start(s->vm, &save, live, e);
+}
+
+bool snapshot_save_vm(struct vm *vm, const char *tag, bool live,
+		      void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e)
+{
 	struct stage *s = calloc(1, sizeof(*s));
+
 	if (!s)
 		return err_set(e, "no memory");
-	s->b = d.b[0];
-	vm_freeze(vm);
-	bool ok = save_state(vm, &d, tag, s, e);
-	vm_thaw(vm);
-	qcow2_vmstate_end(d.b[0], ok ? e : &ignored);
+	s->vm = vm;
+	s->done = done;
+	s->opaque = opaque;
+	if (start(s, tag, live, e))
+		return true;
 	free(s);
-	return ok;
+	return false;
 }
 
 /* ---- loading ---- */
@@ -232,6 +279,8 @@ bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err 
 	uint64_t size;
 
 	*touched = false;
+	if (save_busy(vm))
+		return err_set(e, "the machine is being saved");
 	if (!find_disks(vm, &d, e) || !all_have(&d, tag, e) || !sizes_fit(&d, tag, e))
 		return false;
 	struct qcow2_vmstate *v = qcow2_vmstate_open(d.b[0], tag, &size, e);
@@ -252,6 +301,8 @@ bool snapshot_delete_vm(struct vm *vm, const char *tag, struct err *e)
 	struct disks d;
 	bool any = false;
 
+	if (save_busy(vm))
+		return err_set(e, "the machine is being saved");
 	if (!find_disks(vm, &d, e))
 		return false;
 	for (unsigned i = 0; i < d.n; i++)

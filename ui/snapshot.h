@@ -18,8 +18,12 @@
 struct vm;
 struct snapshot_source;
 
-/* tag NULL: made from the date. One of the same name is replaced. */
-bool snapshot_save_vm(struct vm *vm, const char *tag, struct err *e);
+/*
+ * tag NULL: made from the date. One of the same name is replaced. live and done: as in
+ * save_start(); done is called unless this returns false.
+ */
+bool snapshot_save_vm(struct vm *vm, const char *tag, bool live,
+		      void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e);
 /* By tag or id. *touched false: the machine is as it was. */
 bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err *e);
 bool snapshot_delete_vm(struct vm *vm, const char *tag, struct err *e);

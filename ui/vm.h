@@ -15,6 +15,7 @@
 #include "cpu/accel.h"
 #include "hw/core/bus.h"
 #include "hw/core/snapshot.h"
+#include "ui/save.h"
 
 struct gdb;
 struct pc;
@@ -100,6 +101,8 @@ struct vm {
 	void *stop_opaque;
 
 	struct saved_part saved;
+	struct save_run *saving;	/* ui/save.h: under way, or NULL */
+	struct save_stats saved_stats;
 	uint8_t saved_suspended;	/* in snapshots: the machine was in ACPI S3 */
 
 	_Atomic unsigned asked;		/* bit per enum machine_request not yet acted upon */

@@ -95,6 +95,7 @@ void snapshot_out_free(struct snapshot_out *o)
 {
 	if (!o)
 		return;
+	snapshot_untrack(o);
 	snapshot_ram_fini(o);
 	state_buf_free(&o->buf);
 	free(o);
@@ -103,19 +104,6 @@ void snapshot_out_free(struct snapshot_out *o)
 void snapshot_stats(const struct snapshot_out *o, struct snapshot_stats *s)
 {
 	*s = o->stats;
-}
-
-/* ---- memory ---- */
-
-bool snapshot_ram(struct snapshot_out *o, struct err *e)
-{
-	char name[STATE_NAME_MAX + 1];
-	struct ram *r;
-
-	for (unsigned i = 0; (r = snapshot_ram_nth(o->m, i, name, sizeof(name))); i++)
-		if (!snapshot_put_pages(o, r, name, 0, r->size / SNAP_PAGE, e))
-			return false;
-	return true;
 }
 
 /* ---- everything else ---- */

@@ -2,9 +2,11 @@
  * Snapshots: the whole machine as a stream of sections, to anything that takes bytes and
  * from anything that has them. docs/state-format.md describes the stream.
  *
- * Saving: snapshot_begin, any number of snapshot_ram passes while the guest runs,
- * snapshot_end with the vCPUs at rest. Loading: snapshot_open reads and checks everything
- * and touches nothing; snapshot_load then changes the machine.
+ * Saving: snapshot_begin, snapshot_ram, snapshot_end with the machine at rest. Or, so that
+ * it rests for a moment only: snapshot_track, snapshot_put_tracked and as many rounds of
+ * snapshot_take_changed and snapshot_put_changed as it takes while the guest runs; then
+ * at rest a last round, snapshot_ram_rest and snapshot_end. Loading: snapshot_open reads
+ * and checks everything and touches nothing; snapshot_load then changes the machine.
  *
  * Not saved: what belongs to the host (streams, network connections, images' contents)
  * and what the command line gives again.
@@ -47,6 +49,21 @@ struct snapshot_out;
 struct snapshot_out *snapshot_begin(struct machine *m, const struct snapshot_sink *sink, struct err *e);
 /* All of RAM and ROM. */
 bool snapshot_ram(struct snapshot_out *o, struct err *e);
+
+/*
+ * Begin to track what is written to large memories. Machine lock, vCPUs at rest.
+ * snapshot_out_free() ends it, and wants the same.
+ */
+bool snapshot_track(struct snapshot_out *o, struct err *e);
+/* All of the large memories. Any thread, no lock. */
+bool snapshot_put_tracked(struct snapshot_out *o, struct err *e);
+/* How many pages changed since; remembers which. Machine lock; `last`: vCPUs at rest. */
+uint64_t snapshot_take_changed(struct snapshot_out *o, bool last);
+/* Those. Any thread, no lock. */
+bool snapshot_put_changed(struct snapshot_out *o, struct err *e);
+/* The small memories. Machine lock, vCPUs at rest. */
+bool snapshot_ram_rest(struct snapshot_out *o, struct err *e);
+
 /* Everything but memory, and the end. Machine lock, vCPUs at rest, the clock stopped. */
 bool snapshot_end(struct snapshot_out *o, struct err *e);
 void snapshot_stats(const struct snapshot_out *o, struct snapshot_stats *s);

@@ -24,6 +24,7 @@ struct snapshot_out {
 	struct snapshot_stats stats;
 	uint8_t *copy, *packed;		/* a run of pages, and packed */
 	void *zstd;			/* its context */
+	uint64_t **changed;		/* while tracking: of each memory a bit per page; NULL: a small one */
 };
 
 /* The section begun last is complete: write it out. */
@@ -35,6 +36,7 @@ bool snapshot_put_section(struct snapshot_out *o, struct err *e);
 struct ram *snapshot_ram_nth(struct machine *m, unsigned n, char *name, size_t size);
 bool snapshot_ram_init(struct snapshot_out *o, struct err *e);
 void snapshot_ram_fini(struct snapshot_out *o);
+void snapshot_untrack(struct snapshot_out *o);
 /* n pages of r from page `first` on. */
 bool snapshot_put_pages(struct snapshot_out *o, struct ram *r, const char *name, uint64_t first, uint64_t n,
 			struct err *e);

@@ -126,7 +126,7 @@ static uint32_t combine(const struct vga *v, uint8_t b)
 
 static void mark_dirty(struct vga *v, uint64_t byte)
 {
-	atomic_fetch_or_explicit(&v->vram->page[byte >> 12], PAGE_DIRTY, memory_order_relaxed);
+	atomic_fetch_or_explicit(&v->vram->page[byte >> 12], PAGE_WRITTEN, memory_order_relaxed);
 }
 
 static void write_byte(struct vga *v, uint64_t addr, uint8_t b)
