@@ -148,9 +148,11 @@ extern const struct state usb_state[];
 	PROP(STR, usb_dev, want_port, "port", 0, "where: 2, or 1.3 for port 3 of the hub at 1"), \
 	PROP(STR, usb_dev, serial, "serial", 0, "serial number")
 #define USB_STATE \
-	STATE(usb_dev, addr), STATE(usb_dev, config), STATE(usb_dev, may_wake), STATE(usb_dev, halted), \
-	STATE(usb_dev, phase), STATE(usb_dev, setup), STATE(usb_dev, n_data), STATE(usb_dev, at_data), \
-	STATE(usb_dev, data)
+	STATE_AS(usb_dev, addr, "usb addr"), STATE_AS(usb_dev, config, "usb config"), \
+	STATE_AS(usb_dev, may_wake, "usb may_wake"), STATE_AS(usb_dev, halted, "usb halted"), \
+	STATE_AS(usb_dev, phase, "usb phase"), STATE_AS(usb_dev, setup, "usb setup"), \
+	STATE_AS(usb_dev, n_data, "usb n_data"), STATE_AS(usb_dev, at_data, "usb at_data"), \
+	STATE_AS(usb_dev, data, "usb data")
 
 bool usb_attach(struct usb_dev *d, const struct usb_class *c, struct err *e);
 void usb_detach(struct usb_dev *d);

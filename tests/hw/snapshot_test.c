@@ -83,6 +83,7 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "virtio-blk-pci", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
 	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
+	{ "usb-storage", "drive=disk", "piix3-usb-uhci" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 };
 
@@ -244,7 +245,7 @@ static void note_name(void *opaque, const char *name, void *p, uint32_t size)
 	(void)p;
 	cr_expect(size, "%s is empty", name);
 	for (unsigned i = 0; i < s->n; i++)
-		cr_expect_str_neq(s->name[i], name, "saved twice, or two fields of that name");
+		cr_expect_str_neq(s->name[i], name, "%s is saved twice, or there are two of that name", name);
 	cr_assert_lt(s->n, 512);
 	s->name[s->n++] = name;
 }
