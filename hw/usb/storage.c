@@ -39,7 +39,7 @@ struct usb_storage {
 	bool moving;			/* the unit is at work */
 	uint64_t from;			/* job.at when it began */
 
-	uint8_t phase;
+	uint8_t stage;
 	bool phase_error;
 	uint32_t tag, host_len;		/* of the command wrapper: tag, H */
 	uint32_t moved;			/* data bytes to or from the host so far */
@@ -55,7 +55,7 @@ static void on_done(struct scsi_req *r)
 	struct usb_storage *s = r->opaque;
 
 	s->moving = false;
-	s->n_buf = s->phase == PHASE_IN ? (uint32_t)(r->job.at - s->from) : 0;
+	s->n_buf = s->stage == PHASE_IN ? (uint32_t)(r->job.at - s->from) : 0;
 	s->at_buf = 0;
 	usb_ready(&s->usb, EP_IN);
 	usb_ready(&s->usb, EP_OUT);
@@ -79,7 +79,7 @@ static void cancel(struct usb_storage *s)
 static void restart(struct usb_storage *s)
 {
 	cancel(s);
-	s->phase = PHASE_COMMAND;
+	s->stage = PHASE_COMMAND;
 }
 
 /* ---- the command ---- */
@@ -88,7 +88,7 @@ static void broken(struct usb_storage *s, const char *why)
 {
 	log_guest("usb-storage: %s", why);
 	cancel(s);
-	s->phase = PHASE_BROKEN;
+	s->stage = PHASE_BROKEN;
 	usb_halt(&s->usb, EP_IN);
 	usb_halt(&s->usb, EP_OUT);
 }
@@ -113,7 +113,7 @@ static enum usb_result command(struct usb_storage *s, struct usb_packet *p)
 	bool mismatch = j->dir != SCSI_NONE && (!s->host_len || (j->dir == SCSI_IN) != host_in);
 	s->phase_error = mismatch || (j->dir != SCSI_NONE && j->len > s->host_len);
 	s->unit_len = mismatch || j->dir == SCSI_NONE ? 0 : (uint32_t)min_u64(j->len, s->host_len);
-	s->phase = !s->host_len ? PHASE_STATUS : host_in ? PHASE_IN : PHASE_OUT;
+	s->stage = !s->host_len ? PHASE_STATUS : host_in ? PHASE_IN : PHASE_OUT;
 	if (mismatch)
 		cancel(s);
 	else if (j->dir == SCSI_NONE)
@@ -148,7 +148,7 @@ static enum usb_result data_in(struct usb_storage *s, struct usb_packet *p)
 	if (s->moving)
 		return USB_NAK;
 	if (p->done < p->len || s->moved == s->host_len)
-		s->phase = PHASE_STATUS;
+		s->stage = PHASE_STATUS;
 	return USB_OK;
 }
 
@@ -170,7 +170,7 @@ static enum usb_result data_out(struct usb_storage *s, struct usb_packet *p)
 	}
 	s->moved = (uint32_t)min_u64(s->moved, s->host_len);
 	if (s->moved == s->host_len)
-		s->phase = PHASE_STATUS;
+		s->stage = PHASE_STATUS;
 	return USB_OK;
 }
 
@@ -196,7 +196,7 @@ static enum usb_result status(struct usb_storage *s, struct usb_packet *p)
 	st32(p->buf + 8, s->host_len - (uint32_t)min_u64(s->moved, s->unit_len));
 	p->buf[12] = s->phase_error ? CSW_PHASE_ERROR : j->status == SCSI_GOOD ? CSW_GOOD : CSW_FAILED;
 	p->done = CSW_LEN;
-	s->phase = PHASE_COMMAND;
+	s->stage = PHASE_COMMAND;
 	return USB_OK;
 }
 
@@ -204,7 +204,7 @@ static enum usb_result storage_data(struct usb_dev *d, struct usb_packet *p)
 {
 	struct usb_storage *s = (struct usb_storage *)d;
 
-	switch (s->phase) {
+	switch (s->stage) {
 	case PHASE_COMMAND:
 		return p->pid == USB_OUT ? command(s, p) : USB_NAK;
 	case PHASE_IN:
@@ -300,7 +300,7 @@ static bool storage_loaded(void *dev, struct err *e)
 	struct usb_storage *s = dev;
 
 	s->moving = false;
-	if (s->phase > PHASE_BROKEN || s->n_buf > BUF || s->at_buf > s->n_buf || s->moved > s->host_len ||
+	if (s->stage > PHASE_BROKEN || s->n_buf > BUF || s->at_buf > s->n_buf || s->moved > s->host_len ||
 	    s->unit_len > s->host_len || !scsi_job_valid(&s->unit, &s->req.job))
 		return err_set(e, "an impossible command");
 	return scsi_unit_loaded(&s->unit, e) && usb_loaded(&s->usb, e);
@@ -312,7 +312,7 @@ static const struct prop storage_props[] = {
 	{ 0 }
 };
 static const struct state storage_state[] = {
-	SCSI_UNIT_STATE(usb_storage, unit), STATE(usb_storage, req.job), STATE(usb_storage, phase),
+	SCSI_UNIT_STATE(usb_storage, unit), STATE(usb_storage, req.job), STATE(usb_storage, stage),
 	STATE(usb_storage, phase_error), STATE(usb_storage, tag), STATE(usb_storage, host_len),
 	STATE(usb_storage, moved), STATE(usb_storage, unit_len), STATE(usb_storage, n_buf),
 	STATE(usb_storage, at_buf), STATE(usb_storage, buf), USB_STATE, { 0 }

@@ -300,7 +300,9 @@ Test(i8042, a_held_key_repeats_at_the_rate_the_host_set)
 	bench_run(&b, 40 * NS_PER_MS);
 	cr_assert_eq(next(), 0x1f);
 	input_key(b.m, 0x1f, false);
-	cr_assert_eq(next(), 0x9f);
+	while ((n = next()) == 0x1f)
+		;
+	cr_assert_eq(n, 0x9f);
 	bench_run(&b, NS_PER_SEC);
 	cr_assert_eq(next(), -1);
 }
