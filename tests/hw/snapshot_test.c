@@ -84,7 +84,6 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
 	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
 	{ "usb-storage", "drive=disk", "piix3-usb-uhci" },
-	{ "usb-storage", "drive=disk", "qemu-xhci" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 };
 
