@@ -6,8 +6,7 @@
  *	/machine/unattached/ID		the board's; cpu[N]
  *	/chardevs/ID  /objects
  *
- * Not modelled: a polite request to the guest before a device goes (it is pulled
- * out); properties that change while the machine runs.
+ * Not modelled: properties that change while the machine runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +48,8 @@ struct value *cmd_device_add(struct cmd *c, const struct value *args)
 		return NULL;
 	vm_hold(c->vm);
 	d = dev_make_from(c->vm->m, text, &c->err);
+	if (d)
+		pc_plugged(c->vm->pc, d);
 	vm_release(c->vm);
 	free(text);
 	return cmd_result(d);
@@ -69,18 +70,13 @@ static struct dev *find_user_device(struct cmd *c, const char *id)
 struct value *cmd_device_del(struct cmd *c, const struct value *args)
 {
 	struct dev *d = find_user_device(c, val_get_str(args, "id", ""));
-	struct value *told;
 
 	if (!d || !may_plug(c, d->type->name))
 		return NULL;
-	told = val_dict();
-	val_add_str(told, "device", d->id);
-	val_add(told, "path", val_strf("/machine/peripheral/%s", d->id));
 	vm_hold(c->vm);
-	dev_free(d);
+	bool ok = pc_unplug(c->vm->pc, d, &c->err);
 	vm_release(c->vm);
-	machine_event(c->vm->m, "DEVICE_DELETED", told);
-	return val_dict();
+	return ok ? val_dict() : NULL;
 }
 
 /* ---- properties of types ---- */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/spell.h"
+#include "base/value.h"
 #include "hw/core/prop.h"
 
 /* ---- finding ---- */
@@ -274,6 +275,17 @@ void dev_free(struct dev *d)
 	each_prop(d, prop_free);
 	free(d->id);
 	free(d);
+}
+
+void dev_unplug(struct dev *d)
+{
+	struct value *told = val_dict();
+
+	val_add_str(told, "device", d->id);
+	val_add(told, "path", val_strf("/machine/peripheral/%s", d->id));
+	struct machine *m = d->m;
+	dev_free(d);
+	machine_event(m, "DEVICE_DELETED", told);
 }
 
 /* ---- reset ---- */

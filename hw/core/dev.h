@@ -138,6 +138,8 @@ struct dev *dev_make(struct machine *m, const struct dev_type *t, const char *id
 struct dev *dev_make_from(struct machine *m, const char *text, struct err *e);
 /* fini, unlink, free. */
 void dev_free(struct dev *d);
+/* The same for a device that the user takes away from a running machine: whoever listens is told. */
+void dev_unplug(struct dev *d);
 
 const struct dev_type *dev_type_find(const struct machine *m, const char *name);
 struct dev *dev_find(const struct machine *m, const char *id);

@@ -16,6 +16,7 @@
 #include "hw/backend/drive.h"
 #include "hw/display/surface.h"
 
+struct dev;
 struct machine;
 struct chr;
 struct cpu;
@@ -129,6 +130,14 @@ void pc_set_boot_order(struct pc *pc, const char *order);
 /* The power button (system_powerdown) and the NMI button. Machine lock. */
 void pc_power_button(struct pc *pc);
 void pc_nmi(struct pc *pc);
+
+/* The user has added a device while the machine runs: tell the guest. Machine lock. */
+void pc_plugged(struct pc *pc, struct dev *d);
+/*
+ * The user takes one away: at once, or, if its slot can ask the guest, when the guest
+ * has let go of it. A DEVICE_DELETED event follows either way. vCPUs are held, machine lock.
+ */
+bool pc_unplug(struct pc *pc, struct dev *d, struct err *e);
 
 /* Write what the display shows to a file. Machine lock. False: no display, or the file failed. */
 bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struct err *e);

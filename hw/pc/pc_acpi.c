@@ -9,6 +9,7 @@
 #include "hw/pc/fwcfg.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
+#include "hw/pci/pci.h"
 
 /* SeaBIOS starts its PCI window at the first of these that RAM leaves free. */
 static uint32_t pci_window(uint64_t low)
@@ -27,6 +28,12 @@ static struct acpi_config describe(const struct pc *pc)
 
 	for (int i = 0; i < 4; i++)
 		a.serial[i] = c->serials[i];
+	if (pci_high_window(pc->m->pci, &a.pci_mem64_start, &a.pci_mem64_end)) {
+		a.pci_mem64_start = align_down(a.pci_mem64_start, 1ull << 30);
+		a.pci_mem64_end = align_up(a.pci_mem64_end + 1, 1ull << 30) - 1;
+	} else {
+		a.pci_mem64_start = 0;
+	}
 	pc->board->describe(pc, &a);
 	return a;
 }

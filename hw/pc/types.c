@@ -25,6 +25,7 @@
 #include "hw/pci/mch.h"
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4_pm.h"
+#include "hw/pci/root_port.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i6300esb.h"
 #include "hw/timer/pit.h"
@@ -45,6 +46,7 @@ const struct dev_type *const dev_types[] = {
 	&piix4_pm_type,
 	&ich9_type,
 	&ich9_smbus_type,
+	&root_port_type,
 	&pic_type,
 	&lapic_type,
 	&ioapic_type,

@@ -198,7 +198,7 @@ void pci_host_set_pam(struct dev *dev, const uint8_t pam[PCI_HOST_NPAM])
 /* ---- life ---- */
 
 bool pci_host_init(struct pci_host *h, const struct pci_ids *ids, uint8_t pam_reg, uint8_t smram_reg,
-		   struct err *e)
+		   bool express, struct err *e)
 {
 	struct machine *m = h->pci.dev.m;
 
@@ -206,6 +206,8 @@ bool pci_host_init(struct pci_host *h, const struct pci_ids *ids, uint8_t pam_re
 	h->smram_reg = smram_reg;
 	pci_bus_init(&h->bus, m);
 	m->pci = &h->bus;
+	h->bus.express = express;
+	pci_bus_name(&h->bus, express ? "pcie.0" : "pci.0");
 	h->ports = port_map(m, 0xcf8, 8, &ports_ops, h, "pci-config");
 	if (!pci_attach(&h->pci, ids, e))
 		return false;
@@ -219,6 +221,7 @@ void pci_host_fini(struct pci_host *h)
 {
 	port_unmap(h->pci.dev.m, h->ports);
 	pci_detach(&h->pci);
+	machine_del_backend(h->pci.dev.m, "pci-bus", h->bus.express ? "pcie.0" : "pci.0");
 	h->pci.dev.m->pci = NULL;
 }
 

@@ -37,7 +37,7 @@ struct pci_host {
 #define PCI_HOST_STATE STATE(pci_host, address), STATE(pci_host, in_smm)
 
 bool pci_host_init(struct pci_host *h, const struct pci_ids *ids, uint8_t pam_reg, uint8_t smram_reg,
-		   struct err *e);
+		   bool express, struct err *e);
 void pci_host_fini(struct pci_host *h);
 void pci_host_reset(struct pci_host *h);
 bool pci_host_loaded(struct pci_host *h);

@@ -25,7 +25,7 @@ static bool i440fx_init(void *dev, struct err *e)
 	struct i440fx *h = dev;
 	struct pci_dev *p = &h->host.pci;
 
-	if (!pci_host_init(&h->host, &ids, PAM0, SMRAM, e))
+	if (!pci_host_init(&h->host, &ids, PAM0, SMRAM, false, e))
 		return false;
 	p->config_written = i440fx_config_written;
 	pci_set_config(p, 0x50, 4, 0, 0xffffffff);	/* PMC configuration, DRAM control: stored */

@@ -3,7 +3,7 @@
  *
  *	0x40 PMBASE, 0x44 ACPI_CNTL   128 bytes of I/O space: acpi_pm.c, and
  *	     0x20 GPE0_STS  0x28 GPE0_EN   general-purpose events, 64 bits each
- *	     0x30 SMI_EN    0x34 SMI_STS
+ *	     0x30 SMI_EN    0x34 SMI_STS       0x60 watchdog (ich9_tco.c)
  *	0x60-0x63, 0x68-0x6b   routes of PIRQ A-D and E-H to ISA interrupts (bit 7: off);
  *	     each goes to an I/O APIC pin of its own as well
  *	0xf0 RCBA   16 KiB of chipset configuration
@@ -11,13 +11,14 @@
  * Port 0xcf9 resets: bit 2 going from 0 to 1, bit 1 choosing hard or soft, which are
  * the same here.
  *
- * Not modelled: GPIO, TCO timer, LPC decode ranges and the chipset configuration
+ * Not modelled: GPIO, LPC decode ranges and the chipset configuration
  * registers (they only store), other SMI sources than the command port, the SCI at
  * another line than 9.
  * Source: Intel ICH9 family data sheet (316972-004), 13 (LPC), 10 (chipset
  * configuration), 13.7.5 (RST_CNT).
  */
 #include "hw/pci/ich9.h"
+#include "hw/pci/ich9_tco.h"
 
 #include <string.h>
 
@@ -34,6 +35,8 @@
 
 #define PM_LEN		0x80
 #define RCRB_LEN	0x4000u
+#define RCRB_GCS	0x3410		/* general control and status */
+#define GCS_NO_REBOOT	0x20u
 #define NISA		16
 #define NGPE_BYTES	8
 
@@ -54,6 +57,7 @@ struct ich9 {
 	uint16_t isa_level;		/* what is driven now */
 	uint8_t gpe_sts[NGPE_BYTES], gpe_en[NGPE_BYTES];
 	uint32_t smi_en, smi_sts;
+	struct ich9_tco tco;
 	uint8_t rcr;
 	uint8_t rcrb[RCRB_LEN];
 };
@@ -156,6 +160,35 @@ static void smi_en_write(void *dev, uint32_t v, uint32_t old)
 		d->smi_en = (d->smi_en & ~SMI_GBL_EN) | (old & SMI_GBL_EN);
 }
 
+/* ---- the watchdog ---- */
+
+static uint32_t rld_read(void *dev)
+{
+	return tco_left(&((struct ich9 *)dev)->tco);
+}
+
+static void rld_write(void *dev, uint32_t v, uint32_t old)
+{
+	(void)v, (void)old;
+	tco_reload(&((struct ich9 *)dev)->tco);
+}
+
+static void sts1_write(void *dev, uint32_t v, uint32_t old)
+{
+	((struct ich9 *)dev)->tco.sts1 = (uint16_t)(old & ~v);
+}
+
+static void sts2_write(void *dev, uint32_t v, uint32_t old)
+{
+	((struct ich9 *)dev)->tco.sts2 = (uint16_t)(old & ~v);
+}
+
+static void cnt1_write(void *dev, uint32_t v, uint32_t old)
+{
+	(void)v;
+	tco_control(&((struct ich9 *)dev)->tco, (uint16_t)old);
+}
+
 #define F(f) offsetof(struct ich9, f)
 #define GPE_STS(n) { 0x20 + n, REG_ANY, "gpe0_sts" #n, F(gpe_sts[n]), 0, 0, 0, NULL, gpe_sts##n##_write, 1 }
 #define GPE_EN(n)  { 0x28 + n, REG_ANY, "gpe0_en" #n, F(gpe_en[n]), 0, 0xff, 0, NULL, NULL, 1 }
@@ -165,6 +198,7 @@ static const struct reg ich9_regs[] = {
 	GPE_EN(0), GPE_EN(1), GPE_EN(2), GPE_EN(3), GPE_EN(4), GPE_EN(5), GPE_EN(6), GPE_EN(7),
 	{ 0x30, REG_ANY, "smi_en",  F(smi_en),  0, 0x0003ffff, 0, NULL, smi_en_write,  4 },
 	{ 0x34, REG_ANY, "smi_sts", F(smi_sts), 0, 0,          0, NULL, smi_sts_write, 4 },
+	ICH9_TCO_REGS(F(tco), rld_read, rld_write, sts1_write, sts2_write, cnt1_write),
 	{ 0 }
 };
 
@@ -197,7 +231,10 @@ static uint64_t rcrb_read(void *opaque, uint64_t off, int size)
 
 static void rcrb_write(void *opaque, uint64_t off, int size, uint64_t v)
 {
-	st_n(((struct ich9 *)opaque)->rcrb + off, size, v);
+	struct ich9 *d = opaque;
+
+	st_n(d->rcrb + off, size, v);
+	d->tco.no_reboot = d->rcrb[RCRB_GCS] & GCS_NO_REBOOT;
 }
 
 static const struct mmio_ops rcrb_ops = { rcrb_read, rcrb_write, 4, false };
@@ -208,6 +245,7 @@ static void rcrb_reset(struct ich9 *d)
 	memset(d->rcrb, 0, sizeof(d->rcrb));
 	for (unsigned at = 0x3140; at <= 0x3150; at += 2)
 		st16(d->rcrb + at, 0x3210);
+	d->rcrb[RCRB_GCS] = GCS_NO_REBOOT;
 }
 
 /* ---- device ---- */
@@ -267,6 +305,7 @@ static bool ich9_init(void *dev, struct err *e)
 	if (!pci_attach(p, &ids, e))
 		return false;
 	acpi_pm_init(&d->pm);
+	tco_init(&d->tco, m);
 	d->pm.gpe = gpe;
 	d->pm.raise_gpe = raise_gpe;
 	d->pm.smi_on_command = smi_on_command;
@@ -287,6 +326,7 @@ static void ich9_fini(void *dev)
 	struct machine *m = d->pm.pci.dev.m;
 
 	acpi_pm_fini(&d->pm);
+	tco_fini(&d->tco);
 	port_unmap(m, d->pm_ports);
 	port_unmap(m, d->reset_port);
 	mmio_unmap(m, d->rcrb_mmio);
@@ -300,6 +340,7 @@ static void ich9_reset(void *dev)
 	d->rcr = 0;
 	rcrb_reset(d);
 	acpi_pm_reset(&d->pm);
+	tco_reset(&d->tco);
 	pci_reset(&d->pm.pci);
 	/* Firmware takes an enabled SMI port as a sign that SMM is set up already. */
 	if (!d->smm)
@@ -324,7 +365,8 @@ static void ich9_update(void *dev)
 
 static const struct state ich9_state[] = {
 	ACPI_PM_STATE, STATE(ich9, pirq_level), STATE(ich9, isa_level), STATE(ich9, rcr),
-	STATE(ich9, rcrb), { 0 }
+	STATE(ich9, rcrb),
+	ICH9_TCO_STATE(ich9, tco), { 0 }
 };
 static const struct prop ich9_props[] = {
 	PROP(BOOL, ich9, smm, "smm", 0, "the SMI command port raises SMIs"),

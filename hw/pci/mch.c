@@ -163,7 +163,7 @@ static bool mch_init(void *dev, struct err *e)
 	struct mch *d = dev;
 	struct pci_dev *p = &d->host.pci;
 
-	if (!pci_host_init(&d->host, &ids, PAM0, SMRAM, e))
+	if (!pci_host_init(&d->host, &ids, PAM0, SMRAM, true, e))
 		return false;
 	p->config_written = mch_config_written;
 	d->host.smram_changed = smram_changed;

@@ -5,8 +5,8 @@
  * neither 0 nor all ones (what a guest writes to learn its size). Lines of the
  * functions are counted for each of the bus's outputs.
  *
- * Not modelled: bridges and other buses, parity and system errors, MSI with
- * several messages, MSI's per-vector masks.
+ * Not modelled: parity and system errors, MSI with several messages, MSI's
+ * per-vector masks.
  * Source: PCI Local Bus Specification 3.0, 6.1-6.2 (header), 6.8.1 (MSI).
  */
 #include "hw/pci/pci.h"
@@ -52,11 +52,11 @@ static bool bar_enabled(const struct pci_dev *p, int bar, uint64_t addr)
 	const struct pci_bar *b = &p->bars[bar];
 	uint16_t cmd = pci_command(p);
 	if (b->kind == PCI_BAR_IO)
-		return cmd & PCI_CMD_IO && addr && addr + b->size <= 0x10000;
+		return cmd & PCI_CMD_IO && addr && addr + b->size <= 0x10000 && pci_passes_io(p->bus, addr, b->size);
 	if (bar == PCI_ROM_BAR && !(p->config[PCI_ROM] & 1))
 		return false;
 	uint64_t limit = b->is64 ? 1ull << 46 : 1ull << 32;
-	return cmd & PCI_CMD_MEM && addr && addr < limit - b->size;
+	return cmd & PCI_CMD_MEM && addr && addr < limit - b->size && pci_passes_mem(p->bus, addr, b->size);
 }
 
 static void bar_update(struct pci_dev *p, int bar)
@@ -83,7 +83,7 @@ static void bar_update(struct pci_dev *p, int bar)
 	}
 }
 
-static void bars_update(struct pci_dev *p)
+void pci_bars_update(struct pci_dev *p)
 {
 	phys_begin(p->dev.m->phys);
 	for (int i = 0; i <= PCI_ROM_BAR; i++)
@@ -205,15 +205,29 @@ static bool drives_intx(const struct pci_dev *p)
 	return p->intx && !pci_msi_enabled(p) && !pci_msix_enabled(p) && !(pci_command(p) & PCI_CMD_NOINTX);
 }
 
+/* A bridge turns pin p of slot n into its own pin (n + p) mod 4. */
+static void pull(struct pci_dev *p, void *opaque)
+{
+	int *n = opaque, slot = p->devfn >> 3, pin = p->config[PCI_INT_PIN] - 1;
+	struct pci_bus *b = p->bus;
+
+	if (pin < 0 || !drives_intx(p))
+		return;
+	for (; b->bridge; b = b->bridge->bus) {
+		pin = (slot + pin) & 3;
+		slot = b->bridge->devfn >> 3;
+	}
+	if (b->map_irq)
+		n[b->map_irq(slot, pin) % b->n_irqs]++;
+}
+
 /* Count the functions that pull each output, and drive it. */
-static void bus_update_irqs(struct pci_bus *b)
+void pci_irqs_update(struct pci_bus *b)
 {
 	int n[PCI_NIRQS] = { 0 };
-	for (int i = 0; i < 256; i++) {
-		const struct pci_dev *p = b->fn[i];
-		if (p && b->map_irq && p->config[PCI_INT_PIN] && drives_intx(p))
-			n[b->map_irq(i >> 3, p->config[PCI_INT_PIN] - 1) % b->n_irqs]++;
-	}
+
+	b = pci_root(b);
+	pci_each(b, pull, n);
 	for (int i = 0; i < PCI_NIRQS; i++) {
 		bool was = b->n_asserted[i];
 		b->n_asserted[i] = n[i];
@@ -239,14 +253,25 @@ void pci_set_irq(struct pci_dev *p, bool level)
 	if (level && pci_msi_enabled(p))
 		send_msi(p);
 	if (p->bus)
-		bus_update_irqs(p->bus);
+		pci_irqs_update(p->bus);
 }
 
 /* ---- configuration access ---- */
 
+/* Down the bridges whose ranges of bus numbers hold this one. */
 static struct pci_dev *find(struct pci_bus *b, int bus, int devfn)
 {
-	return bus == 0 ? b->fn[devfn & 0xff] : NULL;
+	int number = b->bridge ? b->bridge->config[PCI_SECONDARY] : 0;
+
+	if (bus == number)
+		return b->fn[devfn & 0xff];
+	for (int i = 0; i < 256; i++) {
+		const struct pci_dev *p = b->fn[i];
+		if (p && p->below && bus >= p->config[PCI_SECONDARY] && bus <= p->config[PCI_SUBORDINATE]
+		    && p->config[PCI_SECONDARY] > number)
+			return find(p->below, bus, devfn);
+	}
+	return NULL;
 }
 
 static unsigned config_size(const struct pci_dev *p)
@@ -278,8 +303,8 @@ void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n
 		p->config[o] = (uint8_t)((p->config[o] & ~p->wmask[o]) | (byte & p->wmask[o]));
 		p->config[o] &= (uint8_t)~(byte & p->w1c[o]);
 	}
-	bars_update(p);
-	bus_update_irqs(b);
+	pci_bars_update(p);
+	pci_irqs_update(b);
 	pci_msix_update(p);
 	if (p->config_written)
 		p->config_written(p, off, n);
@@ -289,19 +314,19 @@ void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n
 
 void pci_bus_init(struct pci_bus *b, struct machine *m)
 {
-	*b = (struct pci_bus){ .m = m, .n_irqs = 4 };
+	*b = (struct pci_bus){ .m = m, .n_irqs = 4, .n_slots = 32 };
 }
 
 static bool take_place(struct pci_dev *p, struct err *e)
 {
-	struct pci_bus *b = p->dev.m->pci;
+	struct pci_bus *b = p->parent ? p->parent : p->dev.m->pci;
 	if (!b)
 		return err_set(e, "this board has no PCI bus");
-	for (int slot = 0; p->devfn < 0 && slot < 32; slot++)
+	for (int slot = 0; p->devfn < 0 && slot < b->n_slots; slot++)
 		if (!b->fn[slot * 8])
 			p->devfn = slot * 8;
-	if (p->devfn < 0 || p->devfn > 255)
-		return err_set(e, "no free PCI slot");
+	if (p->devfn < 0 || p->devfn >= 8 * b->n_slots)
+		return err_set(e, p->devfn < 0 ? "no free PCI slot" : "the bus has no slot %d", p->devfn >> 3);
 	if (b->fn[p->devfn])
 		return err_set(e, "PCI address %x.%x is taken by %s", (unsigned)p->devfn >> 3,
 			       (unsigned)p->devfn & 7, b->fn[p->devfn]->dev.id);
@@ -322,9 +347,12 @@ bool pci_attach(struct pci_dev *p, const struct pci_ids *ids, struct err *e)
 	pci_set_config(p, PCI_REVISION, 1, ids->revision, 0);
 	pci_set_config(p, PCI_CLASS, 3, ids->class, 0);
 	pci_set_config(p, PCI_CACHE_LINE, 2, 0, 0xffff);
-	pci_set_config(p, PCI_HEADER, 1, ids->multifunction ? PCI_MULTIFUNCTION : 0, 0);
-	pci_set_config(p, PCI_SUBVENDOR, 2, ids->subvendor, 0);
-	pci_set_config(p, PCI_SUBDEVICE, 2, ids->subdevice, 0);
+	pci_set_config(p, PCI_HEADER, 1, (ids->multifunction || p->multifunction ? PCI_MULTIFUNCTION : 0)
+		       | (ids->bridge ? PCI_TYPE_BRIDGE : 0), 0);
+	if (!ids->bridge) {
+		pci_set_config(p, PCI_SUBVENDOR, 2, ids->subvendor, 0);
+		pci_set_config(p, PCI_SUBDEVICE, 2, ids->subdevice, 0);
+	}
 	pci_set_config(p, PCI_INT_LINE, 1, 0, 0xff);
 	pci_set_config(p, PCI_INT_PIN, 1, ids->int_pin, 0);
 	p->w1c[PCI_STATUS + 1] = 0xf9;
@@ -336,16 +364,16 @@ void pci_reset(struct pci_dev *p)
 	memcpy(p->config, p->reset_config, sizeof(p->config));
 	pci_msix_reset(p);
 	p->intx = false;
-	bars_update(p);
+	pci_bars_update(p);
 	if (p->bus)
-		bus_update_irqs(p->bus);
+		pci_irqs_update(p->bus);
 }
 
 bool pci_loaded(struct pci_dev *p)
 {
-	bars_update(p);
+	pci_bars_update(p);
 	if (p->bus)
-		bus_update_irqs(p->bus);
+		pci_irqs_update(p->bus);
 	return true;
 }
 
@@ -364,8 +392,15 @@ void pci_detach(struct pci_dev *p)
 		b->kind = PCI_BAR_NONE;
 	}
 	p->bus->fn[p->devfn] = NULL;
-	bus_update_irqs(p->bus);
+	pci_irqs_update(p->bus);
 	p->bus = NULL;
+}
+
+void pci_eject(struct pci_bus *b, int slot)
+{
+	for (int fn = 0; fn < 8; fn++)
+		if (b->fn[slot * 8 + fn])
+			dev_unplug(&b->fn[slot * 8 + fn]->dev);
 }
 
 /* ---- bus mastering ---- */

@@ -29,6 +29,13 @@ enum {	/* configuration registers of a type 0 header */
 	PCI_HEADER = 0x0e, PCI_BAR0 = 0x10, PCI_SUBVENDOR = 0x2c, PCI_SUBDEVICE = 0x2e,
 	PCI_ROM = 0x30, PCI_CAP_PTR = 0x34, PCI_INT_LINE = 0x3c, PCI_INT_PIN = 0x3d,
 };
+enum {	/* and of a bridge's, type 1 */
+	PCI_PRIMARY = 0x18, PCI_SECONDARY = 0x19, PCI_SUBORDINATE = 0x1a, PCI_IO_BASE = 0x1c,
+	PCI_IO_LIMIT = 0x1d, PCI_SEC_STATUS = 0x1e, PCI_MEM_BASE = 0x20, PCI_MEM_LIMIT = 0x22,
+	PCI_PREF_BASE = 0x24, PCI_PREF_LIMIT = 0x26, PCI_PREF_BASE_HIGH = 0x28, PCI_PREF_LIMIT_HIGH = 0x2c,
+	PCI_IO_BASE_HIGH = 0x30, PCI_IO_LIMIT_HIGH = 0x32, PCI_BRIDGE_CTRL = 0x3e,
+};
+#define PCI_TYPE_BRIDGE	1
 #define PCI_CMD_IO	0x0001u
 #define PCI_CMD_MEM	0x0002u
 #define PCI_CMD_MASTER	0x0004u
@@ -67,6 +74,9 @@ struct pci_bus;
 struct pci_dev {
 	struct dev dev;
 	struct pci_bus *bus;
+	struct pci_bus *parent;	/* property bus; NULL: the root bus */
+	struct pci_bus *below;	/* a bridge's secondary bus, or NULL */
+	bool multifunction;	/* property */
 	int32_t devfn;		/* property addr; slot * 8 + function, -1: the next free slot */
 	bool express;		/* has extended configuration space */
 	uint8_t config[PCI_CONFIG_SIZE];
@@ -88,7 +98,10 @@ struct pci_dev {
 extern const struct prop pci_props[];
 extern const struct state pci_state[];
 /* Their rows, for a common base that has more (virtio). */
-#define PCI_PROPS PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus")
+#define PCI_PROPS \
+	PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus"), \
+	PROP_REF("pci-bus", pci_dev, parent, "bus", "pcie.0 or pci.0, or a port's id"), \
+	PROP(BOOL, pci_dev, multifunction, "multifunction", 0, "the slot has other functions, too")
 #define PCI_STATE STATE_AS(pci_dev, config, "pci config"), STATE_AS(pci_dev, intx, "pci intx"), \
 	STATE_AS(pci_dev, msix.table, "pci msix table"), STATE_AS(pci_dev, msix.pending, "pci msix pending")
 
@@ -98,6 +111,7 @@ struct pci_ids {
 	uint8_t revision;
 	uint8_t int_pin;	/* 0 none, 1 INTA# ... 4 INTD# */
 	bool multifunction;
+	bool bridge;		/* has a type 1 header */
 };
 
 /* ---- the bus ---- */
@@ -108,6 +122,10 @@ typedef int pci_map_irq(int slot, int pin);
 
 struct pci_bus {
 	struct machine *m;
+	struct pci_dev *bridge;		/* that it is behind; NULL: a root bus */
+	int n_slots;			/* 32; behind a PCI Express port 1 */
+	bool express;
+	const struct pci_slot_ops *slots;	/* hot plug; NULL: the bus has none */
 	struct pci_dev *fn[256];	/* by devfn */
 	int n_irqs;			/* 4, unless the board says otherwise */
 	pci_map_irq *map_irq;		/* both set by the board */
@@ -115,10 +133,56 @@ struct pci_bus {
 	int n_asserted[PCI_NIRQS];
 };
 
+/* Hot plug of what sits on a bus. */
+struct pci_slot_ops {
+	/* A device is there now. */
+	void (*plugged)(struct pci_bus *b, struct pci_dev *p);
+	/* Ask the guest to let go of it; it ends in pci_eject(). False: it cannot be asked (err filled). */
+	bool (*unplug)(struct pci_bus *b, struct pci_dev *p, struct err *e);
+};
+
+/* The board's root bus, known by this name and as its machine's bus. */
 void pci_bus_init(struct pci_bus *b, struct machine *m);
+void pci_bus_name(struct pci_bus *b, const char *name);
+/* The root bus above. */
+struct pci_bus *pci_root(struct pci_bus *b);
+/* The guest has let go of what is in a slot: its functions are freed, and whoever asked is told. */
+void pci_eject(struct pci_bus *b, int slot);
 /* Configuration access by bus number, devfn and register; absent: all ones. */
 uint32_t pci_config_read(struct pci_bus *b, int bus, int devfn, unsigned off, int n);
 void pci_config_write(struct pci_bus *b, int bus, int devfn, unsigned off, int n, uint32_t v);
+
+/* ---- bridges (bridge.c) ---- */
+
+/*
+ * A function with a bus behind it: fill the rest of the header after pci_attach(),
+ * pass on configuration writes, take both apart. The bus is known by the device's id.
+ */
+void pci_bridge_init(struct pci_dev *p, struct pci_bus *below);
+void pci_bridge_written(struct pci_dev *p, unsigned off, int n);
+void pci_bridge_fini(struct pci_dev *p);
+/* Would an access on the root bus to this range reach devices on b? */
+bool pci_passes_io(const struct pci_bus *b, uint64_t addr, uint64_t size);
+bool pci_passes_mem(const struct pci_bus *b, uint64_t addr, uint64_t size);
+/* What firmware has placed above 4 GiB, from the first to the last byte. False: nothing. */
+bool pci_high_window(struct pci_bus *b, uint64_t *first, uint64_t *last);
+/* Functions of a bus and of all behind it. */
+void pci_each(struct pci_bus *b, void (*fn)(struct pci_dev *p, void *opaque), void *opaque);
+/* For pci.c and bridge.c: windows or enable bits above have changed. */
+void pci_bars_update(struct pci_dev *p);
+void pci_irqs_update(struct pci_bus *b);
+
+/* ---- PCI Express (express.c) ---- */
+
+enum pci_express_type { PCI_EXP_ENDPOINT = 0, PCI_EXP_ROOT_PORT = 4, PCI_EXP_INTEGRATED = 9 };
+enum {	/* registers of the capability */
+	PCI_EXP_CAPS = 0x02, PCI_EXP_DEVCAP = 0x04, PCI_EXP_DEVCTL = 0x08, PCI_EXP_LNKCAP = 0x0c,
+	PCI_EXP_LNKCTL = 0x10, PCI_EXP_LNKSTA = 0x12, PCI_EXP_SLTCAP = 0x14, PCI_EXP_SLTCTL = 0x18,
+	PCI_EXP_SLTSTA = 0x1a, PCI_EXP_RTCTL = 0x1c, PCI_EXP_RTSTA = 0x20, PCI_EXP_LNKCAP2 = 0x2c,
+	PCI_EXP_LNKCTL2 = 0x30,
+};
+/* Makes the function a PCI Express one; the capability's offset. */
+uint8_t pci_add_express(struct pci_dev *p, enum pci_express_type type);
 
 /* ---- functions ---- */
 

@@ -554,9 +554,14 @@ bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_f
 	timer_init(&v->later, &v->pci.dev.m->clock, run_left_over, v);
 	if (v->disable_legacy && v->disable_modern)
 		return err_set(e, "disable-legacy and disable-modern leave no interface");
+	/* Behind a PCI Express port I/O space is scarce: no legacy interface there. */
+	bool port = v->pci.parent && v->pci.parent->bridge;
+	v->disable_legacy |= port && !v->disable_modern;
 	struct pci_ids ids = ids_of(v);
 	if (!pci_attach(&v->pci, &ids, e))
 		return false;
+	if (port && v->pci.bus->express)
+		pci_add_express(&v->pci, PCI_EXP_ENDPOINT);
 	if (!v->disable_legacy && !pci_bar_io(&v->pci, BAR_LEGACY, LEGACY_SIZE, &legacy_ops, v, e))
 		return false;
 	if (!pci_add_msix(&v->pci, BAR_MSIX, v->n_queues + 1, e))

@@ -142,3 +142,39 @@ Test(ich9, nobody_is_on_the_smbus)
 	out(0x700, 0xff);
 	cr_assert_eq(in(0x700), 0);
 }
+
+#define TCO (PM + 0x60)
+
+Test(ich9, the_watchdog_gives_up_when_it_runs_out_twice)
+{
+	conf(0xf0, 4, 0xfed1c001);
+	wr(0xfed1f410, rd(0xfed1f410) & ~0x20u);		/* reboots are allowed */
+	bench_out(&b, TCO + 0x12, 2, 10);
+	bench_out(&b, TCO, 2, 1);
+	bench_run(&b, 5 * NS_PER_SEC);
+	bench_out(&b, TCO, 2, 1);
+	cr_assert_eq(bench_in(&b, TCO, 2), 10);
+	bench_run(&b, 7 * NS_PER_SEC);
+	cr_assert_eq(bench_in(&b, TCO + 4, 2), 8);
+	cr_assert_eq(b.requests[MACHINE_WATCHDOG], 0);
+	bench_run(&b, 6 * NS_PER_SEC);
+	cr_assert_eq(bench_in(&b, TCO + 6, 2), 2);
+	cr_assert_eq(b.requests[MACHINE_WATCHDOG], 1);
+}
+
+Test(ich9, a_halted_watchdog_rests)
+{
+	bench_out(&b, TCO + 0x12, 2, 10);
+	bench_out(&b, TCO, 2, 1);
+	bench_out(&b, TCO + 8, 2, 0x800);
+	bench_run(&b, 60 * NS_PER_SEC);
+	cr_assert_eq(bench_in(&b, TCO + 4, 2), 0);
+}
+
+Test(ich9, the_no_reboot_strap_holds_the_watchdog_back)
+{
+	bench_out(&b, TCO, 2, 1);
+	bench_run(&b, 60 * NS_PER_SEC);
+	cr_assert_eq(bench_in(&b, TCO + 4, 2), 8);
+	cr_assert_eq(b.requests[MACHINE_WATCHDOG], 0);
+}

@@ -1,0 +1,32 @@
+/*
+ * Devices that come and go while the machine runs.
+ */
+#include <string.h>
+
+#include "hw/pc/pc_priv.h"
+#include "hw/pci/pci.h"
+
+static struct pci_dev *pci_function(struct dev *d)
+{
+	return !strcmp(d->type->bus, "pci") ? (struct pci_dev *)d : NULL;
+}
+
+void pc_plugged(struct pc *pc, struct dev *d)
+{
+	struct pci_dev *p = pci_function(d);
+
+	(void)pc;
+	if (p && p->bus->slots)
+		p->bus->slots->plugged(p->bus, p);
+}
+
+bool pc_unplug(struct pc *pc, struct dev *d, struct err *e)
+{
+	struct pci_dev *p = pci_function(d);
+
+	(void)pc;
+	if (p && p->bus->slots)
+		return p->bus->slots->unplug(p->bus, p, e);
+	dev_unplug(d);
+	return true;
+}
