@@ -8,8 +8,11 @@
  * the head are left out: they run once a visit, and would take registers away
  * from the loop. The others are translated in the order of their addresses, so
  * that falling through costs nothing. The head has the lowest address; what lies
- * below it, or on other pages, is left by exits. Calls, returns and indirect
- * jumps are exits, too.
+ * below it, or on other pages, is left by exits. Calls and returns are exits, too.
+ *
+ * Indirect jumps may go to any block of the page that the jump cache knows, because
+ * something has come there indirectly before. Those that are part of the loop are in
+ * the region's table; any other target is an exit.
  */
 #include <string.h>
 
@@ -21,6 +24,7 @@
 #define TARGET	4u	/* some jump comes here */
 #define BACK	8u	/* from behind */
 #define LOOP	16u	/* a way leads from the block back to the head */
+#define TABLE	32u	/* indirect jumps may come here */
 
 #define MAX_OPEN 64	/* blocks found and not walked yet; more are left out */
 
@@ -31,6 +35,9 @@ struct region {
 	uint8_t map[PAGE_SIZE];
 	uint16_t open[MAX_OPEN];
 	unsigned n_open, n_insns;
+	const uint64_t *met;	/* RIPs that indirect jumps have gone to */
+	unsigned n_met;
+	bool indirect;		/* there is an indirect jump, and it has been followed */
 };
 
 /* Offset of rip in the region's bytes, or n if it is outside. */
@@ -76,6 +83,14 @@ static bool follow(struct region *r, const struct insn *in, unsigned at, unsigne
 	return true;
 }
 
+/* An indirect jump: wherever any of them has gone. */
+static void follow_table(struct region *r)
+{
+	for (unsigned i = 0; i < r->n_met && !r->indirect; i++)
+		add_block(r, offset(r, r->met[i]), TARGET | BACK | TABLE);
+	r->indirect = true;
+}
+
 static void walk(struct region *r, unsigned off)
 {
 	struct insn in;
@@ -96,6 +111,8 @@ static void walk(struct region *r, unsigned off)
 			if (!follow(r, &in, at, off))
 				return;
 		} else if (insn_row(&in)->attr & A_END) {
+			if (insn_row(&in)->does == DOES_jmpind)
+				follow_table(r);
 			return;
 		}
 	}
@@ -106,6 +123,18 @@ static void walk(struct region *r, unsigned off)
 static bool is_block(const struct region *r, unsigned off)
 {
 	return (r->map[off] & (BLOCK | BEGIN)) == (BLOCK | BEGIN);
+}
+
+/* Does an indirect jump lead to the head, or to a block known to lead there? */
+static bool table_leads_back(const struct region *r)
+{
+	for (unsigned i = 0; i < r->n_met; i++) {
+		unsigned to = offset(r, r->met[i]);
+
+		if (to < r->n && is_block(r, to) && r->map[to] & LOOP)
+			return true;
+	}
+	return false;
 }
 
 /* Does the block at off go on to the head, or to a block known to lead there? */
@@ -124,7 +153,7 @@ static bool leads_back(struct region *r, unsigned off)
 				return true;
 		}
 		if (insn_row(&in)->attr & A_END && !falls_through(&in))
-			return false;
+			return insn_row(&in)->does == DOES_jmpind && table_leads_back(r);
 	} while (off < r->n && r->map[off] & BEGIN && !(r->map[off] & BLOCK));
 	return off < r->n && is_block(r, off) && r->map[off] & LOOP;
 }
@@ -153,6 +182,7 @@ static void emit_label(struct region *r, unsigned off)
 	u->insn = (uint16_t)r->f->ir->n_insns;		/* the one that comes now */
 	u->imm = (int64_t)front_cut(r->f, r->f->ir->rip + off);
 	u->c = (r->map[off] & BACK) != 0;
+	u->aux = r->map[off] & TABLE ? U_TABLE : 0;
 }
 
 /* A jump to the place right behind it is none. */
@@ -215,6 +245,7 @@ static int label_of(const struct flow *g, int64_t rip)
 
 static bool draw(struct flow *g, struct ir *ir)
 {
+	uint64_t table = 0;
 	int at = -1, to;
 
 	g->n = 0;
@@ -223,6 +254,7 @@ static bool draw(struct flow *g, struct ir *ir)
 			if (g->n == MAX_NODES)
 				return false;
 			g->to[g->n] = 0;
+			table |= ir->uops[i].aux == U_TABLE ? BIT(g->n) : 0;
 			g->label[g->n++] = &ir->uops[i];
 		}
 	for (unsigned i = 0; i < ir->n_uops; i++) {
@@ -235,6 +267,8 @@ static bool draw(struct flow *g, struct ir *ir)
 			at = to;
 		} else if (at >= 0 && uop_jumps(u) && u->aux == U_INSIDE) {
 			g->to[at] |= BIT(label_of(g, u->imm));
+		} else if (at >= 0 && u->op == UOP_jmpind && u->aux == U_INSIDE) {
+			g->to[at] |= table;
 		}
 	}
 	return true;
@@ -276,12 +310,18 @@ static void drop_looks(struct ir *ir)
 static bool bind(struct region *r, const uint8_t *have)
 {
 	struct ir *ir = r->f->ir;
-	bool loop = false;
+	bool loop = false, table = false;
 
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		table |= ir->uops[i].op == UOP_label && ir->uops[i].aux == U_TABLE;
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		struct uop *u = &ir->uops[i];
 		unsigned to = offset(r, (uint64_t)u->imm);
 
+		if (u->op == UOP_jmpind && !u->c && table) {
+			u->aux = U_INSIDE;
+			loop = true;
+		}
 		if (!uop_jumps(u) || to == r->n || !have[to])
 			continue;
 		u->aux = U_INSIDE;
@@ -290,9 +330,9 @@ static bool bind(struct region *r, const uint8_t *have)
 	return loop;
 }
 
-bool front_region(struct front *f, const uint8_t *bytes, unsigned n)
+bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met)
 {
-	struct region r = { .f = f, .bytes = bytes, .n = n < PAGE_SIZE ? n : PAGE_SIZE };
+	struct region r = { .f = f, .bytes = bytes, .n = n < PAGE_SIZE ? n : PAGE_SIZE, .met = met, .n_met = n_met };
 	uint8_t have[PAGE_SIZE] = { 0 };
 
 	front_start(f);

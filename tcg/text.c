@@ -153,7 +153,7 @@ static void put_plain(struct out *o, const struct uop *u)
 		put(o, " c=%d", u->c);
 	if (u->aux == U_LOCK && u->d == OP_M)
 		put(o, " lock");
-	else if (u->aux == U_INSIDE && uop_jumps(u))
+	else if (u->aux == U_INSIDE && (uop_jumps(u) || u->op == UOP_jmpind))
 		put(o, " inside");
 	else if (u->aux)
 		put(o, " aux=%d", u->aux);

@@ -445,11 +445,29 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 
 /* ---- regions ---- */
 
+#define MAX_MET 64	/* more ways of an indirect jump are exits */
+
+/* RIPs behind `from` on its page that something has come to by an indirect jump. */
+static unsigned met_targets(struct cpu *c, int jc, uint64_t from, unsigned len, uint64_t *met)
+{
+	const uint64_t *tag;
+	unsigned n = 0;
+
+	if (jc < 0)
+		return 0;
+	tag = x64_env(c)->jc_tag[jc];
+	for (unsigned i = 0; i < JC_SIZE && n < MAX_MET; i++)
+		if (tag[i] - from < len && tag[i] != JC_EMPTY(i))
+			met[n++] = tag[i];
+	return n;
+}
+
 bool tcg_make_region(struct cpu *c, struct tb *head)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
 	uint64_t t0 = __builtin_ia32_rdtsc();
+	uint64_t met[MAX_MET];
 	struct peek peek;
 	struct front fr;
 	struct tb *tb;
@@ -462,7 +480,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 		return false;
 	fr = front_for(c, &f, c->mode | MODE_REGION, &peek);
 	peek.env = &fr.env;
-	if (!front_region(&fr, f.bytes, f.n))
+	if (!front_region(&fr, f.bytes, f.n, met, met_targets(c, head->jc, c->rip, f.n, met)))
 		return false;
 	run_passes(t, &peek);
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);

@@ -59,7 +59,8 @@ struct uop {
 #define PROBE_ALIGN	0x80u	/* #GP(0) unless aligned to size (SSE) */
 
 #define U_LOCK		1u	/* aux of arithmetic on M */
-#define U_INSIDE	1u	/* aux of jmp, jcc, jrz, jrnz: to a label of the same region */
+#define U_INSIDE	1u	/* aux of jmp, jcc, jrz, jrnz: to a label of the same region; of jmpind: maybe */
+#define U_TABLE		1u	/* aux of label: one that jmpind may go to */
 
 /* aux of probe: shared proofs, see tcg/opt_mem.c. A follower's imm is less by the range's start. */
 #define PROBE_LEADER	1u

@@ -224,6 +224,14 @@ void rorx(struct code *c, int size, int d, struct hop s, int n)
 	e8(c, (unsigned)n);
 }
 
+void lea_rip(struct code *c, int d)
+{
+	e8(c, d & 8 ? 0x4c : 0x48);
+	e8(c, 0x8d);
+	e8(c, (unsigned)(0x05 | (d & 7) << 3));
+	e32(c, 0);
+}
+
 uint8_t *jmp_rel32(struct code *c)
 {
 	e8(c, 0xe9);

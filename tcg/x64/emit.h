@@ -84,6 +84,7 @@ void store_imm(struct code *c, int size, struct hop m, int32_t v);
 void alu_ri(struct code *c, int op, int size, struct hop d, int32_t v);
 void alu_rm(struct code *c, int op, int size, int d, struct hop s);	/* d op= s */
 void rorx(struct code *c, int size, int d, struct hop s, int n);
+void lea_rip(struct code *c, int d);				/* d = where the next instruction runs; its disp32 comes last */
 
 /* Jumps. The returned address (writable) is that of the rel32 to fill in. */
 uint8_t *jmp_rel32(struct code *c);

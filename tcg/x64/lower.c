@@ -299,7 +299,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->m = hop_mem(H_M, 0);
 	l->pending = NULL;
 	l->n_cold = 0;
-	l->labels.n = l->labels.n_jumps = 0;
+	l->labels.n = l->labels.n_jumps = l->labels.n_tables = 0;
 	out->n_sites[0] = out->n_sites[1] = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
@@ -338,6 +338,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 		k->emit(l, k);
 	}
 	bind_labels(l);
+	bind_tables(l);
 	out->cold_end = l->c.p;
 	out->cold_size = (uint32_t)(l->c.p - l->base);
 	return !l->failed;

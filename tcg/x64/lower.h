@@ -27,6 +27,7 @@ struct cold {
 	uint32_t info;
 	int32_t tag_off;
 	enum { M_PTR /* [r14] */, M_TWO /* [r14 + r15] */, M_BASE /* [base + r14 + imm] */ } form;	/* of M behind a probe */
+	const struct uop *maker;	/* of flags that are to be made again, or NULL */
 	/* probes with a site */
 	const uint8_t *start;	/* where the probe begins */
 	int32_t site;		/* its offset in struct cpu; 0: none */
@@ -37,17 +38,27 @@ enum flags_at { FLAGS_MEM, FLAGS_HOST };
 
 #define MAX_COLD	(IR_MAX_UOPS + 64)
 
+#define MAX_TABLES	4
+
 /* Regions: where labels are, and jumps that are to come to them. */
 struct labels {
-	unsigned n, n_jumps;
+	unsigned n, n_jumps, n_tables;
 	struct label {
 		uint64_t rip;
 		uint8_t *at;
+		bool table;
 	} label[IR_MAX_REGION];
 	struct inside {
 		uint64_t rip;
 		uint8_t *rel32;
 	} jump[2 * IR_MAX_REGION];
+	/* Of indirect jumps (lower_table.c): the lea that wants its address, where other targets go, which are in it. */
+	struct table {
+		uint8_t *rel32;
+		const struct cold *miss;
+		uint64_t lo;
+		unsigned n;
+	} table[MAX_TABLES];
 };
 
 struct lower {
@@ -125,6 +136,13 @@ void swaps_leave(struct lower *l);	/* keeps the host's flags */
 
 /* All code is there: let jumps inside go to their labels. */
 void bind_labels(struct lower *l);
+
+/* lower_table.c: an indirect jump through a table of the region's labels; false: not possible, nothing done. */
+bool table_jump(struct lower *l, const struct uop *u);
+/* Behind all code: the tables. */
+void bind_tables(struct lower *l);
+/* lower_exit.c: r14 has the RIP to go on at, and the flags are saved. */
+void leave_indirect(struct lower *l);
 
 /* A µop through its lowering function. */
 void lower_uop(struct lower *l, const struct uop *u);

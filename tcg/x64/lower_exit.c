@@ -87,7 +87,7 @@ void lower_label(struct lower *l, const struct uop *u)
 	l->flags = FLAGS_MEM;
 	if (head && u->c)		/* who enters gets one round whatever is pending */
 		over = jmp_short(&l->c);
-	l->labels.label[l->labels.n++] = (struct label){ (uint64_t)u->imm, l->c.p };
+	l->labels.label[l->labels.n++] = (struct label){ (uint64_t)u->imm, l->c.p, u->aux == U_TABLE };
 	if (!u->c)
 		return;
 	k = cold_new(l, cold_leave);
@@ -406,11 +406,7 @@ static void direct_call(struct lower *l, const struct uop *u)
 enum { IND_JUMP, IND_CALL, IND_RETURN };	/* field c of jmpind */
 
 /* r = an address in the code of this instruction: C finds it by that if the target is bad. */
-static void name_insn(struct code *c, int r)
-{
-	e8(c, 0x4c); e8(c, 0x8d); e8(c, (unsigned)(0x05 | (r & 7) << 3));	/* lea r, [rip + 0] */
-	e32(c, 0);
-}
+static void name_insn(struct code *c, int r) { lea_rip(c, r); }
 
 /* r14 has the target; not in the jump cache. */
 static void cold_indirect(struct lower *l, struct cold *k)
@@ -425,12 +421,24 @@ static void cold_indirect(struct lower *l, struct cold *k)
 	jmp_to(c, l->x->stubs.indirect);
 }
 
+void leave_indirect(struct lower *l)
+{
+	struct cold *k;
+
+	swaps_leave(l);
+	k = cold_new(l, cold_indirect);
+	k->at[0] = poll(l);
+	k->at[1] = x64_jump_cached(&l->c, l->p->jc_table, 4);
+}
+
 void lower_jmpind(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
 	struct cold *k;
 
 	part(l, u->c == IND_RETURN ? PART_return : PART_indirect);
+	if (u->aux == U_INSIDE && pairs_returns(l) && table_jump(l, u))
+		return;
 	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
 	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));

@@ -157,7 +157,8 @@ struct x64_params {
  * runs is dense; each has at least X64_ROOM bytes. False: too many exits or
  * side entries (the caller retries with fewer instructions).
  */
-#define X64_ROOM	(IR_MAX_UOPS * 256u)
+#define TABLE_ROOM	(64u << 10)
+#define X64_ROOM	(IR_MAX_UOPS * 256u + TABLE_ROOM)
 bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
 		 const struct x64_params *p, struct x64_block *out);
 

@@ -204,7 +204,7 @@ static bool region(const char *hex)
 	memset(&ir, 0, sizeof(ir));
 	ir.rip = 0x1000;
 	ir.mode = M64 | MODE_REGION;
-	return front_region(&f, bytes, parse_hex(hex, bytes));
+	return front_region(&f, bytes, parse_hex(hex, bytes), NULL, 0);
 }
 
 Test(front, a_region_is_a_loop_with_jumps_inside)

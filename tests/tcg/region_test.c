@@ -3,6 +3,7 @@
  * their first round on.
  */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "cpu/mmu.h"
 #include "tcg/cache.h"
@@ -142,3 +143,101 @@ Test(region, only_the_innermost_loop_looks_at_requests)
 	cr_expect_eq(looks, 1);
 	machine_fini(&m);
 }
+
+/* ---- indirect jumps ---- */
+
+/*
+ * Four blocks at multiples of 32 behind 2:, chosen by the bytes at rsi; the last one, which leaves, keeps the
+ * flags of `makes`, the instruction in front of the jump. r8 stands in memory elsewhere; ebp tells the ways taken.
+ */
+#define SWITCH(name, makes)									\
+	GUEST(name, "lea rbx, [rip + 2f]\n mov r8d, 1\n xor ebp, ebp\n mov edi, 0x12345\n mov r9d, 0xfffffff0\n"	\
+	      " 1: movzx eax, byte ptr [rsi]\n inc rsi\n shl eax, 5\n add rax, rbx\n mov ecx, [rsi]\n mov r10d, ecx\n "	\
+	      makes "\n jmp rax\n"								\
+	      " .balign 32\n 2: lea ebp, [rbp * 4 + 1]\n inc r8\n jmp 1b\n"			\
+	      " .balign 32\n lea ebp, [rbp * 4 + 2]\n add r8, 2\n jmp 1b\n"			\
+	      " .balign 32\n lea ebp, [rbp * 4 + 3]\n cmp r8, 77\n jne 1b\n hlt\n"		\
+	      " .balign 32\n lahf\n seto al\n movzx edx, ax\n" END)
+
+SWITCH(sw_add, "add ecx, edi")
+SWITCH(sw_add_imm, "add r10, 0x70000000")
+SWITCH(sw_sub, "sub ecx, r9d")
+SWITCH(sw_cmp, "cmp r9, rcx")
+SWITCH(sw_test, "test ecx, 0x80")
+SWITCH(sw_and, "and r10, rdi")
+SWITCH(sw_xor, "xor ecx, r9d")
+SWITCH(sw_neg, "neg ecx")
+SWITCH(sw_self, "add ecx, ecx")
+SWITCH(sw_lost, "add ecx, edi\n mov edi, 5")
+SWITCH(sw_memory, "cmp byte ptr [rsi], 1")
+
+struct ways {
+	uint64_t ebp, r8, rcx, edx;
+};
+
+static struct ways take_ways(struct machine *m, const char ways[10])
+{
+	machine_reset(m);
+	memcpy(machine_mem(m, M_DATA), ways, 10);
+	m->c->regs[RSI] = M_DATA;
+	machine_run(m, M_CODE);
+	return (struct ways){ m->c->regs[RBP], m->c->regs[R8], m->c->regs[RCX], m->c->regs[RDX] };
+}
+
+static unsigned count_tables(const struct machine *m)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < tcg_of(m->c)->ir->n_uops; i++)
+		n += tcg_of(m->c)->ir->uops[i].op == UOP_jmpind && tcg_of(m->c)->ir->uops[i].aux == U_INSIDE;
+	return n;
+}
+
+#define FIRST "\0\1\2\0\1\2\2\0\3\7"
+#define AGAIN "\2\1\2\0\1\2\2\0\3\x85"
+
+static void check_switch(const uint8_t *code, unsigned n)
+{
+	struct machine m;
+	struct ways want, got;
+	struct tb *head;
+
+	machine_init(&m, 64, 0, &tcg_interp_accel);
+	machine_put(&m, M_CODE, code, n);
+	take_ways(&m, FIRST);
+	want = take_ways(&m, AGAIN);
+	machine_fini(&m);
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 200);
+	machine_put(&m, M_CODE, code, n);
+	take_ways(&m, FIRST);
+	m.c->rip = M_CODE + 7 + 6 + 2 + 5 + 6;		/* label 1: */
+	head = tcg_find(m.c, m.c->mode);
+	cr_assert_not_null(head);
+	x64_env(m.c)->jc_tag[head->jc][jc_slot(m.c->rip)] = JC_EMPTY(jc_slot(m.c->rip));
+	for (uint64_t rip = M_CODE; rip < M_CODE + n; rip++)	/* the way out is not known */
+		if (x64_env(m.c)->jc_tag[head->jc][jc_slot(rip)] == rip && !memcmp(code + rip - M_CODE, "\x9f", 1))
+			x64_env(m.c)->jc_tag[head->jc][jc_slot(rip)] = JC_EMPTY(jc_slot(rip));
+	cr_assert(tcg_make_region(m.c, head));
+	cr_expect_eq(count_tables(&m), 1);
+	got = take_ways(&m, AGAIN);
+	cr_expect_eq(got.ebp, want.ebp);
+	cr_expect_eq(got.r8, want.r8);
+	cr_expect_eq(got.rcx, want.rcx);
+	cr_expect_eq(got.edx, want.edx, "%lx, not %lx", got.edx, want.edx);
+	machine_fini(&m);
+}
+
+#define SWITCH_TEST(name) \
+	Test(region, indirect_jumps_inside_##name) { check_switch(guest_##name, GUEST_SIZE(name)); }
+SWITCH_TEST(sw_add)
+SWITCH_TEST(sw_add_imm)
+SWITCH_TEST(sw_sub)
+SWITCH_TEST(sw_cmp)
+SWITCH_TEST(sw_test)
+SWITCH_TEST(sw_and)
+SWITCH_TEST(sw_xor)
+SWITCH_TEST(sw_neg)
+SWITCH_TEST(sw_self)
+SWITCH_TEST(sw_lost)
+SWITCH_TEST(sw_memory)
