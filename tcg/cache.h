@@ -218,7 +218,7 @@ void tcg_itlb_flush(struct cpu *c, bool keep_global);
 const uint8_t *tcg_cb_find(struct cpu *c);
 const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
-const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t link);
+const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);

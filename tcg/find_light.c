@@ -172,19 +172,66 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 	return tb ? tb_entry(tb) : NULL;
 }
 
-const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t n)
+static const uint8_t *start_of(const struct tb *tb, bool cold)
+{
+	return cold ? tb_cold(tb) : tb->code;
+}
+
+static bool is_cold(const struct tcg *t, const uint8_t *pc)
+{
+	return (uint64_t)(pc - t->code_start - t->code.rx) >= COLD_AT;
+}
+
+/* Which block the instruction in front of `ret` lies in, or NO_TB. */
+static uint32_t tb_near(struct tcg *t, uint64_t ret)
+{
+	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
+	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
+	bool cold = is_cold(t, pc);
+	const struct tb *tb;
+	uint32_t n;
+
+	if (at >= CODE_SIZE || !t->n_tbs)
+		return NO_TB;
+	n = t->granule[at >> GRANULE_BITS];
+	if (!n)
+		n = 1;
+	while (n < t->n_tbs && start_of(&t->tbs[n + 1], cold) <= pc)
+		n++;
+	tb = &t->tbs[n];
+	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
+		return NO_TB;
+	return n;
+}
+
+/* The exit whose call returns to `ret`, or 0. */
+static uint32_t link_at(struct tcg *t, uint64_t ret)
+{
+	uint32_t n = tb_near(t, ret);
+	const struct tb *tb = &t->tbs[n];
+
+	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
+		if (x64_link_ret(&t->x, &t->links[i].x) == (const uint8_t *)(uintptr_t)ret)
+			return i;
+	return 0;
+}
+
+const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
+	uint32_t n = link_at(t, ret);
 	struct tb *tb;
 
 	t->stats.resolves++;
 	c->rip = t->links[n].x.rip;
+	t->last_exit = t->single ? 0 : n;
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
 	tb = tcg_find(c, c->mode);
 	if (!tb)
 		return NULL;
-	tcg_link(t, (uint32_t)n, (uint32_t)(tb - t->tbs));
+	t->last_exit = 0;
+	tcg_link(t, n, (uint32_t)(tb - t->tbs));
 	return tb_entry(tb);
 }
 
@@ -203,31 +250,16 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 	return e && e->ram == PAGE_OF(tb->ram) ? tb_entry(tb) : tcg_cb_find(c);
 }
 
-static const uint8_t *start_of(const struct tb *tb, bool cold)
-{
-	return cold ? tb_cold(tb) : tb->code;
-}
-
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
-	bool cold = at >= COLD_AT;
-	const uint8_t *p;
-	struct tb *tb;
-	uint32_t n;
+	bool cold = is_cold(t, pc);
+	uint32_t n = tb_near(t, ret);
+	const struct tb *tb = &t->tbs[n];
+	const uint8_t *p = t->sides + tb->side;
 
-	if (at >= CODE_SIZE || !t->n_tbs)
+	if (n == NO_TB)
 		return NO_TB;
-	n = t->granule[at >> GRANULE_BITS];
-	if (!n)
-		n = 1;
-	while (n < t->n_tbs && start_of(&t->tbs[n + 1], cold) <= pc)
-		n++;
-	tb = &t->tbs[n];
-	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
-		return NO_TB;
-	p = t->sides + tb->side;
 	*side = tcg_side_find(p + (cold ? tb->n_hot_side : 0), p + (cold ? tb->n_side : tb->n_hot_side),
 			      (uint32_t)(pc - start_of(tb, cold)), tb->mode & MODE_COUNT);
 	return n;

@@ -166,8 +166,6 @@ static void run_block(struct cpu *c, struct tb *tb)
 		host_fault(c);
 	else if (x.reason == X64_NOSHARE)
 		t->noshare_next = true;
-	else if (x.reason == X64_LINK && !t->single)
-		t->last_exit = (uint32_t)x.data;
 }
 
 /* Has the block's one instruction, which is done, branched? */

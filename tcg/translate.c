@@ -340,7 +340,7 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 {
 	uint32_t user = cpu_cpl(c) == 3;
 	uint64_t va = cpu_is64(c) ? tb->rip : (uint32_t)(tb->rip + tb->cs_base);
-	struct x64_params p = { .tb = n, .first_link = t->n_links + 1, .jc_table = tb->jc };
+	struct x64_params p = { .tb = n, .jc_table = tb->jc };
 	bool roams[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */

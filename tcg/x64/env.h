@@ -28,7 +28,7 @@ struct x64_swap {
 /* Why generated code came back to the run loop. */
 enum x64_reason {
 	X64_LOOKUP,		/* cpu->rip is not translated, or a request is pending */
-	X64_LINK,		/* exit `data` has no target yet; cpu->rip is set */
+	X64_LINK,		/* an exit has no target yet; cpu->rip is set */
 	X64_REQUEST,		/* a poll saw cpu->request; cpu->rip is set */
 	X64_NOSHARE,		/* cpu->rip has no translation without shared proofs yet */
 	X64_HOST_FAULT,		/* #DE, #MF or #XM of the host; details in env */

@@ -46,7 +46,17 @@ int in_reg(struct lower *l, int size, int op, int64_t imm, int scratch)
 
 /* ---- flags ---- */
 
-static void save(struct lower *l, uint16_t live)
+void x64_emit_save(struct code *c, bool of)
+{
+	mov_rr(c, 8, H_TMP, RAX);
+	e8(c, 0x9f);						/* lahf */
+	if (of)
+		ins(c, X_0F | 0x90, 1, 0, hop_reg(RAX));	/* seto al */
+	store(c, 2, hop_gs(CPU_OFF(cc)), RAX);
+	mov_rr(c, 8, RAX, H_TMP);
+}
+
+static void save(struct lower *l, uint16_t live, bool far)
 {
 	struct code *c = &l->c;
 
@@ -55,23 +65,24 @@ static void save(struct lower *l, uint16_t live)
 		return;
 	}
 	l->tmp_slot = OP_NONE;
-	mov_rr(c, 8, H_TMP, RAX);
-	e8(c, 0x9f);						/* lahf */
-	if (live & FL_OF)
-		ins(c, X_0F | 0x90, 1, 0, hop_reg(RAX));	/* seto al */
-	store(c, 2, hop_gs(CPU_OFF(cc)), RAX);
-	mov_rr(c, 8, RAX, H_TMP);
+	if (far)
+		call_to(c, l->x->stubs.save_flags[(live & FL_OF) != 0]);
+	else
+		x64_emit_save(c, live & FL_OF);
 }
 
-void flags_save(struct lower *l, uint16_t live)
+static void save_as(struct lower *l, uint16_t live, bool far)
 {
 	enum x64_part was = part(l, PART_flags);
 
 	if (l->flags == FLAGS_HOST && live)
-		save(l, live);
+		save(l, live, far);
 	l->flags = FLAGS_MEM;
 	part(l, was);
 }
+
+void flags_save(struct lower *l, uint16_t live) { save_as(l, live, false); }
+void flags_save_far(struct lower *l, uint16_t live) { save_as(l, live, true); }
 
 static void restore(struct lower *l, uint16_t need)
 {

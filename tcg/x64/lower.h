@@ -125,6 +125,7 @@ static inline struct hop operand(const struct lower *l, int op)
 
 /* Flags. */
 void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are there and live */
+void flags_save_far(struct lower *l, uint16_t live);	/* the same in cold code: short */
 void flags_restore(struct lower *l, uint16_t need);	/* cpu->cc -> host if they are not there */
 void flags_clobber(struct lower *l, const struct uop *u);	/* u destroys host flags but keeps the guest's */
 void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag operation, as uop.def says */

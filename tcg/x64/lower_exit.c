@@ -2,8 +2,8 @@
  * Leaving a block: direct exits that are linked to their targets, indirect
  * jumps through the jump cache, polls, and the way back to the run loop.
  *
- * A direct exit is one jump. Unlinked, it goes to a thunk that names the exit
- * and calls C; linked, straight to the target. If live flags stand in host
+ * A direct exit is one jump. Unlinked, it is a call that asks C, or goes to one
+ * (struct x64_link); linked, straight to the target. If live flags stand in host
  * registers the exit goes through cold code that saves them, unless the target
  * reads none: then linking skips that code.
  */
@@ -21,38 +21,44 @@ static void cold_exit(struct lower *l, struct cold *k)
 {
 	struct x64_link *link = &l->out->links[k->info];
 	struct code *c = &l->c;
-	uint8_t *cold = NULL;
+	uint8_t *start = c->p;
 
 	if (k->flags_in == FLAGS_HOST && link->flx) {
-		link->save = offset(l, c->p);
 		l->flags = FLAGS_HOST;
-		flags_save(l, link->flx);
-		cold = jmp_rel32(c);
-		link->cold = offset(l, cold);
-		land32(c, cold);
+		flags_save_far(l, link->flx);
+		link->save = (uint8_t)(c->p - start);
 	}
 	link->thunk = offset(l, c->p);
 	if (k->at[0])
 		land32(c, k->at[0]);
-	fix32(c, l->x->base + link->hot, l->x->base + (link->save ? link->save : link->thunk) + c->rx);
-	mov_ri(c, H_TMP, l->p->first_link + k->info);
-	jmp_to(c, l->x->stubs.link);
+	fix32(c, l->x->base + link->hot, start + c->rx);
+	call_to(c, l->x->stubs.link);
 }
 
-/* The jump at `at` leaves for rip; `polled`: a jump of a failed poll to the same end, or NULL. */
+/*
+ * The jump at `at` leaves for rip; `polled`: a jump of a failed poll to the same end, or NULL.
+ * One that is always taken and leaves nothing to do is its own thunk.
+ */
 static void add_link(struct lower *l, uint8_t *polled, uint8_t *at, uint64_t rip, uint16_t flx)
 {
 	struct x64_block *o = l->out;
+	struct x64_link *link = &o->links[o->n_links];
 	struct cold *k;
 
 	if (o->n_links == X64_MAX_LINKS) {
 		l->failed = true;
 		return;
 	}
-	o->links[o->n_links] = (struct x64_link){ .hot = offset(l, at), .rip = rip, .live = flx,
-						  .flx = l->flags == FLAGS_HOST ? flx : 0 };
+	o->n_links++;
+	*link = (struct x64_link){ .hot = offset(l, at), .rip = rip, .live = flx,
+				   .flx = l->flags == FLAGS_HOST ? flx : 0 };
+	if (at[-1] == 0xe9 && !polled && !link->flx) {
+		at[-1] = 0xe8;
+		fix32(&l->c, at, l->x->stubs.link);
+		return;
+	}
 	k = cold_new(l, cold_exit);
-	k->info = o->n_links++;
+	k->info = o->n_links - 1;
 	k->at[0] = polled;
 }
 
@@ -339,12 +345,9 @@ static void push_code(struct code *c, const uint8_t *rx)
 
 static void cold_deep(struct lower *l, struct cold *k)
 {
-	struct code *c = &l->c;
-
 	cold_land(l, k);
-	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
-	push_code(c, l->x->stubs.return_miss[l->p->jc_table]);
-	jmp_to(c, k->back + c->rx);
+	call_to(&l->c, l->x->stubs.deep[l->p->jc_table]);
+	jmp_to(&l->c, k->back + l->c.rx);
 }
 
 static void check_depth(struct lower *l)

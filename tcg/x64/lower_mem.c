@@ -220,9 +220,7 @@ static void rejoin(struct lower *l, const struct cold *k)
 {
 	struct code *c = &l->c;
 
-	if (k->form == M_TWO) {
-		mov_ri(c, H_TMP, 0);
-	} else if (k->form == M_BASE) {
+	if (k->form == M_BASE) {	/* with M_TWO r15 is 0: the stub sees to it */
 		alu_rm(c, ALU_SUB, 8, H_M, hop_reg(k->base));
 		if (k->u->imm)
 			ins(c, 0x8d, 8, H_M, hop_mem(H_M, -(int32_t)k->u->imm));

@@ -117,13 +117,15 @@ static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr
 }
 
 /*
- * Ask C where to go on; NULL: leave. r15 is the second argument, and kept as
- * the data of the exit. C may raise.
+ * Ask C where to go on; NULL: leave. r15, or where a call came from, is the second
+ * argument. C may raise.
  */
-static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn, enum x64_reason why)
+static const uint8_t *make_lookup(struct x64 *x, struct code *c, const void *fn, enum x64_reason why, bool called)
 {
 	const uint8_t *at = here(c);
 
+	if (called)
+		pop(c, H_TMP);
 	regs_save(c, sizeof(pinned));
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	mov_rr(c, 8, RSI, H_TMP);
@@ -225,12 +227,28 @@ static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 	return at;
 }
 
+/* Called, with r13 free: return with an empty stack of return addresses. */
+static const uint8_t *make_deep(struct x64 *x, struct code *c, int t)
+{
+	const uint8_t *at = here(c);
+
+	pop(c, H_T0);
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + return_miss] */
+	e32(c, 0);
+	fix32(c, c->p - 4, x->stubs.return_miss[t]);
+	push(c, H_TMP);
+	ins(c, 0xff, 4, 4, hop_reg(H_T0));
+	return at;
+}
+
 static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks *cb)
 {
 	struct x64_stubs *s = &x->stubs;
 
 	s->probe_slow = here(c);
 	call_access(c, (const void *)(uintptr_t)cb->slow);
+	mov_ri(c, H_TMP, 0);		/* where M is [r14 + r15] */
 	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
 	ret(c);
 	s->group = make_group(x, c, (const void *)(uintptr_t)cb->group);
@@ -295,14 +313,21 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	vec_load(x, c);
 	ret(c);
 	make_enter_leave(x, c, mxcsr);
-	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP);
-	s->indirect = make_lookup(x, c, (const void *)(uintptr_t)cb->indirect, X64_LOOKUP);
-	s->noshare = make_lookup(x, c, (const void *)(uintptr_t)cb->noshare, X64_NOSHARE);
-	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK);
-	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP);
+	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP, false);
+	s->indirect = make_lookup(x, c, (const void *)(uintptr_t)cb->indirect, X64_LOOKUP, false);
+	s->noshare = make_lookup(x, c, (const void *)(uintptr_t)cb->noshare, X64_NOSHARE, false);
+	s->link = make_lookup(x, c, (const void *)(uintptr_t)cb->resolve, X64_LINK, true);
+	s->guard = make_lookup(x, c, (const void *)(uintptr_t)cb->guard, X64_LOOKUP, false);
 	make_slow(x, c, cb);
-	for (int t = 0; t < JC_TABLES; t++)
+	for (int t = 0; t < JC_TABLES; t++) {
 		s->return_miss[t] = make_return_miss(x, c, t);
+		s->deep[t] = make_deep(x, c, t);
+	}
+	for (int of = 0; of < 2; of++) {
+		s->save_flags[of] = here(c);
+		x64_emit_save(c, of);
+		ret(c);
+	}
 	x->base = (uint8_t *)align_down((uintptr_t)s->shift_mask - (uintptr_t)c->rx, 4096);
 	for (int i = 0; i < HELPER_COUNT; i++)
 		s->thunk[i] = make_thunk(x, c, &helper_info[i], mxcsr);

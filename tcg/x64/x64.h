@@ -15,17 +15,20 @@
 #include "tcg/x64/emit.h"
 #include "tcg/x64/env.h"
 
-/* A direct exit of a block, to be linked to the block at rip. */
+/*
+ * A direct exit of a block, to be linked to the block at rip. Unlinked, it comes to a
+ * call of the stub that asks for the target: in the exit's own place, or in a thunk of the
+ * cold code. The return address tells which exit it is.
+ */
 struct x64_link {
 	uint64_t rip;
 	/* Offsets in code memory. */
 	uint32_t hot;		/* the rel32 that leaves the block */
-	uint32_t save;		/* code that saves the flags, or 0 */
-	uint32_t cold;		/* the rel32 behind it */
-	uint32_t thunk;		/* where an unlinked exit goes */
-	bool far;		/* may be taken long after the block was entered: use the guarded entry */
+	uint32_t thunk;		/* the thunk, or 0: the jump of `hot` is such a call while it is not linked */
 	uint16_t live;		/* flags the target was taken to need */
 	uint16_t flx;		/* those of them that this exit leaves in host registers */
+	uint8_t save;		/* bytes of code in front of the thunk that save the flags, or 0 */
+	bool far;		/* may be taken long after the block was entered: use the guarded entry */
 };
 
 /* Side table: from this place in host code on, it belongs to that instruction. */
@@ -85,6 +88,8 @@ struct x64_stubs {
 	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *group, *noshare, *roam;
 	const uint8_t *raise;
+	const uint8_t *save_flags[2];	/* all arithmetic flags to cpu->cc; 0: but OF */
+	const uint8_t *deep[JC_TABLES];	/* the stack of return addresses is full: empty it */
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */
 	const uint8_t *return_miss[JC_TABLES];
 	const uint8_t *thunk[HELPER_COUNT];
@@ -94,7 +99,7 @@ struct x64_stubs {
 struct x64_callbacks {
 	const uint8_t *(*find)(struct cpu *c);				/* code at cpu->rip, or NULL */
 	const uint8_t *(*indirect)(struct cpu *c, uint64_t at);	/* as find, from the indirect exit whose code is at `at` */
-	const uint8_t *(*resolve)(struct cpu *c, uint64_t link);	/* target of an unlinked exit, or NULL */
+	const uint8_t *(*resolve)(struct cpu *c, uint64_t ret);	/* target of the unlinked exit that returns to ret, or NULL */
 	const uint8_t *(*guard)(struct cpu *c, uint64_t tb);		/* a page guard failed: as find */
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 	uint8_t *(*group)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);	/* NULL: cannot be shared */
@@ -144,7 +149,6 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 
 struct x64_params {
 	uint32_t tb;		/* number of this block, for its guard */
-	uint32_t first_link;	/* number of its first link */
 	int jc_table;		/* jump cache of its mode, or -1 */
 	uint32_t page_id[2];	/* ids the guards compare with; [1] 0 if the block stays on its page */
 	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
@@ -168,6 +172,13 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
  */
 uint8_t *x64_jump_cached(struct code *c, int t, int ext);
 
+/* Flags in host registers to cpu->cc, all or all but OF. Destroys r15. */
+void x64_emit_save(struct code *c, bool of);
+/* The return address of the unlinked exit's call. Light. */
+static inline const uint8_t *x64_link_ret(const struct x64 *x, const struct x64_link *l)
+{
+	return x->base + x->thunk_code.rx + (l->thunk ? l->thunk + 5 : l->hot + 4);
+}
 /* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. Light. */
 void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *target, uint16_t needs);
 
