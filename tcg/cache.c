@@ -199,7 +199,7 @@ void tcg_flush(struct tcg *t)
 	tcg_jc_flush(t->cpu);
 	tcg_itlb_flush(t->cpu, false);
 	t->code.p = t->blocks_start;
-	t->cold.p = t->code_start + COLD_AT;
+	t->cold.p = t->cold_kept = t->code_start + COLD_AT;
 	t->flush_wanted = false;
 	t->last_exit = 0;
 	t->remake = NO_TB;

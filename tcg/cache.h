@@ -14,7 +14,8 @@
  * The instruction TLB says which code page (linear page mapped to RAM page,
  * seen with user or supervisor rights) each linear page is now, by a number.
  * Every block starts with a comparison of its page's slot with the number it
- * was made for; jumps from the same page skip it. So jump caches and links
+ * was made for; jumps from the same page skip it, and a block that was first reached by such
+ * a jump gets the comparison when somebody else comes. So jump caches and links
  * survive every change of mapping, and only the slots are forgotten.
  */
 #ifndef TCG_CACHE_H
@@ -36,7 +37,7 @@ struct tb {
 	uint64_t rip;
 	uint64_t ram;			/* RAM address of the first byte */
 	uint64_t ram2;			/* RAM address of the second page's start, if it has bytes there, or ~0 */
-	const uint8_t *code;		/* guarded entry; NULL: interpreted */
+	const uint8_t *code;		/* first byte; NULL: interpreted */
 	struct ir *ir;			/* interpreted blocks: owned copy */
 	uint32_t cs_base, cs_limit;
 	uint32_t mode;
@@ -47,12 +48,13 @@ struct tb {
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
 	uint32_t first_link;		/* its exits */
 	uint32_t in;			/* first link that arrives here */
+	uint32_t guard_at;		/* a guard made later: offset in code memory, or 0 */
 	uint32_t side;			/* its packed entries: bytes of tcg->sides, */
 	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold */
 	uint16_t len, n_insns;
 	uint16_t needs;			/* flags read before written */
 	uint8_t n_links;
-	uint8_t guard;			/* bytes of the page guards: see tb_entry() */
+	uint8_t guard;			/* bytes of the page guards: see tb_entry(); 0: none in front of code */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
 	uint8_t flow;			/* enum insn_flow of its first instruction */
@@ -129,6 +131,7 @@ struct tcg {
 	struct x64 x;
 	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
+	uint8_t *cold_kept;		/* cold code below is not all of the last blocks: guards made later */
 	struct tb *tbs;
 	struct link *links;
 	uint8_t *sides;			/* packed */
@@ -214,12 +217,18 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode);
 /* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
 uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
+/* The number that the guard of tb's first or second page compares with; out of numbers, one that no page has. */
+uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
+/* Linear address of tb's first byte. */
+uint64_t tcg_linear(const struct tb *tb);
 void tcg_itlb_flush(struct cpu *c, bool keep_global);
 const uint8_t *tcg_cb_find(struct cpu *c);
 const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
+/* Code memory from *p up to end, without a gap, belongs to block n or has no block of its own: note it for tcg_tb_at(). */
+void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
 
@@ -288,6 +297,10 @@ unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool c
 struct x64_side tcg_side_find(const uint8_t *p, const uint8_t *end, uint32_t host_off, bool counts);
 
 /* ---- link_light.c ---- */
+/* The entry of a block that looks whether its page is mapped as it was; NULL: no room for one. */
+const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb);
+/* Is the target of exit l, which is taken in the mode of tb, on the page tb stands on? */
+bool tcg_stays(const struct tcg *t, const struct link *l);
 /* Let link number n jump to block `to` directly. */
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
 /* Let region `region` run where block `head` would. */

@@ -31,6 +31,23 @@ uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
 	return i;
 }
 
+uint64_t tcg_linear(const struct tb *tb)
+{
+	uint64_t va = tb->rip + tb->cs_base;
+
+	return (tb->mode & MODE_CODE) == MODE_CODE64 ? va : (uint32_t)va;
+}
+
+uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
+{
+	uint32_t user = (tb->mode >> MODE_CPL_SHIFT & 3) == 3;
+	uint64_t va = PAGE_OF(tcg_linear(tb));
+	uint32_t id = second ? tcg_vpage_id(t, va + PAGE_SIZE, tb->ram2, user) :
+			       tcg_vpage_id(t, va, PAGE_OF(tb->ram), user);
+
+	return id ? id : UINT32_MAX;
+}
+
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 {
 	struct tcg *t = tcg_of(c);
@@ -131,6 +148,7 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
+	const uint8_t *code;
 	struct tb *tb;
 
 	t->stats.finds++;
@@ -140,11 +158,11 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	tb = tcg_find(c, c->mode);
 	if (!tb)
 		return NULL;
-	if (tb->jc >= 0) {
+	if (tb->jc >= 0 && (code = tcg_guarded(t, tb))) {
 		uint32_t s = jc_slot(tb->rip);
 
 		env->jc_tag[tb->jc][s] = tb->rip;
-		env->jc_code[tb->jc][s] = tb->code;
+		env->jc_code[tb->jc][s] = code;
 	}
 	return tb_entry(tb);
 }
@@ -170,6 +188,15 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 
 	tcg_of(c)->stats.noshare++;
 	return tb ? tb_entry(tb) : NULL;
+}
+
+void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
+{
+	size_t unit = (size_t)1 << GRANULE_BITS;
+
+	for (size_t at = align_up((size_t)(*p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
+		t->granule[at >> GRANULE_BITS] = n;
+	*p = end;
 }
 
 static const uint8_t *start_of(const struct tb *tb, bool cold)

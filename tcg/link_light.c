@@ -21,11 +21,39 @@ static void unlink_one(struct tcg *t, uint32_t n)
 	x64_set_link(&t->x, &l->x, NULL, 0);
 }
 
+const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
+{
+	uint8_t *at = t->cold.p, *end;
+
+	if (tb->guard)
+		return tb->code;
+	if (!tb->guard_at) {
+		if (t->cold.end - at < X64_GUARD_ROOM) {
+			t->flush_wanted = true;
+			return NULL;
+		}
+		end = x64_make_guard(&t->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0),
+				     (uint32_t)(tb - t->tbs), tb_entry(tb));
+		tb->guard_at = (uint32_t)(at - t->code_start);
+		tcg_take(t, t->n_tbs, &t->cold.p, end);
+		t->cold_kept = end;
+		t->stats.host_bytes += (uint64_t)(end - at);
+	}
+	return t->code_start + t->code.rx + tb->guard_at;
+}
+
+bool tcg_stays(const struct tcg *t, const struct link *l)
+{
+	const struct tb *from = &t->tbs[l->from];
+
+	return PAGE_OF(l->x.rip + from->cs_base) == PAGE_OF(from->rip + from->cs_base) && !l->x.far;
+}
+
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 {
 	struct link *l = &t->links[n];
 	struct tb *from = &t->tbs[l->from], *tb = &t->tbs[to];
-	bool same_page;
+	const uint8_t *target;
 
 	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
 		return;
@@ -35,15 +63,16 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 		tcg_kill(t, l->from);
 		return;
 	}
-	same_page = PAGE_OF(tb->rip + tb->cs_base) == PAGE_OF(from->rip + from->cs_base) &&
-		    tb->ram2 == ~0ull && !l->x.far;
+	target = tcg_stays(t, l) && tb->ram2 == ~0ull ? tb_entry(tb) : tcg_guarded(t, tb);
+	if (!target)
+		return;
 	l->to = to;
 	l->prev = 0;
 	l->next = tb->in;
 	if (tb->in)
 		t->links[tb->in].prev = n;
 	tb->in = n;
-	x64_set_link(&t->x, &l->x, same_page ? tb_entry(tb) : tb->code, tb->needs);
+	x64_set_link(&t->x, &l->x, target, tb->needs);
 }
 
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)
@@ -177,7 +206,7 @@ static void forget_ways(struct tcg *t, const struct tb *tb)
 
 	while (tb->in)
 		unlink_one(t, tb->in);
-	if (tb->jc >= 0 && env->jc_code[tb->jc][s] == tb->code)
+	if (tb->jc >= 0 && env->jc_tag[tb->jc][s] == tb->rip)
 		env->jc_tag[tb->jc][s] = JC_EMPTY(s);
 }
 

@@ -158,6 +158,8 @@ static void take_back(struct tcg *t)
 		t->n_sides = tb->side;
 		t->code.p = (uint8_t *)(uintptr_t)tb->code - t->code.rx;
 		t->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->code.rx;
+		if (t->cold.p < t->cold_kept)
+			t->cold.p = t->cold_kept;
 	}
 	if (t->last_exit > t->n_links)
 		t->last_exit = 0;
@@ -174,16 +176,6 @@ static bool page_tables(struct tcg *t, uint64_t ram)
 	if (!t->cpages[n])
 		t->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
 	return t->cpages[n] != NULL;
-}
-
-/* Code memory from *p up to end, without a gap, is block n's: note it for tcg_tb_at(). */
-static void take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
-{
-	size_t unit = (size_t)1 << GRANULE_BITS;
-
-	for (size_t at = align_up((size_t)(*p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
-		t->granule[at >> GRANULE_BITS] = n;
-	*p = end;
 }
 
 /* n entries of the back end's side table, packed; the bytes. */
@@ -214,8 +206,8 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->side = t->n_sides;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
-	take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
-	take(t, n, &t->cold.p, b->cold_end);
+	tcg_take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
+	tcg_take(t, n, &t->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
 }
 
@@ -304,12 +296,13 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 	run_passes(tcg_of(c), &peek);
 }
 
-/* The number a guard compares with; out of numbers, one that no page has. */
-static uint32_t guard_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
+/* Did a jump from the same page, in the same mode, ask for the block? Then it needs no guard for now. */
+static bool from_own_page(const struct tcg *t, const struct tb *tb)
 {
-	uint32_t id = tcg_vpage_id(t, va, ram, user);
+	const struct link *l = &t->links[t->last_exit];
 
-	return id ? id : UINT32_MAX;
+	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && l->x.rip == tb->rip &&
+	       t->tbs[l->from].mode == tb->mode && t->tbs[l->from].cs_base == tb->cs_base && tcg_stays(t, l);
 }
 
 /* A region's sites: where they begin, and which instructions have none. */
@@ -338,17 +331,16 @@ static void take_sites(struct tcg *t, struct cpu *c, const struct tb *tb)
 
 static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 {
-	uint32_t user = cpu_cpl(c) == 3;
-	uint64_t va = cpu_is64(c) ? tb->rip : (uint32_t)(tb->rip + tb->cs_base);
 	struct x64_params p = { .tb = n, .jc_table = tb->jc };
 	bool roams[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
 		tb->jc = -1;
 
-	p.page_id[0] = guard_id(t, PAGE_OF(va), PAGE_OF(tb->ram), user);
+	if (!from_own_page(t, tb))
+		p.page_id[0] = tcg_guard_id(t, tb, 0);
 	if (tb->ram2 != ~0ull)
-		p.page_id[1] = guard_id(t, PAGE_OF(va) + PAGE_SIZE, tb->ram2, user);
+		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, c, tb, &p, roams);
 	if (!x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block))

@@ -217,9 +217,11 @@ static void emit_guards(struct lower *l)
 	struct cold *k = NULL;
 
 	part(l, PART_guard);
-	for (int i = 0; i < 2 && l->p->page_id[i]; i++) {
+	for (int i = 0; i < 2; i++) {
 		uint64_t va = l->ir->rip + l->ir->cs_base + (i ? l->ir->len - 1 : 0);
 
+		if (!l->p->page_id[i])
+			continue;
 		ins_imm(&l->c, 0x81, 4, ALU_CMP, hop_gs(ENV_OFF(itlb) + 4 * (int32_t)ITLB_SLOT(va)), 4,
 			(int32_t)l->p->page_id[i]);
 		if (!k)

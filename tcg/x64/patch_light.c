@@ -1,4 +1,7 @@
-/* Linking: pointing a block's exits at other blocks while code may be running. */
+/*
+ * Linking: pointing a block's exits at other blocks while code may be running; and guards of
+ * blocks that were made without (see cache.h).
+ */
 #include "tcg/x64/x64.h"
 
 static void point(const struct x64 *x, uint32_t rel32, const uint8_t *rx_target)
@@ -35,4 +38,22 @@ void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *
 	} else {
 		point(x, l->hot, target);
 	}
+}
+
+uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t id, uint32_t tb, const uint8_t *entry)
+{
+	struct code c = { .p = p, .rx = x->thunk_code.rx };
+
+	e8(&c, 0x65); e8(&c, 0x81); e8(&c, 0x3c); e8(&c, 0x25);	/* cmp dword gs:[itlb + 4 * slot], id */
+	e32(&c, (uint32_t)ENV_OFF(itlb) + 4 * slot);
+	e32(&c, id);
+	e8(&c, 0x0f); e8(&c, 0x84);				/* jz entry */
+	e32(&c, 0);
+	fix32(&c, c.p - 4, entry);
+	e8(&c, 0x41); e8(&c, 0xbf);				/* mov r15d, tb */
+	e32(&c, tb);
+	e8(&c, 0xe9);						/* jmp guard */
+	e32(&c, 0);
+	fix32(&c, c.p - 4, x->stubs.guard);
+	return c.p;
 }

@@ -150,7 +150,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 struct x64_params {
 	uint32_t tb;		/* number of this block, for its guard */
 	int jc_table;		/* jump cache of its mode, or -1 */
-	uint32_t page_id[2];	/* ids the guards compare with; [1] 0 if the block stays on its page */
+	uint32_t page_id[2];	/* ids the guards compare with, 0: no guard of that page */
 	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
 	unsigned site[2];
 	const bool *roams;	/* by instruction: has none */
@@ -172,6 +172,12 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
  */
 uint8_t *x64_jump_cached(struct code *c, int t, int ext);
 
+/*
+ * A guard for block tb at p, written within X64_GUARD_ROOM bytes: go on at entry if the slot of the
+ * instruction-page table has that id. The first byte behind it. Light.
+ */
+#define X64_GUARD_ROOM 64
+uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t id, uint32_t tb, const uint8_t *entry);
 /* Flags in host registers to cpu->cc, all or all but OF. Destroys r15. */
 void x64_emit_save(struct code *c, bool of);
 /* The return address of the unlinked exit's call. Light. */

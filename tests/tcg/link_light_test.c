@@ -72,6 +72,39 @@ TEST_BOTH(link_light, an_indirect_jump_follows_its_page)
 }
 
 /* mov eax, 0x04XXXXb8: the instruction's last bytes are on the page that changes. */
+/* The block at the end is first reached from its own page, and only then from this one. */
+#define INSIDE_FIRST(jump) "lea rbp, [rip + 4f]\n mov ecx, 10\n .byte 0xe9\n .long 0x41000 - (0x40000 + 17)\n" \
+	" 4: lea rbp, [rip + 2f]\n 1: " jump \
+	" 2: out 0x80, al\n cmp ecx, 5\n jne 3f\n mov [r12], r13\n invlpg [r14]\n 3: dec ecx\n jnz 1b\n" END
+GUEST(inside_direct, INSIDE_FIRST(".byte 0xe9\n .long 0x41040 - (0x40000 + 29)\n"))
+GUEST(inside_indirect, INSIDE_FIRST("jmp rbx\n"))
+
+static void inside_first(struct machine *m)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t pa = i ? OTHER : M_CODE + 0x1000;
+
+		MACHINE_PUT(m, pa, 0xeb, 0x3e);				/* jmp 0x40 */
+		MACHINE_PUT(m, pa + 0x40, 0xb0, i ? 3 : 1, 0xff, 0xe5);	/* mov al, n; jmp rbp */
+	}
+	registers(m, M_CODE + 0x1000, OTHER | 3);
+	m->c->regs[RBX] += 0x40;
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	expect_switch(m, 10, 1, 3);
+}
+
+TEST_BOTH(link_light, a_block_reached_on_its_page_first_follows_it)
+{
+	GUEST_PUT(m, M_CODE, inside_direct);
+	inside_first(m);
+}
+
+TEST_BOTH(link_light, so_does_one_that_indirect_jumps_reach_later)
+{
+	GUEST_PUT(m, M_CODE, inside_indirect);
+	inside_first(m);
+}
+
 TEST_BOTH(link_light, a_block_follows_its_second_page)
 {
 	MACHINE_PUT(m, M_CODE + 0x1ffd, 0xb8, 1, 0);
