@@ -135,12 +135,38 @@ static void unmap(void *p, size_t n)
 		munmap(p, n);
 }
 
+/* A copy that ends with the last µop: the arrays are mostly empty. */
+bool tcg_keep_ir(struct tb *tb, const struct ir *ir)
+{
+	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
+
+	tb->code = NULL;
+	tb->ir = malloc(n);
+	if (!tb->ir)
+		return false;
+	memcpy(tb->ir, ir, n);
+	return true;
+}
+
+void tcg_drop_ir(struct tb *tb)
+{
+	if (!tb->ir)
+		return;
+	free(tb->ir);
+	tb->ir = NULL;
+}
+
 static void free_irs(struct tcg *t)
 {
-	for (uint32_t i = 1; i <= t->n_tbs; i++) {
-		free(t->tbs[i].ir);
-		t->tbs[i].ir = NULL;
-	}
+	for (uint32_t i = 1; i <= t->n_tbs; i++)
+		tcg_drop_ir(&t->tbs[i]);
+}
+
+uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y)
+{
+	(void)x, (void)y;
+	((struct tcg *)t)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+	return 0;
 }
 
 void tcg_free(struct tcg *t)

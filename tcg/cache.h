@@ -57,6 +57,7 @@ struct tb {
 	uint8_t guard;			/* bytes of the page guards: see tb_entry(); 0: none in front of code */
 	int8_t jc;			/* jump cache of its mode, or -1 */
 	bool dead;
+	bool calls;			/* generated code may come back into it by a return */
 	uint8_t flow;			/* enum insn_flow of its first instruction */
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
 	uint8_t n_swaps;		/* regions: see x64_unswap() */
@@ -189,6 +190,11 @@ static inline struct tcg *tcg_of(struct cpu *c)
 /* ---- cache.c ---- */
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
 void tcg_free(struct tcg *t);
+/* Interpreted blocks: give tb a copy of its µops; take it away. */
+bool tcg_keep_ir(struct tb *tb, const struct ir *ir);
+void tcg_drop_ir(struct tb *tb);
+/* t->cpages[n] (a cpu_heavy() function). */
+uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y);
 /* Drop every block. On the vCPU thread, outside of generated code. */
 void tcg_flush(struct tcg *t);
 /* Seconds that so many ticks of the host's TSC last. */
@@ -197,8 +203,10 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks);
 void tcg_jc_flush(struct cpu *c);
 
 /* ---- translate.c ---- */
-/* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. Not light. */
+/* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. */
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
+/* The same for a stub of generated code. NULL: only the run loop can do it. Raises as well. Light. */
+struct tb *tcg_translate_live(struct cpu *c, uint32_t mode);
 /*
  * Make a region of the loop at c->rip, which runs instead of its block `head` from
  * now on. False: not possible or not worth it. Raises like tcg_translate().

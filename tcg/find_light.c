@@ -137,6 +137,14 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 	return NULL;
 }
 
+/* Found, or translated if that is possible from here. */
+static struct tb *get(struct cpu *c, uint32_t mode)
+{
+	struct tb *tb = tcg_find(c, mode);
+
+	return tb ? tb : tcg_translate_live(c, mode);
+}
+
 /* May generated code go on by itself? */
 static bool must_stop(struct cpu *c)
 {
@@ -155,7 +163,7 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	tcg_unhold(c);
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
-	tb = tcg_find(c, c->mode);
+	tb = get(c, c->mode);
 	if (!tb)
 		return NULL;
 	if (tb->jc >= 0 && (code = tcg_guarded(t, tb))) {
@@ -184,7 +192,7 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 
 const uint8_t *tcg_cb_noshare(struct cpu *c)
 {
-	struct tb *tb = must_stop(c) ? NULL : tcg_find(c, c->mode | MODE_NOSHARE);
+	struct tb *tb = must_stop(c) ? NULL : get(c, c->mode | MODE_NOSHARE);
 
 	tcg_of(c)->stats.noshare++;
 	return tb ? tb_entry(tb) : NULL;
@@ -254,11 +262,12 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	t->last_exit = t->single ? 0 : n;
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
-	tb = tcg_find(c, c->mode);
+	tb = get(c, c->mode);
 	if (!tb)
 		return NULL;
+	if (t->last_exit)	/* it may have been taken back */
+		tcg_link(t, n, (uint32_t)(tb - t->tbs));
 	t->last_exit = 0;
-	tcg_link(t, n, (uint32_t)(tb - t->tbs));
 	return tb_entry(tb);
 }
 

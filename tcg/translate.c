@@ -1,9 +1,9 @@
 /*
  * From guest bytes at cpu->rip to a block in the cache: fetch, front end,
- * passes, back end, registration.
+ * passes, back end, registration. Light, as all that it calls but logs and the
+ * interpreter's copies, so that exits of generated code get their target without leaving.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "cpu/mmu.h"
@@ -59,6 +59,12 @@ static void fetch_first(struct cpu *c, struct fetch *f)
 	}
 }
 
+static void copy(uint8_t *to, const uint8_t *from, unsigned n)
+{
+	while (n--)
+		*to++ = *from++;
+}
+
 /* The first instruction goes on on the next page, or ends at the CS limit. */
 static void fetch_second(struct cpu *c, struct fetch *f)
 {
@@ -80,11 +86,11 @@ static void fetch_second(struct cpu *c, struct fetch *f)
 		cpu_raise_err(c, EXC_GP, 0);
 	}
 	fetch_page(c, next, &pp);
-	memcpy(f->buf, f->bytes, first);
+	copy(f->buf, f->bytes, first);
 	f->r2 = pp.ram;
 	if (pp.ram) {
 		f->ram2 = pp.ram->id + pp.ram_off;
-		memcpy(f->buf + first, pp.rhost, n);
+		copy(f->buf + first, pp.rhost, n);
 	}
 	f->bytes = f->buf;
 	f->n = first + n;
@@ -143,15 +149,15 @@ static bool room(struct tcg *t)
 
 /*
  * Dropped blocks that were made last make room again: what is patched and run in turns
- * then stays in the same memory. No generated code is under way here, so nobody can be in them.
+ * then stays in the same memory. `live`: generated code is under way, and may come back to what
+ * stands behind a call.
  */
-static void take_back(struct tcg *t)
+static void take_back(struct tcg *t, bool live)
 {
-	for (; t->n_tbs && t->tbs[t->n_tbs].dead; t->n_tbs--) {
-		struct tb *tb = &t->tbs[t->n_tbs];
+	struct tb *tb;
 
-		free(tb->ir);
-		tb->ir = NULL;
+	for (; tb = &t->tbs[t->n_tbs], t->n_tbs && tb->dead && !(live && tb->calls); t->n_tbs--) {
+		tcg_drop_ir(tb);
 		if (t->interp)
 			continue;
 		t->n_links = tb->first_link - 1;
@@ -174,7 +180,7 @@ static bool page_tables(struct tcg *t, uint64_t ram)
 	if (n >= CP_FANOUT)
 		return false;
 	if (!t->cpages[n])
-		t->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t, n, 0, 0);
 	return t->cpages[n] != NULL;
 }
 
@@ -201,27 +207,16 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
 	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
+	tb->calls = b->calls;
 	tb->n_swaps = (uint8_t)b->n_swaps;
-	memcpy(tb->swaps, b->swaps, sizeof(tb->swaps));
+	for (unsigned i = 0; i < b->n_swaps; i++)
+		tb->swaps[i] = b->swaps[i];
 	tb->side = t->n_sides;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
 	tcg_take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
 	tcg_take(t, n, &t->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
-}
-
-/* A copy that ends with the last µop: the arrays are mostly empty. */
-static bool keep_ir(struct tb *tb, const struct ir *ir)
-{
-	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
-
-	tb->code = NULL;
-	tb->ir = malloc(n);
-	if (!tb->ir)
-		return false;
-	memcpy(tb->ir, ir, n);
-	return true;
 }
 
 /* Debug builds: the rules of µops hold after every step. */
@@ -404,35 +399,59 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	perfmap_add(t->perf, tb, t->block);
 }
 
-struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
+static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool single, uint64_t t0)
 {
 	struct tcg *t = tcg_of(c);
-	struct fetch f = { 0 };
 	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
-	uint64_t t0 = __builtin_ia32_rdtsc();
 	struct tb *tb;
 
-	fetch_first(c, &f);
-	if (!f.r) {
-		fetch_mmio(c, &f);
-		single = true;
-		max = 1;
-	}
-	take_back(t);
-	if (!room(t))
-		tcg_flush(t);
 	for (;; max = t->ir->n_insns / 2) {
-		make_ir(c, &f, mode, max);
-		tb = new_tb(c, &f, mode, single);
-		if (t->interp ? keep_ir(tb, t->ir) : compile(t, c, tb, t->n_tbs + 1))
+		make_ir(c, f, mode, max);
+		tb = new_tb(c, f, mode, single);
+		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, c, tb, t->n_tbs + 1))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");
 			abort();
 		}
 	}
-	enter_tb(t, tb, &f, t0);
+	enter_tb(t, tb, f, t0);
 	return tb;
+}
+
+struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
+{
+	struct tcg *t = tcg_of(c);
+	struct fetch f = { 0 };
+	uint64_t t0 = __builtin_ia32_rdtsc();
+
+	fetch_first(c, &f);
+	if (!f.r) {
+		fetch_mmio(c, &f);
+		single = true;
+	}
+	take_back(t, false);
+	if (!room(t))
+		tcg_flush(t);
+	return translate(c, &f, mode, single, t0);
+}
+
+struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
+{
+	struct tcg *t = tcg_of(c);
+	struct fetch f = { 0 };
+	uint64_t t0 = __builtin_ia32_rdtsc();
+
+#ifdef CONFIG_SANITIZED
+	return NULL;			/* this file is not light then */
+#endif
+	if (t->perf || !t->hot || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+		return NULL;
+	fetch_first(c, &f);
+	if (!f.r)
+		return NULL;
+	take_back(t, true);
+	return room(t) ? translate(c, &f, mode, false, t0) : NULL;
 }
 
 /* ---- regions ---- */
@@ -464,7 +483,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	struct front fr;
 	struct tb *tb;
 
-	take_back(t);
+	take_back(t, false);
 	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);

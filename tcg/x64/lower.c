@@ -12,8 +12,6 @@
  */
 #include "tcg/x64/lower.h"
 
-#include <string.h>
-
 /* r8-r11 are what compilers use least. */
 const int8_t x64_usual_regs[NGPR] = {
 	RAX, RCX, RDX, RBX, H_RSP, RBP, RSI, RDI, -1, -1, -1, -1, R8, R9, R10, R11,
@@ -155,14 +153,14 @@ void side_mark(struct lower *l, const struct uop *u)
 	};
 }
 
-enum x64_part part(struct lower *l, enum x64_part p)
+enum x64_part part_begins(struct lower *l, enum x64_part p)
 {
 	enum x64_part was = l->part;
 	struct x64_block *o = l->out;
 	uint32_t off = (uint32_t)(l->c.p - l->base);
 	struct x64_part_at *last = o->parts + o->n_parts - 1;
 
-	if (!l->x->want_parts || p == was)
+	if (p == was)
 		return was;
 	l->part = p;
 	if (o->n_parts > l->first_part && last->host_off == off)
@@ -180,10 +178,7 @@ struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold 
 		l->n_cold++;
 	else
 		l->failed = true;
-	memset(k, 0, sizeof(*k));
-	k->emit = emit;
-	k->u = l->u;
-	k->flags_in = l->flags;
+	*k = (struct cold){ .emit = emit, .u = l->u, .flags_in = l->flags };
 	return k;
 }
 
@@ -316,6 +311,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	out->n_sites[0] = out->n_sites[1] = 0;
 	l->failed = false;
 	out->n_links = out->n_side = 0;
+	out->calls = false;
 	start_parts(l, 0);
 	out->guarded = here(hot);
 	l->u = &ir->uops[0];

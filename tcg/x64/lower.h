@@ -148,8 +148,12 @@ void leave_indirect(struct lower *l);
 /* A µop through its lowering function. */
 void lower_uop(struct lower *l, const struct uop *u);
 
-/* What is emitted from here on is that part. Returns what was emitted so far. */
-enum x64_part part(struct lower *l, enum x64_part p);
+/* What is emitted from here on is that part, if somebody wants to know. Returns what was emitted so far. */
+enum x64_part part_begins(struct lower *l, enum x64_part p);
+static inline enum x64_part part(struct lower *l, enum x64_part p)
+{
+	return l->x->want_parts ? part_begins(l, p) : p;
+}
 
 struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *));
 void side_mark(struct lower *l, const struct uop *u);

@@ -387,6 +387,7 @@ static void return_site(struct lower *l, const struct uop *u)
 	l->flags = FLAGS_MEM;
 	add_link(l, NULL, jmp_rel32(c), is64 ? rip : (uint32_t)rip, FL_ARITH);
 	l->out->links[l->out->n_links - 1].far = true;
+	l->out->calls = true;
 }
 
 static void direct_call(struct lower *l, const struct uop *u)

@@ -65,6 +65,7 @@ struct x64_block {
 	const uint8_t *cold;	/* slow paths and unlinked exits, in the other buffer */
 	uint8_t *cold_end;
 	uint32_t cold_size;
+	bool calls;		/* has return sites */
 	unsigned n_swaps;
 	struct x64_swap swaps[X64_MAX_SWAPS];
 	unsigned n_sites[2];	/* taken from x64_params.site on */
