@@ -445,7 +445,7 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 #ifdef CONFIG_SANITIZED
 	return NULL;			/* this file is not light then */
 #endif
-	if (t->perf || !t->hot || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (t->perf || !t->hot || t->n_breaks || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)
