@@ -7,8 +7,6 @@
  *
  * A PS/2 keyboard holds few scan codes, so keys that arrive together are handed
  * on some milliseconds apart.
- *
- * Not modelled: absolute pointers.
  */
 #include "ui/display.h"
 
@@ -21,17 +19,19 @@
 #include "hw/core/loop.h"
 #include "hw/display/vga.h"
 #include "ui/keymap.h"
+#include "ui/layout.h"
 
 #define LOOK_MIN	(NS_PER_SEC / 30)
 #define LOOK_MAX	(NS_PER_SEC / 4)
 #define KEY_GAP		(4 * NS_PER_MS)
 #define MAX_KEYS	512		/* waiting */
 
-enum { KEY_SHIFT = 0x2a, KEY_SHIFT_R = 0x36, KEY_CAPS = 0x3a };
+enum { KEY_SHIFT = 0x2a, KEY_SHIFT_R = 0x36, KEY_CAPS = 0x3a, KEY_ALTGR = KEY_EXT | 0x38 };
 
 struct display {
 	struct machine *m;
 	struct vga *vga;
+	const struct layout *layout;	/* of the guest's keyboard; NULL: American */
 	struct viewer *viewers;
 	struct surface shown, drawn;	/* the last picture; scratch for the next */
 	struct timer look;
@@ -266,44 +266,61 @@ void display_key(struct display *d, struct viewer *v, int key, bool down)
 	hurry(d);
 }
 
-/* Press (or lift) shift for one character. */
-static void with_shift(struct display *d, struct viewer *v, int key, bool shift)
-{
-	static const int keys[] = { KEY_SHIFT, KEY_SHIFT_R };
+/* The keys of a modifier; the first one is pressed where none is held. */
+static const struct modifier { unsigned need; int keys[2]; } modifiers[] = {
+	{ KEYMAP_SHIFT, { KEY_SHIFT, KEY_SHIFT_R } }, { KEYMAP_ALTGR, { KEY_ALTGR, 0 } },
+};
 
-	if (shift) {
-		queue_key(d, KEY_SHIFT, true);
-		display_key(d, v, key, true);
-		queue_key(d, KEY_SHIFT, false);
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (is_down(v, keys[i]))
-			queue_key(d, keys[i], false);
-	display_key(d, v, key, true);
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (is_down(v, keys[i]))
-			queue_key(d, keys[i], true);
+static bool is_held(const struct viewer *v, const struct modifier *m)
+{
+	return is_down(v, m->keys[0]) || (m->keys[1] && is_down(v, m->keys[1]));
 }
 
+/* For one character hold a modifier that is not held, or let go of one that is; or the other way round. */
+static void change_modifier(struct display *d, struct viewer *v, const struct modifier *m, bool back)
+{
+	bool held = is_held(v, m);
+
+	if (!held)
+		queue_key(d, m->keys[0], !back);
+	for (int i = 0; i < 2 && held; i++)
+		if (m->keys[i] && is_down(v, m->keys[i]))
+			queue_key(d, m->keys[i], back);
+}
+
+/* Caps lock changes letters, those of the Latin alphabets at least. */
 static bool is_letter(uint32_t symbol)
 {
-	return (symbol | 0x20) >= 'a' && (symbol | 0x20) <= 'z';
+	uint32_t small = symbol | 0x20;
+
+	return (small >= 'a' && small <= 'z') || (small >= 0xe0 && small <= 0xfe && small != 0xf7);
 }
 
 void display_symbol(struct display *d, struct viewer *v, uint32_t symbol, bool down)
 {
-	enum keymap_shift need;
-	int key = keymap_symbol(symbol, &need);
-	bool shift = is_down(v, KEY_SHIFT) || is_down(v, KEY_SHIFT_R);
-	bool shifted = shift != (is_letter(symbol) && d->caps);
+	unsigned need = 0, change = 0;
+	int key = layout_symbol(d->layout, symbol, &need);
 
 	if (!key)
 		return;
-	if (!down || need == KEYMAP_ANY || shifted == (need == KEYMAP_SHIFTED))
-		display_key(d, v, key, down);
-	else
-		with_shift(d, v, key, !shift);
+	for (size_t i = 0; i < ARRAY_LEN(modifiers) && down && !(need & KEYMAP_ANY); i++) {
+		bool is = is_held(v, &modifiers[i]), want = need & modifiers[i].need;
+		if (modifiers[i].need == KEYMAP_SHIFT && is_letter(symbol) && d->caps)
+			want = !want;
+		change |= is != want ? 1u << i : 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(modifiers); i++)
+		if (change >> i & 1)
+			change_modifier(d, v, &modifiers[i], false);
+	display_key(d, v, key, down);
+	for (size_t i = 0; i < ARRAY_LEN(modifiers); i++)
+		if (change >> i & 1)
+			change_modifier(d, v, &modifiers[i], true);
+}
+
+void display_set_layout(struct display *d, const struct layout *l)
+{
+	d->layout = l;
 }
 
 void display_release_keys(struct display *d, struct viewer *v)

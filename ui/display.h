@@ -17,6 +17,7 @@
 
 struct machine;
 struct vga;
+struct layout;
 struct display;
 
 /* vga NULL: the machine has no screen; viewers see an empty one. NULL: no memory. */
@@ -45,8 +46,10 @@ void display_set_active(struct display *d, struct viewer *v, bool active);
 
 /* A key, as in hw/core/input.h. Keys of one burst reach the guest one after the other. */
 void display_key(struct display *d, struct viewer *v, int key, bool down);
-/* By X keysym; presses or lifts shift around characters that want it. */
+/* By X keysym; presses or lifts Shift and AltGr around characters that want it. */
 void display_symbol(struct display *d, struct viewer *v, uint32_t symbol, bool down);
+/* The layout of the guest's keyboard, which stays the caller's; NULL: American. */
+void display_set_layout(struct display *d, const struct layout *l);
 void display_release_keys(struct display *d, struct viewer *v);
 
 /*

@@ -1,7 +1,5 @@
 /*
- * Keys by their many names.
- *
- * Not modelled: keyboard layouts other than the American one (-k).
+ * Keys by their many names. Other layouts than the American one are in layout.c.
  */
 #include "ui/keymap.h"
 
@@ -10,6 +8,8 @@
 
 #include "base/bits.h"
 #include "hw/core/input.h"
+
+enum { KEY_LESS = 0x56 };		/* makes characters, but not on an American keyboard */
 
 static const struct { const char *name; int code; } names[] = {
 #define KEY(name, code, usage, symbol, shifted) { name, code },
@@ -57,16 +57,28 @@ int keymap_usage(unsigned usage)
 	return usage < ARRAY_LEN(code_of_usage) ? code_of_usage[usage] : 0;
 }
 
-int keymap_symbol(uint32_t symbol, enum keymap_shift *shift)
+static bool is_character(uint32_t symbol)
 {
-	bool character = symbol > ' ' && symbol < 0x7f;
+	return symbol > ' ' && symbol < 0x7f;
+}
+
+bool keymap_is_character(int code)
+{
+	for (size_t i = 0; i < ARRAY_LEN(symbols); i++)
+		if (symbols[i].code == code)
+			return is_character(symbols[i].plain) || code == KEY_LESS;
+	return false;
+}
+
+int keymap_symbol(uint32_t symbol, unsigned *need)
+{
 
 	for (size_t i = 0; symbol && i < ARRAY_LEN(symbols); i++) {
 		bool plain = symbols[i].plain == symbol;
 
 		if (!plain && symbols[i].shifted != symbol)
 			continue;
-		*shift = !character ? KEYMAP_ANY : plain ? KEYMAP_PLAIN : KEYMAP_SHIFTED;
+		*need = !is_character(symbol) ? KEYMAP_ANY : plain ? 0 : KEYMAP_SHIFT;
 		return symbols[i].code;
 	}
 	return 0;

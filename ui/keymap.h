@@ -14,12 +14,14 @@ int keymap_name(const char *name, struct spell *near);
 /* The key of a USB usage (SDL scan code); 0: none. */
 int keymap_usage(unsigned usage);
 
-enum keymap_shift {
-	KEYMAP_ANY,		/* the same key with and without shift */
-	KEYMAP_PLAIN,		/* a character that needs shift up */
-	KEYMAP_SHIFTED,		/* one that needs it down */
+/* What must be held with a key for a symbol. */
+enum {
+	KEYMAP_SHIFT = 1, KEYMAP_ALTGR = 2,
+	KEYMAP_ANY = 4,			/* does not matter */
 };
-/* The key that gives a keysym on an American keyboard; 0: none. */
-int keymap_symbol(uint32_t symbol, enum keymap_shift *shift);
+/* The key that gives a keysym on an American keyboard, 0: none; *need: KEYMAP_ bits. */
+int keymap_symbol(uint32_t symbol, unsigned *need);
+/* Does the key make characters? */
+bool keymap_is_character(int code);
 
 #endif

@@ -24,6 +24,7 @@
 #include "ui/display.h"
 #include "ui/gdb.h"
 #include "ui/migrate.h"
+#include "ui/layout.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
 #include "ui/qmp.h"
@@ -41,6 +42,7 @@ struct app {
 	struct cpu *cpus[PC_MAX_CPUS];
 	struct vm vm;
 	struct display *display;
+	struct layout *layout;
 	struct sdl *sdl;
 	struct web *web;
 	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];	/* without those for programs */
@@ -213,8 +215,12 @@ static bool open_displays(struct app *a, struct err *e)
 	struct sdl_options window = { o->pc.name ? o->pc.name : "Rhea", o->full_screen };
 	bool ok = true;
 
+	if (o->layout && !(a->layout = layout_new(o->layout, e)))
+		return err_prefix(e, "-k %s", o->layout);
 	machine_lock(a->m);
 	a->display = display_new(a->m, pc_vga(a->pc), e);
+	if (a->display)
+		display_set_layout(a->display, a->layout);
 	if (a->display && o->vnc) {
 		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, window.name, e);
 		ok = a->vm.vnc || err_prefix(e, "-vnc %s", o->vnc);
@@ -238,6 +244,7 @@ static void close_displays(struct app *a)
 	web_free(a->web);
 	vnc_free(a->vm.vnc);
 	display_free(a->display);
+	layout_free(a->layout);
 	machine_unlock(a->m);
 }
 

@@ -87,6 +87,7 @@ struct options {
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
 	const char *web;		/* as web_new() takes it */
 	bool full_screen;
+	const char *layout;		/* of the keyboard, or NULL */
 	bool nographic, nodefaults;
 	enum vm_watchdog watchdog;	/* what it does when the guest hangs */
 	bool stopped;			/* -S */
