@@ -29,7 +29,6 @@ struct value *cmd_query_machines(struct cmd *c, const struct value *args)
 		val_add_bool(v, "hotpluggable-cpus", false);
 		val_add_bool(v, "numa-mem-supported", false);
 		val_add_bool(v, "deprecated", false);
-		val_add_str(v, "default-cpu-type", "max-x86_64-cpu");
 		val_add_bool(v, "acpi", b.acpi);
 		val_append(list, v);
 	}
