@@ -127,6 +127,7 @@ static struct value *inserted(struct drive *d)
 	struct value *v = val_dict(), *cache;
 
 	val_add_str(v, "file", block_file(b));
+	val_add_str(v, "node-name", drive_id(d));
 	val_add_bool(v, "ro", drive_readonly(d));
 	val_add_str(v, "drv", block_format(b));
 	if (backing)
@@ -168,6 +169,17 @@ struct value *cmd_query_block(struct cmd *c, const struct value *args)
 			val_add(v, "inserted", inserted(d));
 		val_append(list, v);
 	}
+	return list;
+}
+
+struct value *cmd_query_named_block_nodes(struct cmd *c, const struct value *args)
+{
+	struct value *list = val_list();
+
+	(void)args;
+	for (struct drive *d = NULL; (d = drive_next(c->vm->m, d));)
+		if (drive_present(d))
+			val_append(list, inserted(d));
 	return list;
 }
 

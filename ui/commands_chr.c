@@ -20,7 +20,8 @@ struct value *cmd_query_chardev(struct cmd *c, const struct value *args)
 		struct value *v = val_dict();
 
 		val_add_str(v, "label", s->id);
-		val_add_str(v, "filename", s->ops->describe ? s->ops->describe(s) : s->ops->name);
+		val_add(v, "filename", val_strf("%s%s", strcmp(s->ops->name, "pty") ? "" : "pty:",
+						s->ops->describe ? s->ops->describe(s) : s->ops->name));
 		val_add_bool(v, "frontend-open", s->front != NULL || s->ops->attach != NULL);
 		val_append(list, v);
 	}

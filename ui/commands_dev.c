@@ -277,6 +277,14 @@ static struct dev *find_device(struct cmd *c, const char *path)
 	return d;
 }
 
+static bool is_cpu(const struct vm *vm, const char *path)
+{
+	int i, end = 0;
+
+	return sscanf(path, "/machine/unattached/cpu[%d]%n", &i, &end) == 1 && end && !path[end] && i >= 0 &&
+	       i < vm->ncpus;
+}
+
 static struct value *no_such_path(struct cmd *c, const char *path)
 {
 	return cmd_fail(c, CMD_DEVICE_NOT_FOUND, "Device '%.200s' not found", path);
@@ -295,6 +303,10 @@ struct value *cmd_qom_list(struct cmd *c, const struct value *args)
 
 	if (d) {
 		list_device(list, d);
+		return list;
+	}
+	if (is_cpu(c->vm, path)) {
+		add_child(list, "type", "string");
 		return list;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
@@ -335,7 +347,7 @@ struct value *cmd_qom_get(struct cmd *c, const struct value *args)
 	const struct prop *p = d ? prop_find(d->type, name) : NULL;
 
 	if (!d && *path == '/' && !strcmp(name, "type"))
-		return val_str("container");
+		return val_str(is_cpu(c->vm, path) ? "x86_64-cpu" : "container");
 	if (!d)
 		return no_such_path(c, path);
 	if (!strcmp(name, "type"))

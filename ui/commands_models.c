@@ -174,7 +174,8 @@ struct value *cmd_query_command_line_options(struct cmd *c, const struct value *
 	struct value *list = val_list();
 
 	for (unsigned i = 0; options_row(i, &name, &arg); i++) {
-		if (!name || (wanted && strcmp(wanted, name)))
+		/* What can only be "off" is not there. */
+		if (!name || (arg && !strcmp(arg, "off")) || (wanted && strcmp(wanted, name)))
 			continue;
 		struct value *v = val_dict();
 		val_add_str(v, "option", name);

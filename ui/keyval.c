@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/spell.h"
+#include "ui/json.h"
 
 static void fail(struct kv *k)
 {
@@ -45,6 +46,61 @@ static void add(struct kv *k, const char *key, const char *value)
 	k->pair[k->n++].value = value;
 }
 
+/* ---- JSON: {"driver": "x", "file": {"name": ..}} as driver=x,file.name=.. ---- */
+
+static const char *value_text(const struct value *v, char buf[32])
+{
+	switch (v->kind) {
+	case VAL_STR:	return v->s;
+	case VAL_BOOL:	return v->b ? "on" : "off";
+	case VAL_INT:	snprintf(buf, 32, "%lld", (long long)v->i); return buf;
+	default:	return NULL;
+	}
+}
+
+/* "key\0value\0" behind each other. */
+static bool flatten(FILE *f, const char *key, const struct value *v)
+{
+	char buf[32], name[200];
+	const char *text;
+
+	for (size_t i = 0; i < v->n; i++) {
+		if (v->kind == VAL_LIST)	/* a key given more than once */
+			snprintf(name, sizeof(name), "%s", key);
+		else
+			snprintf(name, sizeof(name), "%.90s%s%.90s", key, *key ? "." : "", v->key[i]);
+		if (!flatten(f, name, v->item[i]))
+			return false;
+	}
+	if (v->kind == VAL_LIST || v->kind == VAL_DICT)
+		return true;
+	text = value_text(v, buf);
+	return text && fprintf(f, "%s%c%s%c", key, 0, text, 0) > 0;
+}
+
+static void parse_json(struct kv *k, const char *text)
+{
+	struct value *v = json_parse(text, strlen(text), k->e);
+	size_t n = 0;
+	FILE *f = v && v->kind == VAL_DICT ? open_memstream(&k->text, &n) : NULL;
+
+	if (!f || !flatten(f, "", v)) {
+		if (v)
+			err_set(k->e, "expected a JSON object of texts, numbers and switches");
+		err_prefix(k->e, "%s", k->option);
+		fail(k);
+	}
+	val_free(v);
+	if (f)
+		fclose(f);
+	for (char *p = k->text; !k->failed && p < k->text + n;) {
+		char *value = p + strlen(p) + 1;
+
+		add(k, p, value);
+		p = value + strlen(value) + 1;
+	}
+}
+
 void kv_parse(struct kv *k, const char *option, const char *text, const char *implied, struct err *e)
 {
 	char *p, *word;
@@ -52,6 +108,10 @@ void kv_parse(struct kv *k, const char *option, const char *text, const char *im
 	memset(k, 0, sizeof(*k));
 	k->option = option;
 	k->e = e;
+	if (*text == '{') {
+		parse_json(k, text);
+		return;
+	}
 	k->text = p = strdup(text);
 	if (!p) {
 		err_set(e, "out of memory");

@@ -1,5 +1,6 @@
 /*
- * "first,key=value,key2=value2": the arguments of command-line options.
+ * "first,key=value,key2=value2": the arguments of command-line options. A JSON object
+ * is the same, members of members being "key.key2".
  *
  * The consumer asks for each key it knows with a kv_ function of the right
  * type; kv_done() then complains about keys nobody asked for and about values

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/value.h"
+#include "hw/core/bus.h"
 #include "hw/core/snapshot.h"
 #include "ui/snapshot.h"
 #include "ui/vm.h"
@@ -65,6 +67,7 @@ static bool fd_read(void *opaque, uint64_t at, void *p, size_t n, struct err *e)
 /* ---- out ---- */
 
 struct out {
+	struct vm *vm;
 	int fd;
 	char *path, *temp;
 	void (*done)(void *opaque, bool ok, const struct err *e);
@@ -92,6 +95,18 @@ static bool make_good(void *opaque, struct err *e)
 	return sync_file(o, e) && (!rename(o->temp, o->path) || err_errno(e, "renaming"));
 }
 
+/* For programs that asked to be told. */
+static void tell(struct vm *vm, const char *status)
+{
+	struct value *v;
+
+	if (!vm->migration_events)
+		return;
+	v = val_dict();
+	val_add_str(v, "status", status);
+	machine_event(vm->m, "MIGRATION", v);
+}
+
 static void saved(void *opaque, bool ok, const struct err *e)
 {
 	struct out *o = opaque;
@@ -101,6 +116,7 @@ static void saved(void *opaque, bool ok, const struct err *e)
 		unlink(o->temp);
 		err_prefix(&with, "'%s'", o->path);
 	}
+	tell(o->vm, ok ? "completed" : "failed");
 	o->done(o->opaque, ok, &with);
 	out_free(o);
 }
@@ -132,9 +148,11 @@ bool migrate_out(struct vm *vm, const char *uri, bool live,
 
 	if (!o)
 		return path ? err_set(e, "no memory") : false;
-	*o = (struct out){ .fd = -1, .path = strdup(path), .done = done, .opaque = opaque };
+	*o = (struct out){ .vm = vm, .fd = -1, .path = strdup(path), .done = done, .opaque = opaque };
+	tell(vm, "active");
 	if (start(vm, o, live, e))
 		return true;
+	tell(vm, "failed");
 	out_free(o);
 	return false;
 }

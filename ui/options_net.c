@@ -232,14 +232,20 @@ bool options_complete_nets(struct options *o, struct err *e)
 
 enum opt_result opt_object(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const types[] = { "filter-dump", NULL };
+	static const char *const types[] = { "filter-dump", "secret", NULL };
+	static const char *const of_secrets[] = { "format", "data", "file", "keyid", "iv", NULL };
 	struct opt_dump d;
 	struct kv k;
+	bool secret;
 
 	(void)out;
 	kv_parse(&k, "-object", arg, "qom-type", e);
-	kv_word(&k, "qom-type", 0, types);
+	secret = kv_word(&k, "qom-type", 0, types) == 1;
 	kv_str(&k, "id", NULL);
+	if (secret) {
+		kv_ignore(&k, of_secrets);
+		return kv_done(&k) ? OPT_GO : OPT_BAD;
+	}
 	d.net = kv_str(&k, "netdev", NULL);
 	d.file = kv_str(&k, "file", NULL);
 	d.most = (uint32_t)kv_num(&k, "maxlen", 65536, 1, 1 << 20);

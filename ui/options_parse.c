@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/spell.h"
 #include "config.h"
+#include "ui/command_text.h"
+#include "ui/json.h"
 #include "ui/keyval.h"
 #include "ui/sdl.h"
 
@@ -281,11 +283,26 @@ enum opt_result opt_dir(struct options *o, const char *arg, FILE *out, struct er
 
 /* ---- devices ---- */
 
+/* A JSON object as the text that it stands for. */
+static char *device_text(const char *json, struct err *e)
+{
+	struct value *v = json_parse(json, strlen(json), e);
+	char *text = v ? command_text(v, "driver", e) : NULL;
+
+	val_free(v);
+	if (!text)
+		err_prefix(e, "-device");
+	return text;
+}
+
 enum opt_result opt_device(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	char *driver = strdup(arg), *rest = strchr(driver, ',');
+	char *driver = *arg == '{' ? device_text(arg, e) : strdup(arg), *rest;
 
 	(void)out;
+	if (!driver)
+		return OPT_BAD;
+	rest = strchr(driver, ',');
 	if (rest)
 		*rest++ = 0;
 	if (asks_help(driver) || (rest && asks_help(rest))) {
@@ -361,6 +378,18 @@ enum opt_result opt_fw_cfg(struct options *o, const char *arg, FILE *out, struct
 	o->pc.fwcfg[o->pc.nfwcfg].file = file;
 	o->pc.fwcfg[o->pc.nfwcfg++].string = string;
 	return OPT_GO;
+}
+
+enum opt_result opt_overcommit(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct kv k;
+
+	(void)o, (void)out;
+	kv_parse(&k, "-overcommit", arg, NULL, e);
+	if (kv_bool(&k, "mem-lock", false))
+		warn("-overcommit: the guest's memory is not locked");
+	kv_bool(&k, "cpu-pm", false);
+	return result(kv_done(&k));
 }
 
 enum opt_result opt_sandbox(struct options *o, const char *arg, FILE *out, struct err *e)

@@ -95,6 +95,7 @@ struct vm {
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
+	bool migration_events;	/* asked for; a save is told as MIGRATION */
 	struct vm_input input;	/* ui/commands_input.c */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */
 	void (*on_stop)(void *opaque, enum vm_status why);

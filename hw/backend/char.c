@@ -178,7 +178,12 @@ static bool set_option(struct chr_spec *s, char *id, size_t n_id, const char *k,
 		s->signal = is_on(v);
 	else if (!strcmp(k, "append"))
 		s->append = is_on(v);
-	else if (!strcmp(k, "size")) {
+	else if (!strcmp(k, "fd")) {
+		uint64_t fd;
+		if (!prop_parse_size(v, &fd) || fd > INT_MAX)
+			return err_set(e, "fd=%s is no number of a descriptor", v);
+		s->fd = (int)fd;
+	} else if (!strcmp(k, "size")) {
 		if (!prop_parse_size(v, &s->size))
 			return err_set(e, "size=%s is no size", v);
 	} else if (strcmp(k, "ipv4") && strcmp(k, "ipv6") && strcmp(k, "logfile"))
@@ -225,6 +230,7 @@ static bool parse_spec(struct chr_spec *s, const char *text, char *id, size_t n_
 
 	memset(s, 0, sizeof(*s));
 	s->wait = true;
+	s->fd = -1;
 	s->signal = true;
 	if (!strncmp(text, "mon:", 4)) {
 		s->mux = true;

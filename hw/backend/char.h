@@ -18,6 +18,7 @@ struct chr_spec {
 	char host[256], port[32];
 	bool server, wait, telnet, nodelay;
 	bool mux, signal, append;
+	int fd;				/* of a socket that somebody else made; -1: none */
 	uint64_t size;
 };
 

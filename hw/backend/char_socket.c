@@ -2,13 +2,14 @@
  * TCP and Unix sockets as byte streams, as server (one client at a time, the
  * next may come when it has gone) or as client.
  *
- * Not modelled: reconnecting, TLS, passing of descriptors; telnet options beyond
+ * Not modelled: reconnecting, TLS, passing of descriptors over a connection; telnet options beyond
  * offering echo, no go-ahead and binary.
  * Source for telnet: RFC 854 "Telnet Protocol Specification".
  */
 #include "hw/backend/char.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -197,6 +198,24 @@ static int open_tcp(const struct chr_spec *spec, struct err *e)
 	return fd;
 }
 
+/* A socket that whoever started the program has made, and for a server listens already. */
+static int take_fd(const struct chr_spec *spec, struct err *e)
+{
+	int listening = 0;
+	socklen_t n = sizeof(listening);
+
+	if (getsockopt(spec->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n)) {
+		err_errno(e, "fd=%d is no socket", spec->fd);
+		return -1;
+	}
+	if (listening != spec->server) {
+		err_set(e, "fd=%d %s", spec->fd, spec->server ? "does not listen" : "is a server's");
+		return -1;
+	}
+	fcntl(spec->fd, F_SETFD, FD_CLOEXEC);
+	return spec->fd;
+}
+
 static void start_server(struct chr_sock *s, bool wait)
 {
 	struct machine *m = s->f.chr.m;
@@ -225,12 +244,14 @@ struct chr *chr_make_socket(struct machine *m, const struct chr_spec *spec, stru
 		return NULL;
 	}
 	s->fd = s->listen_fd = -1;
-	fd = is_unix ? open_unix(spec, e) : open_tcp(spec, e);
+	fd = spec->fd >= 0 ? take_fd(spec, e) : is_unix ? open_unix(spec, e) : open_tcp(spec, e);
 	if (fd < 0) {
 		free(s);
 		return NULL;
 	}
-	if (is_unix)
+	if (spec->fd >= 0)
+		snprintf(s->name, sizeof(s->name), "fd:%d%s", spec->fd, spec->server ? ",server" : "");
+	else if (is_unix)
 		snprintf(s->name, sizeof(s->name), "unix:%.300s%s", spec->path, spec->server ? ",server" : "");
 	else
 		snprintf(s->name, sizeof(s->name), "%s:%s:%s%s", spec->telnet ? "telnet" : "tcp", spec->host,

@@ -25,6 +25,7 @@ enum {
 
 struct uart {
 	struct dev dev;
+	uint32_t index;			/* property: which COM port, or none of them */
 	uint16_t iobase;		/* property */
 	struct irq irq;			/* property */
 	struct chr *chr;		/* property: where bytes come from and go */
@@ -202,8 +203,17 @@ static const struct chr_front front = { uart_room, uart_input, uart_event };
 
 static bool uart_init(void *dev, struct err *e)
 {
+	static const struct { uint16_t base; uint8_t irq; } com[] = {
+		{ 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 },
+	};
 	struct uart *u = dev;
 
+	if (u->index < ARRAY_LEN(com)) {
+		u->iobase = com[u->index].base;
+		u->irq = machine_isa_irq(u->dev.m, com[u->index].irq);
+	} else if (u->index != -1u) {
+		return err_set(e, "index=%u: expected 0 to 3", u->index);
+	}
 	if (u->chr) {
 		struct chr *port = chr_attach(u->chr, &front, u);
 
@@ -264,6 +274,7 @@ static const struct state uart_state[] = {	/* what no register holds */
 	STATE(uart, tx_pending), STATE(uart, rx), { 0 }
 };
 static const struct prop uart_props[] = {
+	PROP(U32, uart, index,  "index",   -1u,   "0 to 3: at the ports and line of COM1 to COM4"),
 	PROP(U16, uart, iobase, "iobase",  0x3f8, "first of eight I/O ports"),
 	PROP(IRQ, uart, irq,    "irq",     4,     "ISA interrupt line"),
 	PROP(CHR, uart, chr,    "chardev", 0,     "byte stream on the other end"),

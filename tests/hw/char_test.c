@@ -278,3 +278,23 @@ Test(char, escapes_work_although_the_guest_does_not_read)
 	press("ignored\001x");
 	cr_assert_eq(b.requests[MACHINE_EXIT], 1);
 }
+
+Test(char, a_socket_somebody_else_made)
+{
+	int pair[2];
+	char spec[60], buf[8];
+
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	snprintf(spec, sizeof(spec), "socket,fd=%d,server=on,wait=off", pair[0]);
+	cr_assert_not(chr_new(b.m, "y", spec, &b.err));
+	cr_assert(strstr(b.err.msg, "does not listen"), "%s", b.err.msg);
+	cr_assert_not(chr_new(b.m, "y", "socket,fd=1000", &b.err));
+	snprintf(spec, sizeof(spec), "socket,fd=%d", pair[0]);
+	struct chr *c = make(spec);
+	chr_attach(c, &front, NULL);
+	chr_puts(c, "out");
+	cr_assert_eq(write(pair[1], "in", 2), 2);
+	rounds(5);
+	cr_assert_eq(read(pair[1], buf, sizeof(buf)), 3);
+	cr_assert_eq(n_got, 2);
+}

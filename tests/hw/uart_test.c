@@ -124,3 +124,14 @@ Test(uart, fifo_bits_in_iir_show_a_16550a)
 	out(0x3fa, 0x01);
 	cr_assert_eq(in(IIR) & 0xc0, 0xc0);
 }
+
+Test(uart, the_index_says_which_port)
+{
+	struct err e;
+	struct dev *d = dev_make(b.m, &uart_type, "second", "index=1", &e);
+
+	cr_assert(d, "%s", e.msg);
+	port_write(b.m, 0x2f8 + 7, 1, 0x5a);
+	cr_assert_eq(port_read(b.m, 0x2f8 + 7, 1), 0x5a);
+	cr_assert_not(dev_make(b.m, &uart_type, "fifth", "index=4", &e));
+}

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "ui/json.h"
 #include "ui/keyval.h"
 
 Test(keyval, first_word_may_lack_its_key)
@@ -121,4 +122,29 @@ Test(keyval, malformed_sizes)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_assert_eq(size_of(bad[i]), UINT64_MAX, "%s", bad[i]);
+}
+
+Test(keyval, json_is_the_same)
+{
+	const char *all[4];
+	struct err e = { "" };
+	struct kv k;
+
+	if (!json_built_in())
+		cr_skip_test("built without jansson");
+	kv_parse(&k, "-x", "{\"driver\":\"a,b\",\"file\":{\"name\":\"f\"},\"n\":5,\"on\":true,\"l\":[\"p\",\"q\"]}", "driver", &e);
+	cr_assert_str_eq(kv_str(&k, "driver", ""), "a,b");
+	cr_assert_str_eq(kv_str(&k, "file.name", ""), "f");
+	cr_assert_eq(kv_num(&k, "n", 0, 0, 9), 5);
+	cr_assert(kv_bool(&k, "on", false));
+	cr_assert_eq(kv_all(&k, "l", all, 4), 2);
+	cr_assert_str_eq(all[1], "q");
+	cr_assert(kv_done(&k), "%s", e.msg);
+	kv_free(&k);
+	kv_parse(&k, "-x", "{\"driver\":", "driver", &e);
+	cr_assert_not(kv_done(&k));
+	cr_assert(strstr(e.msg, "-x: JSON parse error"), "%s", e.msg);
+	kv_free(&k);
+	kv_parse(&k, "-x", "{\"n\":null}", NULL, &e);
+	cr_assert_not(kv_done(&k));
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "ui/json.h"
 #include "ui/options.h"
 
 static struct options o;
@@ -404,4 +405,32 @@ Test(options, what_a_watchdog_does)
 	cr_assert_eq(parse("-action watchdog=poweroff"), OPT_GO);
 	cr_assert_eq(o.watchdog, VM_WATCHDOG_POWEROFF);
 	cr_assert_eq(parse("-watchdog-action explode"), OPT_BAD);
+}
+
+Test(options, monitors_for_people_and_programs)
+{
+	cr_assert_eq(parse("-monitor null -qmp unix:/x,server=on -mon chardev=c,mode=control,pretty=on -mon d"), OPT_GO);
+	cr_assert_eq(o.nmonitors, 4);
+	cr_assert(!o.monitors[0].qmp && o.monitors[1].qmp && !o.monitors[1].pretty);
+	cr_assert(o.monitors[2].qmp && o.monitors[2].pretty);
+	cr_assert_str_eq(o.monitors[2].spec, "c");
+	cr_assert_not(o.monitors[3].qmp);
+	cr_assert_eq(parse("-mon mode=control"), OPT_BAD);
+}
+
+Test(options, devices_as_json)
+{
+	if (!json_built_in())
+		cr_skip_test("built without jansson");
+	cr_assert_eq(parse("-nic none -device {\"driver\":\"isa-serial\",\"index\":1,\"chardev\":\"a,b\"}"), OPT_GO);
+	cr_assert_str_eq(o.pc.devices[o.pc.ndevices - 1].driver, "isa-serial");
+	cr_assert_str_eq(o.pc.devices[o.pc.ndevices - 1].options, "index=1,chardev=a,,b");
+}
+
+Test(options, background_without_devices_of_its_own)
+{
+	cr_assert_eq(parse("-daemonize -nographic -nodefaults -machine none"), OPT_GO);
+	cr_assert_eq(o.pc.board, PC_BOARD_NONE);
+	cr_assert_eq(o.nserials, 0);
+	cr_assert_eq(parse("-daemonize -nographic"), OPT_BAD);
 }

@@ -183,6 +183,7 @@ static const struct question questions[] = {
 	{ "qom-get", "{\"path\":\"/machine/unattached/isa-pit0\",\"property\":\"type\"}", NULL },
 	{ "qom-set", "{\"path\":\"/machine/peripheral/x\",\"property\":\"y\",\"value\":1}", "DeviceNotFound" },
 	{ "dump-guest-memory", "{\"paging\":true,\"protocol\":\"file:/dev/null\",\"detach\":true}", NULL },
+	{ "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}", NULL },
 	{ "query-balloon", NULL, "DeviceNotActive" },
 	{ "balloon", "{\"value\":1}", "DeviceNotActive" },
 	{ "watchdog-set-action", "{\"action\":\"pause\"}", NULL },
