@@ -9,6 +9,7 @@
 #include "config.h"
 #include "tests/bench.h"
 
+#include "hw/core/input.h"
 #include "hw/core/loop.h"
 #include "hw/input/i8042.h"
 #include "ui/display.h"
@@ -138,6 +139,80 @@ Test(vnc, a_viewer_sees_the_size_and_its_keys_reach_the_keyboard)
 	cr_expect_eq(scan_code(), 0xaa);
 	close(fd);			/* lets go of what it held */
 	cr_expect_eq(scan_code(), 0xb0);
+}
+
+/* ---- pointers ---- */
+
+static struct { int x, y, dz, dx, dy, n_abs, n_rel; unsigned buttons; bool tablet; } seen;
+
+static void on_abs(void *opaque, int x, int y, int dz, unsigned buttons)
+{
+	(void)opaque;
+	seen.x = x;
+	seen.y = y;
+	seen.dz += dz;
+	seen.buttons = buttons;
+	seen.n_abs++;
+}
+
+static void on_rel(void *opaque, int dx, int dy, int dz, unsigned buttons)
+{
+	(void)opaque, (void)dz, (void)buttons;
+	seen.dx += dx;
+	seen.dy += dy;
+	seen.n_rel++;
+}
+
+static bool listening(void *opaque)
+{
+	(void)opaque;
+	return seen.tablet;
+}
+
+static void point(int fd, uint8_t mask, int x, int y)
+{
+	put(fd, (uint8_t[]){ 5, mask, (uint8_t)(x >> 8), (uint8_t)x, (uint8_t)(y >> 8), (uint8_t)y }, 6);
+}
+
+static void wait_for(const int *count, int n)
+{
+	for (int i = 0; i < 500 && *count < n; i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+	}
+	cr_assert_geq(*count, n);
+}
+
+Test(vnc, a_tablet_gets_places_a_mouse_moves)
+{
+	struct input_sink mouse = { .rel = on_rel }, tablet = { .abs = on_abs, .listening = listening };
+	int w, h, fd;
+
+	input_add(b.m, &mouse);
+	input_add(b.m, &tablet);
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	greet(fd);
+	enter(fd, &w, &h);
+	point(fd, 0, 100, 100);
+	point(fd, 0, 110, 90);			/* the guest has no driver for its tablet yet */
+	wait_for(&seen.n_rel, 2);
+	cr_expect_eq(seen.dx, 10);
+	cr_expect_eq(seen.dy, -10);
+	cr_expect_eq(seen.n_abs, 0);
+	seen.tablet = true;
+	point(fd, 1, w - 1, 0);
+	wait_for(&seen.n_abs, 1);
+	cr_expect_eq(seen.x, INPUT_ABS_MAX);
+	cr_expect_eq(seen.y, 0);
+	cr_expect_eq(seen.buttons, BTN_LEFT);
+	point(fd, 8, w - 1, 0);			/* the wheel, away */
+	wait_for(&seen.n_abs, 2);
+	cr_expect_eq(seen.dz, 1);
+	close(fd);
+	input_del(b.m, &tablet);
+	input_del(b.m, &mouse);
 }
 
 Test(vnc, without_the_password_nobody_comes_in)
