@@ -83,6 +83,7 @@ static bool inside(const struct cpu *c, const struct side *s, uint64_t hi)
 static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side *s, uint64_t n)
 {
 	uint64_t off = reg_get(c, s->reg, r->adsize), size = r->size, in_page, k, first;
+	int shift = __builtin_ctzll(size);	/* a division would cost more than all the rest */
 	bool is64 = cpu_is64(c);
 
 	if (c->mode & MODE_TF)		/* traps behind every element */
@@ -96,13 +97,13 @@ static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side
 	if (in_page + size > 4096 || (c->mode & MODE_AC && s->va & (size - 1)))
 		return 0;
 	if (r->down) {
-		k = in_page / size + 1;
-		if (k > off / size + 1)
-			k = off / size + 1;
+		k = (in_page >> shift) + 1;
+		if (k > (off >> shift) + 1)
+			k = (off >> shift) + 1;
 	} else {
-		k = (4096 - in_page) / size;
-		if (r->adsize < 8 && k > (size_mask(r->adsize) - off + 1) / size)
-			k = (size_mask(r->adsize) - off + 1) / size;
+		k = (4096 - in_page) >> shift;
+		if (r->adsize < 8 && k > (size_mask(r->adsize) - off + 1) >> shift)
+			k = (size_mask(r->adsize) - off + 1) >> shift;
 	}
 	if (k > n)
 		k = n;
@@ -304,6 +305,20 @@ static uint64_t equal_bytes(const uint8_t *x, const uint8_t *y, uint64_t n)
 	return i;
 }
 
+/* How many bytes at the start of a run go on (see struct rep) when compared with x, in steps of eight. */
+static uint64_t passed_bytes(const uint8_t *p, uint64_t n, uint64_t x, bool until_equal)
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t i = 0, v;
+
+	for (; i + 8 <= n; i += 8) {
+		v = ld64(p + i) ^ x * ones;
+		if (until_equal ? (v - ones) & ~v & ones << 7 : v)
+			break;
+	}
+	return i;
+}
+
 /* Behind a comparison of x with y: 1 finished, 0 call again, -1 go on. */
 static int compared(struct cpu *c, const struct rep *r, uint64_t x, uint64_t y)
 {
@@ -364,7 +379,8 @@ H(rep_scas)
 	while ((n = reg_get(c, RCX, r.adsize))) {
 		k = run_length(c, &r, &d, n);
 		if (k && find_host(c, &r, &d, k)) {
-			i = 0;
+			i = r.down || r.size > 1 ? 0 : passed_bytes(d.host, k, x, r.until_equal);
+			i -= i == k;
 			do {
 				y = ld_n(element(&r, &d, k, i), r.size);
 			} while (++i < k && (x == y) != r.until_equal);

@@ -207,6 +207,27 @@ Test(rep_light, scas_and_cmps_find_the_place, .init = setup)
 	cr_expect(cc_to_eflags(b.c->cc) & FL_ZF);
 }
 
+/* Steps of eight bytes, and what is left over: each length with the end at each place, and without one. */
+Test(rep_light, scas_of_bytes_ends_at_the_first_that_ends_it, .init = setup)
+{
+	uint8_t *p = b.ram->host + 0x20ffd;
+	uint64_t done = 0;
+
+	for (int until = 0; until < 2; until++)
+		for (unsigned n = 1; n < 40; n++)
+			for (unsigned at = 0; at <= n; at++) {
+				memset(p, until ? 0x81 : 0x80, 64);
+				p[at] = until ? 0x80 : 0x7f;
+				p[at + 3] = p[at];
+				regs(0, 0x20ffd, n);
+				b.c->regs[RAX] = 0x80;
+				run(h_rep_scas, rep_pack((struct rep){ .size = 1, .adsize = 8, .until_equal = (unsigned)until }), &done);
+				cr_assert_eq(b.c->regs[RDI], 0x20ffd + (at < n ? at + 1 : n), "%u of %u", at, n);
+				cr_assert_eq(b.c->regs[RCX], at < n ? n - at - 1 : 0);
+				cr_assert_eq((cc_to_eflags(b.c->cc) & FL_ZF) != 0, (at < n) == until);
+			}
+}
+
 Test(rep_light, count_of_zero_changes_nothing, .init = setup)
 {
 	uint64_t done = 0;
