@@ -52,6 +52,11 @@ int keymap_name(const char *name, struct spell *near)
 	return 0;
 }
 
+const char *keymap_nth(unsigned n)
+{
+	return n < ARRAY_LEN(names) ? names[n].name : NULL;
+}
+
 int keymap_usage(unsigned usage)
 {
 	return usage < ARRAY_LEN(code_of_usage) ? code_of_usage[usage] : 0;

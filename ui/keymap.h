@@ -11,6 +11,8 @@
 
 /* The key of a `sendkey` name; 0: none, and what is near goes to *near. */
 int keymap_name(const char *name, struct spell *near);
+/* The nth name, NULL past the end. */
+const char *keymap_nth(unsigned n);
 /* The key of a USB usage (SDL scan code); 0: none. */
 int keymap_usage(unsigned usage);
 

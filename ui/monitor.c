@@ -2,10 +2,13 @@
  * The monitor: a line editor on a byte stream, and finding the command.
  *
  * Keys: backspace, Ctrl-A/E/B/F/U/K/W, arrows, Home, End, Ctrl-P/N for the
- * lines before. A command prints into memory first, so that its output leaves
+ * lines before, Tab to complete a word. A command prints into memory first, so that its output leaves
  * in one piece.
  *
- * Not modelled: completion, commands with answers typed later (passwords).
+ * The editor is the monitor's own: a library's wants a terminal, and this one's lines
+ * come from sockets and multiplexed streams as well.
+ *
+ * Not modelled: commands with answers typed later (passwords).
  */
 #include "ui/monitor.h"
 
@@ -17,6 +20,7 @@
 #include "config.h"
 #include "hw/core/loop.h"
 #include "ui/commands.h"
+#include "ui/monitor_complete.h"
 #include "ui/monitor_priv.h"
 
 #define PROMPT "(rhea) "
@@ -338,6 +342,53 @@ static void enter(struct monitor *mon)
 		puts_to(mon, PROMPT);
 }
 
+/* The candidates in columns, and the line again below them. */
+static void show_candidates(struct monitor *mon, const struct completion *c)
+{
+	char text[64];
+	int width = 0, columns;
+
+	for (int i = 0; i < c->n; i++) {
+		int n = (int)strlen(c->word[i]) + 2;
+		width = n > width ? n : width;
+	}
+	columns = width < 80 ? 80 / width : 1;
+	puts_to(mon, "\n");
+	for (int i = 0; i < c->n; i++) {
+		bool last = i % columns == columns - 1 || i + 1 == c->n;
+
+		puts_to(mon, c->word[i]);
+		snprintf(text, sizeof(text), "%*s", last ? 0 : (int)(width - (int)strlen(c->word[i])) % 60, "");
+		puts_to(mon, last ? "\n" : text);
+	}
+	puts_to(mon, PROMPT);
+	put(mon, mon->line, (size_t)mon->n);
+	for (int i = mon->n; i > mon->pos; i--)
+		puts_to(mon, "\b");
+}
+
+static void tab(struct monitor *mon)
+{
+	struct completion *c = calloc(1, sizeof(*c));
+	char line[MON_LINE];
+	size_t have, common;
+
+	if (!c)
+		return;
+	snprintf(line, sizeof(line), "%.*s", mon->pos, mon->line);
+	complete(mon, line, c);
+	have = strlen(c->stem);
+	common = complete_common(c);
+	for (size_t i = have; i < common; i++)
+		insert(mon, c->word[0][i]);
+	if (c->n == 1 && common && c->word[0][common - 1] != '/')
+		insert(mon, ' ');
+	else if (c->n > 1 && common <= have)
+		show_candidates(mon, c);
+	complete_free(c);
+	free(c);
+}
+
 static int word_start(const struct monitor *mon)
 {
 	int i = mon->pos;
@@ -364,6 +415,7 @@ static void control(struct monitor *mon, uint8_t ch)
 	case CTRL('P'):		browse(mon, -1); break;
 	case CTRL('N'):		browse(mon, 1); break;
 	case CTRL('C'):		puts_to(mon, "\n" PROMPT); mon->n = mon->pos = 0; break;
+	case '\t':		tab(mon); break;
 	case 0x1b:		mon->escape = 1; break;
 	}
 }

@@ -6,6 +6,7 @@
 #include "hw/backend/net.h"
 #include "hw/core/dev.h"
 #include "ui/monitor.h"
+#include "ui/monitor_complete.h"
 #include "ui/vm.h"
 
 static const struct dev_type *const no_types[] = { NULL };
@@ -146,4 +147,44 @@ Test(monitor, networks_are_listed)
 	machine_add_backend(vm.m, "netdev", "lan", &n);
 	cr_assert_str_eq(run("info network"), "lan: test (no card), 3 frames wait\n");
 	cr_assert_str_eq(run("info usernet"), "lan:\nTCP\nUDP\n");
+}
+
+/* Everything the end of the line may become, with blanks between. */
+static const char *completions(const char *line)
+{
+	static char all[16384];
+	struct completion *c = calloc(1, sizeof(*c));
+	size_t n = 0;
+
+	complete(mon, line, c);
+	*all = 0;
+	for (int i = 0; i < c->n; i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? " " : "", c->word[i]);
+	complete_free(c);
+	free(c);
+	return all;
+}
+
+Test(monitor, words_are_completed_by_what_stands_there)
+{
+	cr_assert_str_eq(completions("device_"), "device_add device_del");
+	cr_assert_str_eq(completions("info vers"), "version");
+	cr_assert_str_eq(completions("help quit"), "quit");
+	cr_assert_str_eq(completions("sendkey ctrl-alt-delet"), "delete");
+	cr_assert_str_eq(completions("log int,guest_e"), "guest_errors");
+	cr_assert_str_eq(completions("set_password v"), "vnc");
+	cr_assert_str_eq(completions("pmemsave 0 16 /de"), "/dev/");
+	cr_assert_str_eq(completions("screendump -f png /de"), "/dev/");
+	cr_assert_str_eq(completions("nothing "), "");
+	cr_assert_str_eq(completions("quit "), "");
+}
+
+Test(monitor, ids_are_completed)
+{
+	static const struct net_ops ops = { .name = "test" };
+	static struct net n = { .ops = &ops, .id = (char *)"lan" };
+
+	machine_add_backend(vm.m, "netdev", "lan", &n);
+	cr_assert_str_eq(completions("netdev_del l"), "lan");
+	cr_assert_str_eq(completions("hostfwd_add l"), "lan");
 }
