@@ -32,42 +32,15 @@ static const char *card_driver(const char *option, const char *model, struct err
 	return NULL;
 }
 
-/* The keys of "user". */
-static void user_options(struct kv *k, struct net_user_options *u)
-{
-	static const char *const ignored[] = { "ipv6-prefixlen", NULL };
-
-	u->restricted = kv_bool(k, "restrict", false);
-	u->no_ipv4 = !kv_bool(k, "ipv4", true);
-	u->no_ipv6 = !kv_bool(k, "ipv6", true);
-	u->net = kv_str(k, "net", NULL);
-	u->host = kv_str(k, "host", NULL);
-	u->dhcpstart = kv_str(k, "dhcpstart", NULL);
-	u->dns = kv_str(k, "dns", NULL);
-	u->ipv6_net = kv_str(k, "ipv6-net", NULL);
-	u->ipv6_host = kv_str(k, "ipv6-host", NULL);
-	u->ipv6_dns = kv_str(k, "ipv6-dns", NULL);
-	u->hostname = kv_str(k, "hostname", NULL);
-	u->domainname = kv_str(k, "domainname", NULL);
-	u->tftp = kv_str(k, "tftp", NULL);
-	u->tftp_server_name = kv_str(k, "tftp-server-name", NULL);
-	u->bootfile = kv_str(k, "bootfile", NULL);
-	kv_all(k, "dnssearch", u->dnssearch, NET_MAX_FORWARDS);
-	kv_all(k, "hostfwd", u->hostfwd, NET_MAX_FORWARDS);
-	kv_all(k, "guestfwd", u->guestfwd, NET_MAX_FORWARDS);
-	kv_ignore(k, ignored);
-}
-
 static bool add_net(struct options *o, struct kv *k, const char *option, const char *kind, const char *id,
 		    struct err *e)
 {
 	struct net_options n = { .kind = kind, .id = id };
 
-	user_options(k, &n.user);
-	if (!kv_done(k))
-		return false;
 	if (!net_kind_exists(kind))
-		return err_set(e, "%s: no kind of network '%s'; there is user", option, kind);
+		return err_set(e, "%s: no kind of network '%s'; there are user, socket, stream, dgram and tap", option, kind);
+	if (!options_net_kind(k, &n, e))
+		return false;
 	if (o->nnets == OPT_MAX_NETS)
 		return err_set(e, "%s: more than %d networks", option, OPT_MAX_NETS);
 	o->nets[o->nnets++] = n;
@@ -83,8 +56,7 @@ struct net *options_make_net(struct machine *m, const char *arg, struct err *e)
 	kv_parse(&k, "netdev_add", arg, "type", e);
 	o.kind = kv_str(&k, "type", "");
 	o.id = kv_str(&k, "id", NULL);
-	user_options(&k, &o.user);
-	if (kv_done(&k) && (o.id || err_set(e, "Parameter 'id' is missing")))
+	if (options_net_kind(&k, &o, e) && (o.id || err_set(e, "Parameter 'id' is missing")))
 		n = net_new(m, &o, e);
 	kv_free(&k);
 	return n;
@@ -120,7 +92,11 @@ enum opt_result opt_netdev(struct options *o, const char *arg, FILE *out, struct
 	const char *kind, *id;
 
 	if (!strcmp(arg, "help")) {
-		fputs("user   connections leave as sockets of this program\n", out);
+		fputs("user     connections leave as sockets of this program\n"
+		      "tap      an interface of the host's\n"
+		      "stream   another machine, over TCP or a Unix socket\n"
+		      "dgram    other machines, over UDP or a multicast group\n"
+		      "socket   the last two, by other keys\n", out);
 		return OPT_DONE;
 	}
 	o->net_given = true;

@@ -36,6 +36,9 @@ bool options_complete(struct options *o, struct err *e);
 /* "kvm:tcg": accelerators, first choice first. */
 bool options_add_accels(struct options *o, const char *list, struct err *e);
 
+struct kv;
+/* The keys of the network's kind, which is set; complains about others (kv_done()). */
+bool options_net_kind(struct kv *k, struct net_options *o, struct err *e);
 /* Does every half of -net have its other half? */
 bool options_complete_nets(struct options *o, struct err *e);
 

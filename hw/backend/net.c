@@ -35,11 +35,21 @@ static struct net *make_user(struct machine *m, const struct net_options *o, str
 #endif
 }
 
+static struct net *make_socket(struct machine *m, const struct net_options *o, struct err *e)
+{
+	return net_socket_new(m, &o->socket, e);
+}
+
+static struct net *make_tap(struct machine *m, const struct net_options *o, struct err *e)
+{
+	return net_tap_new(m, &o->tap, e);
+}
+
 static const struct net_kind {
 	const char *name;
 	struct net *(*make)(struct machine *m, const struct net_options *o, struct err *e);
 } kinds[] = {
-	{ "user", make_user },
+	{ "user", make_user }, { "socket", make_socket }, { "stream", make_socket }, { "dgram", make_socket }, { "tap", make_tap },
 };
 
 static const struct net_kind *find_kind(const char *name)
@@ -77,7 +87,7 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 	struct net *n;
 
 	if (!k) {
-		err_set(e, "no kind of network '%s'; there is user", o->kind);
+		err_set(e, "no kind of network '%s'; there are user, socket, stream, dgram and tap", o->kind);
 		return NULL;
 	}
 	if (net_find(m, o->id)) {

@@ -40,10 +40,24 @@ struct net_user_options {
 	const char *hostfwd[NET_MAX_FORWARDS + 1];	/* "tcp|udp:[addr]:port-[addr]:port" */
 	const char *guestfwd[NET_MAX_FORWARDS + 1];	/* "tcp:addr:port-cmd:COMMAND" */
 };
+/* One of listen, connect, mcast and udp; addresses are HOST:PORT, or unix:PATH for a stream. */
+struct net_socket_options {
+	const char *listen, *connect;	/* a stream */
+	const char *mcast, *udp;	/* datagrams to there */
+	const char *local;		/* udp: received here; mcast: through this interface's address, or NULL */
+	unsigned reconnect;		/* connect: seconds until the next try; 0: none */
+};
+struct net_tap_options {
+	const char *ifname;		/* NULL: a new one */
+	const char *script, *downscript;	/* run with the interface's name; NULL: none */
+	int fd;				/* -1, or of an interface opened by somebody else */
+};
 struct net_options {
-	const char *kind;		/* "user" */
+	const char *kind;		/* "user", "socket", "tap" */
 	const char *id;
 	struct net_user_options user;
+	struct net_socket_options socket;
+	struct net_tap_options tap;
 };
 
 /* Make a network; devices find it by its id. NULL with err filled. */
@@ -101,6 +115,8 @@ struct net {
 /* A frame for the card. */
 void net_deliver(struct net *n, const uint8_t *frame, size_t len);
 
+struct net *net_socket_new(struct machine *m, const struct net_socket_options *o, struct err *e);
+struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, struct err *e);
 struct net *net_user_new(struct machine *m, const struct net_user_options *o, struct err *e);
 
 /* net_dump.c: */

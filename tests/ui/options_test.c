@@ -433,4 +433,23 @@ Test(options, background_without_devices_of_its_own)
 	cr_assert_eq(o.pc.board, PC_BOARD_NONE);
 	cr_assert_eq(o.nserials, 0);
 	cr_assert_eq(parse("-daemonize -nographic"), OPT_BAD);
+Test(options, networks_over_sockets)
+{
+	cr_assert_eq(parse("-netdev socket,id=n,listen=:1234"), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.nets[0].socket.listen, ":1234");
+	cr_assert_eq(parse("-netdev stream,id=n,server=off,addr.type=inet,addr.host=h,addr.port=5,reconnect=3"), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.nets[0].socket.connect, "h:5");
+	cr_assert_eq(o.nets[0].socket.reconnect, 3);
+	cr_assert_eq(parse("-netdev stream,id=n,server=on,addr.type=unix,addr.path=/p"), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.nets[0].socket.listen, "unix:/p");
+	cr_assert_eq(parse("-netdev dgram,id=n,remote.type=inet,remote.host=230.0.0.1,remote.port=9"), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.nets[0].socket.mcast, "230.0.0.1:9");
+	cr_assert_eq(parse("-nic tap,ifname=tap7,script=no"), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.nets[0].tap.ifname, "tap7");
+	cr_assert_null(o.nets[0].tap.script);
+	cr_assert_eq(o.nets[0].tap.fd, -1);
+	cr_assert_eq(parse("-netdev socket,id=n"), OPT_BAD);
+	cr_assert(strstr(e.msg, "expected one of listen="), "%s", e.msg);
+	cr_assert_eq(parse("-netdev dgram,id=n,remote.type=inet,remote.host=10.0.0.1,remote.port=9"), OPT_BAD);
+	cr_assert_eq(parse("-netdev tap,id=n,listen=:1"), OPT_BAD);
 }
