@@ -433,6 +433,8 @@ Test(options, background_without_devices_of_its_own)
 	cr_assert_eq(o.pc.board, PC_BOARD_NONE);
 	cr_assert_eq(o.nserials, 0);
 	cr_assert_eq(parse("-daemonize -nographic"), OPT_BAD);
+}
+
 Test(options, networks_over_sockets)
 {
 	cr_assert_eq(parse("-netdev socket,id=n,listen=:1234"), OPT_GO, "%s", e.msg);
