@@ -20,6 +20,7 @@
 #define OPT_MAX_GLOBALS		32
 #define OPT_MAX_DIRS		8
 #define OPT_MAX_NETS		8
+#define OPT_MAX_NODES		32
 #define OPT_MAX_FILES		8
 #define OPT_MAX_AUDIOS		4
 
@@ -43,6 +44,13 @@ struct opt_monitor {
 
 /* What `-OPTION help` asks to list once the machine's tables are at hand. */
 enum opt_help { OPT_HELP_NONE, OPT_HELP_DEVICE, OPT_HELP_CPU };
+
+/* -blockdev */
+struct opt_node {
+	struct drive_options drive;	/* id: the node's name */
+	bool is_file;			/* no format: others may stand on it */
+	bool below;			/* one does */
+};
 
 /* -object filter-dump */
 struct opt_dump {
@@ -73,6 +81,8 @@ struct options {
 	const char *dirs[OPT_MAX_DIRS + 1];
 	int ndirs;
 
+	struct opt_node nodes[OPT_MAX_NODES];
+	int nnodes;
 	struct net_options nets[OPT_MAX_NETS];
 	int nnets;
 	struct opt_dump dumps[OPT_MAX_NETS];

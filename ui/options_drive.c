@@ -41,7 +41,7 @@ static void driver_key(struct kv *k, struct block_options *o)
 		kv_bool(k, "read-zeroes", true);
 		return;
 	}
-	o->format = driver && !strcmp(driver, "file") ? "raw" : driver;
+	o->format = driver && (!strcmp(driver, "file") || !strncmp(driver, "host_", 5)) ? "raw" : driver;
 }
 
 void opt_drive_image(struct kv *k, struct drive_options *v)

@@ -39,6 +39,8 @@ bool options_add_accels(struct options *o, const char *list, struct err *e);
 struct kv;
 /* The keys of the network's kind, which is set; complains about others (kv_done()). */
 bool options_net_kind(struct kv *k, struct net_options *o, struct err *e);
+/* Nodes of -blockdev that are drives. */
+bool options_place_nodes(struct options *o, struct err *e);
 /* Does every half of -net have its other half? */
 bool options_complete_nets(struct options *o, struct err *e);
 

@@ -455,3 +455,66 @@ Test(options, networks_over_sockets)
 	cr_assert_eq(parse("-netdev dgram,id=n,remote.type=inet,remote.host=10.0.0.1,remote.port=9"), OPT_BAD);
 	cr_assert_eq(parse("-netdev tap,id=n,listen=:1"), OPT_BAD);
 }
+
+/* ---- drives in detail ---- */
+
+Test(options, what_a_drive_says_of_its_image)
+{
+	cr_assert_eq(parse("-drive file=a,cache=none,discard=unmap,detect-zeroes=unmap,werror=stop,rerror=ignore,aio=threads"), OPT_GO);
+	const struct drive_options *d = &o.pc.drives[0].drive;
+	cr_assert(d->image.direct && !d->image.writethrough && !d->image.no_flush);
+	cr_assert_not(d->image.no_discard);
+	cr_assert_eq(d->image.detect_zeroes, BLOCK_ZEROES_UNMAP);
+	cr_assert_eq(d->werror, DRIVE_STOP);
+	cr_assert_eq(d->rerror, DRIVE_IGNORE);
+	cr_assert_eq(parse("-drive file=a,bps=1M,iops_rd=100,iops_rd_max=200,throttling.iops-write=5"), OPT_GO);
+	cr_assert_eq(d->limits.bps[0], 1048576);
+	cr_assert_eq(d->limits.iops[1], 100);
+	cr_assert_eq(d->limits.iops_max[1], 200);
+	cr_assert_eq(d->limits.iops[2], 5);
+	cr_assert_eq(parse("-drive file=a"), OPT_GO);
+	cr_assert(d->image.no_discard);
+}
+
+Test(options, drives_that_cannot_be)
+{
+	cr_assert_eq(parse("-drive file=a,cache=some"), OPT_BAD);
+	cr_assert_eq(parse("-drive file=a,rerror=enospc"), OPT_BAD);
+	cr_assert_eq(parse("-drive file=a,detect-zeroes=unmap"), OPT_BAD);
+	cr_assert(strstr(e.msg, "discard=unmap"));
+	cr_assert_eq(parse("-drive file=a,readonly=on,copy-on-read=on"), OPT_BAD);
+	cr_assert_eq(parse("-drive driver=null-co,file=a,if=none,id=x"), OPT_BAD);
+}
+
+Test(options, block_nodes)
+{
+	cr_assert_eq(parse("-blockdev driver=file,node-name=f,filename=x,cache.direct=on "
+			   "-blockdev driver=qcow2,node-name=q,file=f,read-only=on"), OPT_GO);
+	cr_assert_eq(o.pc.ndrives, 1);			/* the file is no drive of its own */
+	const struct drive_options *d = &o.pc.drives[0].drive;
+	cr_assert_str_eq(d->id, "q");
+	cr_assert_str_eq(d->image.file, "x");
+	cr_assert_str_eq(d->image.format, "qcow2");
+	cr_assert(d->image.direct && d->image.readonly);
+	cr_assert_eq(parse("-blockdev {\"driver\":\"raw\",\"node-name\":\"r\",\"discard\":\"unmap\","
+			   "\"file\":{\"driver\":\"file\",\"filename\":\"a,b\"}}"), OPT_GO);
+	cr_assert_str_eq(d->image.file, "a,b");
+	cr_assert_not(d->image.no_discard);
+	cr_assert_eq(parse("-blockdev null-co,node-name=n,size=1M"), OPT_GO);
+	cr_assert(d->image.null_co);
+	cr_assert_eq(d->image.size, 1 << 20);
+}
+
+Test(options, block_nodes_that_cannot_be)
+{
+	cr_assert_eq(parse("-blockdev driver=raw,node-name=a,file=b"), OPT_BAD);
+	cr_assert(strstr(e.msg, "must be given before"));
+	cr_assert_eq(parse("-blockdev driver=nbd,node-name=a"), OPT_BAD);
+	cr_assert_eq(parse("-blockdev driver=file,filename=x"), OPT_BAD);
+	cr_assert(strstr(e.msg, "node-name"));
+	cr_assert_eq(parse("-blockdev driver=file,node-name=f,filename=x -blockdev driver=raw,node-name=a,file=f "
+			   "-blockdev driver=raw,node-name=b,file=f"), OPT_BAD);
+	cr_assert(strstr(e.msg, "under another"));
+	cr_assert_eq(parse("-blockdev driver=file,node-name=f,filename=x,nonsense=1"), OPT_BAD);
+	cr_assert_eq(parse("-blockdev {broken"), OPT_BAD);
+}
