@@ -16,6 +16,12 @@ struct value *cmd_none(struct cmd *c, const struct value *args)
 	return val_list();
 }
 
+void show_nothing(const struct value *v, FILE *out)
+{
+	if (!v->n)
+		fputs("none\n", out);
+}
+
 struct value *cmd_no_balloon(struct cmd *c, const struct value *args)
 {
 	(void)args;

@@ -7,6 +7,7 @@
 #include "cpu/phys.h"
 #include "hw/backend/net.h"
 #include "hw/core/dev.h"
+#include "hw/pc/pc.h"
 #include "hw/usb/usb.h"
 #include "tcg/run.h"
 #include "ui/keyval.h"
@@ -85,6 +86,73 @@ void mon_info_irq(struct monitor *mon, const struct mon_args *a, FILE *out)
 				dev_dump(d, out);
 				break;
 			}
+}
+
+void mon_info_lapic(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	int n = 0;
+
+	(void)a;
+	for (struct dev *d = mon->vm->m->devs; d; d = d->next)
+		if (!strcmp(d->type->name, "apic") && n++ == mon->cpu) {
+			fprintf(out, "%s:\n", d->id);
+			dev_dump(d, out);
+			return;
+		}
+	fputs("this processor has no local APIC\n", out);
+}
+
+static void one_rom(void *opaque, const struct phys_range *r)
+{
+	if (r->rram && !r->wram)
+		fprintf(opaque, "addr=%016llx size=0x%06llx mem=rom name=\"%s\"\n", (unsigned long long)r->pa,
+			(unsigned long long)r->size, r->name ? r->name : "");
+}
+
+void mon_info_roms(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	phys_each(mon->vm->m->phys, one_rom, out);
+}
+
+void mon_info_numa(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)mon, (void)a;
+	fputs("0 nodes\n", out);
+}
+
+void mon_boot_set(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	char *order = a->word[0][strspn(a->word[0], "abcdnp")] ? NULL : strdup(a->word[0]);
+
+	if (!order) {
+		fputs("boot_set: expected letters a and b (floppy), c (disk), d (CD), n (network)\n", out);
+		return;
+	}
+	free(mon->vm->boot_set);
+	mon->vm->boot_set = order;
+	mon->vm->boot_once = NULL;
+	pc_set_boot_order(mon->vm->pc, order);
+}
+
+/* ---- by path and by name ---- */
+
+static void tree(struct monitor *mon, bool user, FILE *out)
+{
+	for (const struct dev *d = mon->vm->m->devs; d; d = d->next)
+		if (d->user == user)
+			fprintf(out, "    /%s (%s)\n", d->id, d->type->name);
+}
+
+void mon_info_qom_tree(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a;
+	fputs("/machine\n  /peripheral (container)\n", out);
+	tree(mon, true, out);
+	fputs("  /unattached (container)\n", out);
+	tree(mon, false, out);
+	for (int i = 0; i < mon->vm->ncpus; i++)
+		fprintf(out, "    /cpu[%d] (x86_64-cpu)\n", i);
 }
 
 static void properties(const struct dev *d, const struct prop *p, FILE *out)

@@ -97,7 +97,7 @@ static struct value *timestamp(void)
 	return v;
 }
 
-void qmp_event(struct vm *vm, const char *name, struct value *data)
+static void tell(struct vm *vm, const char *name, struct value *data)
 {
 	struct value *v = val_dict();
 
@@ -109,6 +109,35 @@ void qmp_event(struct vm *vm, const char *name, struct value *data)
 		if (q->negotiated)
 			send(q, val_copy(v));
 	val_free(v);
+}
+
+/* What a guest can make happen at any rate is told once a second, and last as it is then. */
+#define SLOW_EVENT "RTC_CHANGE"
+
+static void tell_slow(void *opaque)
+{
+	struct vm *vm = opaque;
+	struct value *data = vm->slow.waiting;
+
+	if (!data)
+		return;
+	vm->slow.waiting = NULL;
+	tell(vm, SLOW_EVENT, data);
+	timer_mod(&vm->slow.timer, clock_now(vm->slow.timer.clock) + NS_PER_SEC);
+}
+
+void qmp_event(struct vm *vm, const char *name, struct value *data)
+{
+	if (strcmp(name, SLOW_EVENT) || !vm->loop) {
+		tell(vm, name, data);
+		return;
+	}
+	if (!vm->slow.timer.clock)
+		timer_init(&vm->slow.timer, loop_host_clock(vm->loop), tell_slow, vm);
+	val_free(vm->slow.waiting);
+	vm->slow.waiting = data;
+	if (!timer_pending(&vm->slow.timer))
+		tell_slow(vm);
 }
 
 /* ---- in ---- */

@@ -580,6 +580,10 @@ void vm_fini(struct vm *vm)
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 	timer_del(&vm->input.release);
+	free(vm->boot_set);
+	timer_del(&vm->slow.timer);
+	val_free(vm->slow.waiting);
+	vm->slow.waiting = NULL;
 	for (int i = 0; i < vm->ncpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_join(vm->vcpus[i].thread, NULL);

@@ -89,12 +89,17 @@ struct vm {
 	const char *name;	/* of the guest, or NULL */
 	const char *boot_once;	/* boot order of the first start, or NULL */
 	const char *boot_order;	/* and of those after it */
+	char *boot_set;		/* of the monitor, or NULL */
 	bool no_reboot, no_shutdown;
 	enum vm_watchdog watchdog;
 	enum vm_status status;
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
+	struct {		/* RTC_CHANGE, at most one a second: ui/qmp.c */
+		struct value *waiting;
+		struct timer timer;
+	} slow;
 	bool migration_events;	/* asked for; a save is told as MIGRATION */
 	struct vm_input input;	/* ui/commands_input.c */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */

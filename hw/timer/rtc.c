@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/value.h"
 enum {
 	SECOND, SECOND_ALARM, MINUTE, MINUTE_ALARM, HOUR, HOUR_ALARM, WEEKDAY, DAY, MONTH, YEAR,
 	REG_A, REG_B, REG_C, REG_D, CENTURY = 0x32,
@@ -106,6 +107,16 @@ static void show_date(struct rtc *r)
 	r->cmos[CENTURY] = encode(r, tm.tm_year / 100 + 19);
 }
 
+/* Seconds between this clock and what it began with; programs keep them for the next start. */
+static void tell_change(const struct rtc *r)
+{
+	struct value *v = val_dict();
+
+	val_add_int(v, "offset", floor_sec(r->offset + (int64_t)NS_PER_SEC / 2));
+	val_add(v, "qom-path", val_strf("/machine/unattached/%s", r->dev.id));
+	machine_event(r->dev.m, "RTC_CHANGE", v);
+}
+
 /* The bytes in cmos[] are the date from now on; `fraction` ns into the second. */
 static void take_date(struct rtc *r, int64_t fraction)
 {
@@ -117,8 +128,12 @@ static void take_date(struct rtc *r, int64_t fraction)
 	};
 	int64_t ns = (int64_t)timegm(&tm) * (int64_t)NS_PER_SEC + fraction;
 
+	int64_t before = r->offset;
+
 	r->offset = ns - clock_wall(&r->dev.m->clock);
 	r->seen_sec = floor_sec(ns);
+	if (floor_sec(r->offset + (int64_t)NS_PER_SEC / 2) != floor_sec(before + (int64_t)NS_PER_SEC / 2))
+		tell_change(r);
 }
 
 static bool is_date(unsigned i)

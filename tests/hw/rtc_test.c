@@ -3,6 +3,7 @@
 
 #include "tests/bench.h"
 
+#include "base/value.h"
 #include "hw/timer/rtc.h"
 
 static struct bench b;
@@ -133,4 +134,26 @@ Test(rtc, cmos_memory_survives_a_reset)
 	machine_reset_devices(b.m);
 	cr_assert_eq(get(0x40), 0xa5);
 	cr_assert_eq(get(13), 0x80);
+}
+
+static int64_t told;
+static int n_told;
+
+static void note(void *opaque, const char *name, struct value *data)
+{
+	(void)opaque;
+	cr_assert_str_eq(name, "RTC_CHANGE");
+	told = val_get_int(data, "offset", -1);
+	n_told++;
+	val_free(data);
+}
+
+Test(rtc, programs_are_told_how_far_the_guest_moved_it)
+{
+	b.m->on_event = note;
+	put(2, 0x29);				/* half an hour back */
+	cr_assert_eq(n_told, 1);
+	cr_assert_eq(told, -1800);
+	put(2, 0x29);				/* the same again is no change */
+	cr_assert_eq(n_told, 1);
 }

@@ -181,6 +181,28 @@ Test(qmp, events_reach_those_that_negotiated)
 	cr_assert(strstr(out, "}, \"event\": \"RESET\", \"data\": {\"guest\": true}}\r\n"), "%s", out);
 }
 
+static struct value *change(int offset)
+{
+	struct value *v = val_dict();
+
+	val_add_int(v, "offset", offset);
+	return v;
+}
+
+Test(qmp, what_a_guest_can_repeat_is_told_once_a_second)
+{
+	negotiate();
+	n_out = 0;
+	for (int i = 1; i <= 1000; i++)
+		machine_event(vm.m, "RTC_CHANGE", change(i));
+	cr_assert(strstr(out, "\"offset\": 1}"), "%s", out);
+	cr_assert_lt(n_out, 200);
+	n_out = 0;
+	vm.slow.timer.deadline = 0;
+	vm.slow.timer.fn(&vm);
+	cr_assert(strstr(out, "\"offset\": 1000}"), "%s", out);
+}
+
 Test(qmp, a_new_client_negotiates_anew)
 {
 	negotiate();
