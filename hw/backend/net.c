@@ -173,6 +173,11 @@ void net_default_mac(struct machine *m, uint8_t mac[6])
 	mac[5] = (uint8_t)(mac[5] + m->n_macs++);
 }
 
+bool net_is_sound(const struct net *n)
+{
+	return n && n->sound;
+}
+
 /* ---- frames ---- */
 
 static bool give(struct net *n, const uint8_t *frame, size_t len)

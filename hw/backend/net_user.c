@@ -344,6 +344,7 @@ struct net *net_user_new(struct machine *m, const struct net_user_options *o, st
 		return NULL;
 	}
 	u->net.ops = &user_ops;
+	u->net.sound = true;
 	u->net.m = u->m = m;
 	u->slirp = slirp_new(&c, &callbacks, u);
 	if (!u->slirp) {

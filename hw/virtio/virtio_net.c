@@ -6,8 +6,11 @@
  * of the modern interface. Frames larger than a buffer go to several ones if the driver
  * can merge them.
  *
- * Not modelled: checksums and segmentation by the device, several queue pairs, VLAN
- * filters, announcements.
+ * A driver may leave checksums and the cutting of large TCP segments to the card, and
+ * is spared looking at the checksums of frames that no wire can have damaged.
+ *
+ * Not modelled: large frames on the way in, several queue pairs, VLAN filters,
+ * announcements.
  * Source: Virtio 1.2, 5.1.
  */
 #include "hw/virtio/virtio_net.h"
@@ -15,8 +18,14 @@
 #include <string.h>
 
 #include "hw/backend/net.h"
+#include "hw/virtio/offload.h"
 
+#define F_CSUM		BIT(0)
+#define F_GUEST_CSUM	BIT(1)
 #define F_MAC		BIT(5)
+#define F_HOST_TSO4	BIT(11)
+#define F_HOST_TSO6	BIT(12)
+#define F_HOST_ECN	BIT(13)
 #define F_MRG_RXBUF	BIT(15)
 #define F_STATUS	BIT(16)
 #define F_CTRL_VQ	BIT(17)
@@ -31,6 +40,11 @@ enum { C_MAC = 0, C_STATUS = 6, C_LEN = 8 };
 #define HEADER		12u
 #define HEADER_SHORT	10u
 #define HEADER_NBUFS	10u		/* where the number of merged buffers is */
+
+/* 5.1.6: flags (byte 0) and kinds of large segments (byte 1) of the header */
+#define H_NEEDS_CSUM	0x01u
+#define H_DATA_VALID	0x02u
+enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
 
 /* 5.1.6.5: control commands */
 enum { CLASS_RX = 0, CLASS_MAC = 1 };
@@ -111,6 +125,8 @@ static unsigned put_frame(struct virtio_net *d, const uint8_t *frame, size_t len
 	bool merge = virtio_has(v, F_MRG_RXBUF);
 
 	st16(header + HEADER_NBUFS, 1);
+	if (virtio_has(v, F_GUEST_CSUM) && net_is_sound(d->net))
+		header[0] = H_DATA_VALID;
 	for (uint64_t at = 0; at < all; n++) {
 		if (!virtq_pop(v, RX, &v->buf)) {
 			unpop(v, n);
@@ -156,6 +172,26 @@ static const struct net_front front = { net_input };
 
 /* ---- sending ---- */
 
+static void send_piece(void *opaque, const uint8_t *frame, size_t len)
+{
+	net_send(((struct virtio_net *)opaque)->net, frame, len);
+}
+
+/* d->frame, as its header wants it. False: it asks for what cannot be. */
+static bool send_with_header(struct virtio_net *d, const uint8_t *h, size_t n)
+{
+	unsigned kind = h[1] & ~(unsigned)GSO_ECN;
+
+	if (kind == GSO_TCPV4 || kind == GSO_TCPV6)
+		return offload_segment(d->frame, n, ld16(h + 4), send_piece, d);
+	if (kind != GSO_NONE)
+		return false;
+	if (h[0] & H_NEEDS_CSUM && !offload_checksum(d->frame, n, ld16(h + 6), ld16(h + 8)))
+		return false;
+	net_send(d->net, d->frame, n);
+	return true;
+}
+
 static bool send_frame(struct virtio *v, unsigned q)
 {
 	struct virtio_net *d = (struct virtio_net *)v;
@@ -165,14 +201,15 @@ static bool send_frame(struct virtio *v, unsigned q)
 	if (v->buf.out_len < hlen)
 		return virtio_broken(v, "a frame without a header");
 	bool fits = n <= sizeof(d->frame);
-	if (fits && !vbuf_read(v, &v->buf, hlen, d->frame, n))
+	uint8_t header[HEADER];
+
+	if (!vbuf_read(v, &v->buf, 0, header, hlen) || (fits && !vbuf_read(v, &v->buf, hlen, d->frame, n)))
 		return false;
 	/* Given back first: an answer may come, and use v->buf, while the frame is sent. */
 	virtq_push(v, q, &v->buf, 0);
-	if (fits)
-		net_send(d->net, d->frame, n);
-	else
-		log_guest("%s: a frame of %llu bytes", v->pci.dev.id, (unsigned long long)n);
+	if (!fits || !send_with_header(d, header, n))
+		log_guest("%s: a frame of %llu bytes, flags %u, kind %u, that cannot be sent", v->pci.dev.id,
+			  (unsigned long long)n, header[0], header[1]);
 	return true;
 }
 
@@ -280,7 +317,7 @@ static void net_class_reset(struct virtio *v)
 
 static const struct virtio_class net_class = {
 	.id = 1, .legacy_id = 0x1000, .pci_class = 0x020000,
-	.features = F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR,
+	.features = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR,
 	.n_queues = NQUEUES, .queue_size = QUEUE_SIZE, .config_len = C_LEN,
 	.run = net_run, .reset = net_class_reset, .config_written = net_config_written,
 };

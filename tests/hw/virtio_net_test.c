@@ -292,3 +292,141 @@ Test(virtio_net, random_rings_do_no_harm)
 		bench_run(&b, 1000);
 	}
 }
+
+/* ---- what the card does for its driver ---- */
+
+#define F_CSUM		BIT(0)
+#define F_GUEST_CSUM	BIT(1)
+#define F_TSO4		BIT(11)
+
+/* RFC 1071, byte by byte. */
+static uint16_t sum(const uint8_t *p, size_t n, uint32_t s)
+{
+	for (size_t i = 0; i < n; i++)
+		s += i & 1 ? p[i] : p[i] << 8;
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (uint16_t)s;
+}
+
+/* A TCP segment over IPv4 with n bytes of data; lengths and checksums left as a driver leaves them. */
+static size_t tcp_segment(uint8_t *f, size_t n)
+{
+	static const uint8_t head[54] = {
+		2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,
+		0x45, 0, 0, 0, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2,
+		0x10, 0, 0, 80, 0, 0, 0xff, 0xf0, 0, 0, 0, 1, 0x50, 0x99, 1, 0, 0, 0, 0, 0,	/* CWR, ACK, PSH, FIN */
+	};
+
+	memcpy(f, head, sizeof(head));
+	for (size_t i = 0; i < n; i++)
+		f[54 + i] = (uint8_t)(i * 7);
+	return 54 + n;
+}
+
+static void check_tcp(const uint8_t *f, size_t len)
+{
+	uint32_t pseudo = 6 + (uint32_t)(len - 34);
+
+	cr_expect_eq(f[16] << 8 | f[17], len - 14);
+	cr_expect_eq(sum(f + 14, 20, 0), 0xffff);
+	cr_expect_eq(sum(f + 34, len - 34, sum(f + 26, 8, pseudo)), 0xffff);
+}
+
+/* Header and frame in one buffer. */
+static void send_with(const uint8_t *header, const uint8_t *f, size_t n)
+{
+	phys_write_buf(b.m->phys, VT_BUF, header, 12);
+	phys_write_buf(b.m->phys, VT_BUF + 12, f, n);
+	vt_desc(&t, TX, 0, VT_BUF, (uint32_t)n + 12, 0, 0);
+	vt_offer(&t, TX, 0);
+	vt_kick(&t, TX);
+}
+
+Test(virtio_net, a_checksum_is_put_in)
+{
+	static const uint8_t header[12] = { 1, 0, 0, 0, 0, 0, 34, 0, 16, 0 };
+	uint8_t f[200];
+	size_t n = tcp_segment(f, 101);
+	uint16_t pseudo = sum(f + 26, 8, 6 + (uint32_t)(n - 34));
+
+	start(F_CSUM);
+	f[50] = (uint8_t)(pseudo >> 8);		/* the driver's share: the pseudo header's sum */
+	f[51] = (uint8_t)pseudo;
+	send_with(header, f, n);
+	cr_assert_eq(sent_len, n);
+	cr_assert_eq(sum(sent + 34, n - 34, sum(sent + 26, 8, 6 + (uint32_t)(n - 34))), 0xffff);
+}
+
+static uint8_t pieces[8][2000];
+static size_t piece_len[8];
+
+static void net_pieces(struct net *n, const uint8_t *frame, size_t len)
+{
+	(void)n;
+	if (n_sent < 8) {
+		memcpy(pieces[n_sent], frame, len);
+		piece_len[n_sent] = len;
+	}
+	n_sent++;
+}
+
+Test(virtio_net, a_large_segment_is_cut)
+{
+	static const struct net_ops cut = { "test", net_pieces, NULL };
+	static const uint8_t header[12] = { 1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0 };	/* 1000 bytes each */
+	uint8_t f[3000], data[2500];
+	size_t n = tcp_segment(f, 2500);
+
+	start(F_CSUM | F_TSO4);
+	net.ops = &cut;
+	send_with(header, f, n);
+	cr_assert_eq(n_sent, 3);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(piece_len[i], i < 2 ? 1054 : 554);
+		check_tcp(pieces[i], piece_len[i]);
+		cr_expect_eq(pieces[i][19], 0x34 + i);
+		cr_expect_eq(pieces[i][47], i == 0 ? 0x90 : i == 1 ? 0x10 : 0x19);	/* CWR first, PSH and FIN last */
+		memcpy(data + 1000 * i, pieces[i] + 54, piece_len[i] - 54);
+	}
+	cr_assert(!memcmp(data, f + 54, 2500));
+	cr_assert_eq(pieces[1][38] << 24 | pieces[1][39] << 16 | pieces[1][40] << 8 | pieces[1][41], 0xfff0 + 1000);
+}
+
+Test(virtio_net, headers_that_lie_send_nothing)
+{
+	static const uint8_t headers[][12] = {
+		{ 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0 },		/* a checksum behind the frame */
+		{ 1, 0, 0, 0, 0, 0, 10, 0, 0xff, 0xff },
+		{ 1, 1, 0, 0, 0, 0, 34, 0, 16, 0 },		/* segments without data */
+		{ 0, 9, 0, 0, 100, 0, 0, 0, 0, 0 },		/* an unknown kind */
+		{ 0, 4, 0, 0, 100, 0, 0, 0, 0, 0 },
+	};
+	uint8_t f[200];
+	size_t n = tcp_segment(f, 100);
+
+	start(F_CSUM | F_TSO4);
+	for (size_t i = 0; i < 4; i++)
+		send_with(headers[i], f, n);
+	cr_assert_eq(n_sent, 0);
+	f[46] = 0xf0;					/* a TCP header longer than the frame */
+	send_with(headers[4], f, 60);
+	cr_assert_eq(n_sent, 0);
+}
+
+Test(virtio_net, sound_frames_are_marked_for_drivers_that_ask)
+{
+	start(F_GUEST_CSUM);
+	net.sound = true;
+	offer(0, 2000);
+	arrive(mac, 100);
+	cr_assert_eq(byte(VT_BUF), 2);
+}
+
+Test(virtio_net, frames_of_a_wire_are_not)
+{
+	start(F_GUEST_CSUM);
+	offer(0, 2000);
+	arrive(mac, 100);
+	cr_assert_eq(byte(VT_BUF), 0);
+}
