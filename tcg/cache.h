@@ -239,6 +239,8 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
 uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
+/* The same without the instruction. */
+uint32_t tcg_tb_near(struct tcg *t, uint64_t ret);
 
 /* Code of that block has called C, which does not go back: RIP and registers become what they are there. Light. */
 static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct x64_side *side)

@@ -217,8 +217,7 @@ static bool is_cold(const struct tcg *t, const uint8_t *pc)
 	return (uint64_t)(pc - t->code_start - t->code.rx) >= COLD_AT;
 }
 
-/* Which block the instruction in front of `ret` lies in, or NO_TB. */
-static uint32_t tb_near(struct tcg *t, uint64_t ret)
+uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
 	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
@@ -242,7 +241,7 @@ static uint32_t tb_near(struct tcg *t, uint64_t ret)
 /* The exit whose call returns to `ret`, or 0. */
 static uint32_t link_at(struct tcg *t, uint64_t ret)
 {
-	uint32_t n = tb_near(t, ret);
+	uint32_t n = tcg_tb_near(t, ret);
 	const struct tb *tb = &t->tbs[n];
 
 	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
@@ -290,7 +289,7 @@ uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
 	bool cold = is_cold(t, pc);
-	uint32_t n = tb_near(t, ret);
+	uint32_t n = tcg_tb_near(t, ret);
 	const struct tb *tb = &t->tbs[n];
 	const uint8_t *p = t->sides + tb->side;
 

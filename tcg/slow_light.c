@@ -16,6 +16,15 @@ static void raise_segment(struct cpu *c, int seg)
 	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
 }
 
+/* Data beside code, and no other vCPU has code on the page: nothing to do. */
+static bool beside_code(const struct code_page *cp, const struct ram *r, uint64_t off, int n)
+{
+	uint64_t lo = (off & (PAGE_SIZE - 1)) >> 6, hi = ((off & (PAGE_SIZE - 1)) + (unsigned)n - 1) >> 6;
+
+	return cp && cp->marked && cp->chunks && hi < 64 && !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi))) &&
+	       r->holders[off >> 12] <= 1;
+}
+
 /*
  * A store to a page with code. Blocks made from those bytes go now, before the
  * store; if the running block is one of them the instruction is started again
@@ -26,25 +35,26 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	struct tcg *t = tcg_of(c);
 	const struct code_page *cp;
 	struct phys_page pp;
-	struct x64_side side;
 	uint32_t self;
-	uint64_t ram;
+	uint64_t off;
 
 	t->stats.smc_stores++;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return;
-	ram = pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1));
-	cp = tcg_code_page(t, ram);
+	off = pp.ram_off + (pa & (PAGE_SIZE - 1));
+	cp = tcg_code_page(t, pp.ram->id + off);
+	if (beside_code(cp, pp.ram, off, n))
+		return;
 	if (!t->single && cp && cp->chunks) {
-		self = tcg_tb_at(t, ret, &side);
-		if (self != NO_TB && tcg_overlaps(&t->tbs[self], ram, (uint64_t)n)) {
+		self = tcg_tb_near(t, ret);
+		if (self != NO_TB && tcg_overlaps(&t->tbs[self], pp.ram->id + off, (uint64_t)n)) {
 			t->single_next = true;
 			c->exc_vector = -1;
 			c->unwind(c);
 		}
 	}
-	tcg_own_write(c, pp.ram, ram - pp.ram->id, (uint64_t)n);
+	tcg_own_write(c, pp.ram, off, (uint64_t)n);
 }
 
 /*
