@@ -37,6 +37,7 @@ struct tb {
 	uint64_t rip;
 	uint64_t ram;			/* RAM address of the first byte */
 	uint64_t ram2;			/* RAM address of the second page's start, if it has bytes there, or ~0 */
+	uint64_t chunks;		/* of its first page: see tcg_chunks() */
 	const uint8_t *code;		/* first byte; NULL: interpreted */
 	struct ir *ir;			/* interpreted blocks: owned copy */
 	uint32_t cs_base, cs_limit;
@@ -334,8 +335,8 @@ bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
  */
 #define PEEK_BYTES	32u
 bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n);
-/* Chunks (struct code_page) of the first page whose bytes the block depends on. */
-uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb);
+/* Chunks (struct code_page) of its first or second page whose bytes the block depends on. */
+uint64_t tcg_chunks(const struct tb *tb, int second);
 
 /* ---- slow_light.c: callbacks of the stubs ---- */
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);

@@ -138,7 +138,7 @@ bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n)
 	return false;
 }
 
-uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb)
+static uint64_t peeked_chunks(struct tcg *t, const struct tb *tb)
 {
 	uint64_t chunks = 0;
 
@@ -151,12 +151,24 @@ uint64_t tcg_peeked_chunks(struct tcg *t, const struct tb *tb)
 	return chunks;
 }
 
+uint64_t tcg_chunks(const struct tb *tb, int second)
+{
+	uint64_t len, a;
+
+	if (!second)
+		return tb->chunks;
+	a = part(tb, 1, &len);
+	return chunk_mask(a & (PAGE_SIZE - 1), len);
+}
+
 void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 {
 	struct tb *tb = &t->tbs[n];
+	uint64_t len, a = part(tb, 0, &len);
 
+	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(t, tb);
 	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
-		uint64_t len, a = part(tb, w, &len);
+		a = part(tb, w, &len);
 		struct code_page *cp = tcg_code_page(t, a);
 		struct ram *m = w ? r2 : r;
 
@@ -169,7 +181,7 @@ void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 			phys_set_code(t->cpu->phys, m, off);
 			mmu_protect_ram_page(t->cpu, m->host + off);
 		}
-		cp->chunks |= chunk_mask(a & (PAGE_SIZE - 1), len) | (w ? 0 : tcg_peeked_chunks(t, tb));
+		cp->chunks |= tcg_chunks(tb, w);
 		tb->page_next[w] = cp->tbs;
 		cp->tbs = n << 1 | (uint32_t)w;
 	}

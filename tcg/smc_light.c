@@ -27,39 +27,31 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 	uint64_t page = PAGE_OF(ram);
 	struct code_page *cp = tcg_code_page(t, ram);
 	uint64_t lo = (ram - page) >> 6, hi = (ram + n - 1 - page) >> 6;
-	uint64_t chunks = 0;
+	uint64_t hit = (~0ull << lo) & (~0ull >> (63 - hi)), left = 0;
 	uint32_t i, next;
 
 	if (!cp)
 		return;
-	if (!(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi)))) {
+	if (!(cp->chunks & hit)) {
 		found_nothing(t, cp, page);
 		return;
 	}
 	for (i = cp->tbs; i; i = next) {
 		struct tb *tb = &t->tbs[i >> 1];
+		uint64_t chunks = tcg_chunks(tb, i & 1);
 
 		next = tb->page_next[i & 1];
-		if (tcg_depends(t, tb, ram, n)) {
+		if (chunks & hit && tcg_depends(t, tb, ram, n)) {
 			if (t->current == i >> 1)
 				t->stop = true;
 			if (!tcg_overlaps(tb, ram, n))
 				t->no_peek[NO_PEEK_SLOT(tb->ram)] = 1;
 			tcg_kill(t, i >> 1);
+		} else {
+			left |= chunks;
 		}
 	}
-	for (i = cp->tbs; i; i = t->tbs[i >> 1].page_next[i & 1]) {
-		struct tb *tb = &t->tbs[i >> 1];
-		uint64_t a = i & 1 ? tb->ram2 : tb->ram;
-		uint64_t end = i & 1 ? tb->ram2 + tb->len - (PAGE_SIZE - (tb->ram & (PAGE_SIZE - 1))) : tb->ram + tb->len;
-
-		if (end > page + PAGE_SIZE)
-			end = page + PAGE_SIZE;
-		chunks |= (~0ull << ((a - page) >> 6)) & (~0ull >> (63 - ((end - 1 - page) >> 6)));
-		if (!(i & 1))
-			chunks |= tcg_peeked_chunks(t, tb);
-	}
-	cp->chunks = chunks;
+	cp->chunks = left;
 }
 
 void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
