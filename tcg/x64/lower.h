@@ -26,7 +26,8 @@ struct cold {
 	int flags_in;		/* enum flags_at where it was left */
 	uint32_t info;
 	int32_t tag_off;
-	enum { M_PTR /* [r14] */, M_TWO /* [r14 + r15] */, M_BASE /* [base + r14 + imm] */ } form;	/* of M behind a probe */
+	enum { M_PTR /* [r14] */, M_TWO /* [r14 + r15] */, M_BASE /* [base + r14 + imm] */,
+	       M_FIXED /* [r14 + offset in page] */ } form;	/* of M behind a probe */
 	const struct uop *maker;	/* of flags that are to be made again, or NULL */
 	/* probes with a site */
 	const uint8_t *start;	/* where the probe begins */

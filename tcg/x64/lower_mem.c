@@ -10,6 +10,12 @@
  *	ja   slow
  *	add  r14, gs:[r15 + host]	M = [r14]
  *
+ * If the address is a constant so is the entry:
+ *
+ *	cmp  gs:[entry.tag], page	through r15 if it takes more than 32 bits
+ *	jne  slow
+ *	mov  r14, gs:[entry.host]	M = [r14 + offset]
+ *
  * In regions a probe compares with the entry it found last, its site (struct
  * tlb_site), so that the address does not wait for a table:
  *
@@ -220,7 +226,9 @@ static void rejoin(struct lower *l, const struct cold *k)
 {
 	struct code *c = &l->c;
 
-	if (k->form == M_BASE) {	/* with M_TWO r15 is 0: the stub sees to it */
+	if (k->form == M_FIXED) {
+		ins(c, 0x8d, 8, H_M, hop_mem(H_M, -(int32_t)(k->imm & 4095)));
+	} else if (k->form == M_BASE) {	/* with M_TWO r15 is 0: the stub sees to it */
 		alu_rm(c, ALU_SUB, 8, H_M, hop_reg(k->base));
 		if (k->u->imm)
 			ins(c, 0x8d, 8, H_M, hop_mem(H_M, -(int32_t)k->u->imm));
@@ -253,7 +261,11 @@ static void cold_slow(struct lower *l, struct cold *k)
 		join[n++] = jmp_short(c);
 	}
 	land32(c, missed);
-	if (n || !thunk) {
+	if (k->form == M_FIXED) {
+		mov_ri(c, H_M, k->imm);
+		mov_ri(c, H_TMP, k->info);
+		call_to(c, l->x->stubs.probe_slow);
+	} else if (n || !thunk) {
 		ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 		mov_ri(c, H_TMP, k->info);
 		while (n)
@@ -281,6 +293,12 @@ static void cold_slow(struct lower *l, struct cold *k)
 	jmp_to(c, k->back2 + c->rx);
 }
 
+/* Is the offset the linear address? Flat or not, code segments cannot be written. */
+static bool flat(const struct lower *l, const struct uop *u)
+{
+	return u->c & PROBE_NOSEG || (l->ir->mode & MODE_FLAT && u->d <= DS && (is64(l) || u->d != CS));
+}
+
 /* Limit check and base: offset in r14 to linear address. */
 static void segment(struct lower *l, const struct uop *u, struct cold *k)
 {
@@ -288,8 +306,7 @@ static void segment(struct lower *l, const struct uop *u, struct cold *k)
 	int32_t seg = CPU_OFF(segs) + u->d * (int32_t)sizeof(struct seg);
 	int32_t limit = u->c & PROBE_W ? offsetof(struct seg, wlimit) : offsetof(struct seg, rlimit);
 
-	/* flat or not, code segments cannot be written */
-	if (u->c & PROBE_NOSEG || (l->ir->mode & MODE_FLAT && u->d <= DS && (is64(l) || u->d != CS)))
+	if (flat(l, u))
 		return;
 	if (!is64(l)) {
 		ins(c, 0x8d, 8, H_TMP, hop_mem(H_M, u->size));
@@ -507,6 +524,34 @@ static void table_operand(struct lower *l, const struct uop *u, struct cold *k, 
 	}
 }
 
+/* Is the linear address a constant, and nothing asked but whether its page can be accessed? */
+static bool is_fixed(const struct lower *l, const struct uop *u, uint64_t *va)
+{
+	if (u->a != OP_NONE || u->b != OP_NONE || !flat(l, u) || u->c & PROBE_ALIGN || l->ir->mode & MODE_AC)
+		return false;
+	*va = (uint64_t)u->imm & size_mask(2 << (u->c >> PROBE_ADSIZE & 3));
+	return (*va & 4095) + u->size <= 4096;
+}
+
+static void fixed(struct lower *l, struct cold *k, uint64_t va)
+{
+	struct code *c = &l->c;
+	int32_t entry = k->tag_off + (int32_t)TLB_OFF(va);
+	int64_t page = (int64_t)(va & ~4095ull);
+
+	if (page == (int32_t)page) {
+		alu_ri(c, ALU_CMP, 8, hop_gs(entry), (int32_t)page);
+	} else {
+		mov_ri(c, H_TMP, (uint64_t)page);
+		alu_rm(c, ALU_CMP, 8, H_TMP, hop_gs(entry));
+	}
+	k->at[AT_TAG] = jcc_rel32(c, CC_NZ);
+	load(c, 8, H_M, hop_gs(entry + (int32_t)offsetof(struct tlb_entry, host)));
+	l->m = hop_mem(H_M, (int32_t)(va & 4095));
+	k->form = M_FIXED;
+	k->imm = va;
+}
+
 static void single(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
@@ -514,6 +559,7 @@ static void single(struct lower *l, const struct uop *u)
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
 	bool write = u->c & PROBE_W;
 	struct cold *k;
+	uint64_t va;
 
 	flags_clobber(l, u);
 	k = cold_new(l, cold_slow);
@@ -523,6 +569,13 @@ static void single(struct lower *l, const struct uop *u)
 		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0);
 	k->site = take_site(l, u, write);
 	k->start = here(c);
+	if (!k->site && is_fixed(l, u, &va)) {
+		fixed(l, k, va);
+		k->back = c->p;
+		if (write)
+			l->pending = k;
+		return;
+	}
 	address(l, u, H_M);
 	segment(l, u, k);
 	if (u->c & PROBE_ALIGN || (l->ir->mode & MODE_AC && u->size > 1 && u->size <= 8)) {

@@ -30,6 +30,7 @@ GUEST(add_r12, "add r12, r13" OUT)
 GUEST(mov_load, "mov rax, [rbx + 8]" OUT)
 GUEST(mov_store, "mov [rbx + rcx*8], edx" OUT)
 GUEST(mov_fs, "mov rax, fs:[40]" OUT)
+GUEST(mov_rip, "mov rax, [rip + 0x20000]\n add [rip + 0x20000], ecx" OUT)
 GUEST(add_mem, "add dword ptr [rbx], 1" OUT)
 GUEST(lock_xadd, "lock xadd [rbx], eax" OUT)
 GUEST(list, "mov rax, [rbx]\n mov rcx, [rbx + 8]\n mov [rbx + 16], rax" OUT)
@@ -62,7 +63,7 @@ GUEST(movsb, "rep movsb" OUT)
 static const struct block {
 	const uint8_t *code, *end;
 } blocks[] = {
-	B(add_rr), B(add_r12), B(mov_load), B(mov_store), B(mov_fs), B(add_mem), B(lock_xadd), B(list), B(frame),
+	B(add_rr), B(add_r12), B(mov_load), B(mov_store), B(mov_fs), B(mov_rip), B(add_mem), B(lock_xadd), B(list), B(frame),
 	B(loop), B(cmp_jcc), B(cmp_mem_jcc), B(flags_over_load), B(high_byte), B(shl_cl), B(setcc), B(cmov), B(div),
 	B(mul), B(call_ret), B(ret), B(jmp_ind), B(movups), B(movaps), B(addps), B(vex), B(fild), B(cvt), B(pushf),
 	B(cli), B(rdtsc), B(movsb),
