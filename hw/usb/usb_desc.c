@@ -148,13 +148,13 @@ static int other_configuration(const struct usb_dev *d, uint8_t *buf)
 
 /* ---- the rest ---- */
 
-/* Capabilities: USB 2.0 extension (none of its features), SuperSpeed. */
+/* Capabilities: USB 2.0 extension, SuperSpeed. */
 static int bos(const struct usb_dev *d, uint8_t *p)
 {
 	unsigned slowest = desc(d)->speeds & USB_SPEED(USB_FULL) ? 1 : desc(d)->speeds & USB_SPEED(USB_HIGH) ? 2 : 3;
 	static const uint8_t fixed[22] = {
 		5, USB_DT_BOS, 22, 0, 2,
-		7, USB_DT_CAPABILITY, 2, 0, 0, 0, 0,
+		7, USB_DT_CAPABILITY, 2, 0x02, 0, 0, 0,	/* link power management, which nothing here uses */
 		10, USB_DT_CAPABILITY, 3, 0, 0x0e, 0, 3, 0x0a, 0x20, 0,
 	};
 
