@@ -30,6 +30,7 @@
 #include "hw/timer/i6300esb.h"
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
+#include "hw/usb/ehci.h"
 #include "hw/usb/hid.h"
 #include "hw/usb/hub.h"
 #include "hw/usb/storage.h"
@@ -64,6 +65,8 @@ const struct dev_type *const dev_types[] = {
 	&virtio_net_type,
 	&virtio_rng_type,
 	&uhci_type,
+	&ehci_type,
+	&ich9_ehci_type,
 	&xhci_type,
 	&nec_xhci_type,
 	&usb_kbd_type,

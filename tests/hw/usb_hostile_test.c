@@ -13,6 +13,7 @@
 #include "hw/core/input.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
+#include "hw/usb/ehci.h"
 #include "hw/usb/hid.h"
 #include "hw/usb/hub.h"
 #include "hw/usb/storage.h"
@@ -178,6 +179,65 @@ Test(usb_hostile, uhci)
 		int size = 1 << rnd() % 3;
 		bench_out(&b, (uint16_t)(IO + rnd() % 0x20), size, rnd());
 		bench_in(&b, (uint16_t)(IO + rnd() % 0x20), size);
+	}
+}
+
+/* ---- EHCI ---- */
+
+static void random_overlay(uint32_t at)
+{
+	wr(at + 16, (place() & ~31u) | (rnd() % 8 == 0));
+	wr(at + 20, (place() & ~31u) | (rnd() & 1));
+	wr(at + 24, (rnd() & 1 ? 0x80 : 0) | (rnd() & 0x7f00) | (rnd() % 8 ? (rnd() & 1 ? 8u : rnd() % 600) : rnd() & 0x7fff) << 16);
+	for (uint32_t i = 0; i < 5; i++)
+		wr(at + 28 + 4 * i, place());
+}
+
+static void random_qh(uint32_t at)
+{
+	wr(at, (place() & ~31u) | (rnd() & 7));
+	wr(at + 4, rnd() % 4 | (rnd() % 3) << 8 | 2 << 12 | (rnd() & 3) << 14 | (rnd() & 0x7ff) << 16);
+	wr(at + 8, rnd() & 0xff);
+	wr(at + 12, place() & ~31u);
+	for (int more = (int)(rnd() % 3); more >= 0; more--, at += 16)
+		random_overlay(at);
+}
+
+Test(usb_hostile, ehci)
+{
+	plug(&ehci_type, "addr=4");
+	plug(&usb_tablet_type, NULL);
+	plug(&usb_kbd_type, NULL);
+	plug(&usb_storage_type, "drive=d");
+	for (int i = 0; i < 400; i++) {
+		pci_config_write(b.m->pci, 0, 0x20, 0x10, 4, BAR);
+		pci_config_write(b.m->pci, 0, 0x20, 0x04, 2, 6);
+		for (uint32_t at = MEM; at < MEM + 0x10000; at += 0x80) {
+			uint8_t d[31];
+			random_qh(at);
+			if (rnd() % 3)
+				continue;
+			if (rnd() & 1)
+				setup_packet(d);
+			else
+				command_wrapper(d);
+			phys_write_buf(b.m->phys, at, d, 31);
+		}
+		wr(BAR + 0x34, MEM);
+		wr(BAR + 0x38, place() & ~31u);
+		for (uint32_t p = 0; p < 3; p++) {
+			wr(BAR + 0x64 + 4 * p, 0x1100);
+			wr(BAR + 0x64 + 4 * p, 0x1000);
+		}
+		wr(BAR + 0x24, 0x3f);
+		wr(BAR + 0x20, 0x31 | (rnd() & 0x40));
+		for (int k = 0; k < 4; k++) {
+			bench_run(&b, 3 * NS_PER_MS);
+			some_input();
+		}
+		bench_settle(&b);
+		wr(BAR + (rnd() % 0x80 & ~3u), rnd());
+		(void)rd(BAR + (rnd() % 0x80 & ~3u));
 	}
 }
 
