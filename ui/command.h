@@ -77,6 +77,9 @@ struct member;
 /* Can this argument be typed in the human monitor? Lists and structures cannot. */
 bool command_member_typed(const struct member *m);
 
+/* The descriptor of that name (getfd), the caller's from now on; -1: there is none. */
+int commands_take_fd(struct vm *vm, const char *name);
+void commands_close_fds(struct vm *vm);
 /* Errors of drives become events from now on. */
 void commands_watch_drives(struct vm *vm);
 

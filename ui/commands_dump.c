@@ -20,16 +20,18 @@ struct value *cmd_dump_guest_memory(struct cmd *c, const struct value *args)
 {
 	const char *to = val_get_str(args, "protocol", "");
 	struct dump_options o = {
-		.file = !strncmp(to, "file:", 5) ? to + 5 : to, .paging = val_get_bool(args, "paging", false),
+		.file = !strncmp(to, "file:", 5) ? to + 5 : to, .fd = -1, .paging = val_get_bool(args, "paging", false),
 		.filter = val_get(args, "begin") != NULL, .begin = (uint64_t)val_get_int(args, "begin", 0),
 		.length = (uint64_t)val_get_int(args, "length", 0),
 	};
 	bool ok;
 
-	if (c->qmp && strncmp(to, "file:", 5))
-		return cmd_fail(c, CMD_GENERIC, "Parameter 'protocol': expected file:PATH");
+	if (c->qmp && strncmp(to, "file:", 5) && strncmp(to, "fd:", 3))
+		return cmd_fail(c, CMD_GENERIC, "Parameter 'protocol': expected file:PATH or fd:NAME");
 	if (!val_get(args, "begin") != !val_get(args, "length"))
 		return cmd_fail(c, CMD_GENERIC, "Parameters 'begin' and 'length' go together");
+	if (!strncmp(to, "fd:", 3) && (o.fd = commands_take_fd(c->vm, to + 3)) < 0)
+		return cmd_fail(c, CMD_GENERIC, "File descriptor named '%.100s' not found", to + 3);
 	vm_hold(c->vm);
 	ok = dump_write(c->vm, &o, &c->err);
 	vm_release(c->vm);

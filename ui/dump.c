@@ -48,6 +48,8 @@ struct dump {
 	size_t n_ram, cap_ram, n, cap;
 	bool wide;			/* ELF64 */
 	bool too_many;
+	bool holes;			/* the file can be sought in */
+	uint64_t headers;		/* how long everything in front of the memory part is */
 	uint64_t memory;		/* where the memory part begins, and how long it is */
 	uint64_t memory_size;
 };
@@ -350,7 +352,8 @@ static bool put_headers(struct dump *d, struct err *e)
 	uint64_t notes = section + (d->wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr));
 	Elf64_Phdr note = { .p_type = PT_NOTE, .p_offset = notes, .p_filesz = size, .p_memsz = size };
 
-	d->memory = align_up(notes + size, 4096);
+	d->headers = notes + size;
+	d->memory = align_up(d->headers, 4096);
 	put_header(d, n, section);
 	put_phdr(d, &note);
 	for (size_t i = 0; i < d->n; i++) {
@@ -374,16 +377,25 @@ static bool is_zero(const uint8_t *p, size_t n)
 	return !*p && !memcmp(p, p + 1, n - 1);
 }
 
+/* Zeros are left out where the file can have holes. */
 static bool put_piece(struct dump *d, const struct piece *p)
 {
 	for (uint64_t off = 0; off < p->size; off += 4096) {
 		size_t n = (size_t)min_u64(p->size - off, 4096);
 
-		if (is_zero(p->host + off, n) && off + n < p->size)
-			continue;
-		if (pwrite(fileno(d->f), p->host + off, n, (off_t)(d->memory + p->at + off)) != (ssize_t)n)
+		if (d->holes && is_zero(p->host + off, n) && off + n < p->size ? fseeko(d->f, (off_t)n, SEEK_CUR)
+									 : fwrite(p->host + off, 1, n, d->f) != n)
 			return false;
 	}
+	return true;
+}
+
+/* Up to where memory begins. */
+static bool put_gap(struct dump *d, size_t n)
+{
+	while (n-- > 0)
+		if (putc(0, d->f) == EOF)
+			return false;
 	return true;
 }
 
@@ -392,7 +404,7 @@ static bool put_all(struct dump *d, struct err *e)
 	if (!put_headers(d, e))
 		return false;
 	put_notes(d);
-	if (fflush(d->f))
+	if (!put_gap(d, (size_t)(d->memory - d->headers)))
 		return err_errno(e, "%s", d->o->file);
 	for (size_t i = 0; i < d->n_ram; i++)
 		if (!put_piece(d, &d->ram[i]))
@@ -406,9 +418,12 @@ bool dump_write(struct vm *vm, const struct dump_options *o, struct err *e)
 	bool ok = collect(&d, e);
 
 	d.wide = is_wide(&d);
-	d.f = ok ? fopen(o->file, "wbe") : NULL;
+	d.f = !ok ? NULL : o->fd >= 0 ? fdopen(o->fd, "wb") : fopen(o->file, "wbe");
 	if (ok && !d.f)
 		ok = err_set(e, "Could not open '%s': %s", o->file, strerror(errno));
+	if (!d.f && o->fd >= 0)
+		close(o->fd);
+	d.holes = d.f && ftello(d.f) == 0 && fseeko(d.f, 0, SEEK_SET) == 0;
 	ok = ok && put_all(&d, e);
 	if (d.f && fclose(d.f) && ok)
 		ok = err_errno(e, "%s", o->file);

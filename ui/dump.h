@@ -13,7 +13,8 @@
 struct vm;
 
 struct dump_options {
-	const char *file;
+	const char *file;		/* for messages, too */
+	int fd;				/* opened already, closed by the dump; -1: `file` is to be */
 	bool paging;			/* segments by virtual address, too: the page tables are read */
 	bool filter;			/* only guest-physical begin .. begin + length */
 	uint64_t begin, length;

@@ -40,6 +40,11 @@ struct value *qmp_version(void)
 	return v;
 }
 
+struct chr *qmp_stream(struct qmp *q)
+{
+	return q->chr;
+}
+
 /* ---- out ---- */
 
 /* Takes v over. */

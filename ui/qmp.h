@@ -23,6 +23,7 @@ void qmp_free(struct qmp *q);
 
 /* Tell every client that has negotiated. Takes data (NULL: none) over. */
 void qmp_event(struct vm *vm, const char *name, struct value *data);
+struct chr *qmp_stream(struct qmp *q);
 /* What query-version says; also in the greeting. */
 struct value *qmp_version(void);
 

@@ -20,6 +20,7 @@
 #include "hw/core/dev.h"
 #include "hw/core/loop.h"
 #include "hw/pc/pc.h"
+#include "ui/command.h"
 #include "ui/qmp.h"
 
 /* ---- vCPU threads ---- */
@@ -581,6 +582,7 @@ void vm_fini(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 	timer_del(&vm->input.release);
 	free(vm->boot_set);
+	commands_close_fds(vm);
 	timer_del(&vm->slow.timer);
 	val_free(vm->slow.waiting);
 	vm->slow.waiting = NULL;

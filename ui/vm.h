@@ -96,6 +96,7 @@ struct vm {
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
+	struct vm_fd *fds;	/* descriptors that programs gave, by name: ui/commands_fd.c */
 	struct {		/* RTC_CHANGE, at most one a second: ui/qmp.c */
 		struct value *waiting;
 		struct timer timer;

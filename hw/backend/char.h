@@ -55,6 +55,8 @@ struct chr_fd {
 	struct loop_fd *in;
 	struct outq out;
 	bool eof;
+	/* In place of read(); may be NULL. */
+	ssize_t (*receive)(struct chr_fd *f, int fd, void *buf, size_t n);
 	/* Take protocol bytes out of n input bytes; returns what is left. May be NULL. */
 	int (*filter)(struct chr_fd *f, uint8_t *p, int n);
 	void (*on_eof)(struct chr_fd *f);	/* may be NULL */

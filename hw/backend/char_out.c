@@ -167,7 +167,8 @@ static void on_input(void *opaque, int fd, unsigned events)
 		loop_fd_want(f->chr.m->loop, f->in, 0);
 		return;
 	}
-	n = read(fd, buf, min_u64((uint64_t)room, sizeof(buf)));
+	n = (ssize_t)min_u64((uint64_t)room, sizeof(buf));
+	n = f->receive ? f->receive(f, fd, buf, (size_t)n) : read(fd, buf, (size_t)n);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

@@ -2,7 +2,7 @@
  * TCP and Unix sockets as byte streams, as server (one client at a time, the
  * next may come when it has gone) or as client.
  *
- * Not modelled: reconnecting, TLS, passing of descriptors over a connection; telnet options beyond
+ * Not modelled: reconnecting, TLS; telnet options beyond
  * offering echo, no go-ahead and binary.
  * Source for telnet: RFC 854 "Telnet Protocol Specification".
  */
@@ -25,6 +25,7 @@ enum { IAC = 255, SB = 250, WILL = 251, DONT = 254, SE = 240 };
 struct chr_sock {
 	struct chr_fd f;
 	int listen_fd, fd;		/* -1: none */
+	int passed;			/* a descriptor that came in and nobody has taken; -1: none */
 	struct loop_fd *listener;
 	bool telnet, nodelay;
 	int tel_state;			/* 0 text, 1 after IAC, 2 after an option verb, 3 inside SB, 4 IAC in SB */
@@ -76,6 +77,51 @@ static void telnet_hello(struct chr_sock *s)
 	chr_fd_write(&s->f.chr, hello, sizeof(hello));
 }
 
+/* ---- descriptors that come along ---- */
+
+static void keep_passed(struct chr_sock *s, int fd)
+{
+	if (s->passed >= 0)
+		close(s->passed);
+	s->passed = fd;
+}
+
+static ssize_t receive(struct chr_fd *f, int fd, void *buf, size_t n)
+{
+	union { char bytes[CMSG_SPACE(4 * sizeof(int))]; struct cmsghdr align; } control;
+	struct iovec iov = { buf, n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	ssize_t got = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+
+	for (struct cmsghdr *h = got < 0 ? NULL : CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+		int *list = (int *)CMSG_DATA(h);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (h->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
+			keep_passed((struct chr_sock *)f, list[i]);
+	}
+	return got;
+}
+
+static int take_passed(struct chr *c)
+{
+	struct chr_sock *s = (struct chr_sock *)c;
+	int fd = s->passed;
+
+	s->passed = -1;
+	return fd;
+}
+
+static bool is_local(int fd)
+{
+	int domain = 0;
+	socklen_t n = sizeof(domain);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) && domain == AF_UNIX;
+}
+
 /* ---- connections ---- */
 
 static void connected(struct chr_sock *s, int fd)
@@ -101,6 +147,7 @@ static void disconnected(struct chr_fd *f)
 	chr_fd_set(f, -1, -1);
 	close(s->fd);
 	s->fd = -1;
+	keep_passed(s, -1);
 	if (s->listener)
 		loop_fd_want(f->chr.m->loop, s->listener, LOOP_READ);
 	chr_event(&f->chr, CHR_CLOSED);
@@ -121,6 +168,7 @@ static void sock_free(struct chr *c)
 	struct chr_sock *s = (struct chr_sock *)c;
 
 	chr_fd_fini(&s->f);
+	keep_passed(s, -1);
 	if (s->listener)
 		loop_fd_del(c->m->loop, s->listener);
 	if (s->fd >= 0)
@@ -140,6 +188,7 @@ static const char *sock_describe(struct chr *c)
 static const struct chr_ops sock_ops = {
 	.name = "socket", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
 	.front_changed = chr_fd_accept_input, .free = sock_free, .describe = sock_describe,
+	.take_fd = take_passed,
 };
 
 /* ---- opening ---- */
@@ -243,7 +292,7 @@ struct chr *chr_make_socket(struct machine *m, const struct chr_spec *spec, stru
 		err_set(e, "no memory");
 		return NULL;
 	}
-	s->fd = s->listen_fd = -1;
+	s->fd = s->listen_fd = s->passed = -1;
 	fd = spec->fd >= 0 ? take_fd(spec, e) : is_unix ? open_unix(spec, e) : open_tcp(spec, e);
 	if (fd < 0) {
 		free(s);
@@ -259,6 +308,7 @@ struct chr *chr_make_socket(struct machine *m, const struct chr_spec *spec, stru
 	s->telnet = spec->telnet;
 	s->nodelay = spec->nodelay && !is_unix;
 	s->f.on_eof = disconnected;
+	s->f.receive = is_local(fd) ? receive : NULL;
 	s->f.filter = s->telnet ? telnet_filter : NULL;
 	chr_fd_init(&s->f, m, &sock_ops, -1, -1);
 	s->f.chr.open = false;

@@ -50,6 +50,7 @@ struct chr_ops {
 	void (*front_changed)(struct chr *c);	/* attached or detached; may be NULL */
 	void (*free)(struct chr *c);		/* frees the whole back end */
 	struct chr *(*attach)(struct chr *c);	/* a port for one more front end (mux); may be NULL */
+	int (*take_fd)(struct chr *c);		/* see chr_take_fd(); may be NULL */
 	/* What this stream is, for `info chardev`; NULL: the name. */
 	const char *(*describe)(struct chr *c);
 };
@@ -111,6 +112,11 @@ static inline void chr_accept_input(struct chr *c)
  * then on. -1: not a vc, or shown already.
  */
 int chr_vc_open(struct chr *c);
+/* A descriptor that came with the last input of a Unix socket: the caller's from now on; -1: none. */
+static inline int chr_take_fd(struct chr *c)
+{
+	return c && c->ops->take_fd ? c->ops->take_fd(c) : -1;
+}
 /* What is in a ringbuf stream: takes up to n bytes, returns how many; -1: not a ringbuf. */
 int chr_ring_read(struct chr *c, void *buf, int n);
 

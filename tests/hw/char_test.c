@@ -298,3 +298,28 @@ Test(char, a_socket_somebody_else_made)
 	cr_assert_eq(read(pair[1], buf, sizeof(buf)), 3);
 	cr_assert_eq(n_got, 2);
 }
+
+Test(char, descriptors_come_along)
+{
+	union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+	struct iovec iov = { (char *)"x", 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	int pair[2], pin[2], fd;
+	char spec[60], byte;
+
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !pipe(pin));
+	snprintf(spec, sizeof(spec), "socket,fd=%d", pair[0]);
+	struct chr *c = make(spec);
+	chr_attach(c, &front, NULL);
+	memset(&control, 0, sizeof(control));
+	*CMSG_FIRSTHDR(&m) = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &pin[1], sizeof(int));
+	cr_assert_eq(sendmsg(pair[1], &m, 0), 1);
+	rounds(5);
+	fd = chr_take_fd(c);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(chr_take_fd(c), -1);
+	cr_assert_eq(write(fd, "y", 1), 1);
+	cr_assert(read(pin[0], &byte, 1) == 1 && byte == 'y');
+}

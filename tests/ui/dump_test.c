@@ -63,6 +63,7 @@ static void dump(struct dump_options o)
 	struct err e = { "" };
 
 	o.file = path;
+	o.fd = -1;
 	cr_assert(dump_write(&vm, &o, &e), "%s", e.msg);
 	n_file = (size_t)lseek(fd, 0, SEEK_END);
 	file = malloc(n_file);
@@ -127,7 +128,7 @@ Test(dump, a_part_of_memory)
 
 Test(dump, what_is_not_there_is_an_error)
 {
-	struct dump_options o = { .file = "/dev/null", .filter = true, .begin = 1 << 30, .length = 4096 };
+	struct dump_options o = { .file = "/dev/null", .fd = -1, .filter = true, .begin = 1 << 30, .length = 4096 };
 	struct err e = { "" };
 
 	cr_assert_not(dump_write(&vm, &o, &e));

@@ -184,6 +184,8 @@ static const struct question questions[] = {
 	{ "qom-set", "{\"path\":\"/machine/peripheral/x\",\"property\":\"y\",\"value\":1}", "DeviceNotFound" },
 	{ "dump-guest-memory", "{\"paging\":true,\"protocol\":\"file:/dev/null\",\"detach\":true}", NULL },
 	{ "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}", NULL },
+	{ "getfd", "{\"fdname\":\"x\"}", "GenericError" },	/* none can come by a pipe */
+	{ "closefd", "{\"fdname\":\"x\"}", "GenericError" },
 	{ "query-balloon", NULL, "DeviceNotActive" },
 	{ "balloon", "{\"value\":1}", "DeviceNotActive" },
 	{ "watchdog-set-action", "{\"action\":\"pause\"}", NULL },
