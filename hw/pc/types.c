@@ -37,6 +37,7 @@
 #include "hw/usb/uhci.h"
 #include "hw/usb/xhci.h"
 #include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_mmio.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
 
@@ -64,6 +65,10 @@ const struct dev_type *const dev_types[] = {
 	&virtio_blk_type,
 	&virtio_net_type,
 	&virtio_rng_type,
+	&virtio_mmio_type,
+	&virtio_blk_bus_type,
+	&virtio_net_bus_type,
+	&virtio_rng_bus_type,
 	&uhci_type,
 	&ehci_type,
 	&ich9_ehci_type,

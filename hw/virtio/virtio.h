@@ -1,9 +1,9 @@
 /*
- * Virtio devices on PCI: what a device class (blk, net, rng, ...) sees.
+ * Virtio devices: what a device class (blk, net, rng, ...) sees.
  *
  * A device embeds struct virtio first, names virtio_props and virtio_state in
  * its dev_type, and in its init calls virtio_init() with its virtio_class. The
- * transport (virtio_pci.c) does registers, features and interrupts; the rings
+ * transports (virtio_pci.c, virtio_mmio.c) do registers and interrupts; the rings
  * (virtq.c) turn what the driver offers into struct vbuf and back:
  *
  *	class->run(v, q)		the driver has notified queue q, or work was left over:
@@ -62,6 +62,8 @@ struct vbuf {
 };
 
 struct virtio;
+struct virtio_mmio;
+struct virtio_transport;
 
 /* What makes a device this kind of device. */
 struct virtio_class {
@@ -81,8 +83,10 @@ struct virtio_class {
 };
 
 struct virtio {
-	struct pci_dev pci;
+	struct pci_dev pci;		/* of devices that are reached otherwise only pci.dev is used */
 	const struct virtio_class *class;
+	const struct virtio_transport *transport;
+	struct virtio_mmio *slot;	/* property of virtio-bus devices: the transport it is at */
 	bool disable_legacy, disable_modern;	/* properties */
 	bool indirect_desc, event_idx;
 	unsigned n_queues;			/* set before virtio_init(), or the class's */
@@ -103,8 +107,9 @@ struct virtio {
 	struct vbuf buf;			/* scratch for run() */
 };
 
-extern const struct prop virtio_props[];
-extern const struct state virtio_state[];
+/* Of devices on PCI; of devices at a virtio-mmio transport (their bus is "virtio-bus"). */
+extern const struct prop virtio_props[], virtio_bus_props[];
+extern const struct state virtio_state[], virtio_bus_state[];
 
 /* ---- life: called by the device's functions of the same names ---- */
 

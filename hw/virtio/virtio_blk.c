@@ -405,3 +405,10 @@ const struct dev_type virtio_blk_type = {
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = blk_init, .fini = blk_fini, .reset = blk_reset, .loaded = blk_loaded,
 };
+
+const struct dev_type virtio_blk_bus_type = {
+	.name = "virtio-blk-device", .bus = "virtio-bus", .help = "a disk",
+	.size = sizeof(struct virtio_blk), .version = 2, .props = blk_props,
+	.bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
+	.init = blk_init, .fini = blk_fini, .reset = blk_reset, .loaded = blk_loaded,
+};

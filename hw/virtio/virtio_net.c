@@ -372,3 +372,10 @@ const struct dev_type virtio_net_type = {
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
 };
+
+const struct dev_type virtio_net_bus_type = {
+	.name = "virtio-net-device", .bus = "virtio-bus", .help = "a network card",
+	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
+	.bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
+	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
+};

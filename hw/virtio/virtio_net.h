@@ -4,6 +4,7 @@
 
 #include "hw/virtio/virtio.h"
 
-extern const struct dev_type virtio_net_type;
+extern const struct dev_type virtio_net_type;		/* on PCI */
+extern const struct dev_type virtio_net_bus_type;	/* at a virtio-mmio transport */
 
 #endif

@@ -56,3 +56,9 @@ const struct dev_type virtio_rng_type = {
 	.size = sizeof(struct virtio), .version = 1, .bus_props = virtio_props, .bus_state = virtio_state,
 	.init = rng_init, .fini = rng_fini, .reset = rng_reset, .loaded = rng_loaded,
 };
+
+const struct dev_type virtio_rng_bus_type = {
+	.name = "virtio-rng-device", .bus = "virtio-bus", .help = "random numbers from the host",
+	.size = sizeof(struct virtio), .version = 1, .bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
+	.init = rng_init, .fini = rng_fini, .reset = rng_reset, .loaded = rng_loaded,
+};

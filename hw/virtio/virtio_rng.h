@@ -4,6 +4,7 @@
 
 #include "hw/virtio/virtio.h"
 
-extern const struct dev_type virtio_rng_type;
+extern const struct dev_type virtio_rng_type;		/* on PCI */
+extern const struct dev_type virtio_rng_bus_type;	/* at a virtio-mmio transport */
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "hw/core/sg.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio_transport.h"
 
 #define DESC_NEXT	1u
 #define DESC_WRITE	2u
@@ -92,7 +92,7 @@ static bool put16(struct virtio *v, uint64_t pa, uint16_t value)
 
 static bool usable(const struct virtio *v, const struct virtq *q)
 {
-	return virtio_running(v) && q->enabled && pci_command(&v->pci) & PCI_CMD_MASTER;
+	return virtio_running(v) && q->enabled && v->transport->may_dma(v);
 }
 
 /* How many buffers wait; -1: the ring is broken. */

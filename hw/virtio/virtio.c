@@ -1,0 +1,258 @@
+/*
+ * Virtio devices, whatever they are reached by: status and features as the driver
+ * negotiates them, queues that are served for a bounded time, the device's own
+ * configuration. Registers are in virtio_pci.c and virtio_mmio.c.
+ *
+ * Source: Virtio 1.2, 2.1-2.5, 3.1 (initialisation), 2.7.2 (legacy layout).
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "hw/virtio/virtio_transport.h"
+
+#define VIRTIO_SAVED \
+	STATE(virtio, feature_sel), STATE(virtio, driver_feature_sel), STATE(virtio, features), \
+	STATE(virtio, config_vector), STATE(virtio, queue_sel), STATE(virtio, status), STATE(virtio, isr), \
+	STATE(virtio, generation), STATE(virtio, config), STATE(virtio, q), STATE(virtio, left_over), \
+	STATE_TIMER(virtio, later)
+#define VIRTIO_PROPS \
+	PROP(BOOL, virtio, indirect_desc, "indirect_desc", 1, "offer indirect descriptors"), \
+	PROP(BOOL, virtio, event_idx, "event_idx", 1, "offer event indices")
+
+const struct prop virtio_props[] = {
+	PCI_PROPS,
+	PROP(BOOL, virtio, disable_legacy, "disable-legacy", 0, "no legacy interface"),
+	PROP(BOOL, virtio, disable_modern, "disable-modern", 0, "the legacy interface only"),
+	VIRTIO_PROPS, { 0 }
+};
+const struct state virtio_state[] = {
+	PCI_STATE, VIRTIO_SAVED, { 0 }
+};
+const struct prop virtio_bus_props[] = {
+	PROP_REF("virtio-bus", virtio, slot, "bus", "virtio-mmio-bus.N; default: the first free one"),
+	VIRTIO_PROPS, { 0 }
+};
+const struct state virtio_bus_state[] = {
+	VIRTIO_SAVED, { 0 }
+};
+
+/* ---- interrupts ---- */
+
+void virtio_signal(struct virtio *v, uint16_t vector, uint8_t isr_bit)
+{
+	v->transport->signal(v, vector, isr_bit);
+}
+
+void virtio_config_changed(struct virtio *v)
+{
+	v->generation++;
+	if (v->status & VIRTIO_DRIVER_OK)
+		virtio_signal(v, v->config_vector, VIRTIO_ISR_CONFIG);
+}
+
+bool virtio_broken(struct virtio *v, const char *why)
+{
+	if (v->status & VIRTIO_NEEDS_RESET)
+		return false;
+	log_guest("%s: the driver broke a rule: %s", v->pci.dev.id, why);
+	v->status |= VIRTIO_NEEDS_RESET;
+	if (virtio_has(v, VIRTIO_VERSION_1))
+		virtio_config_changed(v);
+	return false;
+}
+
+/* ---- running queues, a bounded time each ---- */
+
+#define MAX_TURNS	VIRTIO_MAX_QUEUE_SIZE
+#define MAX_BYTES	(16u << 20)
+
+static void serve_later(struct virtio *v, unsigned q)
+{
+	v->left_over |= 1u << q;
+	timer_mod(&v->later, clock_now(&v->pci.dev.m->clock));
+}
+
+void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, unsigned q))
+{
+	uint64_t turns = 0, bytes = 0;
+	uint16_t was = v->q[q].used_idx;	/* what is answered later interrupts later */
+
+	virtq_ask(v, q, false);
+	do {
+		while (turns < MAX_TURNS && bytes < MAX_BYTES && virtq_pop(v, q, &v->buf)) {
+			turns++;
+			bytes += v->buf.in_len + v->buf.out_len;
+			if (!fn(v, q))
+				return;
+		}
+		if (turns == MAX_TURNS || bytes >= MAX_BYTES) {
+			serve_later(v, q);
+			break;
+		}
+	} while (virtq_ask(v, q, true));
+	if (v->q[q].used_idx != was)
+		virtq_interrupt(v, q);
+}
+
+void virtio_run(struct virtio *v, unsigned q)
+{
+	if (v->running || !virtio_running(v) || !v->q[q].enabled)
+		return;
+	v->running = true;
+	v->class->run(v, q);
+	v->running = false;
+}
+
+static void run_left_over(void *opaque)
+{
+	struct virtio *v = opaque;
+	uint32_t todo = v->left_over;
+
+	v->left_over = 0;
+	for (unsigned q = 0; q < v->n_queues; q++)
+		if (todo >> q & 1)
+			virtio_run(v, q);
+}
+
+void virtio_notified(struct virtio *v, unsigned q)
+{
+	if (q < v->n_queues)
+		virtio_run(v, q);
+	else
+		log_guest("%s: there is no queue %u", v->pci.dev.id, q);
+}
+
+/* ---- status and features ---- */
+
+static void reset_state(struct virtio *v)
+{
+	timer_del(&v->later);
+	v->left_over = 0;
+	v->feature_sel = v->driver_feature_sel = 0;
+	v->features = 0;
+	v->config_vector = VIRTIO_NO_VECTOR;
+	v->queue_sel = 0;
+	v->status = 0;
+	v->generation = 0;
+	for (unsigned i = 0; i < v->n_queues; i++)
+		v->q[i] = (struct virtq){
+			.size = v->class->queue_size, .max = v->class->queue_size, .vector = VIRTIO_NO_VECTOR,
+		};
+	v->isr = 0;
+	v->transport->quiet(v);
+	if (v->class->reset)
+		v->class->reset(v);
+}
+
+/* 3.1.1: FEATURES_OK sticks only if the features make sense together. */
+void virtio_set_status(struct virtio *v, uint8_t status)
+{
+	uint8_t old = v->status;
+
+	if (!status) {
+		reset_state(v);
+		return;
+	}
+	if (status & VIRTIO_FEATURES_OK && !(old & VIRTIO_FEATURES_OK) && !virtio_has(v, VIRTIO_VERSION_1))
+		status &= (uint8_t)~VIRTIO_FEATURES_OK;
+	v->status = status | (old & VIRTIO_NEEDS_RESET);
+	if (status & VIRTIO_DRIVER_OK && !(old & VIRTIO_DRIVER_OK) && v->class->started)
+		v->class->started(v);
+}
+
+/* What each interface may show: legacy drivers see the low half, without what is new. */
+uint64_t virtio_offered(const struct virtio *v, bool legacy)
+{
+	return legacy ? v->offered & 0xffffffffu : v->offered & ~VIRTIO_ANY_LAYOUT;
+}
+
+void virtio_accept(struct virtio *v, unsigned sel, uint32_t value, bool legacy)
+{
+	uint64_t half = sel ? 0xffffffffull << 32 : 0xffffffffu;
+
+	if (sel > 1 || v->status & VIRTIO_FEATURES_OK)
+		return;
+	v->features = (v->features & ~half) | ((uint64_t)value << 32 * sel & virtio_offered(v, legacy) & half);
+}
+
+/* ---- queues ---- */
+
+void virtio_set_queue_size(struct virtio *v, struct virtq *q, uint16_t size)
+{
+	if (!size || size > q->max || size & (size - 1))
+		log_guest("%s: queue size %u", v->pci.dev.id, size);
+	else
+		q->size = size;
+}
+
+/* 2.7.2: the three parts follow each other, the used ring on a page of its own. */
+void virtio_legacy_place(struct virtq *q, uint64_t desc, uint32_t align)
+{
+	*q = (struct virtq){ .size = q->size, .max = q->max, .vector = q->vector, .enabled = desc != 0 };
+	q->desc = desc;
+	q->avail = q->desc + 16u * q->size;
+	q->used = align_up(q->avail + 4 + 2u * q->size + 2, align);
+}
+
+/* ---- the device's own configuration ---- */
+
+uint32_t virtio_config_read(const struct virtio *v, uint64_t off, int n)
+{
+	if (off + (unsigned)n > v->class->config_len)
+		return (uint32_t)size_mask(n);
+	return (uint32_t)ld_n(v->config + off, n);
+}
+
+void virtio_config_write(struct virtio *v, uint64_t off, int n, uint32_t value)
+{
+	if (!v->class->config_written || off + (unsigned)n > v->class->config_len)
+		return;
+	st_n(v->config + off, n, value);
+	v->class->config_written(v, (unsigned)off, (unsigned)n);
+}
+
+/* ---- life ---- */
+
+bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_features, struct err *e)
+{
+	bool pci = !strcmp(v->pci.dev.type->bus, "pci");
+
+	if (!v->n_queues)
+		v->n_queues = c->n_queues;
+	assert(v->n_queues <= VIRTIO_MAX_QUEUES && c->config_len <= VIRTIO_CONFIG_SIZE);
+	v->class = c;
+	v->transport = pci ? &virtio_pci_transport : &virtio_mmio_transport;
+	v->offered = c->features | more_features | VIRTIO_ANY_LAYOUT
+		| (v->disable_modern ? 0 : VIRTIO_VERSION_1)
+		| (v->indirect_desc ? VIRTIO_INDIRECT_DESC : 0) | (v->event_idx ? VIRTIO_EVENT_IDX : 0);
+	timer_init(&v->later, &v->pci.dev.m->clock, run_left_over, v);
+	return v->transport->init(v, e);
+}
+
+void virtio_fini(struct virtio *v)
+{
+	timer_del(&v->later);
+	if (v->transport)
+		v->transport->fini(v);
+}
+
+void virtio_reset(struct virtio *v)
+{
+	v->transport->reset(v);
+	reset_state(v);
+}
+
+/* Saved queues come from a file: what indexes with them must fit. */
+static bool queue_is_sane(const struct virtq *q, const struct virtio_class *c)
+{
+	return q->size && q->size <= q->max && q->max == c->queue_size && !(q->size & (q->size - 1));
+}
+
+bool virtio_loaded(struct virtio *v, struct err *e)
+{
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (!queue_is_sane(&v->q[i], v->class))
+			return err_set(e, "queue %u of the saved state is damaged", i);
+	v->features &= v->offered;
+	return v->transport->loaded(v, e);
+}
