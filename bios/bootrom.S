@@ -3,7 +3,7 @@
  *
  * The firmware finds a PnP expansion header with a boot entry (BEV) and calls
  * it like a bootable device. What is to be done stands in a plan behind the
- * code, which hw/pc/boot.c appends (layout: struct boot_plan there, offsets
+ * code, which hw/pc/boot.c appends (layout: struct rom_plan there, offsets
  * below): pieces of memory to be filled by fw_cfg DMA, then the registers to
  * start with, in real or in protected mode.
  *

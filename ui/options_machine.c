@@ -15,6 +15,7 @@ static const struct board_row {
 } boards[] = {
 	{ { "pc-i440fx-7.2", "pc", "Standard PC (i440FX + PIIX, 1996)", PC_MAX_CPUS, true }, PC_BOARD_I440FX },
 	{ { "pc-q35-7.2", "q35", "Standard PC (Q35 + ICH9, 2009)", PC_MAX_CPUS, true }, PC_BOARD_Q35 },
+	{ { "microvm", NULL, "microvm (i386)", PC_MAX_CPUS, true }, PC_BOARD_MICROVM },
 	{ { "none", NULL, "empty machine", 1, false }, PC_BOARD_NONE },
 };
 

@@ -15,12 +15,13 @@ static const struct { const char *name, *driver, *help; } cards[] = {
 	{ "e1000",          "e1000",          "Intel 82540EM (default)" },
 	{ "virtio-net-pci", "virtio-net-pci", "virtio, the fastest" },
 	{ "virtio",         "virtio-net-pci", "the same" },
+	{ "virtio-net-device", "virtio-net-device", "virtio, for the board microvm" },
 };
 
 static void list_cards(FILE *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(cards); i++)
-		fprintf(out, "%-16s %s\n", cards[i].name, cards[i].help);
+		fprintf(out, "%-18s %s\n", cards[i].name, cards[i].help);
 }
 
 static const char *card_driver(const char *option, const char *model, struct err *e)
@@ -191,7 +192,7 @@ static bool default_net(struct options *o, struct err *e)
 {
 	if (o->net_given || o->nodefaults || !net_user_built_in())
 		return true;
-	return opt_nic(o, "user", stdout, e) == OPT_GO;
+	return opt_nic(o, o->pc.board == PC_BOARD_MICROVM ? "user,model=virtio-net-device" : "user", stdout, e) == OPT_GO;
 }
 
 /* Halves of -net that found no other. */

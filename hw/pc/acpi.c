@@ -15,6 +15,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpuid.h"
+#include "hw/acpi/ged.h"
 #include "hw/pc/map.h"
 
 #define FILE_TABLES	"etc/acpi/tables"
@@ -104,7 +105,7 @@ static size_t build_facs(struct acpi_files *f)
 static size_t build_dsdt(struct acpi_files *f, const struct acpi_config *cfg)
 {
 	size_t at = table_begin(f, "DSDT", 2);
-	acpi_build_dsdt(cfg, &f->tables);
+	(cfg->reduced ? acpi_build_reduced_dsdt : acpi_build_dsdt)(cfg, &f->tables);
 	table_end(f, at);
 	return at;
 }
@@ -128,6 +129,7 @@ enum {	/* offsets in the FADT, 5.2.9 */
 };
 #define FADT_WBINVD	BIT(0)
 #define FADT_C1		BIT(2)
+#define FADT_NO_POWER_BUTTON BIT(4)	/* in fixed hardware */
 #define FADT_NO_SLEEP	BIT(5)		/* no sleep button in fixed hardware */
 #define FADT_RESET_REG	BIT(10)
 #define ARCH_LEGACY	BIT(0)
@@ -179,6 +181,38 @@ static size_t build_fadt(struct acpi_files *f, const struct acpi_config *cfg, si
 	return at;
 }
 
+/* 5.2.9 as of version 5: registers for sleep and reset, and nothing of fixed hardware. */
+#define FADT5_SIZE	268
+enum { FADT_SLEEP_CONTROL = 244, FADT_SLEEP_STATUS = 256 };
+#define FADT_REDUCED	BIT(20)
+#define ARCH_NO_VGA	BIT(2)
+#define ARCH_NO_RTC	BIT(5)
+
+static void put_memory_gas(uint8_t *p, uint64_t pa)
+{
+	p[0] = 0;
+	p[1] = 8;
+	p[3] = 1;
+	st64(p + 4, pa);
+}
+
+static size_t build_reduced_fadt(struct acpi_files *f, size_t dsdt)
+{
+	size_t at = table_begin(f, "FACP", 5);
+	bytes_grow(&f->tables, FADT5_SIZE - HDR_SIZE);
+	uint8_t *p = f->tables.p + at;
+	st32(p + FADT_DSDT, (uint32_t)dsdt);
+	st16(p + FADT_ARCH, ARCH_NO_VGA | ARCH_NO_RTC);
+	st32(p + FADT_FLAGS, FADT_WBINVD | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP | FADT_RESET_REG | FADT_REDUCED);
+	put_memory_gas(p + FADT_RESET, MICROVM_GED + GED_RESET);
+	p[FADT_RESET_VALUE] = GED_RESET_VALUE;
+	put_memory_gas(p + FADT_SLEEP_CONTROL, MICROVM_GED + GED_SLEEP_CONTROL);
+	put_memory_gas(p + FADT_SLEEP_STATUS, MICROVM_GED + GED_SLEEP_STATUS);
+	load_pointer(f, FILE_TABLES, at + FADT_DSDT, 4);
+	table_end(f, at);
+	return at;
+}
+
 static void madt_override(struct bytes *t, uint8_t irq, uint32_t gsi, uint16_t flags)
 {
 	bytes_put8(t, 2);
@@ -196,7 +230,7 @@ static size_t build_madt(struct acpi_files *f, const struct acpi_config *cfg)
 	struct bytes *t = &f->tables;
 	size_t at = table_begin(f, "APIC", 1);
 	bytes_put32(t, PC_LAPIC);
-	bytes_put32(t, 1);			/* there are 8259s as well */
+	bytes_put32(t, !cfg->reduced);		/* there are 8259s as well */
 	for (int i = 0; i < cfg->ncpus; i++) {
 		uint32_t id = cpuid_apic_id((unsigned)i, (unsigned)cfg->cores, (unsigned)cfg->threads);
 		const uint8_t lapic[] = { 0, 8, (uint8_t)i, (uint8_t)id, 1, 0, 0, 0 };
@@ -208,8 +242,9 @@ static size_t build_madt(struct acpi_files *f, const struct acpi_config *cfg)
 	bytes_put8(t, 0);
 	bytes_put32(t, PC_IOAPIC);
 	bytes_put32(t, 0);
-	madt_override(t, 0, 2, 0);
-	for (size_t i = 0; i < sizeof(level); i++)
+	if (!cfg->reduced)
+		madt_override(t, 0, 2, 0);
+	for (size_t i = 0; i < sizeof(level) && !cfg->reduced; i++)
 		madt_override(t, level[i], level[i], 0x0d);	/* active high, level */
 	const uint8_t nmi[] = { 4, 6, 0xff, 0, 0, 1 };	/* LINT1 of every local APIC */
 	bytes_put(t, nmi, sizeof(nmi));
@@ -282,9 +317,9 @@ void acpi_build(const struct acpi_config *cfg, struct acpi_files *f)
 	*f = (struct acpi_files){ 0 };
 	load_allocate(f, FILE_RSDP, 16, ZONE_FSEG);
 	load_allocate(f, FILE_TABLES, 64, ZONE_HIGH);
-	size_t facs = build_facs(f);
+	size_t facs = cfg->reduced ? 0 : build_facs(f);
 	size_t dsdt = build_dsdt(f, cfg);
-	table[n++] = build_fadt(f, cfg, facs, dsdt);
+	table[n++] = cfg->reduced ? build_reduced_fadt(f, dsdt) : build_fadt(f, cfg, facs, dsdt);
 	table[n++] = build_madt(f, cfg);
 	if (cfg->hpet)
 		table[n++] = build_hpet(f);
@@ -292,6 +327,30 @@ void acpi_build(const struct acpi_config *cfg, struct acpi_files *f)
 		table[n++] = build_mcfg(f, cfg);
 	build_rsdp(f, build_rsdt(f, table, n));
 	pad(&f->tables);
+}
+
+static uint8_t *file_bytes(struct acpi_files *f, const uint8_t *name)
+{
+	return strcmp((const char *)name, FILE_RSDP) ? f->tables.p : f->rsdp.p;
+}
+
+uint64_t acpi_place(struct acpi_files *f, uint64_t pa)
+{
+	for (size_t at = 0; at < f->loader.n; at += LOAD_ENTRY) {
+		const uint8_t *e = f->loader.p + at, *a = e + 4 + LOAD_NAME;
+		uint8_t *file = file_bytes(f, e + 4);
+		if (ld32(e) == LOAD_ADD_POINTER) {
+			uint8_t *p = file + ld32(a + LOAD_NAME);
+			st32(p, ld32(p) + (uint32_t)pa);
+		} else if (ld32(e) == LOAD_ADD_CHECKSUM) {
+			file[ld32(a)] = 0;
+			file[ld32(a)] = bytes_checksum(file + ld32(a + 4), ld32(a + 8));
+		}
+	}
+	bytes_align(&f->tables, 16);
+	uint64_t rsdp = pa + f->tables.n;
+	bytes_put(&f->tables, f->rsdp.p, f->rsdp.n);
+	return rsdp;
 }
 
 void acpi_files_fini(struct acpi_files *f)

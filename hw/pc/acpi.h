@@ -15,6 +15,8 @@ struct acpi_config {
 	int cores, threads;		/* of a package, a core: they make the APIC ids */
 	bool hpet;
 	bool serial[4], parallel;
+	bool reduced;			/* hardware-reduced: the board microvm, */
+	int transports;			/* and its virtio-mmio transports */
 	bool q35;			/* chips and slots of that board; else those of pc */
 	uint16_t pm_base;		/* power management ports: 0x600 ... */
 	uint64_t ecam;			/* q35: where configuration space is mapped, */
@@ -38,8 +40,15 @@ struct acpi_files {
 
 void acpi_build(const struct acpi_config *cfg, struct acpi_files *out);
 void acpi_files_fini(struct acpi_files *f);
+/*
+ * Carry the script out for tables that begin at `pa`; the RSDP is put behind them.
+ * Its address.
+ */
+uint64_t acpi_place(struct acpi_files *f, uint64_t pa);
 /* The DSDT's definition block, without a table header (hw/pc/dsdt.c). */
 void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *out);
+/* The same for hardware-reduced ACPI (hw/pc/dsdt_reduced.c). */
+void acpi_build_reduced_dsdt(const struct acpi_config *cfg, struct bytes *out);
 /* Its part about PCI interrupts, inside PCI0 (hw/pc/dsdt_irq.c). */
 void acpi_build_pci_irqs(const struct acpi_config *cfg, struct bytes *out);
 

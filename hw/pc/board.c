@@ -103,7 +103,8 @@ static void connect_isa_lines(struct pc *pc)
 	}
 	pc->tick = (struct tick){ .out = pc->line[0].out, .open = tick_open, .opaque = pc };
 	pc->line[0].out = tick_in(&pc->tick);
-	pc->board->connect(pc);
+	if (pc->board->connect)
+		pc->board->connect(pc);
 	if (pc->pm)
 		acpi_pm_connect(pc->pm, irq_or_in(&pc->line[PC_SCI], LINE_SCI), irq_make(pc_smi, pc, 0));
 }
@@ -162,7 +163,7 @@ static bool make_at_devices(struct pc *pc, struct err *e)
 		&& (pc->pit = pc_part(pc, &pit_type, e, "%s", ""))
 		&& (pc->rtc = pc_part(pc, &rtc_type, e, "%s", ""))
 		&& (pc->cfg.no_hpet || (pc->hpet = pc_part(pc, &hpet_type, e, "%s", "")))
-		&& pc_part(pc, &i8042_type, e, "%s", "");
+		&& (pc->board->bare || pc_part(pc, &i8042_type, e, "%s", ""));
 }
 
 static bool make_speaker(struct pc *pc, struct err *e)
@@ -201,7 +202,7 @@ static bool make_ports(struct pc *pc, struct err *e)
 static bool make_display(struct pc *pc, struct err *e)
 {
 	char rom[512];
-	if (pc->cfg.vga == PC_VGA_NONE)
+	if (pc->cfg.vga == PC_VGA_NONE || pc->board->bare)
 		return true;
 	if (!firmware_find(&pc->cfg, VIDEO_BIOS, rom, sizeof(rom), e))
 		return false;
@@ -211,6 +212,8 @@ static bool make_display(struct pc *pc, struct err *e)
 
 static bool make_firmware(struct pc *pc, struct err *e)
 {
+	if (pc->board->make_start)
+		return pc->board->make_start(pc, e);
 	if (!pc_flash(pc, e) || (!pc->rom && !(pc->rom = firmware_load(&pc->cfg, pc->m, e))))
 		return false;
 	if (!pc->board->connect_memory(pc->host, pc->ram, pc->rom, pc->low, e))
@@ -223,8 +226,15 @@ static bool make_firmware(struct pc *pc, struct err *e)
 	return true;
 }
 
+static bool make_own(struct pc *pc, struct err *e)
+{
+	return !pc->board->make_devices || pc->board->make_devices(pc, e);
+}
+
 static bool make_usb(struct pc *pc, struct err *e)
 {
+	if (pc->cfg.usb && !pc->board->usb_addr)
+		return err_set(e, "the board %s has no place for a USB controller", pc->board->name);
 	return !pc->cfg.usb || pc_part(pc, &uhci_type, e, "addr=%s", pc->board->usb_addr);
 }
 
@@ -254,7 +264,8 @@ static bool make_user_devices(struct pc *pc, struct err *e)
 }
 
 static const struct board *const boards[] = {
-	[PC_BOARD_I440FX] = &board_i440fx, [PC_BOARD_Q35] = &board_q35, [PC_BOARD_NONE] = &board_none,
+	[PC_BOARD_I440FX] = &board_i440fx, [PC_BOARD_Q35] = &board_q35,
+	[PC_BOARD_MICROVM] = &board_microvm, [PC_BOARD_NONE] = &board_none,
 };
 
 static bool make_board(struct pc *pc, struct err *e)
@@ -270,7 +281,7 @@ static bool make_board(struct pc *pc, struct err *e)
 		return false;
 	connect_timers(pc);
 	return make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
-		&& pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
+		&& make_own(pc, e) && pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
 }
 
 struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)
@@ -310,6 +321,8 @@ void pc_free(struct pc *pc)
 	port_unmap(pc->m, pc->ferr_port);
 	drive_free_all(pc->m);
 	machine_unlock(pc->m);
+	if (pc->board->fini)
+		pc->board->fini(pc);
 	free(pc);
 }
 
@@ -323,6 +336,8 @@ struct phys *pc_phys(struct pc *pc)
 void pc_reset(struct pc *pc)
 {
 	machine_reset_devices(pc->m);
+	if (pc->board->reset)
+		pc->board->reset(pc);
 }
 
 /* SeaBIOS resumes if the shutdown byte says so and the shadow RAM it was in is there still. */
@@ -352,6 +367,8 @@ void pc_power_button(struct pc *pc)
 {
 	if (pc->pm)
 		acpi_pm_power_button(pc->pm);
+	else if (pc->board->power_button)
+		pc->board->power_button(pc);
 }
 
 struct vga *pc_vga(struct pc *pc)

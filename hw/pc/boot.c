@@ -16,7 +16,7 @@
 extern const uint8_t bios_bootrom[], bios_bootrom_end[];
 
 /* What bios/bootrom.S expects behind its code; offsets are stated there, too. */
-struct boot_plan {
+struct rom_plan {
 	uint32_t size, npieces, protected_mode, entry;
 	uint32_t eax, ebx, esi, esp, ds;
 	uint32_t map, map_lead, map_count, map_unit;
@@ -28,8 +28,8 @@ struct boot_plan {
 	uint64_t unused3;
 	uint8_t piece[BOOT_MAX_PIECES][16];
 } __attribute__((packed));
-_Static_assert(offsetof(struct boot_plan, gdt_limit) == 56, "as in bios/bootrom.S");
-_Static_assert(offsetof(struct boot_plan, piece) == 104, "as in bios/bootrom.S");
+_Static_assert(offsetof(struct rom_plan, gdt_limit) == 56, "as in bios/bootrom.S");
+_Static_assert(offsetof(struct rom_plan, piece) == 104, "as in bios/bootrom.S");
 
 #define PLAN_ADDR	0x1000		/* where the ROM copies it */
 #define ROM_PNP		0x20		/* offset of the PnP header */
@@ -75,16 +75,16 @@ void boot_piece(struct boot_job *j, uint16_t key, uint32_t n, uint64_t addr)
 	j->piece[j->npieces++].addr = addr;
 }
 
-static struct boot_plan make_plan(const struct boot_job *j)
+static struct rom_plan make_plan(const struct boot_job *j)
 {
-	struct boot_plan plan = {
+	struct rom_plan plan = {
 		.size = sizeof(plan), .npieces = (uint32_t)j->npieces,
 		.protected_mode = j->protected_mode, .entry = j->entry,
 		.eax = j->eax, .ebx = j->ebx, .esi = j->esi, .esp = j->esp, .ds = j->ds,
 		.map = j->map_unit ? BOOT_MAP_ADDR : 0, .map_lead = j->map_lead,
 		.map_count = j->map_count, .map_unit = j->map_unit,
 		.gdt_limit = sizeof(flat_gdt) - 1,
-		.gdt_base = PLAN_ADDR + offsetof(struct boot_plan, gdt),
+		.gdt_base = PLAN_ADDR + offsetof(struct rom_plan, gdt),
 	};
 	memcpy(plan.gdt, flat_gdt, sizeof(flat_gdt));
 	for (int i = 0; i < j->npieces; i++) {
@@ -99,7 +99,7 @@ static struct boot_plan make_plan(const struct boot_job *j)
 /* The ROM with the plan behind it, its length and both sums filled in. */
 static void add_rom(struct fwcfg *f, const struct boot_job *j)
 {
-	struct boot_plan plan = make_plan(j);
+	struct rom_plan plan = make_plan(j);
 	struct bytes rom = { 0 };
 
 	bytes_put(&rom, bios_bootrom, (size_t)(bios_bootrom_end - bios_bootrom));
@@ -113,10 +113,9 @@ static void add_rom(struct fwcfg *f, const struct boot_job *j)
 	bytes_fini(&rom);
 }
 
-bool boot_load(struct fwcfg *f, const struct boot_request *r, struct err *e)
+bool boot_plan(struct fwcfg *f, const struct boot_request *r, struct boot_job *j, struct err *e)
 {
 	struct boot_file k;
-	struct boot_job j = { 0 };
 	bool ok;
 
 	if (!boot_read_file(r->kernel, &k, e))
@@ -124,14 +123,21 @@ bool boot_load(struct fwcfg *f, const struct boot_request *r, struct err *e)
 	if (!boot_gunzip(&k, r->ram_below_4g, e))
 		ok = false;
 	else if (boot_is_elf_kernel(&k))
-		ok = boot_elf_kernel(f, r, &k, &j, e);
+		ok = boot_elf_kernel(f, r, &k, j, e);
 	else if (boot_is_linux(&k))
-		ok = boot_linux(f, r, &k, &j, e);
+		ok = boot_linux(f, r, &k, j, e);
 	else
 		ok = err_set(e, "neither a Linux bzImage nor a multiboot or PVH image");
 	free(k.p);
-	if (!ok)
-		return err_prefix(e, "kernel '%s'", r->kernel);
+	return ok || err_prefix(e, "kernel '%s'", r->kernel);
+}
+
+bool boot_load(struct fwcfg *f, const struct boot_request *r, struct err *e)
+{
+	struct boot_job j = { 0 };
+
+	if (!boot_plan(f, r, &j, e))
+		return false;
 	add_rom(f, &j);
 	return true;
 }

@@ -37,6 +37,9 @@ struct boot_job {
 #define BOOT_INFO_MAX	0x3000
 #define BOOT_LOWEST	0x7c00		/* below it work firmware and ROM */
 
+/* Read the files into fw_cfg items, and what is to be done with them into *j, which is zeroed. */
+bool boot_plan(struct fwcfg *f, const struct boot_request *r, struct boot_job *j, struct err *e);
+
 struct boot_file {
 	uint8_t *p;
 	size_t n;

@@ -91,6 +91,14 @@ void fwcfg_add64(struct fwcfg *f, uint16_t key, uint64_t v)
 	fwcfg_add(f, key, &v, sizeof(v));
 }
 
+const uint8_t *fwcfg_item(struct fwcfg *f, uint16_t key, uint32_t *n)
+{
+	const struct item *i = find(f, key);
+
+	*n = i->n;
+	return i->data;
+}
+
 /* Append to the directory: size, key, reserved, name; big-endian. */
 static void list_file(struct fwcfg *f, const char *name, uint16_t key, uint32_t n)
 {

@@ -41,6 +41,9 @@ void fwcfg_add64(struct fwcfg *f, uint16_t key, uint64_t v);
 /* The same, but the item takes over `data`, which malloc() made. */
 void fwcfg_give(struct fwcfg *f, uint16_t key, void *data, uint32_t n);
 
+/* The bytes of an item, and how many. */
+const uint8_t *fwcfg_item(struct fwcfg *f, uint16_t key, uint32_t *n);
+
 /* Add a named file (name shorter than 56) or replace it; its key, or 0 if there are too many. */
 uint16_t fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, uint32_t n);
 

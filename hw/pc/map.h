@@ -29,6 +29,13 @@
 #define PC_SLOT_VGA_Q35	1
 #define PC_SLOT_ICH9	0x1f	/* functions: 0 LPC bridge and power management, 2 AHCI, 3 SMBus */
 
+/* microvm */
+#define MICROVM_GED	0xfea00000ull
+#define MICROVM_GED_GSI	9
+#define MICROVM_VIRTIO	0xfeb00000ull
+#define MICROVM_VIRTIO_GSI 16
+#define MICROVM_TRANSPORTS 8
+
 /* q35: RAM ends here if it would reach firmware's place for configuration space. */
 #define PC_Q35_RAM_SPLIT 0x80000000ull
 #define PC_Q35_ECAM	0xb0000000ull

@@ -53,7 +53,7 @@ struct pc_device {
 #define PC_MAX_SMBIOS	16
 #define PC_MAX_FWCFG	16
 
-enum pc_board { PC_BOARD_I440FX, PC_BOARD_Q35, PC_BOARD_NONE };
+enum pc_board { PC_BOARD_I440FX, PC_BOARD_Q35, PC_BOARD_MICROVM, PC_BOARD_NONE };
 enum pc_vga { PC_VGA_STD, PC_VGA_NONE };
 
 struct pc_config {

@@ -55,7 +55,7 @@ const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32])
 
 static bool add_virtio_disk(struct pc *pc, const char *name, struct err *e)
 {
-	struct dev *disk = dev_new(pc->m, &virtio_blk_type, NULL, e);
+	struct dev *disk = dev_new(pc->m, pc->board->bare ? &virtio_blk_bus_type : &virtio_blk_type, NULL, e);
 
 	if (!disk)
 		return false;

@@ -9,11 +9,12 @@
 #include <stdarg.h>
 
 #include "hw/core/dev.h"
+#include "hw/pc/acpi.h"
 #include "hw/core/snapshot.h"
 #include "hw/pc/pc.h"
 #include "hw/timer/tick.h"
 
-struct acpi_config;
+struct direct;
 struct pc;
 
 enum { LINE_DEVICE, LINE_PIRQ, LINE_SCI };	/* who may pull an ISA line */
@@ -29,10 +30,17 @@ struct board {
 	bool (*chipset)(struct pc *pc, struct err *e);
 	void (*connect)(struct pc *pc);		/* their interrupt lines */
 	bool (*connect_memory)(struct dev *host, struct ram *ram, struct ram *rom, uint64_t low, struct err *e);
+	/* A board without PCI, VGA, keyboard and firmware: what it has instead; others leave these out. */
+	bool bare;
+	bool (*make_devices)(struct pc *pc, struct err *e);
+	bool (*make_start)(struct pc *pc, struct err *e);	/* instead of firmware */
+	void (*reset)(struct pc *pc);				/* after the devices */
+	void (*fini)(struct pc *pc);
+	void (*power_button)(struct pc *pc);
 	/* What the tables tell of these chips: registers as they are now. */
 	void (*describe)(const struct pc *pc, struct acpi_config *a);
 };
-extern const struct board board_i440fx, board_q35, board_none;
+extern const struct board board_i440fx, board_q35, board_microvm, board_none;
 
 struct pc {
 	struct pc_config cfg;
@@ -46,6 +54,10 @@ struct pc {
 
 	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
 	struct dev *lapic[PC_MAX_CPUS];
+	struct dev *ged;		/* microvm: power management */
+	struct acpi_files tables;	/* ... tables that stand in memory, */
+	uint64_t rsdp;			/* their root, */
+	struct direct *direct;		/* and the kernel */
 	struct dev *flash[PC_FLASHES];	/* instead of a ROM */
 	struct irq_or line[16];		/* ISA lines */
 	struct tick tick;		/* in line 0 */

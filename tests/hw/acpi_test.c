@@ -187,3 +187,25 @@ Test(acpi, q35_says_where_configuration_space_is)
 	cr_assert_eq(mcfg[55], 63);
 	cr_assert_eq(bytes_checksum(mcfg, ld32(mcfg + 4)), 0);
 }
+
+/* Without firmware the board puts the tables into memory itself. */
+Test(acpi, tables_placed_by_the_board_lead_to_each_other)
+{
+	struct acpi_config cfg = { .ncpus = 2, .cores = 2, .threads = 1, .reduced = true, .transports = 8 };
+
+	teardown();
+	acpi_build(&cfg, &files);
+	uint64_t rsdp = acpi_place(&files, TABLES);
+	mem = calloc(1, MEM);
+	memcpy(mem + TABLES, files.tables.p, files.tables.n);
+	cr_assert_eq(memcmp(mem + rsdp, "RSD PTR ", 8), 0);
+	cr_assert_eq(bytes_checksum(mem + rsdp, 20), 0);
+	memcpy(mem + RSDP, mem + rsdp, 20);
+	const uint8_t *fadt = find("FACP");
+	cr_assert(fadt && find("APIC"));
+	cr_assert_eq(bytes_checksum(fadt, ld32(fadt + 4)), 0);
+	cr_assert(ld32(fadt + 112) & BIT(20));		/* hardware-reduced */
+	const uint8_t *dsdt = mem + ld32(fadt + 40);
+	cr_assert_eq(memcmp(dsdt, "DSDT", 4), 0);
+	cr_assert_eq(bytes_checksum(dsdt, ld32(dsdt + 4)), 0);
+}

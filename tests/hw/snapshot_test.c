@@ -80,7 +80,8 @@ static bool load(struct bench *b, struct state_buf *s, bool *touched)
 
 /* What types need to be made: properties, and another type in front of them. */
 static const struct need { const char *type, *props, *before; } needs[] = {
-	{ "pcie-root-port", NULL, "mch" },
+	{ "pcie-root-port", NULL, "mch" }, { "virtio-blk-device", "drive=disk", "virtio-mmio" },
+	{ "virtio-net-device", NULL, "virtio-mmio" }, { "virtio-rng-device", NULL, "virtio-mmio" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 	{ "virtio-blk-pci", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
