@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-#include "hw/disk/scsi.h"
+#include "hw/scsi/scsi.h"
 #include "hw/usb/usb.h"
 
 #define EP_IN		(1 | USB_DIR_IN)

@@ -2,12 +2,12 @@
  * SCSI commands and what they are written with: scsi.c (moving data, status),
  * scsi_disk.c (commands of all units and of disks), scsi_cd.c (of optical drives).
  */
-#ifndef HW_DISK_SCSI_PRIV_H
-#define HW_DISK_SCSI_PRIV_H
+#ifndef HW_SCSI_SCSI_PRIV_H
+#define HW_SCSI_SCSI_PRIV_H
 
 #include <string.h>
 
-#include "hw/disk/scsi.h"
+#include "hw/scsi/scsi.h"
 
 enum { KEY_NONE = 0, KEY_NOT_READY = 2, KEY_MEDIUM = 3, KEY_ILLEGAL = 5, KEY_ATTENTION = 6, KEY_PROTECT = 7 };
 /* Additional sense code and qualifier. */

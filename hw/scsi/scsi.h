@@ -18,8 +18,8 @@
  *
  * Source: SPC-4, SBC-3, MMC-6 (T10).
  */
-#ifndef HW_DISK_SCSI_H
-#define HW_DISK_SCSI_H
+#ifndef HW_SCSI_SCSI_H
+#define HW_SCSI_SCSI_H
 
 #include "hw/backend/drive.h"
 #include "hw/core/dev.h"

@@ -6,7 +6,7 @@
  * drive) error recovery and capabilities; MODE SELECT changes only the write cache.
  * Source: SPC-4 (6: commands, 7.5: mode pages, 7.8: VPD pages), SBC-3 (5, 6).
  */
-#include "hw/disk/scsi_priv.h"
+#include "hw/scsi/scsi_priv.h"
 
 #define MAX_UNMAP	64u		/* descriptors; fit into SCSI_BUF */
 #define MAX_UNMAP_BLOCKS (1u << 22)

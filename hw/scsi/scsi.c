@@ -9,7 +9,7 @@
  * errors, descriptor sense format.
  * Source: SPC-4, 4.5 (sense data), 5 (model); SAM-5, 5 (status).
  */
-#include "hw/disk/scsi_priv.h"
+#include "hw/scsi/scsi_priv.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
  * physical format of a disc larger than a CD.
  * Source: MMC-6 (T10), 6.
  */
-#include "hw/disk/scsi_priv.h"
+#include "hw/scsi/scsi_priv.h"
 
 #define CD_MAX_SECTORS	(80u * 60 * 75)		/* more: a DVD */
 #define LEAD_OUT	0xaa
