@@ -21,6 +21,8 @@ struct qcow2_create {
 };
 #define QCOW2_CREATE_DEFAULT { .version = 3, .cluster_size = 65536, .refcount_bits = 16 }
 
+/* Do the options go together? file is for messages. */
+bool qcow2_create_possible(const char *file, const struct qcow2_create *c, struct err *e);
 bool qcow2_create(const char *file, const struct qcow2_create *c, struct err *e);
 
 struct qcow2_info {
@@ -83,6 +85,9 @@ bool qcow2_check(struct block *b, enum qcow2_fix fix, struct qcow2_check *c, str
 
 /* A whole cluster of data, stored compressed where that is shorter. at: a multiple of the cluster size. */
 bool qcow2_write_compressed(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e);
+/* The same in two steps. The first may be done by any thread: how long the cluster is compressed, 0: no shorter. */
+size_t qcow2_zip(struct block *b, const void *cluster, uint8_t *zip);
+bool qcow2_write_zipped(struct block *b, uint64_t at, const uint8_t *zip, size_t n, struct err *e);
 /* The image names another backing image from now on (NULL: none); nothing is copied. */
 bool qcow2_set_backing(struct block *b, const char *name, const char *format, struct err *e);
 /* All clusters lose their contents: what the backing image holds is seen again. */

@@ -229,7 +229,7 @@ bool qcow2_make_empty(struct block *b, struct err *e)
 
 /* ---- new images ---- */
 
-static bool check_options(const char *file, const struct qcow2_create *c, struct err *e)
+bool qcow2_create_possible(const char *file, const struct qcow2_create *c, struct err *e)
 {
 	unsigned bits = c->refcount_bits;
 	uint32_t cs = c->cluster_size;
@@ -297,7 +297,7 @@ static bool preallocate(struct qcow2 *q, enum qcow2_prealloc how, struct err *e)
 
 bool qcow2_create(const char *file, const struct qcow2_create *c, struct err *e)
 {
-	if (!check_options(file, c, e))
+	if (!qcow2_create_possible(file, c, e))
 		return false;
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)

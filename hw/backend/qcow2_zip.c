@@ -172,27 +172,34 @@ static bool store(struct qcow2 *q, uint64_t cluster, const uint8_t *zip, size_t 
 	return qcow2_set_entry(q, cluster, FLAG_COMPRESSED | sectors << x | at, true, e);
 }
 
-/* Only the compression itself is done without the lock. */
-bool qcow2_write_compressed(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
+size_t qcow2_zip(struct block *b, const void *cluster, uint8_t *zip)
+{
+	const struct qcow2 *q = to_qcow2(b);
+
+	return (q->compression ? zstd_pack : deflate_cluster)(q, cluster, zip);
+}
+
+bool qcow2_write_zipped(struct block *b, uint64_t at, const uint8_t *zip, size_t n, struct err *e)
 {
 	struct qcow2 *q = to_qcow2(b);
-	struct qcow2_info ignored;
-	size_t size = 0;
 
-	if (!qcow2_info(b, &ignored, e))
+	pthread_mutex_lock(&q->lock);
+	bool ok = qcow2_begin_write(q, e) && store(q, at * SECTOR >> q->cluster_bits, zip, n, e) && qcow2_settle(q, e);
+	pthread_mutex_unlock(&q->lock);
+	return ok;
+}
+
+bool qcow2_write_compressed(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
+{
+	struct qcow2_info i;
+
+	if (!qcow2_info(b, &i, e))
 		return false;
-	uint8_t *zip = malloc(q->cluster_size);
+	uint8_t *zip = malloc(i.cluster_size);
 	if (!zip)
 		return err_set(e, "'%s': no memory", b->file);
-	if ((uint64_t)n * SECTOR == q->cluster_size)
-		size = (q->compression ? zstd_pack : deflate_cluster)(q, buf, zip);
-	bool ok = true;
-	if (size) {
-		pthread_mutex_lock(&q->lock);
-		ok = qcow2_begin_write(q, e) && store(q, at * SECTOR >> q->cluster_bits, zip, size, e)
-			&& qcow2_settle(q, e);
-		pthread_mutex_unlock(&q->lock);
-	}
+	size_t size = (uint64_t)n * SECTOR == i.cluster_size ? qcow2_zip(b, buf, zip) : 0;
+	bool ok = !size || qcow2_write_zipped(b, at, zip, size, e);
 	free(zip);
 	return size ? ok : block_write(b, at, buf, n, e);
 }

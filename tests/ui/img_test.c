@@ -124,3 +124,32 @@ Test(img, mistakes_are_named)
 	says("truncate -s 1M r; $I convert -O qcow2 r r", 1, "in use");
 	says("$I info nothing", 1, "'nothing': No such file");
 }
+
+Test(img, measure_tells_what_an_image_needs)
+{
+	says("$I measure -O qcow2 --size 1G", 0, "required size: 393216\nfully allocated size: 1074135040\n");
+	says("$I measure --output=json -O qcow2 -o refcount_bits=1 --size 50G", 0,
+	     "{\n    \"required\": 6881280,\n    \"fully-allocated\": 53693972480\n}\n");
+	make_raw();
+	says("$I convert -O qcow2 d.raw a.q; test $($I measure -O qcow2 a.q | sed -n 's/required size: //p') = "
+	     "$(stat -c %s a.q) && echo equal", 0, "equal");
+	says("$I measure -O qcow2", 1, "--size or a file");
+}
+
+Test(img, bench_reads_and_writes)
+{
+	make_raw();
+	says("$I bench -c 50 -d 4 d.raw", 0, "Sending 50 read requests, 4096 bytes each, 4 in parallel");
+	says("$I create -q -f qcow2 b.q 1M; $I bench -w -c 300 -d 8 --flush-interval 10 b.q && $I check -q b.q", 0,
+	     "Run completed in");
+	says("$I bench -s 100 d.raw", 1, "multiples of 512");
+}
+
+Test(img, any_number_of_threads_converts_alike)
+{
+	make_raw();
+	says("$I convert -c -m 1 -O qcow2 d.raw a.q; $I convert -c -m 5 -O qcow2 d.raw b.q; cmp a.q b.q && echo same", 0,
+	     "same");
+	says("$I convert -W -m 5 -O qcow2 d.raw c.q && $I compare d.raw c.q", 0, "identical");
+	says("$I convert -m 99 d.raw e", 1, "from 1 to 16");
+}

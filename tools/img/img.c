@@ -2,7 +2,7 @@
  * rhea-img: make, look at, copy and change disk images. Commands, options and
  * output are qemu-img's.
  *
- * Not modelled: amend, bench, bitmap, dd, measure; --object and --image-opts;
+ * Not modelled: amend, bitmap, dd; --object and --image-opts;
  * formats other than raw and qcow2; commit into an image further down the chain.
  */
 #include "tools/img/img.h"
@@ -23,28 +23,32 @@ static const struct command {
 	int (*run)(const struct args *a);
 	const char *usage;
 } commands[] = {
+	{ "bench",    "c:d:f:no:qs:S:t:i:wUh", 1, 1, cmd_bench,
+	  "[-c COUNT] [-d DEPTH] [-f FMT] [--flush-interval=N] [-o OFFSET] [--pattern=N] [-s SIZE] [-S STEP] [-t CACHE] [-w] [-U] FILE" },
 	{ "check",    "qf:r:T:Uh",         1, 1, cmd_check,    "[-q] [-f FMT] [--output=json] [-r leaks|all] [-U] FILE" },
 	{ "commit",   "qf:t:b:dph",        1, 1, cmd_commit,   "[-q] [-f FMT] [-t CACHE] [-d] [-p] FILE" },
 	{ "compare",  "f:F:T:pqsUh",       2, 2, cmd_compare,  "[-f FMT] [-F FMT] [-p] [-q] [-s] [-U] FILE1 FILE2" },
 	{ "convert",  "Ucpqnf:t:T:O:B:F:o:l:S:m:Wh", 2, 64, cmd_convert,
 	  "[-c] [-p] [-q] [-n] [-U] [-f FMT] [-t CACHE] [-O FMT] [-B BACKING [-F FMT]] [-o OPTIONS] "
-	  "[-l SNAPSHOT] [-S SPARSE] FILE... OUTPUT" },
+	  "[-l SNAPSHOT] [-S SPARSE] [-m WORKERS] [-W] FILE... OUTPUT" },
 	{ "create",   "qf:b:F:uo:h",       1, 2, cmd_create,   "[-q] [-f FMT] [-b BACKING -F FMT] [-u] [-o OPTIONS] FILE [SIZE]" },
 	{ "info",     "f:Uh",              1, 1, cmd_info,     "[-f FMT] [--output=json] [--backing-chain] [-U] FILE" },
 	{ "map",      "f:s:l:Uh",          1, 1, cmd_map,      "[-f FMT] [--start-offset=N] [--max-length=N] [--output=json] [-U] FILE" },
+	{ "measure",  "f:O:o:l:Uh",        0, 1, cmd_measure,  "[--output=json] [-O FMT] [-o OPTIONS] [-f FMT] [-U] --size=N | FILE" },
 	{ "rebase",   "Uqf:t:T:pub:F:h",   1, 1, cmd_rebase,   "[-q] [-f FMT] [-p] [-u] -b BACKING [-F FMT] FILE" },
 	{ "resize",   "qf:h",              1, 1, cmd_resize,   "[-q] [-f FMT] [--shrink] FILE [+|-]SIZE" },
 	{ "snapshot", "Uqla:c:d:h",        1, 1, cmd_snapshot, "[-U] [-q] [-l | -a NAME | -c NAME | -d NAME] FILE" },
 };
 
-enum { OPT_OUTPUT = 256, OPT_CHAIN, OPT_SHRINK, OPT_START, OPT_LENGTH, OPT_PREALLOC };
+enum { OPT_OUTPUT = 256, OPT_CHAIN, OPT_SHRINK, OPT_START, OPT_LENGTH, OPT_PREALLOC, OPT_SIZE, OPT_FLUSH, OPT_PATTERN };
 
 static const struct option long_options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },	{ "backing-chain", no_argument, NULL, OPT_CHAIN },
 	{ "shrink", no_argument, NULL, OPT_SHRINK },		{ "start-offset", required_argument, NULL, OPT_START },
 	{ "max-length", required_argument, NULL, OPT_LENGTH },	{ "help", no_argument, NULL, 'h' },
 	{ "force-share", no_argument, NULL, 'U' },		{ "preallocation", required_argument, NULL, OPT_PREALLOC },
-	{ 0 }
+	{ "size", required_argument, NULL, OPT_SIZE },		{ "flush-interval", required_argument, NULL, OPT_FLUSH },
+	{ "pattern", required_argument, NULL, OPT_PATTERN },	{ 0 }
 };
 
 int fail(const struct err *e)
@@ -108,6 +112,17 @@ static bool snapshot_action(struct args *a, int letter, const char *name, struct
 	return true;
 }
 
+static bool take_number(const char *v, long min, long max, int *out, struct err *e)
+{
+	char *end;
+	long n = strtol(v, &end, 10);
+
+	if (!*v || *end || n < min || n > max)
+		return err_set(e, "'%s': expected a number from %ld to %ld", v, min, max);
+	*out = (int)n;
+	return true;
+}
+
 static bool take_long(struct args *a, int letter, const char *v, struct err *e)
 {
 	enum qcow2_prealloc p;
@@ -121,6 +136,11 @@ static bool take_long(struct args *a, int letter, const char *v, struct err *e)
 	case OPT_SHRINK:	a->shrink = true; return true;
 	case OPT_START:		return parse_size(v, &a->start, e);
 	case OPT_LENGTH:	return parse_size(v, &a->length, e);
+	case OPT_SIZE:
+		a->has_length = true;
+		return parse_size(v, &a->length, e);
+	case OPT_FLUSH:		return take_number(v, 1, 1 << 30, &a->flush_interval, e);
+	case OPT_PATTERN:	return take_number(v, 0, 255, &a->pattern, e);
 	case OPT_PREALLOC:
 		if (!parse_prealloc(v, &p, e))
 			return false;
@@ -130,10 +150,27 @@ static bool take_long(struct args *a, int letter, const char *v, struct err *e)
 	}
 }
 
+static bool take_bench(struct args *a, int letter, const char *v, struct err *e)
+{
+	switch (letter) {
+	case 'c': return take_number(v, 1, 1 << 30, &a->count, e);
+	case 'd': return take_number(v, 1, 256, &a->depth, e);
+	case 'o': return parse_size(v, &a->start, e);
+	case 's':
+		return parse_size(v, &a->buffer, e) && ((a->buffer && a->buffer <= 64u << 20)
+			|| err_set(e, "-s: expected 512 bytes to 64M"));
+	case 'S': return parse_size(v, &a->step, e);
+	case 'n': case 'i': return true;	/* threads do it anyhow */
+	default: a->write = true; return true;
+	}
+}
+
 static bool take(struct args *a, int letter, const char *v, struct err *e)
 {
 	if (is(a, "snapshot") && strchr("lacd", letter))
 		return snapshot_action(a, letter, v, e);
+	if (is(a, "bench") && strchr("cdosSniw", letter))
+		return take_bench(a, letter, v, e);
 	switch (letter) {
 	case 'f': a->f = v; return true;
 	case 'F': a->F = v; return true;
@@ -153,7 +190,9 @@ static bool take(struct args *a, int letter, const char *v, struct err *e)
 	case 'S': return parse_size(v, &a->sparse, e);
 	case 't': return set_cache(a, v, e);
 	case 'h': a->help = true; return true;
-	case 'T': case 'm': case 'W': return true;	/* how fast, not what */
+	case 'm': return take_number(v, 1, 16, &a->workers, e);
+	case 'W': a->out_of_order = true; return true;
+	case 'T': return true;		/* how fast, not what */
 	default: return take_long(a, letter, v, e);
 	}
 }

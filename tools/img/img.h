@@ -24,6 +24,12 @@ struct args {
 	uint64_t sparse;		/* -S, in bytes */
 	uint64_t start, length;		/* map */
 	int prealloc;			/* resize: enum qcow2_prealloc */
+	bool has_length;		/* measure --size: in `length` */
+	int count, depth, flush_interval, pattern;	/* bench */
+	uint64_t buffer, step;
+	bool write;
+	int workers;			/* -m; 0: as many as suit the host */
+	bool out_of_order;		/* -W */
 	const char *size;		/* resize: taken out of argv, as it may begin with - */
 	int n;
 	char **file;
@@ -54,9 +60,17 @@ struct new_image {
 	const char *options;		/* -o */
 };
 bool new_image(const struct new_image *n, struct err *e);
+/* -o of a new image without making it. */
+bool parse_new_options(const char *list, bool qcow2, struct qcow2_create *c, struct err *e);
 bool parse_prealloc(const char *word, enum qcow2_prealloc *p, struct err *e);
 void list_options(const char *format);
 
+/* ---- img_copy.c ---- */
+bool all_zero(const uint8_t *p, size_t n);
+/* What the sectors at `at` read as: all zeros, or to be looked at. n: how far. b NULL: all zeros. */
+bool zeros_at(struct block *b, uint64_t at, uint64_t *n, bool *zero, struct err *e);
+
+int cmd_bench(const struct args *a);
 int cmd_check(const struct args *a);
 int cmd_commit(const struct args *a);
 int cmd_compare(const struct args *a);
@@ -64,6 +78,7 @@ int cmd_convert(const struct args *a);
 int cmd_create(const struct args *a);
 int cmd_info(const struct args *a);
 int cmd_map(const struct args *a);
+int cmd_measure(const struct args *a);
 int cmd_rebase(const struct args *a);
 int cmd_resize(const struct args *a);
 int cmd_snapshot(const struct args *a);

@@ -1,5 +1,5 @@
 /*
- * rhea-img convert, compare, commit, rebase: contents from image to image.
+ * rhea-img compare, commit, rebase: contents from image to image.
  *
  * What reads as zeros without being stored is not read; stored zeros are found
  * in units of -S bytes and not stored again.
@@ -12,7 +12,7 @@
 
 #define PIECE	4096u			/* sectors read at once: 2 MiB */
 
-static bool all_zero(const uint8_t *p, size_t n)
+bool all_zero(const uint8_t *p, size_t n)
 {
 	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
 }
@@ -26,7 +26,7 @@ static bool read_padded(struct block *b, uint64_t at, uint8_t *buf, uint32_t n, 
 }
 
 /* What the sectors at `at` read as: all zeros, or to be looked at. n: how far. */
-static bool zeros_at(struct block *b, uint64_t at, uint64_t *n, bool *zero, struct err *e)
+bool zeros_at(struct block *b, uint64_t at, uint64_t *n, bool *zero, struct err *e)
 {
 	struct block_extent x;
 	*zero = true;
@@ -37,155 +37,6 @@ static bool zeros_at(struct block *b, uint64_t at, uint64_t *n, bool *zero, stru
 	*n = min_u64(*n, x.sectors);
 	*zero = x.zero;
 	return true;
-}
-
-/* ---- convert ---- */
-
-struct copy {
-	const struct args *a;
-	struct block *to;
-	bool fresh;			/* what is not written reads as zeros */
-	uint32_t unit;			/* sectors: compressed clusters, or the unit of looking for zeros */
-	uint8_t *buf, *old;
-};
-
-/* Is what stands in the target already the same? Only asked where a backing image shows through. */
-static bool same_already(struct copy *c, uint64_t at, const uint8_t *p, uint32_t n, bool *same, struct err *e)
-{
-	*same = false;
-	if (!block_backing(c->to) || c->a->no_create)
-		return true;
-	if (!block_read(c->to, at, c->old, n, e))
-		return false;
-	*same = !memcmp(p, c->old, (size_t)n * SECTOR);
-	return true;
-}
-
-static bool put(struct copy *c, uint64_t at, const uint8_t *p, uint32_t n, bool zero, struct err *e)
-{
-	bool same;
-	if (zero && c->fresh)
-		return true;
-	if (zero && !block_backing(c->to))
-		return block_write_zeroes(c->to, at, n, true, e);
-	if (!same_already(c, at, p, n, &same, e))
-		return false;
-	if (same)
-		return true;
-	if (zero)
-		return block_write_zeroes(c->to, at, n, true, e);
-	return c->a->compress ? qcow2_write_compressed(c->to, at, p, n, e) : block_write(c->to, at, p, n, e);
-}
-
-/* n sectors of data in c->buf: units that are zeros and units that are not, runs of the latter at once. */
-static bool put_data(struct copy *c, uint64_t at, uint32_t n, struct err *e)
-{
-	uint32_t most = c->a->compress ? c->unit : PIECE;
-	for (uint32_t i = 0, k; i < n; i += k) {
-		uint8_t *p = c->buf + (size_t)i * SECTOR;
-		bool zero = c->a->sparse && all_zero(p, min_u64(n - i, c->unit) * SECTOR);
-		k = (uint32_t)min_u64(n - i, c->unit);
-		while (i + k < n && k < most
-		       && zero == (c->a->sparse && all_zero(p + (size_t)k * SECTOR, min_u64(n - i - k, c->unit) * SECTOR)))
-			k = (uint32_t)min_u64(n - i, k + c->unit);
-		if (!put(c, at + i, p, k, zero, e))
-			return false;
-	}
-	return true;
-}
-
-static bool copy_image(struct copy *c, struct block *from, uint64_t to_at, uint64_t all, struct err *e)
-{
-	uint64_t sectors = min_u64(block_sectors(from), block_sectors(c->to) - to_at);
-	for (uint64_t at = 0, n; at < sectors; at += n) {
-		bool zero;
-		n = sectors - at;
-		if (!zeros_at(from, at, &n, &zero, e))
-			return false;
-		n = min_u64(n, PIECE);
-		if (c->a->compress && (n % c->unit || (to_at + at) % c->unit)) {	/* whole clusters only */
-			n = min_u64(sectors - at, PIECE - (to_at + at) % c->unit);
-			zero = false;
-		}
-		bool skip = zero && c->a->sparse && c->fresh;
-		if (!skip && (!block_read(from, at, c->buf, (uint32_t)n, e)
-			      || !put_data(c, to_at + at, (uint32_t)n, e)))
-			return false;
-		progress(c->a, to_at + at + n, all);
-	}
-	return true;
-}
-
-static struct block *open_source(const struct args *a, const char *file, struct err *e)
-{
-	struct block *b = open_image(a, file, a->f, false, e);
-	const char *name = a->l;
-
-	if (!b || !name)
-		return b;
-	if (!strncmp(name, "snapshot.name=", 14) || !strncmp(name, "snapshot.id=", 12))
-		name = strchr(name, '=') + 1;
-	if (qcow2_snapshot_show(b, name, e))
-		return b;
-	block_close(b);
-	return NULL;
-}
-
-static bool open_target(struct copy *c, uint64_t sectors, struct err *e)
-{
-	const struct args *a = c->a;
-	const char *format = a->O ? a->O : "raw";
-	struct new_image n = { .file = a->file[a->n - 1], .format = format, .size = sectors * SECTOR, .backing = a->b,
-			       .backing_format = a->F, .quiet = true, .options = a->o };
-	struct qcow2_info i = { 0 };
-
-	if (!a->no_create && !new_image(&n, e))
-		return false;
-	if (!(c->to = open_image(a, n.file, a->no_create ? a->O : format, true, e)))
-		return false;
-	bool q = qcow2_info(c->to, &i, &(struct err){ 0 });
-	if (a->compress && !q)
-		return err_set(e, "Compression not supported for this file format");
-	if (block_sectors(c->to) < sectors)
-		return err_set(e, "'%s' is smaller than what is to be copied", n.file);
-	c->fresh = !a->no_create && !block_backing(c->to);
-	c->unit = a->compress ? i.cluster_size / SECTOR : (uint32_t)max_u64(1, min_u64(a->sparse / SECTOR, PIECE));
-	return true;
-}
-
-static bool convert(struct copy *c, struct block **from, int n, struct err *e)
-{
-	uint64_t all = 0, at = 0;
-
-	for (int i = 0; i < n; i++) {
-		if (!(from[i] = open_source(c->a, c->a->file[i], e)))
-			return false;
-		all += block_sectors(from[i]);
-	}
-	if (!open_target(c, all, e))
-		return false;
-	progress(c->a, 0, all ? all : 1);
-	for (int i = 0; i < n; at += block_sectors(from[i++]))
-		if (!copy_image(c, from[i], at, all, e))
-			return false;
-	return block_flush(c->to, e);
-}
-
-int cmd_convert(const struct args *a)
-{
-	struct copy c = { .a = a, .buf = malloc(PIECE * SECTOR), .old = malloc(PIECE * SECTOR) };
-	int n = a->n - 1;
-	struct block **from = calloc((size_t)n, sizeof(*from));
-	struct err e = { "no memory" };
-	bool ok = c.buf && c.old && from && convert(&c, from, n, &e);
-
-	block_close(c.to);
-	for (int i = 0; from && i < n; i++)
-		block_close(from[i]);
-	free(from);
-	free(c.buf);
-	free(c.old);
-	return ok ? 0 : fail(&e);
 }
 
 /* ---- compare ---- */

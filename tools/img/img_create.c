@@ -99,6 +99,17 @@ static bool parse_options(struct options *o, const char *list, struct err *e)
 	return true;
 }
 
+bool parse_new_options(const char *list, bool qcow2, struct qcow2_create *c, struct err *e)
+{
+	struct options o = { .c = *c, .qcow2 = qcow2 };
+
+	if (!parse_options(&o, list, e) || (qcow2 && !qcow2_create_possible("the image", &o.c, e)))
+		return false;
+	*c = o.c;
+	c->backing = c->backing_format = NULL;	/* their text goes with o */
+	return true;
+}
+
 void list_options(const char *format)
 {
 	printf("Supported options:\n");
