@@ -172,6 +172,11 @@ struct display *display_new(struct machine *m, struct vga *vga, struct err *e)
 	return d;
 }
 
+struct machine *display_machine(const struct display *d)
+{
+	return d->m;
+}
+
 void display_free(struct display *d)
 {
 	if (!d)

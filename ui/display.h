@@ -22,6 +22,7 @@ struct display;
 
 /* vga NULL: the machine has no screen; viewers see an empty one. NULL: no memory. */
 struct display *display_new(struct machine *m, struct vga *vga, struct err *e);
+struct machine *display_machine(const struct display *d);
 /* After all viewers have gone. */
 void display_free(struct display *d);
 

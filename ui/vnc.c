@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "hw/core/bus.h"
 #include "hw/core/input.h"
 #include "ui/bridge.h"
 #include "ui/keyval.h"
@@ -41,6 +42,7 @@ struct link {
 	char host[64];
 	int x, y;			/* the thread's: last pointer position; x < 0: none */
 	int buttons;
+	bool let_in;			/* the thread's: it has seen something */
 };
 
 struct vnc {
@@ -100,6 +102,77 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr cl)
 	k->buttons = mask;
 }
 
+/* "HOST:N" or "unix:PATH" as host and service. */
+static void add_address(struct value *info, const char *name)
+{
+	const char *colon = strrchr(name, ':');
+	bool is_unix = !strncmp(name, "unix:", 5);
+
+	if (is_unix) {
+		val_add_str(info, "host", name + 5);
+		val_add_str(info, "service", "");
+	} else {
+		val_add(info, "host", val_strf("%.*s", colon ? (int)(colon - name) : 0, name));
+		val_add(info, "service", val_strf("%d", 5900 + (colon ? atoi(colon + 1) : 0)));
+	}
+	val_add_str(info, "family", is_unix ? "unix" : strchr(name, '[') ? "ipv6" : "ipv4");
+}
+
+/* A viewer, as VncClientInfo. */
+static struct value *client_info(const struct link *k)
+{
+	struct value *v = val_dict();
+
+	val_add_str(v, "host", k->host);
+	val_add_str(v, "service", "");
+	val_add_str(v, "family", strchr(k->host, ':') ? "ipv6" : strcmp(k->host, "local") ? "ipv4" : "unix");
+	val_add_bool(v, "websocket", false);
+	return v;
+}
+
+/* ---- events: they belong to the main loop's thread ---- */
+
+struct told {
+	struct machine *m;
+	const char *name;
+	struct value *data;
+};
+
+static void tell_on_loop(void *opaque)
+{
+	struct told *t = opaque;
+
+	machine_event(t->m, t->name, t->data);
+	free(t);
+}
+
+static void tell(struct vnc *v, const char *name, const struct link *k)
+{
+	struct told *t = malloc(sizeof(*t));
+	struct value *server = val_dict();
+
+	if (!t)
+		return;
+	*t = (struct told){ display_machine(v->bridge.display), name, val_dict() };
+	add_address(server, v->listen.name);
+	val_add_bool(server, "websocket", false);
+	val_add_str(server, "auth", v->wants_password ? "vnc" : "none");
+	val_add(t->data, "server", server);
+	val_add(t->data, "client", client_info(k));
+	loop_call(v->bridge.loop, tell_on_loop, t);
+}
+
+/* The first picture is asked for: the viewer is let in. */
+static void on_asked(rfbClientPtr cl, rfbFramebufferUpdateRequestMsg *msg)
+{
+	struct link *k = cl->clientData;
+
+	(void)msg;
+	if (!k->let_in)
+		tell(vnc_of(cl), "VNC_INITIALIZED", k);
+	k->let_in = true;
+}
+
 static void on_gone(rfbClientPtr cl)
 {
 	struct link *k = cl->clientData;
@@ -111,6 +184,7 @@ static void on_gone(rfbClientPtr cl)
 	k->client = NULL;
 	left = --v->n_links;
 	pthread_mutex_unlock(&v->lock);
+	tell(v, "VNC_DISCONNECTED", k);
 	if (buttons_of(k->buttons))
 		bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_POINT,
 			.pointer = { .x = display_place(k->x, cl->screen->width), .y = display_place(k->y, cl->screen->height) } });
@@ -147,6 +221,8 @@ static enum rfbNewClientAction on_new(rfbClientPtr cl)
 	}
 	cl->clientData = k;
 	cl->clientGoneHook = on_gone;
+	cl->clientFramebufferUpdateRequestHook = on_asked;
+	tell(v, "VNC_CONNECTED", k);
 	bridge_send(&v->bridge, (struct bridge_event){ .kind = BRIDGE_ACTIVE, .b = 1 });
 	return RFB_CLIENT_ACCEPT;
 }
@@ -434,22 +510,6 @@ const char *vnc_address(const struct vnc *v)
 	return v->listen.name;
 }
 
-/* "HOST:N" or "unix:PATH" as host and service. */
-static void add_address(struct value *info, const char *name)
-{
-	const char *colon = strrchr(name, ':');
-	bool is_unix = !strncmp(name, "unix:", 5);
-
-	if (is_unix) {
-		val_add_str(info, "host", name + 5);
-		val_add_str(info, "service", "");
-	} else {
-		val_add(info, "host", val_strf("%.*s", colon ? (int)(colon - name) : 0, name));
-		val_add(info, "service", val_strf("%d", 5900 + (colon ? atoi(colon + 1) : 0)));
-	}
-	val_add_str(info, "family", is_unix ? "unix" : strchr(name, '[') ? "ipv6" : "ipv4");
-}
-
 struct value *vnc_info(struct vnc *v)
 {
 	struct value *info = val_dict(), *clients;
@@ -460,18 +520,9 @@ struct value *vnc_info(struct vnc *v)
 	/* Without a password that was asked for nobody can connect. */
 	val_add_str(info, "auth", v->wants_password ? "vnc" : "none");
 	clients = val_add(info, "clients", val_list());
-	for (int i = 0; i < MAX_VIEWERS; i++) {
-		struct value *k;
-
-		if (!v->links[i].client)
-			continue;
-		k = val_dict();
-		val_add_str(k, "host", v->links[i].host);
-		val_add_str(k, "service", "");
-		val_add_str(k, "family", strchr(v->links[i].host, ':') ? "ipv6" : "ipv4");
-		val_add_bool(k, "websocket", false);
-		val_append(clients, k);
-	}
+	for (int i = 0; i < MAX_VIEWERS; i++)
+		if (v->links[i].client)
+			val_append(clients, client_info(&v->links[i]));
 	pthread_mutex_unlock(&v->lock);
 	return info;
 }

@@ -141,6 +141,46 @@ Test(vnc, a_viewer_sees_the_size_and_its_keys_reach_the_keyboard)
 	cr_expect_eq(scan_code(), 0xb0);
 }
 
+/* ---- what programs are told ---- */
+
+static char told[500];
+
+static void note(void *opaque, const char *name, struct value *data)
+{
+	size_t n = strlen(told);
+
+	(void)opaque;
+	snprintf(told + n, sizeof(told) - n, "%s %s; ", name,
+		 val_get_str(val_get(data, "server"), "family", "?"));
+	val_free(data);
+}
+
+static void wait_for(const char *text)
+{
+	for (int i = 0; i < 500 && !strstr(told, text); i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+	}
+}
+
+Test(vnc, viewers_that_come_and_go_are_told)
+{
+	int w, h, fd;
+
+	b.m->on_event = note;
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	wait_for("VNC_CONNECTED");
+	put(fd, (uint8_t[]){ 3, 0, 0, 0, 0, 0, 0, 16, 0, 16 }, 10);	/* asks for a picture */
+	wait_for("VNC_INITIALIZED");
+	close(fd);
+	wait_for("VNC_DISCONNECTED");
+	cr_assert_str_eq(told, "VNC_CONNECTED unix; VNC_INITIALIZED unix; VNC_DISCONNECTED unix; ");
+}
+
 /* ---- pointers ---- */
 
 static struct { int x, y, dz, dx, dy, n_abs, n_rel; unsigned buttons; bool tablet; } seen;
