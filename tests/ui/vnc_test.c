@@ -155,7 +155,7 @@ static void note(void *opaque, const char *name, struct value *data)
 	val_free(data);
 }
 
-static void wait_for(const char *text)
+static void await_event(const char *text)
 {
 	for (int i = 0; i < 500 && !strstr(told, text); i++) {
 		machine_unlock(b.m);
@@ -173,11 +173,11 @@ Test(vnc, viewers_that_come_and_go_are_told)
 	fd = connect_viewer();
 	cr_assert_eq(greet(fd), 1);
 	enter(fd, &w, &h);
-	wait_for("VNC_CONNECTED");
+	await_event("VNC_CONNECTED");
 	put(fd, (uint8_t[]){ 3, 0, 0, 0, 0, 0, 0, 16, 0, 16 }, 10);	/* asks for a picture */
-	wait_for("VNC_INITIALIZED");
+	await_event("VNC_INITIALIZED");
 	close(fd);
-	wait_for("VNC_DISCONNECTED");
+	await_event("VNC_DISCONNECTED");
 	cr_assert_str_eq(told, "VNC_CONNECTED unix; VNC_INITIALIZED unix; VNC_DISCONNECTED unix; ");
 }
 
