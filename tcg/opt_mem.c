@@ -24,7 +24,7 @@
  */
 #include "tcg/pass.h"
 
-#define MAX_RANGE 256		/* a longer range crosses pages too often */
+#define MAX_RANGE 256		/* a longer range crosses pages too often, and the back end keeps it in nine bits */
 #define MAX_STEP  (1 << 30)	/* of the base: follower displacements fit 32 bits */
 
 static inline bool plain(const struct ir *ir, const struct uop *u)

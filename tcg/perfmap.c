@@ -76,7 +76,7 @@ void perfmap_add(struct perfmap *p, const struct tb *tb, const struct x64_block 
 
 /* ---- stubs ---- */
 
-#define MAX_STUBS (JC_TABLES + HELPER_COUNT + 16)
+#define MAX_STUBS (2 * JC_TABLES + 2 * NMMU + HELPER_COUNT + 16)
 
 struct stub {
 	const uint8_t *at;
@@ -95,15 +95,20 @@ static unsigned list_stubs(const struct x64_stubs *s, struct stub *l)
 	const struct stub some[] = {
 		{ s->leave, "", "leave" }, { s->dispatch, "", "dispatch" }, { s->indirect, "", "indirect" },
 		{ s->link, "", "link" }, { s->guard, "", "guard" }, { s->host_fault, "", "host_fault" },
-		{ s->probe_slow, "", "probe_slow" }, { s->commit, "", "commit" }, { s->group, "", "group" },
+		{ s->probe_slow, "", "probe_slow" }, { s->commit, "", "commit" },
+		{ s->save_flags[0], "", "save_flags" }, { s->save_flags[1], "", "save_flags" },
 		{ s->noshare, "", "noshare" }, { s->raise, "", "raise" },
 	};
 	unsigned n = 0;
 
 	for (; n < ARRAY_LEN(some); n++)
 		l[n] = some[n];
-	for (int i = 0; i < JC_TABLES; i++)
+	for (int i = 0; i < 2 * NMMU; i++)
+		l[n++] = (struct stub){ s->group[i / 2][i % 2], "", "group" };
+	for (int i = 0; i < JC_TABLES; i++) {
 		l[n++] = (struct stub){ s->return_miss[i], "", "return_miss" };
+		l[n++] = (struct stub){ s->deep[i], "", "deep" };
+	}
 	for (int i = 0; i < HELPER_COUNT; i++)
 		l[n++] = (struct stub){ s->thunk[i], "helper:", helper_info[i].name };
 	return n;

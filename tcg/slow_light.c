@@ -232,9 +232,9 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 {
 	struct x64_env *env = x64_env(c);
-	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3;
+	int n = info & GROUP_SIZE, kind = info >> SLOW_KIND & 3;
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
-	uint64_t lead = va + (info >> GROUP_LEAD & 0xfff), pa;
+	uint64_t lead = va + (info >> GROUP_LEAD & 0xff), pa;
 	struct x64_side side;
 	bool code = false;
 	uint32_t n_tb;
@@ -243,12 +243,12 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	tcg_of(c)->stats.groups++;
 	env->fault_pc = ret;
 	if (!cpu_is64(c))
-		lead = flat_va(c, lead, n, kind, info >> SLOW_SEG & 15, 0);
+		lead = flat_va(c, lead, n, kind, info >> GROUP_SEG & 7, 0);
 	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))
-		raise_segment(c, info >> SLOW_SEG & 15);
+		raise_segment(c, info >> GROUP_SEG & 7);
 	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
 	env->fault_pc = 0;
-	p = in_tlb(c, va, info >> GROUP_RANGE & 0xfff, info & GROUP_WRITES, idx);
+	p = in_tlb(c, va, info >> GROUP_RANGE & 0x1ff, info & GROUP_WRITES, idx);
 	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
 		tcg_stop_at(c, &tcg_of(c)->tbs[n_tb], &side);
 	return p;

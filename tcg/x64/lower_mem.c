@@ -341,10 +341,10 @@ static void cold_group(struct lower *l, struct cold *k)
 		fill_site(l, k, u->aux & PROBE_GROUP_W);
 		land32(c, miss);
 	}
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	mov_ri(c, H_TMP, k->info | (uint64_t)u->pad << GROUP_LEAD | (uint64_t)u->flx << GROUP_RANGE |
-			 (u->aux & PROBE_GROUP_W ? GROUP_WRITES : 0));
-	call_to(c, l->x->stubs.group);		/* does not return if nothing can be shared */
+	e8(c, 0x68);				/* push info */
+	e32(c, k->info);
+	call_to(c, l->x->stubs.group[l->ir->mode >> MODE_MMU_SHIFT & 3][(u->aux & PROBE_GROUP_W) != 0]);
+				/* does not return if nothing can be shared */
 	if (!k->site)
 		mov_rr(c, 8, leads_in(u), H_M);
 	jmp_to(c, k->site ? k->start : k->back + c->rx);
@@ -420,7 +420,8 @@ static void leader(struct lower *l, const struct uop *u)
 	k = cold_new(l, cold_group);
 	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
-	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG;
+	k->info = u->size | (write ? GROUP_WRITES : 0) | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX |
+		  (uint32_t)u->d << GROUP_SEG | (uint32_t)u->pad << GROUP_LEAD | (uint32_t)u->flx << GROUP_RANGE;
 	k->site = take_site(l, u, write);
 	k->start = here(c);
 	at = k->site ? H_M : leads_in(u);

@@ -155,18 +155,21 @@ static void call_access(struct code *c, const void *fn)
 }
 
 /* The same; without a pointer the call does not return but goes on without shared proofs. */
-static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn)
+static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn, int idx, int write)
 {
 	const uint8_t *at = here(c);
 	uint8_t *some;
 
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, CPU_OFF(tlb) + idx * (int32_t)sizeof(struct tlb) +
+				     (int32_t)(write ? offsetof(struct tlb, w) : offsetof(struct tlb, r))));
+	load(c, 4, H_TMP, hop_mem(RSP, 8));
 	call_access(c, fn);
 	ins(c, 0x85, 8, H_M, hop_reg(H_M));
 	some = jcc_short(c, CC_NZ);
-	rsp_add(c, 8);
+	rsp_add(c, 16);
 	jmp_to(c, x->stubs.noshare);
 	land8(c, some);
-	ret(c);
+	e8(c, 0xc2); e8(c, 8); e8(c, 0);	/* ret 8 */
 	return at;
 }
 
@@ -251,7 +254,8 @@ static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks 
 	mov_ri(c, H_TMP, 0);		/* where M is [r14 + r15] */
 	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
 	ret(c);
-	s->group = make_group(x, c, (const void *)(uintptr_t)cb->group);
+	for (int i = 0; i < 2 * NMMU; i++)
+		s->group[i / 2][i % 2] = make_group(x, c, (const void *)(uintptr_t)cb->group, i / 2, i % 2);
 	s->roam = make_call(c, (const void *)(uintptr_t)cb->roam);
 
 	s->commit = here(c);		/* keeps the host's flags */

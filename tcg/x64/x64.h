@@ -87,7 +87,8 @@ struct x64_stubs {
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);
 	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
-	const uint8_t *probe_slow, *commit, *group, *noshare, *roam;
+	const uint8_t *probe_slow, *commit, *noshare, *roam;
+	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */
 	const uint8_t *raise;
 	const uint8_t *save_flags[2];	/* all arithmetic flags to cpu->cc; 0: but OF */
 	const uint8_t *deep[JC_TABLES];	/* the stack of return addresses is full: empty it */
@@ -137,10 +138,12 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 #define SLOW_ALIGN	0x20000u	/* misaligned where that faults: #GP(0) with SLOW_SSE, else #AC */
 #define SLOW_SSE	0x40000u
 #define SLOW_NOSEG	0x80000u
-/* and of the group callback, whose va is the range's start */
-#define GROUP_LEAD	32	/* shift: offset of the leader's access */
-#define GROUP_RANGE	44	/* shift: bytes */
-#define GROUP_WRITES	(1ull << 60)
+/* and of the group callback, whose va is the range's start; SLOW_KIND, SLOW_IDX as above */
+#define GROUP_SIZE	0x7fu
+#define GROUP_WRITES	0x80u
+#define GROUP_SEG	12	/* shift; three bits */
+#define GROUP_LEAD	15	/* shift: offset of the leader's access, eight bits */
+#define GROUP_RANGE	23	/* shift: bytes, nine bits */
 
 /* So often does a site miss before anybody asks how long that took. */
 #define SITE_MISSES	256u
