@@ -192,7 +192,7 @@ struct tlb_entry {
 	uint64_t tag;
 	uint64_t host;
 };
-#define TLB_BITS	12
+#define TLB_BITS	13
 #define TLB_SIZE	(1u << TLB_BITS)
 #define TLB_EMPTY(slot)	((uint64_t)((slot) ^ 1) << 12)
 /* Byte offset of va's entry in a table: rorx $8, and. Entries are 16 bytes. */

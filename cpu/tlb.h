@@ -17,7 +17,7 @@
 #include "cpu/phys.h"
 
 #define PAGE		4096ull
-#define L2_SETS		1024u
+#define L2_SETS		4096u
 #define L2_WAYS		4u
 #define ASID_BITS	28
 #define NPCID		4096u
