@@ -52,6 +52,28 @@ struct value *cmd_netdev_del(struct cmd *c, const struct value *args)
 	return val_dict();
 }
 
+/* By the network's id, or its card's. */
+static struct net *net_of(struct vm *vm, const char *name)
+{
+	const struct dev *d = dev_find(vm->m, name);
+
+	for (const struct prop *p = d ? d->type->props : NULL; p && p->name; p++)
+		if (p->type == PROP_BACKEND && !strcmp(p->def_str, "netdev"))
+			return *(struct net *const *)((const char *)d + p->off);
+	return net_find(vm->m, name);
+}
+
+struct value *cmd_set_link(struct cmd *c, const struct value *args)
+{
+	const char *name = val_get_str(args, "name", "");
+	struct net *n = net_of(c->vm, name);
+
+	if (!n)
+		return cmd_fail(c, CMD_DEVICE_NOT_FOUND, "Device '%.200s' not found", name);
+	net_set_up(n, val_get_bool(args, "up", true));
+	return val_dict();
+}
+
 /* "[id] rule": the first network if none is named. */
 static void forward(struct monitor *mon, const struct mon_args *a, bool begin, FILE *out)
 {

@@ -197,8 +197,8 @@ void mon_info_network(struct monitor *mon, const struct mon_args *a, FILE *out)
 	for (const struct backend *b = mon->vm->m->backends; b; b = b->next) {
 		const struct net *n = as_net(b);
 		if (n)
-			fprintf(out, "%s: %s%s, %u frames wait\n", n->id, n->ops->name,
-				n->front ? "" : " (no card)", n->n_waiting);
+			fprintf(out, "%s: %s%s%s, %u frames wait\n", n->id, n->ops->name,
+				n->front ? "" : " (no card)", n->down ? " (link down)" : "", n->n_waiting);
 	}
 }
 

@@ -140,6 +140,21 @@ void net_free_all(struct machine *m)
 		net_free(n);
 }
 
+void net_set_up(struct net *n, bool up)
+{
+	if (n->down == !up)
+		return;
+	n->down = !up;
+	drop_waiting(n);
+	if (n->front && n->front->link)
+		n->front->link(n->front_opaque);
+}
+
+bool net_up(const struct net *n)
+{
+	return n && !n->down;
+}
+
 bool net_forward(struct net *n, const char *text, bool begin, struct err *e)
 {
 	if (!n->ops->forward)
@@ -204,7 +219,7 @@ static void keep(struct net *n, const uint8_t *frame, size_t len)
 
 void net_deliver(struct net *n, const uint8_t *frame, size_t len)
 {
-	if (len > NET_MAX_FRAME || !n->front)
+	if (len > NET_MAX_FRAME || !n->front || n->down)
 		return;
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
@@ -228,7 +243,7 @@ void net_flush(struct net *n)
 
 void net_send(struct net *n, const uint8_t *frame, size_t len)
 {
-	if (!n || n->busy || len > NET_MAX_FRAME)
+	if (!n || n->busy || n->down || len > NET_MAX_FRAME)
 		return;
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);

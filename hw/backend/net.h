@@ -26,6 +26,7 @@ struct net;
 struct net_front {
 	/* Take (or drop) a frame. False: no room; the card calls net_flush() when it has some. */
 	bool (*input)(void *opaque, const uint8_t *frame, size_t n);
+	void (*link)(void *opaque);	/* net_up() has changed; may be NULL */
 };
 
 /* What a network is to be like; strings may be NULL for their defaults. */
@@ -67,6 +68,9 @@ void net_free_all(struct machine *m);
 struct net *net_find(struct machine *m, const char *id);
 /* One, which no card is connected to. */
 void net_free(struct net *n);
+/* Pull the cable out, or put it in; without it frames vanish. n NULL: no cable. */
+void net_set_up(struct net *n, bool up);
+bool net_up(const struct net *n);
 /* Begin or end forwarding "tcp|udp:[addr]:port-[addr]:port"; to end, up to the '-' is enough. */
 bool net_forward(struct net *n, const char *text, bool begin, struct err *e);
 bool net_kind_exists(const char *kind);
@@ -111,6 +115,7 @@ struct net {
 	struct net_frame *waiting, **tail;
 	unsigned n_waiting;
 	bool sound;			/* what is delivered was made here, with right checksums */
+	bool down;			/* the cable is out */
 	bool busy;			/* the card is sending or being given a frame */
 	struct net_dump *dumps;
 };

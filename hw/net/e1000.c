@@ -175,7 +175,15 @@ static bool e1000_input(void *opaque, const uint8_t *frame, size_t len)
 	return true;
 }
 
-static const struct net_front front = { e1000_input };
+static void e1000_link(void *opaque)
+{
+	struct e1000 *d = opaque;
+
+	e1000_phy_link(d, net_up(d->net));
+	e1000_cause(d, E1000_LSC);
+}
+
+static const struct net_front front = { e1000_input, e1000_link };
 
 /* ---- registers ---- */
 
@@ -196,7 +204,7 @@ static void ctrl_write(void *dev, uint32_t v, uint32_t old)
 
 static uint32_t status_read(void *dev)
 {
-	return ((struct e1000 *)dev)->net ? STATUS_UP : STATUS_UP & ~2u;
+	return net_up(((struct e1000 *)dev)->net) ? STATUS_UP : STATUS_UP & ~2u;
 }
 
 static void rctl_write(void *dev, uint32_t v, uint32_t old)

@@ -5,7 +5,7 @@
  * start bit, two bits of opcode, six of address, then sixteen bits come out. EERD
  * reads a word at once. It holds the card's address; all words add up to 0xbaba.
  *
- * The PHY's registers are reached through MDIC. The link is always up, at gigabit.
+ * The PHY's registers are reached through MDIC. The link is at gigabit, if it is up.
  *
  * Not modelled: writing the EEPROM, changing link speeds.
  * Source: Intel PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's
@@ -129,6 +129,20 @@ void e1000_phy_reset(struct e1000 *d)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(phy_regs); i++)
 		d->phy[phy_regs[i].reg] = phy_regs[i].reset;
+	if (d->net && !net_up(d->net))
+		e1000_phy_link(d, false);
+}
+
+#define PHY_STATUS	1
+#define PHY_SPECIFIC	17
+
+void e1000_phy_link(struct e1000 *d, bool up)
+{
+	static const struct { unsigned reg; uint16_t bits; } said[] = { { PHY_STATUS, 0x0024 }, { PHY_SPECIFIC, 0x0c00 } };
+
+	for (unsigned i = 0; i < ARRAY_LEN(said); i++)
+		d->phy[said[i].reg] = (uint16_t)(up ? d->phy[said[i].reg] | said[i].bits
+						    : d->phy[said[i].reg] & ~said[i].bits);
 }
 
 static void phy_write(struct e1000 *d, unsigned reg, uint16_t v)

@@ -66,5 +66,6 @@ uint32_t e1000_eecd_read(void *dev);
 void e1000_eerd_write(void *dev, uint32_t v, uint32_t old);
 void e1000_mdic_write(void *dev, uint32_t v, uint32_t old);
 void e1000_phy_reset(struct e1000 *d);
+void e1000_phy_link(struct e1000 *d, bool up);
 
 #endif

@@ -168,7 +168,15 @@ static bool net_input(void *opaque, const uint8_t *frame, size_t len)
 	return true;
 }
 
-static const struct net_front front = { net_input };
+static void net_link(void *opaque)
+{
+	struct virtio *v = opaque;
+
+	st16(v->config + C_STATUS, net_up(((struct virtio_net *)v)->net) ? LINK_UP : 0);
+	virtio_config_changed(v);
+}
+
+static const struct net_front front = { net_input, net_link };
 
 /* ---- sending ---- */
 
@@ -301,7 +309,7 @@ static void net_config_written(struct virtio *v, unsigned off, unsigned n)
 	(void)off, (void)n;
 	if (virtio_has(v, VIRTIO_VERSION_1))
 		memcpy(v->config + C_MAC, d->mac, 6);
-	st16(v->config + C_STATUS, d->net ? LINK_UP : 0);
+	st16(v->config + C_STATUS, net_up(d->net) ? LINK_UP : 0);
 }
 
 static void net_class_reset(struct virtio *v)
@@ -309,7 +317,7 @@ static void net_class_reset(struct virtio *v)
 	struct virtio_net *d = (struct virtio_net *)v;
 
 	memcpy(v->config + C_MAC, d->mac, 6);
-	st16(v->config + C_STATUS, d->net ? LINK_UP : 0);
+	st16(v->config + C_STATUS, net_up(d->net) ? LINK_UP : 0);
 	d->promisc = 1;			/* until the driver says otherwise */
 	d->allmulti = d->too_many = 0;
 	d->n_filters = 0;

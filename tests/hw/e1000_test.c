@@ -313,3 +313,18 @@ Test(e1000, random_descriptors_do_no_harm)
 		bench_run(&b, 1000);
 	}
 }
+
+Test(e1000, the_cable_can_be_pulled)
+{
+	W(IMS, 4);
+	net_set_up(&net, false);
+	cr_assert_eq(R(8) & 2, 0);
+	W(0x20, 1u << 21 | 1u << 16 | 2u << 26);
+	cr_assert_eq(R(0x20) & 4, 0);
+	cr_assert(INTX);
+	cr_assert_eq(R(ICR), 4);
+	net_set_up(&net, true);
+	W(0x20, 1u << 21 | 1u << 16 | 2u << 26);
+	cr_assert(R(0x20) & 4);
+	cr_assert_eq(R(8) & 2, 2);
+}

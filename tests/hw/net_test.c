@@ -179,3 +179,18 @@ Test(net, mistakes_in_user_networks_are_told)
 }
 
 #endif
+
+Test(net, without_a_cable_frames_vanish)
+{
+	uint8_t f[64] = { 0 };
+
+	room = 9;
+	cr_assert(net_attach(&net, &front, NULL, &b.err));
+	net_set_up(&net, false);
+	cr_assert_not(net_up(&net));
+	net_deliver(&net, f, sizeof(f));
+	net_set_up(&net, true);
+	net_flush(&net);
+	cr_assert_eq(n_in, 0);
+	cr_assert_not(net_up(NULL));
+}

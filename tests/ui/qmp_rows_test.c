@@ -173,6 +173,7 @@ static const struct question questions[] = {
 	{ "chardev-remove", "{\"id\":\"compat_monitor0\"}", "GenericError" },	/* busy */
 	{ "ringbuf-read", "{\"device\":\"ring\",\"size\":100}", NULL },
 	{ "netdev_add", "{\"type\":\"user\",\"id\":\"n\",\"restrict\":true}", NULL },
+	{ "set_link", "{\"name\":\"nothing\",\"up\":false}", "DeviceNotFound" },
 	{ "netdev_del", "{\"id\":\"n\"}", NULL },
 	{ "object-add", "{\"qom-type\":\"secret\",\"id\":\"s\"}", "GenericError" },
 	{ "object-del", "{\"id\":\"s\"}", "GenericError" },
