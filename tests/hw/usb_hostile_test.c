@@ -241,6 +241,86 @@ Test(usb_hostile, ehci)
 	}
 }
 
+/* ---- devices, packet by packet ---- */
+
+static void random_control(struct usb_dev *d)
+{
+	uint8_t p[8], data[64] = { 0 };
+
+	setup_packet(p);
+	if (rnd() % 8 == 0) {			/* descriptors of all kinds */
+		p[0] = 0x80 | (rnd() & 1);
+		p[1] = 6;
+		p[2] = (uint8_t)(rnd() % 4);
+		p[3] = (uint8_t)(rnd() & 1 ? rnd() % 16 : rnd() % 64);
+	}
+	struct usb_packet t = { USB_SETUP, 0, p, 8, 0 };
+	usb_transact(d, &t);
+	for (int i = (int)(rnd() % 6); i > 0; i--) {
+		t = (struct usb_packet){ rnd() & 1 ? USB_IN : USB_OUT, 0, data, rnd() % 65, 0 };
+		if (usb_transact(d, &t) != USB_OK)
+			break;
+	}
+}
+
+static void random_bulk(struct usb_dev *d)
+{
+	static uint8_t data[70000];
+	struct usb_packet t = { rnd() & 1 ? USB_IN : USB_OUT, (uint8_t)(1 + rnd() % 2), data, rnd() % sizeof(data), 0 };
+
+	if (t.pid == USB_OUT && rnd() % 4) {
+		command_wrapper(data);
+		t.len = 31;
+		t.ep = 2;
+	} else if (rnd() & 1) {
+		t.len = rnd() & 1 ? 13 : 512 * (rnd() % 100);
+	}
+	for (int i = 0; i < 4 && usb_transact(d, &t) == USB_NAK; i++) {
+		t.buf += t.done;
+		t.len -= t.done;
+		bench_settle(&b);
+	}
+}
+
+static void all_devices(int rounds)
+{
+	struct usb_dev *d[16];
+	int n = 0;
+
+	for (struct dev *p = b.m->devs; p; p = p->next)
+		if (!strcmp(p->type->bus, "usb"))
+			d[n++] = (struct usb_dev *)p;
+	for (int i = 0; i < rounds; i++) {
+		struct usb_dev *one = d[rnd() % (unsigned)n];
+		switch (rnd() % 8) {
+		case 0: case 1: case 2: random_control(one); break;
+		case 3: some_input(); break;
+		case 4: bench_run(&b, rnd() % (20 * NS_PER_MS)); break;
+		default: random_bulk(one);
+		}
+		if (rnd() % 500 == 0)
+			usb_reset(one);
+		if (!one->config && rnd() % 4 == 0)
+			usb_request(one, 0, USB_SET_CONFIG, 1, 0);
+	}
+}
+
+Test(usb_hostile, devices)
+{
+	struct drive_options o = { .id = "c", .image = { .file = path, .format = "raw", .readonly = true, .unlocked = true },
+				   .cdrom = true };
+
+	plug(&xhci_type, "addr=4");
+	cr_assert(drive_new(b.m, &o, &b.err), "%s", b.err.msg);
+	plug(&usb_hub_type, "port=1");
+	plug(&usb_tablet_type, "port=1.1");
+	plug(&usb_kbd_type, "port=1.2");
+	plug(&usb_mouse_type, "port=1.3");
+	plug(&usb_storage_type, "drive=d,port=2");
+	plug(&usb_storage_type, "drive=c,port=3,removable=on");
+	all_devices(30000);
+}
+
 /* ---- xHCI ---- */
 
 static void random_trb(uint32_t at, bool is_command)
@@ -306,6 +386,105 @@ static void fill_xhci(void)
 	wr(0x9008, rnd() % 8 ? 64 : rnd());
 }
 
+/* ---- a driver that knows what it does, but for some bits ---- */
+
+#define IN_ADDRESS(n)	(0x30000u + 0x800 * (n))
+#define IN_CONFIGURE(n)	(0x34000u + 0x800 * (n))
+#define CONTEXT(n)	(0x38000u + 0x400 * (n))
+#define RING(n, dci)	(0x40000u + 0x1000 * (n) + 0x200 * (dci))
+#define N_SLOTS		5u
+#define BUFFERS		0x50000u
+
+static const uint8_t port_of[N_SLOTS + 1] = { 0, 1, 2, 7, 4, 1 };
+
+static void put_trb(uint32_t at, uint32_t param, uint32_t status, uint32_t control)
+{
+	wr(at, param);
+	wr(at + 4, 0);
+	wr(at + 8, status);
+	wr(at + 12, control | 1);
+}
+
+static void slot_contexts(uint32_t n)
+{
+	for (uint32_t i = 0; i < 0x800; i += 4)
+		wr(IN_ADDRESS(n) + i, 0), wr(IN_CONFIGURE(n) + i, 0);
+	wr(IN_ADDRESS(n) + 4, 3);
+	wr(IN_ADDRESS(n) + 0x20, 1u << 27 | (n == 5 ? 1 : 0));
+	wr(IN_ADDRESS(n) + 0x24, (rnd() % 16 ? port_of[n] : rnd() % 10) << 16);
+	wr(IN_ADDRESS(n) + 0x44, 4 << 3 | 64u << 16);
+	wr(IN_ADDRESS(n) + 0x48, RING(n, 1) | 1);
+	wr(IN_CONFIGURE(n) + 4, 1 | 1 << 3 | (n == 3 ? 1 << 4 : 0));
+	wr(IN_CONFIGURE(n) + 0x20, 4u << 27);
+	wr(IN_CONFIGURE(n) + 0x84, (n == 3 ? 6 : 7) << 3 | (n == 3 ? 1024u : 8) << 16);
+	wr(IN_CONFIGURE(n) + 0x88, RING(n, 3) | 1);
+	wr(IN_CONFIGURE(n) + 0xa4, 2 << 3 | 1024u << 16);
+	wr(IN_CONFIGURE(n) + 0xa8, RING(n, 4) | 1);
+	wr(0x8000 + 8 * n, CONTEXT(n));
+}
+
+/* Control transfers, the first one SET_CONFIGURATION. */
+static void control_ring(uint32_t at)
+{
+	for (int i = 0; i < 8; i++) {
+		uint8_t p[8] = { 0, 9, 1 };
+		if (i)
+			setup_packet(p);
+		bool in = p[0] & 0x80;
+		put_trb(at, ld32(p), 8, 2u << 10 | 1 << 6);
+		wr(at + 4, ld32(p + 4));
+		at += 16;
+		if (ld16(p + 6)) {
+			put_trb(at, BUFFERS + rnd() % 0x8000, rnd() & 1 ? ld16(p + 6) : rnd() % 0x2000,
+				3u << 10 | (uint32_t)in << 16 | (rnd() & 0x36));
+			at += 16;
+		}
+		put_trb(at, 0, 0, 4u << 10 | (uint32_t)!in << 16 | (rnd() & 0x20));
+		at += 16;
+	}
+	wr(at + 12, 0);
+}
+
+/* Data, at times with event data behind, links, and things that do not belong there. */
+static void data_ring(uint32_t at, bool out)
+{
+	for (int i = 0; i < 24; i++, at += 16) {
+		uint32_t flags = rnd() & 0x226;
+		if (rnd() % 4 == 0) {
+			uint8_t d[31];
+			command_wrapper(d);
+			phys_write_buf(b.m->phys, BUFFERS + 0x40 * (uint32_t)i, d, 31);
+		}
+		if (rnd() % 16 == 0)
+			random_trb(at, false);
+		else if (rnd() % 8 == 0)
+			put_trb(at, rnd(), 0, 7u << 10 | (rnd() & 0x230));
+		else if (out && rnd() & 1)
+			put_trb(at, BUFFERS + 0x40 * (uint32_t)i, 31, 1u << 10 | (flags & 0x220));
+		else
+			put_trb(at, BUFFERS + 0x1000 + rnd() % 0x8000,
+				rnd() % 4 == 0 ? 13 : rnd() & 1 ? 512 * (rnd() % 64) : rnd() % 0x20000,
+				1u << 10 | flags | (rnd() & 0x10));
+	}
+	put_trb(at, at - 16 * 24, 0, 6u << 10 | (rnd() & 2));
+}
+
+static void good_driver(void)
+{
+	uint32_t at = MEM;
+
+	for (uint32_t n = 1; n <= N_SLOTS; n++)
+		put_trb(at, 0, 0, 9u << 10), at += 16;
+	for (uint32_t n = 1; n <= N_SLOTS; n++) {
+		slot_contexts(n);
+		control_ring(RING(n, 1));
+		data_ring(RING(n, 3), false);
+		data_ring(RING(n, 4), true);
+		put_trb(at, IN_ADDRESS(n), 0, 11u << 10 | n << 24), at += 16;
+		put_trb(at, IN_CONFIGURE(n), 0, 12u << 10 | n << 24), at += 16;
+	}
+}
+
 static void start_xhci(void)
 {
 	wr(BAR + 0x40, 2);
@@ -336,11 +515,17 @@ Test(usb_hostile, xhci)
 		pci_config_write(b.m->pci, 0, 0x20, 0x10, 4, BAR);
 		pci_config_write(b.m->pci, 0, 0x20, 0x04, 2, 6);
 		fill_xhci();
+		if (i % 4)
+			good_driver();
 		start_xhci();
+		wr(BAR + 0x1038, 0xa000 + 16 * 40 + 8);
+		wr(BAR + 0x2000, 0);
+		for (uint32_t n = 1; n <= N_SLOTS && i % 4; n++)
+			wr(BAR + 0x2000 + 4 * n, 1);
 		for (int k = 0; k < 60; k++) {
 			switch (rnd() % 8) {
 			case 0: wr(BAR + 0x2000, 0); break;
-			case 1: case 2: case 3: wr(BAR + 0x2000 + 4 * (rnd() % 6), rnd() % 16 ? 1 + rnd() % 5 : rnd()); break;
+			case 1: case 2: case 3: wr(BAR + 0x2000 + 4 * (1 + rnd() % N_SLOTS), rnd() % 16 ? 1 + rnd() % 4 : rnd()); break;
 			case 4: wr(BAR + 0x1038, 0xa000 + 16 * (rnd() % 64) + 8); break;
 			case 5: some_input(); break;
 			case 6: bench_run(&b, rnd() % (4 * NS_PER_MS)); break;
