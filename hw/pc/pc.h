@@ -34,7 +34,7 @@ enum pc_if {
 
 struct pc_drive {
 	enum pc_if interface;
-	int index;		/* IDE position 0..3 (bus * 2 + unit), flash unit; -1: next free one */
+	int index;		/* IDE position 0..3 (bus * 2 + unit), SATA port 0..5, flash unit; -1: next free one */
 	struct drive_options drive;	/* id NULL: made from the position */
 };
 
@@ -45,7 +45,7 @@ struct pc_device {
 };
 
 #define PC_MAX_DRIVES	16
-#define PC_IDE_DRIVES	4
+#define PC_IDE_DRIVES	6		/* SATA ports, on boards that have those */
 #define PC_FLASHES	2
 #define PC_MAX_DEVICES	32
 #define PC_MAX_SERIALS	4

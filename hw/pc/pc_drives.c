@@ -1,9 +1,10 @@
 /*
- * Drives of the board: images from the command line at the four IDE positions, as
- * virtio disks, or for devices that refer to them by their id.
+ * Drives of the board: images from the command line at the positions of the IDE or
+ * SATA controller, as virtio disks, or for devices that refer to them by their id.
  */
 #include <string.h>
 
+#include "hw/disk/ahci.h"
 #include "hw/disk/ide.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
@@ -11,15 +12,16 @@
 #include "hw/virtio/virtio_blk.h"
 
 /* Give every drive without a position the first free one. */
-static bool assign_positions(struct pc_config *cfg, struct err *e)
+static bool assign_positions(struct pc_config *cfg, int n_positions, struct err *e)
 {
-	bool taken[4] = { false };
+	bool taken[PC_IDE_DRIVES] = { false };
 	for (int i = 0; i < cfg->ndrives; i++) {
 		int at = cfg->drives[i].index;
 		if (cfg->drives[i].interface != PC_IF_IDE)
 			continue;
-		if (at > 3 || (at >= 0 && taken[at]))
-			return err_set(e, "IDE position %d is taken or does not exist", at);
+		if (at >= n_positions || (at >= 0 && taken[at]))
+			return err_set(e, n_positions ? "disk position %d is taken or does not exist" :
+				       "this board has no IDE or SATA controller; say if=virtio, or -M pc", at);
 		if (at >= 0)
 			taken[at] = true;
 	}
@@ -27,22 +29,25 @@ static bool assign_positions(struct pc_config *cfg, struct err *e)
 		int at = 0;
 		if (cfg->drives[i].interface != PC_IF_IDE || cfg->drives[i].index >= 0)
 			continue;
-		while (at < 4 && taken[at])
+		while (at < n_positions && taken[at])
 			at++;
-		if (at == 4)
-			return err_set(e, "more than four IDE drives");
+		if (at == n_positions)
+			return err_set(e, n_positions ? "more than %d IDE or SATA drives" :
+				       "this board has no IDE or SATA controller; say if=virtio, or -M pc", n_positions);
 		taken[at] = true;
 		cfg->drives[i].index = at;
 	}
 	return true;
 }
 
-/* ide0-hd0, ide1-cd0, virtio0, pflash1: as everybody calls them. */
-const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32])
+/* ide0-hd0, ide1-cd0, virtio0, pflash1: as everybody calls them. SATA ports are buses with one place. */
+const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32])
 {
+	int places = sata ? 1 : 2;
+
 	switch (d->interface) {
 	case PC_IF_IDE:
-		snprintf(buf, 32, "ide%d-%s%d", d->index / 2, d->drive.cdrom ? "cd" : "hd", d->index % 2);
+		snprintf(buf, 32, "ide%d-%s%d", d->index / places, d->drive.cdrom ? "cd" : "hd", d->index % places);
 		break;
 	case PC_IF_PFLASH:
 		snprintf(buf, 32, "pflash%d", d->index);
@@ -73,10 +78,7 @@ static bool add_drive(struct pc *pc, int n, struct err *e)
 	struct drive_options o = d->drive;
 	char id[32];
 
-	if (d->interface == PC_IF_IDE && !pc->ide)
-		return err_set(e, "%s: this board has no IDE controller; say if=virtio, or -M pc",
-			       o.image.file ? o.image.file : "CD-ROM drive");
-	o.id = pc_drive_name(d, n, id);
+	o.id = pc_drive_name(d, n, pc->board->ahci_addr, id);
 	struct drive *drive = drive_new(pc->m, &o, e);
 	if (!drive)
 		return false;
@@ -85,7 +87,7 @@ static bool add_drive(struct pc *pc, int n, struct err *e)
 	if (d->interface != PC_IF_IDE)
 		return true;
 	pc->drive[d->index] = drive;
-	return ide_attach(pc->ide, d->index, drive, o.cdrom, o.serial, e);
+	return (pc->board->ahci_addr ? ahci_attach : ide_attach)(pc->ide, d->index, drive, o.cdrom, o.serial, e);
 }
 
 /* What firmware does with CHS addresses of a disk: 2 bits each, none or LBA. */
@@ -95,7 +97,7 @@ static bool add_drive(struct pc *pc, int n, struct err *e)
 static void set_translation(struct pc *pc)
 {
 	uint8_t v = 0;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4 && pc->board->ide_addr; i++)
 		if (pc->drive[i] && !ide_is_cdrom(pc->ide, i) && drive_sectors(pc->drive[i]) > CHS_LIMIT)
 			v |= (uint8_t)(1 << 2 * i);
 	rtc_cmos_set(pc->rtc, CMOS_TRANSLATION, v);
@@ -105,7 +107,9 @@ bool pc_drives(struct pc *pc, struct err *e)
 {
 	if (pc->board->ide_addr && !(pc->ide = pc_part(pc, &ide_type, e, "addr=%s", pc->board->ide_addr)))
 		return false;
-	if (!assign_positions(&pc->cfg, e))
+	if (pc->board->ahci_addr && !(pc->ide = pc_part(pc, &ahci_type, e, "addr=%s", pc->board->ahci_addr)))
+		return false;
+	if (!assign_positions(&pc->cfg, pc->board->ide_addr ? 4 : pc->board->ahci_addr ? AHCI_PORTS : 0, e))
 		return false;
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))

@@ -15,7 +15,7 @@ static const char *image_of(const struct pc *pc, int unit, char buf[32])
 
 	for (int i = 0; i < c->ndrives; i++)
 		if (c->drives[i].interface == PC_IF_PFLASH && c->drives[i].index == unit)
-			return pc_drive_name(&c->drives[i], i, buf);
+			return pc_drive_name(&c->drives[i], i, false, buf);
 	return c->pflash[unit];
 }
 

@@ -23,6 +23,7 @@ enum { LINE_DEVICE, LINE_PIRQ, LINE_SCI };	/* who may pull an ISA line */
 struct board {
 	const char *name;			/* snapshots of other boards do not fit */
 	const char *ide_addr;			/* of the PIIX IDE function; NULL: there is none */
+	const char *ahci_addr;			/* of the SATA controller; NULL: there is none */
 	const char *usb_addr;			/* of the USB controller */
 	int vga_slot;
 	uint64_t (*low)(uint64_t size);		/* how much of so much RAM stands below 4 GiB */
@@ -86,7 +87,7 @@ extern const struct port_ops pc_ferr_ops;
 /* ---- pc_drives.c ---- */
 bool pc_drives(struct pc *pc, struct err *e);
 /* The id by which devices find cfg.drives[n]; made in buf if the user gave none. */
-const char *pc_drive_name(const struct pc_drive *d, int n, char buf[32]);
+const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32]);
 
 /* ---- pc_acpi.c ---- */
 /* Files with the tables, for the firmware. */

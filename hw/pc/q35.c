@@ -62,6 +62,6 @@ static void describe(const struct pc *pc, struct acpi_config *a)
 }
 
 const struct board board_q35 = {
-	.name = "q35", .usb_addr = "1d.0", .vga_slot = PC_SLOT_VGA_Q35, .low = low_memory, .chipset = make_chipset, .connect = connect,
+	.name = "q35", .ahci_addr = "1f.2", .usb_addr = "1d.0", .vga_slot = PC_SLOT_VGA_Q35, .low = low_memory, .chipset = make_chipset, .connect = connect,
 	.connect_memory = mch_connect, .describe = describe,
 };

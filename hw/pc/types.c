@@ -11,6 +11,7 @@
 #include "hw/char/debug.h"
 #include "hw/char/parallel.h"
 #include "hw/char/uart.h"
+#include "hw/disk/ahci.h"
 #include "hw/disk/ide.h"
 #include "hw/display/vga.h"
 #include "hw/dma/dma.h"
@@ -61,6 +62,7 @@ const struct dev_type *const dev_types[] = {
 	&fwcfg_type,
 	&pflash_type,
 	&ide_type,
+	&ahci_type,
 	&vga_type,
 	&e1000_type,
 	&virtio_blk_type,
