@@ -24,6 +24,7 @@ struct usb_kbd {
 	struct input_sink sink;
 	uint8_t leds;
 	uint8_t down[32];		/* by usage, as told to the host */
+	uint8_t held[32];		/* and as they are now */
 	uint16_t queue[QUEUE];		/* usage, DOWN */
 	uint32_t first, n;
 };
@@ -63,9 +64,14 @@ static const uint8_t report_desc[] = {
 	0xc0,
 };
 
-static bool is_down(const struct usb_kbd *k, unsigned usage)
+static bool is_set(const uint8_t *keys, unsigned usage)
 {
-	return k->down[usage / 8] >> usage % 8 & 1;
+	return keys[usage / 8] >> usage % 8 & 1;
+}
+
+static void set(uint8_t *keys, unsigned usage, bool on)
+{
+	keys[usage / 8] = (uint8_t)((keys[usage / 8] & ~(1u << usage % 8)) | (unsigned)on << usage % 8);
 }
 
 static void fill(struct hid *h, uint8_t *report)
@@ -75,7 +81,7 @@ static void fill(struct hid *h, uint8_t *report)
 
 	report[0] = k->down[FIRST_MODIFIER / 8];
 	for (unsigned u = 4; u < FIRST_MODIFIER; u++)
-		if (is_down(k, u) && n++ < N_KEYS)
+		if (is_set(k->down, u) && n++ < N_KEYS)
 			report[1 + n] = (uint8_t)u;
 	if (n > N_KEYS)
 		memset(report + 2, ROLL_OVER, N_KEYS);
@@ -90,7 +96,7 @@ static bool next(struct hid *h, uint8_t *report)
 	unsigned ev = k->queue[k->first % QUEUE], usage = ev & 0xff;
 	k->first = (k->first + 1) % QUEUE;
 	k->n--;
-	k->down[usage / 8] = (uint8_t)((k->down[usage / 8] & ~(1u << usage % 8)) | (ev & DOWN ? 1u << usage % 8 : 0));
+	set(k->down, usage, ev & DOWN);
 	fill(h, report);
 	return true;
 }
@@ -101,6 +107,7 @@ static void forget(struct hid *h)
 
 	k->first = k->n = 0;
 	memset(k->down, 0, sizeof(k->down));
+	memset(k->held, 0, sizeof(k->held));
 	k->leds = 0;
 }
 
@@ -119,8 +126,10 @@ static void on_key(void *opaque, int key, bool down)
 	struct usb_kbd *k = opaque;
 	unsigned usage = key >= 0 && key < (int)ARRAY_LEN(usage_of) ? usage_of[key] : 0;
 
-	if (!usage || k->n == QUEUE)
+	/* What a display repeats is no news: the guest repeats by itself. */
+	if (!usage || k->n == QUEUE || is_set(k->held, usage) == down)
 		return;
+	set(k->held, usage, down);
 	k->queue[(k->first + k->n++) % QUEUE] = (uint16_t)(usage | (down ? DOWN : 0));
 	hid_changed(&k->hid);
 }
@@ -189,7 +198,7 @@ static bool kbd_loaded(void *dev, struct err *e)
 }
 
 static const struct state kbd_state[] = {
-	HID_STATE, STATE(usb_kbd, leds), STATE(usb_kbd, down), STATE(usb_kbd, queue), STATE(usb_kbd, first),
+	HID_STATE, STATE(usb_kbd, leds), STATE(usb_kbd, down), STATE(usb_kbd, held), STATE(usb_kbd, queue), STATE(usb_kbd, first),
 	STATE(usb_kbd, n), { 0 }
 };
 
