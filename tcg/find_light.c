@@ -106,6 +106,17 @@ static uint64_t linear_rip(const struct cpu *c, uint64_t rip)
 	return cpu_is64(c) ? va : (uint32_t)va;
 }
 
+/* A block at va that goes on on the next page: is that one mapped as it was? */
+static bool next_is_mapped(struct cpu *c, const struct tb *tb, uint64_t va)
+{
+	const struct itlb_entry *e;
+
+	if (tb->ram2 == ~0ull)
+		return true;
+	e = tcg_itlb(c, PAGE_OF(va) + PAGE_SIZE);
+	return e && e->ram == tb->ram2;
+}
+
 struct tb *tcg_find(struct cpu *c, uint32_t mode)
 {
 	struct tcg *t = tcg_of(c);
@@ -126,13 +137,10 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
 		    tb->cs_limit != c->segs[CS].limit)
 			continue;
-		if (tb->ram2 != ~0ull) {
-			struct itlb_entry *e2 = tcg_itlb(c, PAGE_OF(va) + PAGE_SIZE);
-
-			if (!e2 || e2->ram != tb->ram2)
-				continue;
-		}
-		return tb->region && !(mode & MODE_REGION) ? &t->tbs[tb->region] : tb;
+		if (!next_is_mapped(c, tb, va))
+			continue;
+		return tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &t->tbs[tb->region], va) ?
+		       &t->tbs[tb->region] : tb;
 	}
 	return NULL;
 }

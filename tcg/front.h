@@ -31,6 +31,8 @@ enum front_result {
  */
 enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n, unsigned max);
 
+#define REGION_BYTES	8192u	/* of guest code that one may reach over */
+
 /*
  * The region whose head is at ir->rip: the blocks that direct jumps reach from
  * there without leaving the n bytes, up to IR_MAX_REGION instructions. met has

@@ -1,16 +1,16 @@
 /*
  * Regions: a loop that proves hot is translated again as one piece, with all the
- * blocks of its page that direct jumps reach. Jumps inside are plain jumps to
- * labels, and the passes see across the borders of blocks.
+ * blocks of its page and the next that direct jumps reach. Jumps inside are plain
+ * jumps to labels, and the passes see across the borders of blocks.
  *
  * First the bytes are walked from the head along direct jumps: where instructions
  * begin and which of them begin a block. Blocks from which no way leads back to
  * the head are left out: they run once a visit, and would take registers away
  * from the loop. The others are translated in the order of their addresses, so
  * that falling through costs nothing. The head has the lowest address; what lies
- * below it, or on other pages, is left by exits. Calls and returns are exits, too.
+ * below it, or behind the next page, is left by exits. Calls and returns are exits, too.
  *
- * Indirect jumps may go to any block of the page that the jump cache knows, because
+ * Indirect jumps may go to any block of the two pages that the jump cache knows, because
  * something has come there indirectly before. Those that are part of the loop are in
  * the region's table; any other target is an exit.
  */
@@ -32,7 +32,7 @@ struct region {
 	struct front *f;
 	const uint8_t *bytes;
 	unsigned n;
-	uint8_t map[PAGE_SIZE];
+	uint8_t map[REGION_BYTES];
 	uint16_t open[MAX_OPEN];
 	unsigned n_open, n_insns;
 	const uint64_t *met;	/* RIPs that indirect jumps have gone to */
@@ -332,8 +332,8 @@ static bool bind(struct region *r, const uint8_t *have)
 
 bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met)
 {
-	struct region r = { .f = f, .bytes = bytes, .n = n < PAGE_SIZE ? n : PAGE_SIZE, .met = met, .n_met = n_met };
-	uint8_t have[PAGE_SIZE] = { 0 };
+	struct region r = { .f = f, .bytes = bytes, .n = n < REGION_BYTES ? n : REGION_BYTES, .met = met, .n_met = n_met };
+	uint8_t have[REGION_BYTES] = { 0 };
 
 	front_start(f);
 	f->ir->len = 0;

@@ -4,6 +4,7 @@
  * interpreter's copies, so that exits of generated code get their target without leaving.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cpu/mmu.h"
@@ -473,12 +474,61 @@ static unsigned met_targets(struct cpu *c, int jc, uint64_t from, unsigned len, 
 	return n;
 }
 
+/*
+ * The loop may go on on the next page: copies of both, if that one can be fetched.
+ * Nothing may be raised for code that is perhaps never reached.
+ */
+static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
+{
+	unsigned off = f->va & (PAGE_SIZE - 1);
+	uint64_t next = PAGE_OF(f->va) + PAGE_SIZE, room = PAGE_SIZE, pa;
+	struct phys_page pp;
+	uint32_t pf;
+
+	if (!cpu_is64(c)) {
+		next = (uint32_t)next;
+		room = min_u64(room, c->segs[CS].limit + 1ull - c->rip - f->n);
+	}
+	if (f->n != PAGE_SIZE - off || !next || !room || !mmu_canonical(c, next) || tcg_breaks_page(tcg_of(c), next) ||
+	    !mmu_fetch_page(c, next, &pa, NULL, &pf))
+		return;
+	phys_lookup(c->phys, PAGE_OF(pa), &pp);
+	if (!pp.ram)
+		return;
+	memcpy(two, f->bytes - off, PAGE_SIZE);
+	memcpy(two + PAGE_SIZE, pp.rhost, PAGE_SIZE);
+	f->r2 = pp.ram;
+	f->ram2 = pp.ram->id + pp.ram_off;
+	f->bytes = two + off;
+	f->n += (unsigned)room;
+}
+
+/* The front end's part: the loop's µops. One that stays on its page is not to depend on the next. */
+static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct peek *peek, int jc)
+{
+	struct tcg *t = tcg_of(c);
+	unsigned first = PAGE_SIZE - (f->va & (PAGE_SIZE - 1));
+	uint64_t met[MAX_MET];
+
+	*fr = front_for(c, f, c->mode | MODE_REGION, peek);
+	peek->env = &fr->env;
+	peek->n = (unsigned)min_u64(peek->n, PAGE_SIZE);
+	if (!front_region(fr, f->bytes, f->n, met, met_targets(c, jc, c->rip, f->n, met)))
+		return false;
+	if (t->ir->len <= first && f->ram2 != ~0ull) {
+		f->ram2 = ~0ull;
+		f->r2 = NULL;
+		f->n = first;
+	}
+	return true;
+}
+
 bool tcg_make_region(struct cpu *c, struct tb *head)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
 	uint64_t t0 = __builtin_ia32_rdtsc();
-	uint64_t met[MAX_MET];
+	uint8_t two[REGION_BYTES];
 	struct peek peek;
 	struct front fr;
 	struct tb *tb;
@@ -489,9 +539,8 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
 		return false;
-	fr = front_for(c, &f, c->mode | MODE_REGION, &peek);
-	peek.env = &fr.env;
-	if (!front_region(&fr, f.bytes, f.n, met, met_targets(c, head->jc, c->rip, f.n, met)))
+	fetch_next_page(c, &f, two);
+	if (!region_ir(c, &f, &fr, &peek, head->jc))
 		return false;
 	run_passes(t, &peek);
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);

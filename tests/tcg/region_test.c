@@ -144,6 +144,73 @@ Test(region, only_the_innermost_loop_looks_at_requests)
 	machine_fini(&m);
 }
 
+/* ---- two pages ---- */
+
+/* The loop begins at the end of a page; its second half adds what stands at 2: to rbx. */
+GUEST(across, "xor ebx, ebx\n mov ecx, 100\n jmp 1f\n .space 0xfe0 - 12\n 1: inc rbx\n .space 0x40, 0x90\n"
+	      " add rbx, 0x10\n dec ecx\n jnz 1b\n" END)
+enum { ACROSS_IMM = 0xfe0 + 3 + 0x40 + 3 };
+
+static struct tb *run_across(struct machine *m)
+{
+	machine_init(m, 64, 0, &tcg_accel);
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, across);
+	cr_assert_eq(guest_across[ACROSS_IMM], 0x10);
+	machine_run(m, M_CODE);
+	cr_assert_eq(m->c->regs[RBX], 1700);
+	for (uint32_t i = 1; i <= tcg_of(m->c)->n_tbs; i++)
+		if (tcg_of(m->c)->tbs[i].mode & MODE_REGION)
+			return &tcg_of(m->c)->tbs[i];
+	return NULL;
+}
+
+Test(region, a_loop_goes_on_on_the_next_page)
+{
+	struct machine m;
+	const struct tb *region = run_across(&m);
+
+	cr_assert_not_null(region);
+	cr_expect_neq(region->ram2, ~0ull);
+	machine_fini(&m);
+}
+
+Test(region, writing_to_the_second_page_drops_the_region)
+{
+	struct machine m;
+	const struct tb *region = run_across(&m);
+
+	MACHINE_PUT(&m, M_CODE + ACROSS_IMM, 0x20);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 3300);
+	cr_expect(region->dead);
+	machine_fini(&m);
+}
+
+Test(region, another_second_page_is_seen)
+{
+	struct machine m;
+	const struct tb *region = run_across(&m);
+
+	memcpy(machine_mem(&m, 0x50000), machine_mem(&m, M_CODE + 0x1000), 0x1000);
+	*machine_mem(&m, 0x50000 + ACROSS_IMM - 0x1000) = 0x30;
+	machine_map(&m, M_CODE + 0x1000, 0x50000 | PTE_P | PTE_W);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 4900);
+	cr_expect_not(region->dead);
+	machine_map(&m, M_CODE + 0x1000, (M_CODE + 0x1000) | PTE_P | PTE_W);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 1700);
+	machine_map(&m, M_CODE + 0x1000, 0);
+	machine_reset(&m);
+	cr_expect_eq(machine_run(&m, M_CODE), EXC_PF);
+	cr_expect_eq(m.c->cr2, M_CODE + 0x1000);
+	machine_fini(&m);
+}
+
 /* ---- indirect jumps ---- */
 
 /*
