@@ -223,11 +223,20 @@ void mmu_drop_writes(struct cpu *c)
 	m->filter_room = FILTER_BITS / 4;
 }
 
-/* May writes go straight to e's page from now on? A write that is happening marks it dirty. */
-static bool writes_plain(struct cpu *c, const struct l2_entry *e, enum mmu_access how, enum mmu_idx idx)
+static void log_page(struct cpu *c, _Atomic uint8_t *flags)
 {
 	struct mmu *m = c->mmu;
 
+	if (m->nlog_pages && m->log_pages[m->nlog_pages - 1] == flags)
+		return;
+	if (m->nlog_pages == LOG_PAGES)
+		mmu_drop_writes(c);
+	m->log_pages[m->nlog_pages++] = flags;
+}
+
+/* May writes go straight to e's page from now on? A write that is happening marks it dirty. */
+static bool writes_plain(struct cpu *c, const struct l2_entry *e, enum mmu_access how, enum mmu_idx idx)
+{
 	if (!e->flags || !(e->pa & TR_D) || !mmu_allowed(c, (unsigned)e->pa, MMU_WRITE, idx))
 		return false;
 	uint8_t f = atomic_load_explicit(e->flags, memory_order_relaxed);
@@ -236,14 +245,10 @@ static bool writes_plain(struct cpu *c, const struct l2_entry *e, enum mmu_acces
 			return false;
 		atomic_fetch_or(e->flags, PAGE_WRITTEN);
 	}
-	if (f & PAGE_CODE)
-		return false;
-	if (f & PAGE_LOGS) {
-		if (m->nlog_pages == LOG_PAGES)
-			mmu_drop_writes(c);
-		m->log_pages[m->nlog_pages++] = e->flags;
-	}
-	return true;
+	/* The write follows the mark, also one to code that takes the slow path: until the next flush it may be missing. */
+	if (f & PAGE_LOGS)
+		log_page(c, e->flags);
+	return !(f & PAGE_CODE);
 }
 
 /* Another vCPU sets the code bit, then looks for entries; this looks the other way round. */

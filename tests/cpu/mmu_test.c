@@ -412,6 +412,55 @@ Test(mmu, tracked_pages_become_dirty_again_after_clearing)
 	bench_fini(&b);
 }
 
+/* Has the page changed since this was asked last? */
+static bool changed(uint64_t pa)
+{
+	uint64_t bits[1024];
+
+	phys_take_changed(b.phys, b.ram, bits);
+	return bits[pa >> 18] >> (pa >> 12 & 63) & 1;
+}
+
+Test(mmu, snapshots_and_the_display_track_apart)
+{
+	long_mode();
+	phys_log_dirty(b.phys, b.ram, 0x8000, 0x1000, true);
+	phys_track(b.phys, b.ram, true);
+	mmu_flush(c, false);
+	cr_expect_not(changed(0x8000));
+	mmu_st(c, 0x8000, 1, 1, MMU_USER);
+	cr_expect(phys_test_clear_dirty(b.phys, b.ram, 0x8000));
+	cr_expect(changed(0x8000));
+	phys_settle_writes(b.phys);
+	cr_expect(changed(0x8000), "a write through the table may have come until the entry went");
+	phys_settle_writes(b.phys);
+	cr_expect_not(changed(0x8000));
+	phys_write(b.phys, 0x9000, 4, 7);
+	cr_expect(changed(0x9000), "a device's");
+	phys_track(b.phys, b.ram, false);
+	mmu_st(c, 0x8000, 1, 1, MMU_USER);
+	cr_expect(phys_test_clear_dirty(b.phys, b.ram, 0x8000), "the display goes on");
+	bench_fini(&b);
+}
+
+/* A store to code is marked before it happens; taken in between, it must not be forgotten. */
+Test(mmu, a_store_to_code_that_is_under_way_counts_for_the_next_time)
+{
+	uint64_t pa;
+	bool code;
+
+	long_mode();
+	phys_set_code(b.phys, b.ram, 0x8000);
+	phys_track(b.phys, b.ram, true);
+	mmu_flush(c, false);
+	cr_expect(mmu_fill(c, 0x8010, 4, MMU_WRITE, MMU_USER, &code, &pa) && code);
+	cr_expect(changed(0x8000));
+	mmu_flush(c, false);
+	cr_expect(changed(0x8000), "the store followed the mark");
+	phys_clear_code(b.phys, b.ram, 0x8000);
+	bench_fini(&b);
+}
+
 Test(mmu, watched_pages_take_the_slow_path)
 {
 	bool code;
