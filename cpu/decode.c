@@ -29,6 +29,7 @@ struct dec {
 	uint8_t map, op, vex_pp;
 	uint8_t error;			/* enum insn_result */
 	uint8_t disp_size;
+	bool wide;			/* eight bytes can be read at any place of an instruction */
 	bool is64, rex_w, uses_vvvv, second_imm;
 	uint8_t rex_r, rex_x, rex_b;	/* 0 or 8 */
 };
@@ -58,7 +59,7 @@ static uint64_t fetch_n(struct dec *d, unsigned n)
 {
 	if (!have(d, n))
 		return 0;
-	uint64_t v = ld_n(d->p + d->pos, (int)n);
+	uint64_t v = d->wide ? ld64(d->p + d->pos) & ~0ull >> (64 - 8 * n) : ld_n(d->p + d->pos, (int)n);
 	d->pos += n;
 	return v;
 }
@@ -86,6 +87,11 @@ static uint8_t prefixes(struct dec *d)
 {
 	struct insn *in = d->in;
 
+	if (d->wide && d->is64 && prefix_kind[d->p[0]] == P_REX && prefix_kind[d->p[1]] == P_NONE) {
+		in->rex = d->p[0];	/* the usual case; what follows does it as well */
+		d->pos = 2;
+		return d->p[1];
+	}
 	for (;;) {
 		if (!have(d, 1))
 			return 0;
@@ -455,7 +461,7 @@ static void operand(struct dec *d, struct opd *o, uint8_t code)
 	const struct opd_info *oi = &opd_info[code];
 	struct insn *in = d->in;
 
-	o->size = size_of(d, oi->rsize);
+	o->size = oi->rsize == SZ_V ? in->opsize : size_of(d, oi->rsize);
 	switch (oi->place) {
 	case PL_REG:
 		reg_operand(d, o, oi->class, INSN_REG(in), d->rex_r);
@@ -463,7 +469,7 @@ static void operand(struct dec *d, struct opd *o, uint8_t code)
 	case PL_RM:
 		if (INSN_MOD(in) != 3) {
 			o->kind = OPD_MEM;
-			o->size = size_of(d, oi->msize);
+			o->size = oi->msize == SZ_V ? in->opsize : size_of(d, oi->msize);
 			break;
 		}
 		/* fallthrough */
@@ -595,7 +601,7 @@ enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env
 {
 	struct dec d = {
 		.p = p, .end = n < MAX_LEN ? n : MAX_LEN, .env = env, .in = in, .error = INSN_OK,
-		.is64 = (env->mode & MODE_CODE) == MODE_CODE64,
+		.is64 = (env->mode & MODE_CODE) == MODE_CODE64, .wide = n >= MAX_LEN + 8,
 	};
 
 	clear(in);

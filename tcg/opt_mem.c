@@ -97,8 +97,8 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 	return j;
 }
 
-/* Which accesses can share the proof of probe `first`, kept in `place`? With `mark`, note it in them. */
-static void walk(struct ir *ir, unsigned first, unsigned place, struct group *g, bool mark)
+/* Which accesses can share the proof of probe `first`, kept in `place`? With `mark`, note it in them. False: T0 is used. */
+static bool walk(struct ir *ir, unsigned first, unsigned place, struct group *g, bool mark)
 {
 	struct uop *l = &ir->uops[first];
 	int64_t off = 0, step;
@@ -108,12 +108,14 @@ static void walk(struct ir *ir, unsigned first, unsigned place, struct group *g,
 	for (unsigned i = first + 1; i < ir->n_uops && (!mark || i <= g->last); i++) {
 		struct uop *u = &ir->uops[i];
 
-		if (u->op == UOP_call || u->op == UOP_label || (!place && uses_t0(u)))
-			return;
+		if (u->op == UOP_call || u->op == UOP_label)
+			return true;
+		if (!place && uses_t0(u))
+			return false;
 		if (constant_step(ir, u, l->a, &step)) {
 			off += step;
 			if (off > MAX_STEP || off < -MAX_STEP)
-				return;
+				return true;
 			continue;
 		}
 		if (plain(ir, u) && u->a == l->a && !u->aux) {
@@ -131,8 +133,9 @@ static void walk(struct ir *ir, unsigned first, unsigned place, struct group *g,
 			continue;
 		}
 		if (uop_gprs_written(u, ir->insns) & BIT(l->a))
-			return;
+			return true;
 	}
+	return true;
 }
 
 /* Nothing of the leader's instruction has happened yet. */
@@ -158,8 +161,10 @@ static unsigned choose(struct ir *ir, unsigned i, const unsigned *until, struct 
 
 	while (place < PROBE_PLACES && until[place] > i)
 		place++;
-	if (until[0] <= i)
-		walk(ir, i, 0, &in_t0, false);
+	if (until[0] <= i && walk(ir, i, 0, &in_t0, false)) {
+		*g = in_t0;
+		return 0;
+	}
 	*g = in_t0;
 	if (place < PROBE_PLACES)
 		walk(ir, i, place, g, false);
