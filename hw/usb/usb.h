@@ -214,7 +214,7 @@ enum usb_result usb_transact(struct usb_dev *d, struct usb_packet *p);
 /* A request without data, done at once (controllers that set addresses). */
 bool usb_request(struct usb_dev *d, uint8_t type, uint8_t request, uint16_t value, uint16_t index);
 
-/* "12 Mb/s" */
+/* In Mb/s: "12" */
 const char *usb_speed_text(enum usb_speed s);
 /* How many bytes a packet of an endpoint holds at the device's speed; 0: no such endpoint. */
 unsigned usb_max_packet(const struct usb_dev *d, uint8_t addr);
