@@ -1,6 +1,8 @@
 /*
  * Snapshots in files. A file is written beside its place, made permanent, and renamed, so
  * what stands there is complete, whatever happens to the program.
+ *
+ * Not modelled: exec:, tcp:, unix: and fd:, which cannot be read twice; -incoming defer.
  */
 #include "ui/migrate.h"
 

@@ -181,6 +181,7 @@ void save_abandon(struct vm *vm)
 	machine_unlock(vm->m);
 	pthread_join(r->thread, NULL);
 	machine_lock(vm->m);
-	r->ok = false;
+	if (r->ok)
+		r->ok = err_set(&r->err, "cancelled");
 	finish(r, true);
 }

@@ -180,7 +180,7 @@ const char *vm_status_text(enum vm_status s)
 		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "paused (shutdown)", [VM_SUSPENDED] = "paused (suspended)",
 		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
-		[VM_INMIGRATE] = "paused (inmigrate)", [VM_POSTMIGRATE] = "paused (postmigrate)",
+		[VM_POSTMIGRATE] = "paused (postmigrate)",
 		[VM_INTERNAL_ERROR] = "paused (internal-error)", [VM_IO_ERROR] = "paused (io-error)",
 		[VM_WATCHDOG] = "paused (watchdog)",
 	};
@@ -193,7 +193,7 @@ const char *vm_status_word(enum vm_status s)
 	static const char *const word[] = {
 		[VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "shutdown", [VM_SUSPENDED] = "suspended", [VM_DEBUG] = "debug",
-		[VM_PANICKED] = "guest-panicked", [VM_INMIGRATE] = "inmigrate", [VM_POSTMIGRATE] = "postmigrate",
+		[VM_PANICKED] = "guest-panicked", [VM_POSTMIGRATE] = "postmigrate",
 		[VM_INTERNAL_ERROR] = "internal-error", [VM_IO_ERROR] = "io-error", [VM_WATCHDOG] = "watchdog",
 	};
 

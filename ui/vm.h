@@ -32,7 +32,6 @@ enum vm_status {
 	VM_SUSPENDED,		/* ACPI S3 */
 	VM_DEBUG,		/* breakpoint */
 	VM_PANICKED,		/* the guest said that it has crashed */
-	VM_INMIGRATE,		/* waits for a snapshot to become */
 	VM_POSTMIGRATE,		/* its state went elsewhere */
 	VM_INTERNAL_ERROR,	/* the accelerator gave up */
 	VM_WATCHDOG,		/* a watchdog stopped it */
