@@ -15,6 +15,7 @@
 #include "tcg/perfmap.h"
 
 #define HUGE_PAGE	((size_t)2 << 20)
+#define TRIM_STEP	((size_t)4 << 20)	/* of new code */
 
 /*
  * Zeroed memory. In huge pages as it is touched for tables that are used in no order:
@@ -107,7 +108,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);
 	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs), true);
-	t->links = reserve(MAX_LINKS * sizeof(*t->links), true);
+	t->links = reserve(MAX_LINKS * sizeof(*t->links), false);
 	t->sides = reserve(MAX_SIDE, false);
 	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages), false);
 	t->ir = malloc(sizeof(*t->ir));
@@ -210,6 +211,26 @@ void tcg_jc_flush(struct cpu *c)
 			x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
 }
 
+/* Filled code memory is seldom written again, to link: the pages of that mapping, which count twice, go. */
+static void trim(uint8_t *from, const uint8_t *to)
+{
+	uint8_t *first = (uint8_t *)align_up((uintptr_t)from, 4096);
+
+	if (to > first)
+		madvise(first, align_down((size_t)(to - first), 4096), MADV_DONTNEED);
+}
+
+void tcg_trim(struct tcg *t)
+{
+	size_t filled = (size_t)(t->code.p - t->blocks_start) + (size_t)(t->cold.p - t->code_start - COLD_AT);
+
+	if (t->interp || filled < t->trimmed + TRIM_STEP)
+		return;
+	trim(t->blocks_start, t->code.p);
+	trim(t->code_start + COLD_AT, t->cold.p);
+	t->trimmed = filled;
+}
+
 void tcg_flush(struct tcg *t)
 {
 	t->stats.flushes++;
@@ -228,6 +249,7 @@ void tcg_flush(struct tcg *t)
 	t->cold.p = t->cold_kept = t->code_start + COLD_AT;
 	t->flush_wanted = false;
 	t->last_exit = 0;
+	t->trimmed = 0;
 	t->remake = NO_TB;
 	perfmap_reset(t->perf);
 }

@@ -133,6 +133,7 @@ struct tcg {
 	struct x64 x;
 	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
+	size_t trimmed;			/* bytes of code when the writable mapping was last given back */
 	uint8_t *cold_kept;		/* cold code below is not all of the last blocks: guards made later */
 	struct tb *tbs;
 	struct link *links;
@@ -200,6 +201,8 @@ uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y);
 void tcg_flush(struct tcg *t);
 /* Seconds that so many ticks of the host's TSC last. */
 double tcg_seconds(const struct tcg *t, uint64_t ticks);
+/* Now and then, from the run loop: keep memory small. */
+void tcg_trim(struct tcg *t);
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);
 

@@ -277,6 +277,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
 		sample_taken(c);
+		tcg_trim(tcg_of(c));
 	}
 	if (r & ~(REQ_CALL | REQ_SAMPLE) && cpu_handle_requests(c))
 		c->halted = false;

@@ -82,6 +82,22 @@ TEST_BOTH(cache, a_full_code_memory_is_flushed)
 	cr_expect_gt(t->stats.flushes, flushes + 6);
 }
 
+TEST_BOTH(cache, code_can_be_linked_after_its_writable_pages_were_given_back)
+{
+	struct tcg *t = tcg_of(m->c);
+
+	put_chain(m);
+	run_chain(m);
+	if (t->interp)
+		return;
+	t->code.p += 5 << 20;		/* as if so much had been made */
+	tcg_trim(t);
+	cr_assert_gt(t->trimmed, 0);
+	for (uint32_t n = 1; n <= t->n_tbs / 2; n++)
+		tcg_kill(t, n);		/* links to them are taken back and made anew */
+	run_chain(m);
+}
+
 TEST_BOTH(cache, a_flush_between_any_two_blocks_is_survived)
 {
 	struct tcg *t = tcg_of(m->c);
