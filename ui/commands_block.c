@@ -230,7 +230,7 @@ static void add_count(struct value *v, const char *prefix, const char *name, uin
 	val_add_int(v, key, (int64_t)n);
 }
 
-static struct value *stats_of(const struct vm *vm, const struct drive *d)
+static struct value *stats_of(const struct drive *d)
 {
 	const struct drive_stats *s = drive_stats(d);
 	struct value *v = val_dict();
@@ -250,8 +250,8 @@ static struct value *stats_of(const struct vm *vm, const struct drive *d)
 		add_count(v, "invalid_", name, o->invalid);
 	}
 	val_add_int(v, "wr_highest_offset", (int64_t)s->wr_highest);
-	if (s->last_access && vm->loop)
-		val_add_int(v, "idle_time_ns", (int64_t)(clock_now(loop_host_clock(vm->loop)) - s->last_access));
+	if (s->last_access)
+		val_add_int(v, "idle_time_ns", (int64_t)drive_idle_ns(d));
 	val_add_bool(v, "account_invalid", true);
 	val_add_bool(v, "account_failed", true);
 	val_add(v, "timed_stats", val_list());
@@ -266,7 +266,7 @@ struct value *cmd_query_blockstats(struct cmd *c, const struct value *args)
 		struct value *v = val_dict();
 
 		val_add_str(v, "device", drive_id(d));
-		val_add(v, "stats", stats_of(c->vm, d));
+		val_add(v, "stats", stats_of(d));
 		val_append(list, v);
 	}
 	return list;

@@ -134,6 +134,11 @@ const struct drive_stats *drive_stats(const struct drive *d)
 	return &d->stats;
 }
 
+uint64_t drive_idle_ns(const struct drive *d)
+{
+	return drive_now(d->set) - d->stats.last_access;
+}
+
 const char *drive_last_error(const struct drive *d)
 {
 	return d->last_error;

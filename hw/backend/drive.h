@@ -165,9 +165,11 @@ struct drive_stats {
 		uint64_t ns;			/* time they took, added up */
 	} op[DRIVE_N_OPS];
 	uint64_t wr_highest;			/* byte behind the last one written */
-	uint64_t last_access;			/* host ns (the loop's clock), 0: never */
+	uint64_t last_access;			/* 0: never */
 };
 const struct drive_stats *drive_stats(const struct drive *d);
+/* Host ns since the last request was done; of a drive that had one. */
+uint64_t drive_idle_ns(const struct drive *d);
 
 /*
  * A request failed (BLOCK_IO_ERROR). Called once for each, before the machine stops

@@ -191,11 +191,25 @@ bool qcow2_free_later(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct e
 		f->r = r;
 		f->room = room;
 	}
-	f->r[f->n++] = (struct qcow2_range){ offset, bytes };
+	f->r[f->n++] = (struct qcow2_range){ offset, bytes, q->discarding };
 	return true;
 }
 
 /* Counting down may flush, which makes more of the list safe. */
+/* A discarded cluster that nothing refers to any more leaves a hole in the file, where the host can. */
+static bool punch(struct qcow2 *q, struct qcow2_range r, struct err *e)
+{
+	uint64_t count;
+
+	if (r.bytes != q->cluster_size || r.offset & (q->cluster_size - 1))
+		return true;
+	if (!qcow2_refcount_get(q, r.offset >> q->cluster_bits, &count, e))
+		return false;
+	if (!count)
+		block_file_zero(&q->f, r.offset, r.bytes, true);
+	return true;
+}
+
 static bool count_down(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_frees *f = &q->frees;
@@ -203,7 +217,7 @@ static bool count_down(struct qcow2 *q, struct err *e)
 
 	while (done < f->safe) {
 		struct qcow2_range r = f->r[done++];
-		if (!qcow2_refcount_range(q, r.offset, r.bytes, -1, e))
+		if (!qcow2_refcount_range(q, r.offset, r.bytes, -1, e) || (r.punch && !punch(q, r, e)))
 			return false;
 	}
 	memmove(f->r, f->r + done, (f->n - done) * sizeof(*f->r));

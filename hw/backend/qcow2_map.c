@@ -444,7 +444,10 @@ static bool drop_cluster(struct qcow2 *q, uint64_t cluster, bool zero, bool unma
 		*done = !zero;
 		return true;
 	}
-	return qcow2_set_entry(q, cluster, now, true, e);
+	q->discarding = unmap;
+	bool ok = qcow2_set_entry(q, cluster, now, true, e);
+	q->discarding = false;
+	return ok;
 }
 
 static bool discard_part(struct qcow2 *q, struct part p, bool whole, bool zero, bool unmap, struct err *e)

@@ -88,6 +88,7 @@ struct qcow2_cache {
 
 struct qcow2_range {
 	uint64_t offset, bytes;
+	bool punch;		/* of frees: the host gets the room back */
 };
 /* Clusters whose last reference in the file is not gone yet. */
 struct qcow2_frees {
@@ -136,6 +137,7 @@ struct qcow2 {
 	/* tables held in part */
 	struct qcow2_cache l2, refblocks;
 	struct qcow2_frees frees;
+	bool discarding;			/* what is freed now is given back to the host */
 	uint64_t end;				/* in clusters: everything from here on is free */
 	uint64_t hint;				/* no free cluster below */
 	uint64_t zip_at;			/* where the next compressed cluster may go, 0: nowhere */

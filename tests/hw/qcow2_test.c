@@ -353,6 +353,33 @@ Test(qcow2, an_image_that_was_not_closed_is_repaired)
 	check_clean(image);
 }
 
+/* Blocks of 512 bytes that a file has on the host. */
+static long host_blocks(const char *file)
+{
+	struct stat st;
+	cr_assert_eq(stat(file, &st), 0);
+	return (long)st.st_blocks;
+}
+
+Test(qcow2, what_is_discarded_is_given_back_to_the_host)
+{
+	make(image, 65536, NULL, 16, 3);
+	struct block *b = open_as(image, NULL, false);
+	memset(buf, 1, DISK);
+	cr_assert(block_write(b, 0, buf, NSECTORS, &e) && block_flush(b, &e), "%s", e.msg);
+	long full = host_blocks(image);
+	cr_assert(block_discard(b, 0, NSECTORS, &e) && block_flush(b, &e), "%s", e.msg);
+	block_close(b);
+	cr_assert_lt(host_blocks(image), full - (long)NSECTORS / 2);
+	struct block_options o = { .file = image, .format = "qcow2", .no_discard = true };
+	b = block_open(&o, &e);
+	cr_assert(b && block_write(b, 0, buf, NSECTORS, &e) && block_flush(b, &e), "%s", e.msg);
+	full = host_blocks(image);
+	cr_assert(block_discard(b, 0, NSECTORS, &e) && block_flush(b, &e), "%s", e.msg);
+	cr_assert_eq(host_blocks(image), full);		/* discard=ignore */
+	block_close(b);
+}
+
 /* ---- hostile images ---- */
 
 static void use(struct block *b)

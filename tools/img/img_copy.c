@@ -76,13 +76,17 @@ int cmd_compare(const struct args *a)
 	struct block *y = x ? open_image(a, a->file[1], a->F, false, &e) : NULL;
 	int r = y ? 0 : 2;
 
-	if (y && block_sectors(x) != block_sectors(y)) {
+	bool differ = y && block_sectors(x) != block_sectors(y);
+	if (differ && a->strict) {
 		if (!a->quiet)
-			printf(a->strict ? "Strict mode: Image size mismatch!\n" : "Warning: Image size mismatch!\n");
-		r = a->strict;
+			printf("Strict mode: Image size mismatch!\n");
+		r = 1;
 	}
 	if (!r) {
 		r = compare(a, x, y, &where, &e);
+		/* As far as both go they are the same. */
+		if (differ && !a->quiet && (!r || where / SECTOR >= min_u64(block_sectors(x), block_sectors(y))))
+			printf("Warning: Image size mismatch!\n");
 		const char *text = r == 1 ? "Content mismatch at offset %llu!\n"
 			: r == 3 ? "Strict mode: Offset %llu block status mismatch!\n" : NULL;
 		if (text && !a->quiet)
