@@ -281,6 +281,12 @@ bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov
 		&& (!b->copy_on_read || keep_read(b, at, iov, niov, n, e));
 }
 
+bool block_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n)
+{
+	return b->ops->read_now && !b->overlay && !b->copy_on_read && in_range(b, at, n) && niov <= IOV_PIECES
+		&& b->ops->read_now(b, at, iov, niov, n);
+}
+
 /* Nothing to be kept in memory longer than the host's own cache does. */
 static bool write_through(struct block *b, struct err *e)
 {

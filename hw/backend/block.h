@@ -81,6 +81,8 @@ bool block_write(struct block *b, uint64_t at, const void *buf, uint32_t n, stru
 /* The same from and to several pieces of memory, n sectors together. */
 bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
 bool block_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+/* Only if it takes no waiting, because the host has it in memory. False: read it the other way. */
+bool block_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n);
 bool block_flush(struct block *b, struct err *e);
 /* The guest needs n sectors no more: they may keep their contents or read as zeros. */
 bool block_discard(struct block *b, uint64_t at, uint32_t n, struct err *e);
@@ -115,6 +117,8 @@ struct block_ops {
 	bool (*discard)(struct block *b, uint64_t at, uint32_t n, bool zero, bool unmap, struct err *e);
 	bool (*status)(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);
 	bool (*resize)(struct block *b, uint64_t sectors, struct err *e);
+	/* may be NULL */
+	bool (*read_now)(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n);
 };
 
 struct block {

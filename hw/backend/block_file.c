@@ -285,6 +285,16 @@ bool block_file_write(struct block_file *f, uint64_t at, const void *buf, size_t
 	return block_file_writev(f, at, &v, 1, n, e);
 }
 
+bool block_file_read_now(struct block_file *f, uint64_t at, const struct iovec *iov, int niov, size_t n)
+{
+	if (f->direct || f->no_now)
+		return false;
+	ssize_t k = preadv2(f->fd, iov, niov, (off_t)at, RWF_NOWAIT);
+	if (k < 0 && errno != EAGAIN && errno != EINTR)
+		f->no_now = true;
+	return k == (ssize_t)n;
+}
+
 bool block_file_sync(struct block_file *f, struct err *e)
 {
 	if (fdatasync(f->fd) && errno != EINVAL && errno != EROFS)

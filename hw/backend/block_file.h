@@ -23,6 +23,7 @@ struct block_file {
 	bool writing;
 	bool direct;
 	uint32_t align;		/* of direct transfers */
+	bool no_now;		/* the host cannot say what it has in memory */
 	uint64_t keep;		/* the file is to have this length, whatever whole units need; 0: any */
 	pthread_mutex_t partial;	/* direct: parts of aligned units are changed one at a time */
 };
@@ -42,6 +43,8 @@ bool block_file_writev(struct block_file *f, uint64_t at, const struct iovec *io
 		       struct err *e);
 bool block_file_read(struct block_file *f, uint64_t at, void *buf, size_t n, struct err *e);
 bool block_file_write(struct block_file *f, uint64_t at, const void *buf, size_t n, struct err *e);
+/* What the host has in memory, all of it; one thread at a time. */
+bool block_file_read_now(struct block_file *f, uint64_t at, const struct iovec *iov, int niov, size_t n);
 bool block_file_sync(struct block_file *f, struct err *e);
 /* Zeros without storing them; unmap: their room is given back. False: not by this host (no err). */
 bool block_file_zero(struct block_file *f, uint64_t at, uint64_t n, bool unmap);

@@ -338,6 +338,7 @@ static bool qcow2_flush(struct block *b, struct err *e)
 
 static const struct block_ops qcow2_ops = {
 	"qcow2", qcow2_readv, qcow2_writev, qcow2_flush, qcow2_close, qcow2_discard, qcow2_status, qcow2_resize,
+	qcow2_read_now,
 };
 
 static bool read_header(struct qcow2 *q, struct err *e)

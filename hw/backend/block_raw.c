@@ -29,6 +29,11 @@ static bool raw_readv(struct block *b, uint64_t at, const struct iovec *iov, int
 	return block_file_readv(&r->f, at * SECTOR, iov, niov, (size_t)n * SECTOR, e);
 }
 
+static bool raw_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n)
+{
+	return block_file_read_now(&((struct raw *)b)->f, at * SECTOR, iov, niov, (size_t)n * SECTOR);
+}
+
 /* Bytes of n sectors at sector `at` that the file has. */
 static size_t inside(const struct raw *r, uint64_t at, uint32_t n)
 {
@@ -122,7 +127,7 @@ static void raw_close(struct block *b)
 }
 
 static const struct block_ops raw_ops = {
-	"raw", raw_readv, raw_writev, raw_flush, raw_close, raw_discard, raw_status, raw_resize,
+	"raw", raw_readv, raw_writev, raw_flush, raw_close, raw_discard, raw_status, raw_resize, raw_read_now,
 };
 
 struct block *block_raw_open(const struct block_options *o, struct err *e)

@@ -14,7 +14,8 @@
  *	static void my_done(struct drive_req *r) { r->ok ? ... : ...; free or reuse r }
  *
  * Rules
- *  - Everything here wants the machine lock. No image is read or written under it.
+ *  - Everything here wants the machine lock. No image is read or written under it, but for
+ *    drive_try().
  *  - done() is never called from inside drive_submit(). It may submit again.
  *  - A request, its iovec and its memory stay as they are until done() or drive_cancel().
  *    Guest RAM never goes away while the machine exists; hw/core/sg.h makes iovecs of it.
@@ -70,6 +71,11 @@ struct drive_req {
 };
 
 void drive_submit(struct drive *d, struct drive_req *r);
+/*
+ * A short read of what the host has in memory anyhow, at once: no more than a copy is made under the
+ * machine lock. True: r->ok is set and done() is not called; false: submit it.
+ */
+bool drive_try(struct drive *d, struct drive_req *r);
 /* Forget r: done() is not called any more. Waits for the worker that has it, at most for one transfer. */
 void drive_cancel(struct drive_req *r);
 /* Do everything that was submitted, in this thread's time, and call its done(). NULL: all drives. */

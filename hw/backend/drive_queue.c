@@ -107,6 +107,23 @@ void drive_submit(struct drive *d, struct drive_req *r)
 
 /* ---- end ---- */
 
+static void count(struct drive *d, const struct drive_req *r);
+
+#define TRY_SECTORS 32u			/* a copy of some microseconds */
+
+bool drive_try(struct drive *d, struct drive_req *r)
+{
+	r->drive = d;
+	if (r->op != DRIVE_READ || r->n > TRY_SECTORS || d->limited || d->set->hold || !d->image || must_wait(d, r))
+		return false;
+	r->since = drive_now(d->set);
+	r->ok = block_read_now(d->image, r->at, r->iov, r->niov, r->n);
+	if (r->ok)
+		count(d, r);
+	return r->ok;
+}
+
+
 static void count(struct drive *d, const struct drive_req *r)
 {
 	struct drive_op_stats *o = &d->stats.op[r->op];

@@ -189,6 +189,38 @@ bool qcow2_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov
 	return ok;
 }
 
+/* Is the table in memory that has the entry of a cluster? */
+static bool entry_is_here(const struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t i = cluster / l2_entries(q), at = i < q->l1_size ? offset_of(q->l1[i]) : 0;
+	return !at || qcow2_cache_holds(&q->l2, at);
+}
+
+/* In one piece, from tables and contents in memory. */
+static bool read_now(struct qcow2 *q, uint64_t byte, const struct iovec *iov, int niov, uint64_t n)
+{
+	struct part p = part_at(q, byte, n);
+	uint64_t entry;
+	struct err e;
+
+	if (!entry_is_here(q, p.cluster) || !entry_is_here(q, (byte + n - 1) >> q->cluster_bits)
+	    || !qcow2_entry(q, p.cluster, &entry, &e) || kind_of(q, entry) != DATA
+	    || offset_of(entry) & (q->cluster_size - 1) || !extend(q, entry, &p, n, false, &e) || p.n != n)
+		return false;
+	return block_file_read_now(&q->f, offset_of(entry) + p.off, iov, niov, n);
+}
+
+bool qcow2_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n)
+{
+	struct qcow2 *q = to_qcow2(b);
+
+	if (!n || pthread_mutex_trylock(&q->lock))
+		return false;
+	bool ok = read_now(q, at * SECTOR, iov, niov, (uint64_t)n * SECTOR);
+	pthread_mutex_unlock(&q->lock);
+	return ok;
+}
+
 /* ---- writing ---- */
 
 static bool is_moving(const struct qcow2 *q, uint64_t cluster)

@@ -247,6 +247,7 @@ bool qcow2_set_entry(struct qcow2 *q, uint64_t cluster, uint64_t entry, bool fre
 /* n bytes at a byte of the disk or behind it, as far as the L1 table reaches. With the lock. */
 bool qcow2_write_clusters(struct qcow2 *q, uint64_t byte, const void *buf, size_t n, struct err *e);
 bool qcow2_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
+bool qcow2_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n);
 bool qcow2_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e);
 bool qcow2_discard(struct block *b, uint64_t at, uint32_t n, bool zero, bool unmap, struct err *e);
 bool qcow2_status(struct block *b, uint64_t at, uint64_t n, struct block_extent *x, struct err *e);

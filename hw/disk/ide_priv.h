@@ -94,6 +94,7 @@ struct ide_io {
 	struct sg sg;			/* guest memory of DMA */
 	struct iovec buf;		/* or the drive's buffer */
 	void (*then)(struct ide *d, int i, bool ok);
+	bool nested;			/* then() is being called from where it was started */
 };
 
 struct ide {

@@ -122,14 +122,15 @@ static void cancel_all(struct virtio_blk *d)
 }
 
 /* The driver gets its buffer back. */
-static void answer(struct request *x, uint8_t status, uint32_t written)
+static void answer(struct request *x, uint8_t status, uint32_t written, bool interrupt)
 {
 	struct virtio *v = &x->d->v;
 	unsigned q = x->queue;
 
 	if (virtio_running(v) && v->q[q].enabled && virtio_mem_write(v, x->status_at, &status, 1)) {
 		virtq_push_head(v, q, x->head, written + 1);
-		virtq_interrupt(v, q);
+		if (interrupt)
+			virtq_interrupt(v, q);
 	}
 	give_back(x);
 }
@@ -164,7 +165,7 @@ static void done(struct drive_req *r)
 		r->op = DRIVE_FLUSH;
 		drive_submit(x->d->drive, r);
 	} else {
-		answer(x, r->ok ? S_OK : S_IOERR, (uint32_t)read);
+		answer(x, r->ok ? S_OK : S_IOERR, (uint32_t)read, true);
 	}
 }
 
@@ -177,7 +178,7 @@ static bool in_disk(const struct virtio_blk *d, uint64_t sector, uint64_t bytes)
 	return !(bytes % SECTOR) && bytes <= (uint64_t)SEG_MAX * SIZE_MAX_BYTES && n <= all && sector <= all - n;
 }
 
-static int transfer(struct request *x, uint64_t sector, bool write)
+static int transfer(struct request *x, uint64_t sector, bool write, uint32_t *written)
 {
 	struct virtio_blk *d = x->d;
 	const struct vbuf *b = &d->v.buf;
@@ -192,6 +193,11 @@ static int transfer(struct request *x, uint64_t sector, bool write)
 	x->flush = write && writes_through(d);
 	x->r = (struct drive_req){ .op = write ? DRIVE_WRITE : DRIVE_READ, .at = sector,
 				   .n = (uint32_t)(bytes / SECTOR), .iov = x->sg.iov, .niov = x->sg.n, .done = done };
+	if (drive_try(d->drive, &x->r)) {
+		sg_written(&x->sg, bytes);
+		*written = (uint32_t)bytes;
+		return S_OK;
+	}
 	drive_submit(d->drive, &x->r);
 	return UNDER_WAY;
 }
@@ -250,8 +256,8 @@ static int request(struct request *x, uint32_t *written)
 	if (!vbuf_read(&d->v, &d->v.buf, 0, h, HEADER_LEN))
 		return S_IOERR;
 	switch (ld32(h)) {
-	case T_IN: return transfer(x, ld64(h + 8), false);
-	case T_OUT: return transfer(x, ld64(h + 8), true);
+	case T_IN: return transfer(x, ld64(h + 8), false, written);
+	case T_OUT: return transfer(x, ld64(h + 8), true, written);
 	case T_FLUSH: return flush(x);
 	case T_GET_ID: return tell_id(d, written);
 	case T_DISCARD: return ranges(x, false);
@@ -274,7 +280,7 @@ static bool serve(struct virtio *v, unsigned q)
 		return virtio_broken(v, "no memory for its requests");
 	int status = request(x, &written);
 	if (status != UNDER_WAY)
-		answer(x, (uint8_t)status, written);
+		answer(x, (uint8_t)status, written, false);	/* virtio_serve() interrupts */
 	return virtio_running(v);
 }
 

@@ -189,6 +189,31 @@ Test(drive, statistics_count_operations_and_bytes)
 	cr_assert_eq(s->wr_highest, 12 * SECTOR);
 }
 
+/* A short read of what was just written is in memory; where the host cannot tell, nothing happens. */
+Test(drive, short_reads_from_memory_are_done_at_once)
+{
+	submit(0, DRIVE_WRITE, 10, 4, 0x33);
+	rounds_until(1);
+	struct mine *q = request(1, DRIVE_READ, 10, 4, 0), *w = request(2, DRIVE_WRITE, 10, 1, 0);
+	if (drive_try(d, &q->r)) {
+		cr_assert(q->r.ok);
+		cr_assert_eq(q->buf[4 * SECTOR - 1], 0x33);
+		cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, 1);
+	}
+	cr_assert_not(drive_try(d, &w->r));
+	struct mine *far = request(3, DRIVE_READ, SECTORS - 1, 4, 0);
+	cr_assert_not(drive_try(d, &far->r));
+	drive_hold(b.m, true);
+	submit(4, DRIVE_WRITE, 12, 1, 0x44);
+	drive_hold(b.m, false);
+	if (d->active)			/* it is still on its way, or not: never overtaken */
+		drive_drain(b.m, d);
+	struct mine *after = request(5, DRIVE_READ, 12, 1, 0);
+	if (drive_try(d, &after->r))
+		cr_assert_eq(after->buf[0], 0x44);
+	cr_assert_eq(n_done, 2);
+}
+
 /* ---- the host fails ---- */
 
 static int n_errors;
