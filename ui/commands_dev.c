@@ -48,11 +48,10 @@ struct value *cmd_device_add(struct cmd *c, const struct value *args)
 		return NULL;
 	vm_hold(c->vm);
 	d = dev_make_from(c->vm->m, text, &c->err);
-	if (d)
-		pc_plugged(c->vm->pc, d);
+	bool ok = d && pc_plugged(c->vm->pc, d, &c->err);
 	vm_release(c->vm);
 	free(text);
-	return cmd_result(d);
+	return cmd_result(ok);
 }
 
 static struct dev *find_user_device(struct cmd *c, const char *id)

@@ -21,6 +21,7 @@ struct acpi_config {
 	uint16_t pm_base;		/* power management ports: 0x600 ... */
 	uint64_t ecam;			/* q35: where configuration space is mapped, */
 	unsigned ecam_buses;		/* and how many buses of it */
+	uint32_t hotplug_slots;		/* of bus 0, by hw/acpi/pcihp.h; bit per slot */
 	uint32_t pci_mem_start;		/* first address of the PCI memory window */
 	uint64_t pci_mem64_start, pci_mem64_end;	/* window above 4 GiB; 0: none */
 };
@@ -49,6 +50,9 @@ uint64_t acpi_place(struct acpi_files *f, uint64_t pa);
 void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *out);
 /* The same for hardware-reduced ACPI (hw/pc/dsdt_reduced.c). */
 void acpi_build_reduced_dsdt(const struct acpi_config *cfg, struct bytes *out);
+/* Hot-plug slots, inside PCI0, and the handler of their event, outside (hw/pc/dsdt_slots.c). */
+void acpi_build_slots(const struct acpi_config *cfg, struct bytes *out);
+void acpi_build_slot_events(const struct acpi_config *cfg, struct bytes *out);
 /* Its part about PCI interrupts, inside PCI0 (hw/pc/dsdt_irq.c). */
 void acpi_build_pci_irqs(const struct acpi_config *cfg, struct bytes *out);
 

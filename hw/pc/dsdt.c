@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "hw/acpi/pcihp.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/aml.h"
 #include "hw/pc/map.h"
@@ -200,6 +201,8 @@ static void board_resources(struct bytes *a, const struct acpi_config *cfg)
 		res_mem32(&r, (uint32_t)cfg->ecam, cfg->ecam_buses << 20);
 	else
 		res_io(&r, PC_SMB_PORT, 16);
+	if (cfg->hotplug_slots)
+		res_io(&r, PCIHP_PORT, PCIHP_LEN);
 	aml_name(a, "_CRS");
 	aml_template(a, &r);
 	aml_end(a, d);
@@ -259,11 +262,13 @@ void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *a)
 	host_resources(a, cfg);
 	isa_bridge(a, cfg);
 	acpi_build_pci_irqs(cfg, a);
+	acpi_build_slots(cfg, a);
 	aml_end(a, pci);
 	board_resources(a, cfg);
 	if (cfg->hpet)
 		hpet(a);
 	processors(a, cfg->ncpus);
 	aml_end(a, sb);
+	acpi_build_slot_events(cfg, a);
 	sleep_states(a);
 }

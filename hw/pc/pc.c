@@ -7,6 +7,7 @@
  *
  * Source: Intel 82371SB/82371AB data sheets for what the chips contain.
  */
+#include "hw/acpi/pcihp.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
@@ -42,15 +43,30 @@ static void connect(struct pc *pc)
 	pc->m->pci->map_irq = map_pci_irq;
 }
 
+/* Slots for cards: all that the board has not taken itself. */
+static bool make_slots(struct pc *pc, struct err *e)
+{
+	struct dev *d;
+
+	if (!pc->pm)
+		return true;
+	d = pc_part(pc, &pcihp_type, e, "%s", "");
+	if (d)
+		pcihp_connect(d, pc->m->pci, pc->pm);
+	return d;
+}
+
 static void describe(const struct pc *pc, struct acpi_config *a)
 {
 	uint16_t pm = piix4_pm_base(pc->pm);
 
 	if (pm)
 		a->pm_base = pm;
+	for (int slot = PC_SLOT_VGA + 1; slot < 32; slot++)
+		a->hotplug_slots |= 1u << slot;
 }
 
 const struct board board_i440fx = {
 	.name = "pc", .ide_addr = "1.1", .usb_addr = "1.2", .vga_slot = PC_SLOT_VGA, .low = low_memory, .chipset = make_chipset, .connect = connect,
-	.connect_memory = pci_host_connect, .describe = describe,
+	.make_devices = make_slots, .connect_memory = pci_host_connect, .describe = describe,
 };

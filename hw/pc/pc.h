@@ -131,8 +131,11 @@ void pc_set_boot_order(struct pc *pc, const char *order);
 void pc_power_button(struct pc *pc);
 void pc_nmi(struct pc *pc);
 
-/* The user has added a device while the machine runs: tell the guest. Machine lock. */
-void pc_plugged(struct pc *pc, struct dev *d);
+/*
+ * The user has added a device while the machine runs: tell the guest. False: its place
+ * is not for that; the device is freed. Machine lock.
+ */
+bool pc_plugged(struct pc *pc, struct dev *d, struct err *e);
 /*
  * The user takes one away: at once, or, if its slot can ask the guest, when the guest
  * has let go of it. A DEVICE_DELETED event follows either way. vCPUs are held, machine lock.

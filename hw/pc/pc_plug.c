@@ -11,13 +11,20 @@ static struct pci_dev *pci_function(struct dev *d)
 	return !strcmp(d->type->bus, "pci") ? (struct pci_dev *)d : NULL;
 }
 
-void pc_plugged(struct pc *pc, struct dev *d)
+bool pc_plugged(struct pc *pc, struct dev *d, struct err *e)
 {
 	struct pci_dev *p = pci_function(d);
 
 	(void)pc;
+	if (p && p->bus->express && !p->bus->slots) {
+		err_set(e, "Bus '%s' does not support hotplugging; say bus=ID of a pcie-root-port",
+			p->bus->bridge ? p->bus->bridge->dev.id : "pcie.0");
+		dev_free(d);
+		return false;
+	}
 	if (p && p->bus->slots)
 		p->bus->slots->plugged(p->bus, p);
+	return true;
 }
 
 bool pc_unplug(struct pc *pc, struct dev *d, struct err *e)

@@ -33,7 +33,7 @@ struct board {
 	bool (*connect_memory)(struct dev *host, struct ram *ram, struct ram *rom, uint64_t low, struct err *e);
 	/* A board without PCI, VGA, keyboard and firmware: what it has instead; others leave these out. */
 	bool bare;
-	bool (*make_devices)(struct pc *pc, struct err *e);
+	bool (*make_devices)(struct pc *pc, struct err *e);	/* devices only this board has; any board */
 	bool (*make_start)(struct pc *pc, struct err *e);	/* instead of firmware */
 	void (*reset)(struct pc *pc);				/* after the devices */
 	void (*fini)(struct pc *pc);

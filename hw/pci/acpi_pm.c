@@ -172,6 +172,12 @@ void acpi_pm_raise_gpe(struct dev *dev, int n)
 		acpi_pm_update(d);
 }
 
+bool acpi_pm_listens(const struct dev *dev, int n)
+{
+	const struct acpi_pm *d = (const struct acpi_pm *)dev;
+	return d->cnt & CNT_SCI_EN && d->gpe_enabled(d, n);
+}
+
 void acpi_pm_woken(struct dev *dev)
 {
 	struct acpi_pm *d = (struct acpi_pm *)dev;

@@ -26,6 +26,7 @@ struct acpi_pm {
 	uint16_t woken_by;		/* status bits of the events that end it; they outlive the reset */
 	bool (*gpe)(const struct acpi_pm *pm);		/* is a general-purpose event pending and enabled? */
 	bool (*raise_gpe)(struct acpi_pm *pm, int n);	/* set its status bit; false: no such event */
+	bool (*gpe_enabled)(const struct acpi_pm *pm, int n);
 	bool (*smi_on_command)(struct acpi_pm *pm);	/* does a write to 0xb2 raise an SMI? */
 };
 
@@ -63,6 +64,8 @@ void acpi_pm_power_button(struct dev *dev);
 struct irq acpi_pm_rtc(struct dev *dev);
 /* A general-purpose event: hot plug. */
 void acpi_pm_raise_gpe(struct dev *dev, int n);
+/* Does the guest take part: ACPI on, the event enabled? */
+bool acpi_pm_listens(const struct dev *dev, int n);
 /* S3 has ended and everything was reset: WAK_STS, and what caused it. */
 void acpi_pm_woken(struct dev *dev);
 

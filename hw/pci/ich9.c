@@ -126,6 +126,11 @@ static bool raise_gpe(struct acpi_pm *pm, int n)
 	return true;
 }
 
+static bool gpe_enabled(const struct acpi_pm *pm, int n)
+{
+	return n < 8 * NGPE_BYTES && ((const struct ich9 *)pm)->gpe_en[n / 8] >> n % 8 & 1;
+}
+
 static bool smi_on_command(struct acpi_pm *pm)
 {
 	struct ich9 *d = (struct ich9 *)pm;
@@ -308,6 +313,7 @@ static bool ich9_init(void *dev, struct err *e)
 	tco_init(&d->tco, m);
 	d->pm.gpe = gpe;
 	d->pm.raise_gpe = raise_gpe;
+	d->pm.gpe_enabled = gpe_enabled;
 	d->pm.smi_on_command = smi_on_command;
 	p->config_written = ich9_config_written;
 	fill_config(p);

@@ -126,6 +126,7 @@ struct pci_bus {
 	int n_slots;			/* 32; behind a PCI Express port 1 */
 	bool express;
 	const struct pci_slot_ops *slots;	/* hot plug; NULL: the bus has none */
+	struct dev *slots_owner;	/* who does that, if it is not the bridge */
 	struct pci_dev *fn[256];	/* by devfn */
 	int n_irqs;			/* 4, unless the board says otherwise */
 	pci_map_irq *map_irq;		/* both set by the board */

@@ -48,6 +48,11 @@ static bool raise_gpe(struct acpi_pm *pm, int n)
 	return n < 16;
 }
 
+static bool gpe_enabled(const struct acpi_pm *pm, int n)
+{
+	return n < 16 && ((const struct piix4_pm *)pm)->gpen >> n & 1;
+}
+
 static bool smi_on_command(struct acpi_pm *pm)
 {
 	const struct piix4_pm *d = (const struct piix4_pm *)pm;
@@ -134,6 +139,7 @@ static bool piix4_pm_init(void *dev, struct err *e)
 	acpi_pm_init(&d->pm);
 	d->pm.gpe = gpe;
 	d->pm.raise_gpe = raise_gpe;
+	d->pm.gpe_enabled = gpe_enabled;
 	d->pm.smi_on_command = smi_on_command;
 	d->pm.pci.config_written = piix4_pm_config_written;
 	pci_set_config(&d->pm.pci, PCI_STATUS, 2, 0x0280, 0);
