@@ -177,7 +177,7 @@ static bool open_monitor(struct app *a, const struct opt_monitor *o, const char 
 static bool open_monitors(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
-	char id[20];
+	char id[40];
 
 	for (int i = 0; i < o->nserials; i++)
 		if (!strncmp(o->serials[i], "mon:", 4) && !add_monitor(a, o->pc.serials[i], e))
