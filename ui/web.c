@@ -9,6 +9,8 @@
  */
 #include "ui/web.h"
 
+#include <stddef.h>
+
 #include "config.h"
 
 #if defined(CONFIG_WEB) && defined(CONFIG_JANSSON)

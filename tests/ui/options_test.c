@@ -488,6 +488,8 @@ Test(options, drives_that_cannot_be)
 
 Test(options, block_nodes)
 {
+	if (!json_built_in())
+		cr_skip_test("built without jansson");
 	cr_assert_eq(parse("-blockdev driver=file,node-name=f,filename=x,cache.direct=on "
 			   "-blockdev driver=qcow2,node-name=q,file=f,read-only=on"), OPT_GO);
 	cr_assert_eq(o.pc.ndrives, 1);			/* the file is no drive of its own */
