@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "hw/backend/drive.h"
 #include "hw/core/loop.h"
 #include "ui/vm.h"
 
@@ -59,7 +60,7 @@ static void finish(struct save_run *r, bool live)
 
 	uint64_t begun = host_now(vm);
 	vm_freeze(vm);
-	r->ok = r->ok && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) && snapshot_end(r->o, &r->err)
+	r->ok = r->ok && drive_can_save(vm->m, &r->err) && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) && snapshot_end(r->o, &r->err)
 		&& (!s.commit || s.commit(s.opaque, &r->err));
 	if (r->o)
 		snapshot_stats(r->o, &st->out);

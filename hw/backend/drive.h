@@ -83,6 +83,8 @@ void drive_drain(struct machine *m, struct drive *d);
 /* Is anything submitted and not done? Does a request wait for `cont` after an error? */
 bool drive_busy(const struct drive *d);
 bool drive_stopped(const struct drive *d);
+/* Drained, may the machine be saved? Not while a request waits for `cont`: it stands in no device's state. */
+bool drive_can_save(struct machine *m, struct err *e);
 /* The machine goes on: try again what failed. All drives. */
 void drive_retry(struct machine *m);
 /* One transfer, waited for: for boards and start-up code only. */

@@ -256,6 +256,15 @@ void drive_drain(struct machine *m, struct drive *only)
 		drive_pool_hurry(s, false);
 }
 
+bool drive_can_save(struct machine *m, struct err *e)
+{
+	for (struct drive *d = drive_next(m, NULL); d; d = drive_next(m, d))
+		if (drive_stopped(d))
+			return err_set(e, "drive '%s' has a request that failed (%s) and waits for `cont`", d->id,
+				       d->last_error);
+	return true;
+}
+
 void drive_retry(struct machine *m)
 {
 	for (struct drive *d = m->drives ? m->drives->drives : NULL; d; d = d->next) {

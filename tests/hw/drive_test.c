@@ -280,10 +280,12 @@ Test(drive_bare, enospc_stops_the_machine_and_cont_tries_again)
 	cr_assert_eq(n_done, 0);
 	cr_assert(drive_stopped(d));
 	cr_assert_not(drive_busy(d));
+	cr_assert_not(drive_can_save(b.m, &b.err));
 	cr_assert_eq(b.requests[MACHINE_IO_ERROR], 1);
 	drive_retry(b.m);
 	rounds_until(1);
 	cr_assert(q->r.ok);
+	cr_assert(drive_can_save(b.m, &b.err));
 	cr_assert_not(drive_stopped(d));
 	r = submit(1, DRIVE_READ, 0, 1, 0);
 	rounds_until(2);
