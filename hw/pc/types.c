@@ -14,6 +14,7 @@
 #include "hw/char/uart.h"
 #include "hw/disk/ahci.h"
 #include "hw/disk/ide.h"
+#include "hw/disk/nvme.h"
 #include "hw/display/vga.h"
 #include "hw/dma/dma.h"
 #include "hw/flash/pflash.h"
@@ -64,6 +65,7 @@ const struct dev_type *const dev_types[] = {
 	&pflash_type,
 	&ide_type,
 	&ahci_type,
+	&nvme_type,
 	&vga_type,
 	&e1000_type,
 	&virtio_blk_type,
