@@ -77,12 +77,19 @@ void pc_smi(void *opaque, int n, int level)
 		cpu_request(pc->cpus[0], REQ_SMI);
 }
 
+/* SMRAM is open while any processor is in SMM; c->in_smm says already what c is. */
 static void smm(void *opaque, struct cpu *c, bool in_smm)
 {
 	struct pc *pc = opaque;
+	bool any = in_smm;
+
 	(void)c;
+	if (!pc->host)
+		return;
 	machine_lock(pc->m);
-	pci_host_smm(pc->host, in_smm);
+	for (int i = 0; i < pc->ncpus; i++)
+		any |= pc->cpus[i]->in_smm;
+	pci_host_smm(pc->host, any);
 	machine_unlock(pc->m);
 }
 

@@ -174,7 +174,10 @@ static bool mch_init(void *dev, struct err *e)
 	pci_set_config(p, PCIEXBAR + 4, 4, 0, 0x0f);
 	pci_set_config(p, 0x68, 4, 0, 0xffffffff);
 	pci_set_config(p, ESMRAMC, 1, ESMRAMC_RESET, ESMRAMC_WMASK);
+	pci_set_config(p, 0x52, 2, 0x0030, 0x03f2);		/* graphics memory: stored */
 	pci_set_config(p, 0xa0, 4, 0, 0xffffffff);		/* top of memory: stored */
+	for (unsigned at = 0xa4; at <= 0xac; at += 4)		/* where firmware puts TSEG, and stolen memory: stored */
+		pci_set_config(p, at, 4, 0, 0xfff00000);
 	pci_set_config(p, 0xb0, 2, 0, 0xfff0);
 	for (int i = 0; i < 3; i++) {
 		d->ecam[i] = mmio_map(p->dev.m, 0, ecam_buses[i] * MIB, PRIO_ECAM, &ecam_ops, d, "pcie-config", e);

@@ -110,3 +110,12 @@ Test(mch, there_is_no_extended_tseg)
 	conf(0x50, 2, 0xffff);
 	cr_assert_eq(get(0x50, 2), 0xffff);
 }
+
+/* Firmware's SMM drivers read back where its first stage has put TSEG. */
+Test(mch, the_base_of_tseg_is_kept)
+{
+	conf(0xac, 4, 0x3f800000);
+	cr_assert_eq(get(0xac, 4), 0x3f800000);
+	conf(0xb0, 2, 0x4000);
+	cr_assert_eq(get(0xb0, 2), 0x4000);
+}
