@@ -108,6 +108,9 @@ static inline bool is_slot(const struct lower *l, int op)
 	return (op <= R15 && l->regs[op] < 0) || (op >= OP_T1 && op <= OP_T3);
 }
 static inline bool is_hi(int op) { return op >= OP_AH && op <= OP_BH; }
+/* lower_swap.c: where a guest register that has no host register stands. */
+struct hop swaps_slot(const struct lower *l, int r);
+
 /* Operand as ModRM.rm (register, high byte, slot or M). */
 static inline struct hop operand(const struct lower *l, int op)
 {
@@ -116,7 +119,7 @@ static inline struct hop operand(const struct lower *l, int op)
 	if (r >= 0)
 		return hop_reg(r);
 	if (op <= R15)
-		return hop_gs(CPU_OFF(regs) + 8 * op);
+		return l->out->n_swaps ? swaps_slot(l, op) : hop_gs(CPU_OFF(regs) + 8 * op);
 	if (op == OP_M)
 		return l->m;
 	if (is_hi(op))

@@ -308,3 +308,36 @@ SWITCH_TEST(sw_neg)
 SWITCH_TEST(sw_self)
 SWITCH_TEST(sw_lost)
 SWITCH_TEST(sw_memory)
+
+/* ---- registers that are used, but less ---- */
+
+/* Inner loops live in r8-r11; the outer one uses all others, and once the page at 0x1f000 is not there. */
+GUEST(crowded, "mov r12d, 12\n mov r13d, 13\n mov r14d, 14\n mov r15d, 0x20010\n mov esi, 6\n mov edi, 7\n mov ebp, 9\n"
+	       " mov r8d, 1\n mov r9d, 2\n mov r10d, 3\n xor eax, eax\n jmp 1f\n"
+	       " 1: inc r12\n add r13, r12\n mov [r15], r13\n sub r15, 8\n xchg r14, rsi\n add edi, r14d\n mov r11d, 5\n"
+	       " 2: add r8, r9\n lea r9, [r9 + r10 * 2 + 1]\n xor r10, r11\n add rax, r8\n dec r11\n jnz 2b\n"
+	       " dec ebp\n jnz 1b\n" END)
+
+TEST_BOTH(region, registers_used_less_make_room)
+{
+	static const struct { int r; uint64_t want[2]; } regs[] = {
+		{ R12, { 21, 16 } }, { R13, { 166, 71 } }, { R15, { 0x20010 - 72, 0x1fff8 } }, { R14, { 6, 6 } }, { RSI, { 14, 14 } },
+		{ RAX, { 0x1a6b5, 0x1111 } }, { R9, { 0x135, 0x69 } },
+		{ RDI, { 7 + 5 * 6 + 4 * 14, 7 + 6 + 14 + 6 } }, { RBP, { 0, 6 } }, { R11, { 0, 0 } },
+	};
+	unsigned n_swaps = 0;
+
+	tcg_set_hot(m->c, 0);
+	for (int faults = 0; faults < 2; faults++) {
+		if (faults)
+			machine_map(m, 0x1f000, 0);
+		machine_reset(m);
+		GUEST_PUT(m, M_CODE, crowded);
+		cr_expect_eq(machine_run(m, M_CODE), faults ? EXC_PF : -1);
+		for (unsigned i = 0; i < ARRAY_LEN(regs); i++)
+			cr_expect_eq(reg(m, regs[i].r), regs[i].want[faults], "register %d is %lx", regs[i].r, reg(m, regs[i].r));
+	}
+	for (uint32_t i = 1; i <= tcg_of(m->c)->n_tbs; i++)
+		n_swaps = max_u64(n_swaps, tcg_of(m->c)->tbs[i].n_swaps);
+	cr_expect_eq(n_swaps, tcg_of(m->c)->interp ? 0 : 4, "%u", n_swaps);
+}
