@@ -106,6 +106,11 @@ struct machine {
 	void *event_opaque;
 	/* Human input arrives here once a device has claimed it (hw/core/input.h). */
 	struct input_sink *inputs;
+	struct {				/* keys that wait (input.c): code, bit 15: pressed */
+		uint16_t key[256];
+		unsigned first, n;
+		bool going_on;
+	} typed;
 	bool a20;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/spell.h"
 #include "base/value.h"
+#include "hw/core/input.h"
 #include "hw/core/prop.h"
 
 /* ---- finding ---- */
@@ -302,6 +303,7 @@ void dev_reset(struct dev *d)
 void machine_reset_devices(struct machine *m)
 {
 	phys_begin(m->phys);
+	input_forget(m);
 	for (struct dev *d = m->devs; d; d = d->next)
 		dev_reset(d);
 	phys_end(m->phys);

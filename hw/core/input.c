@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "base/bits.h"
 #include "hw/core/bus.h"
 
 static bool is_mouse(const struct input_sink *s)
@@ -45,13 +46,62 @@ void input_del(struct machine *m, struct input_sink *s)
 
 /* ---- events ---- */
 
+#define PRESSED		0x8000u
+#define FOR_RELEASES	64u		/* room that presses leave: no key stays down for lack of it */
+
+static struct input_sink *keyboard(struct machine *m)
+{
+	struct input_sink *s = m->inputs;
+
+	while (s && !(s->key && listens(s)))
+		s = s->next;
+	return s;
+}
+
+static bool has_room(const struct input_sink *s)
+{
+	return !s->key_room || s->key_room(s->opaque);
+}
+
+static void wait(struct machine *m, int key, bool down)
+{
+	unsigned most = ARRAY_LEN(m->typed.key) - (down ? FOR_RELEASES : 0);
+
+	if (m->typed.n < most)
+		m->typed.key[(m->typed.first + m->typed.n++) % ARRAY_LEN(m->typed.key)] = (uint16_t)((unsigned)key | (down ? PRESSED : 0));
+}
+
 void input_key(struct machine *m, int key, bool down)
 {
-	for (struct input_sink *s = m->inputs; s; s = s->next)
-		if (s->key && listens(s)) {
-			s->key(s->opaque, key, down);
-			return;
-		}
+	struct input_sink *s = keyboard(m);
+
+	if (!s)
+		return;
+	if (m->typed.n || !has_room(s))
+		wait(m, key, down);
+	else
+		s->key(s->opaque, key, down);
+}
+
+void input_go_on(struct machine *m)
+{
+	struct input_sink *s;
+
+	if (m->typed.going_on)
+		return;
+	m->typed.going_on = true;
+	while (m->typed.n && (s = keyboard(m)) && has_room(s)) {
+		unsigned v = m->typed.key[m->typed.first];
+		m->typed.first = (m->typed.first + 1) % ARRAY_LEN(m->typed.key);
+		m->typed.n--;
+		s->key(s->opaque, (int)(v & ~PRESSED), v & PRESSED);
+	}
+	m->typed.going_on = false;
+}
+
+void input_forget(struct machine *m)
+{
+	m->typed.n = 0;
 }
 
 void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons)

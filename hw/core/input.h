@@ -34,6 +34,7 @@ struct machine;
 struct input_sink {
 	const char *name;		/* for people */
 	void (*key)(void *opaque, int key, bool down);
+	bool (*key_room)(void *opaque);		/* for one more; NULL: always. input_go_on() when it is again */
 	void (*rel)(void *opaque, int dx, int dy, int dz, unsigned buttons);	/* y down, z wheel up */
 	/* x, y in 0..0x7fff over the display. */
 	void (*abs)(void *opaque, int x, int y, int dz, unsigned buttons);
@@ -49,7 +50,12 @@ struct input_sink {
 /* The newest sink that has the function and listens gets the event. */
 void input_add(struct machine *m, struct input_sink *s);
 void input_del(struct machine *m, struct input_sink *s);
+/* Keys that come faster than the guest takes them wait, as many as a person types ahead. */
 void input_key(struct machine *m, int key, bool down);
+/* The keyboard has room again. */
+void input_go_on(struct machine *m);
+/* Keys that wait are forgotten: the machine was reset. */
+void input_forget(struct machine *m);
 void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons);
 void input_abs(struct machine *m, int x, int y, int dz, unsigned buttons);
 /* Positions go to a tablet: it listens, and no mouse was chosen over it. */

@@ -90,6 +90,7 @@ static bool take_kbd(struct i8042 *k)
 	while (!fifo8_empty(&k->kbd.out)) {
 		uint8_t v = k->kbd.last = fifo8_pop(&k->kbd.out);
 
+		input_go_on(k->dev.m);
 		if (translate(k, &v))
 			return fill(k, v, false), true;
 	}
@@ -281,6 +282,11 @@ static void port92_write(void *dev, uint32_t v, uint32_t old)
 
 /* ---- input from a display ---- */
 
+static bool key_room(void *opaque)
+{
+	return ps2_kbd_has_room(&((struct i8042 *)opaque)->kbd);
+}
+
 static void on_key(void *opaque, int key, bool down)
 {
 	struct i8042 *k = opaque;
@@ -341,7 +347,7 @@ static bool i8042_init(void *dev, struct err *e)
 	k->ports[0] = port_map(m, 0x60, 1, &data_ops, k, "i8042-data");
 	k->ports[1] = port_map(m, 0x64, 1, &command_ops, k, "i8042-command");
 	k->ports[2] = port_map(m, 0x92, 1, &p92_ops, k, "port92");
-	k->keys = (struct input_sink){ .name = "PS/2 keyboard", .key = on_key, .leds = kbd_leds, .opaque = k };
+	k->keys = (struct input_sink){ .name = "PS/2 keyboard", .key = on_key, .key_room = key_room, .leds = kbd_leds, .opaque = k };
 	k->moves = (struct input_sink){ .name = "PS/2 mouse", .rel = on_move, .opaque = k };
 	input_add(m, &k->keys);
 	input_add(m, &k->moves);

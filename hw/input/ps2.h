@@ -40,6 +40,8 @@ struct ps2_mouse {
 
 void ps2_kbd_reset(struct ps2_kbd *k);
 void ps2_kbd_command(struct ps2_kbd *k, uint8_t v);
+/* Will the next key be no overrun? */
+bool ps2_kbd_has_room(const struct ps2_kbd *k);
 /* A key as in hw/core/input.h. True: it will repeat, for the first time after ps2_kbd_delay(). */
 bool ps2_kbd_key(struct ps2_kbd *k, int key, bool down);
 /* It is time. False: nothing repeats any more; else the next time is after ps2_kbd_period(). ns. */

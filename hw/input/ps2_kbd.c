@@ -282,6 +282,12 @@ static void send_key(struct ps2_kbd *k, int key, bool down)
 		put(k, c.b[i]);
 }
 
+/* The longest key is eight bytes. */
+bool ps2_kbd_has_room(const struct ps2_kbd *k)
+{
+	return fifo8_count(&k->out) + 8 <= KEYS_MAX;
+}
+
 static bool repeats(const struct ps2_kbd *k, int key)
 {
 	return k->set == 3 ? bit(k->repeats, set3_of[key].code) : key != KEY_PAUSE;

@@ -98,6 +98,7 @@ static bool next(struct hid *h, uint8_t *report)
 	k->n--;
 	set(k->down, usage, ev & DOWN);
 	fill(h, report);
+	input_go_on(k->hid.usb.dev.m);
 	return true;
 }
 
@@ -114,6 +115,11 @@ static void forget(struct hid *h)
 static void set_leds(struct hid *h, uint8_t v)
 {
 	((struct usb_kbd *)h)->leds = v & 7;
+}
+
+static bool key_room(void *opaque)
+{
+	return ((struct usb_kbd *)opaque)->n < QUEUE;
 }
 
 static bool listening(void *opaque)
@@ -169,7 +175,7 @@ static bool kbd_init(void *dev, struct err *e)
 	if (!hid_attach(&k->hid, &kbd_hid, &kbd_usb, e))
 		return false;
 	k->sink = (struct input_sink){
-		.name = "USB keyboard", .key = on_key, .leds = leds, .listening = listening, .opaque = k,
+		.name = "USB keyboard", .key = on_key, .key_room = key_room, .leds = leds, .listening = listening, .opaque = k,
 	};
 	input_add(k->hid.usb.dev.m, &k->sink);
 	return true;

@@ -324,11 +324,46 @@ Test(i8042, modifiers_make_break_and_sysrq)
 	EXPECT(0x38, 0x54, 0xd4);
 }
 
+Test(i8042, keys_typed_ahead_wait)
+{
+	choose_set(1);
+	for (int i = 0; i < 90; i++) {
+		input_key(b.m, 0x10 + i % 40, true);
+		input_key(b.m, 0x10 + i % 40, false);
+	}
+	for (int i = 0; i < 90; i++) {
+		cr_assert_eq(next(), 0x10 + i % 40, "key %d", i);
+		cr_assert_eq(next(), 0x90 + i % 40, "key %d", i);
+	}
+	cr_assert_eq(next(), -1);
+}
+
+Test(i8042, a_guest_that_never_reads_loses_presses_but_no_release)
+{
+	choose_set(1);
+	input_key(b.m, 0x1e, true);
+	for (int i = 0; i < 1000; i++)
+		input_key(b.m, 0x30, i & 1 ? false : true);
+	input_key(b.m, 0x1e, false);
+	int last = 0;
+	for (int v; (v = next()) != -1; last = v)
+		;
+	cr_assert_eq(last, 0x9e);
+}
+
+Test(i8042, a_reset_forgets_what_was_typed)
+{
+	for (int i = 0; i < 50; i++)
+		input_key(b.m, 0x30, !(i & 1));
+	machine_reset_devices(b.m);
+	cr_assert_eq(next(), -1);
+}
+
 Test(i8042, too_many_keys_are_an_overrun)
 {
 	choose_set(1);
-	for (int i = 0; i < 20; i++)
-		input_key(b.m, 0x10 + i, true);
+	for (int i = 0; i < 20; i++)		/* past the queue in front of it */
+		b.m->inputs->key(b.m->inputs->opaque, 0x10 + i, true);
 	for (int i = 0; i < 16; i++)
 		cr_assert_eq(next(), 0x10 + i);
 	EXPECT(0xff);
