@@ -495,8 +495,8 @@ static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return;
-	memcpy(two, f->bytes - off, PAGE_SIZE);
-	memcpy(two + PAGE_SIZE, pp.rhost, PAGE_SIZE);
+	copy(two, f->bytes - off, PAGE_SIZE);
+	copy(two + PAGE_SIZE, pp.rhost, PAGE_SIZE);
 	f->r2 = pp.ram;
 	f->ram2 = pp.ram->id + pp.ram_off;
 	f->bytes = two + off;
