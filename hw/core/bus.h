@@ -109,6 +109,7 @@ struct machine {
 	struct {				/* keys that wait (input.c): code, bit 15: pressed */
 		uint16_t key[256];
 		unsigned first, n;
+		uint8_t lost[128];	/* keys whose press found no room */
 		bool going_on;
 	} typed;
 	bool a20;

@@ -63,12 +63,16 @@ static bool has_room(const struct input_sink *s)
 	return !s->key_room || s->key_room(s->opaque);
 }
 
+/* The release of a press that found no room is lost with it. */
 static void wait(struct machine *m, int key, bool down)
 {
-	unsigned most = ARRAY_LEN(m->typed.key) - (down ? FOR_RELEASES : 0);
+	unsigned size = ARRAY_LEN(m->typed.key), k = (unsigned)key % (8 * sizeof(m->typed.lost));
+	uint8_t *byte = &m->typed.lost[k / 8], bit = (uint8_t)(1u << k % 8);
+	bool lost = down ? m->typed.n >= size - FOR_RELEASES : *byte & bit || m->typed.n == size;
 
-	if (m->typed.n < most)
-		m->typed.key[(m->typed.first + m->typed.n++) % ARRAY_LEN(m->typed.key)] = (uint16_t)((unsigned)key | (down ? PRESSED : 0));
+	*byte = (uint8_t)(down && lost ? *byte | bit : *byte & ~bit);
+	if (!lost)
+		m->typed.key[(m->typed.first + m->typed.n++) % size] = (uint16_t)((unsigned)key | (down ? PRESSED : 0));
 }
 
 void input_key(struct machine *m, int key, bool down)

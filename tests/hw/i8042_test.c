@@ -362,8 +362,12 @@ Test(i8042, a_reset_forgets_what_was_typed)
 Test(i8042, too_many_keys_are_an_overrun)
 {
 	choose_set(1);
+	const struct input_sink *s = b.m->inputs;
+
+	while (!s->key)
+		s = s->next;
 	for (int i = 0; i < 20; i++)		/* past the queue in front of it */
-		b.m->inputs->key(b.m->inputs->opaque, 0x10 + i, true);
+		s->key(s->opaque, 0x10 + i, true);
 	for (int i = 0; i < 16; i++)
 		cr_assert_eq(next(), 0x10 + i);
 	EXPECT(0xff);
