@@ -20,7 +20,7 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 		err_set(e, "%s: more than %d drives", option, PC_MAX_DRIVES);
 		return OPT_BAD;
 	}
-	bool placed = d->interface == PC_IF_IDE || d->interface == PC_IF_PFLASH;
+	bool placed = d->interface == PC_IF_IDE || d->interface == PC_IF_SCSI || d->interface == PC_IF_PFLASH;
 
 	if (placed && d->index >= 0 && index_taken(o, d->interface, d->index)) {
 		err_set(e, "%s: there is a drive at index %d already", option, d->index);
@@ -94,22 +94,23 @@ enum opt_result opt_pflash(struct options *o, const char *arg, FILE *out, struct
 	return place_flash(o, &d, "-pflash", e) ? add(o, &d, "-pflash", e) : OPT_BAD;
 }
 
-/* bus=B,unit=U or index=N; -1: the next free place. */
-static int place(struct kv *k, bool *two_ways)
+/* bus=B,unit=U or index=N; -1: the next free place. A SCSI bus has more of them, but there is one. */
+static int place(struct kv *k, enum pc_if interface, bool *two_ways)
 {
-	int index = (int)kv_num(k, "index", UINT64_MAX, 0, PC_IDE_DRIVES - 1);
-	int bus = (int)kv_num(k, "bus", UINT64_MAX, 0, 1);
-	int unit = (int)kv_num(k, "unit", UINT64_MAX, 0, 1);
+	bool scsi = interface == PC_IF_SCSI;
+	int index = (int)kv_num(k, "index", UINT64_MAX, 0, scsi ? PC_SCSI_TARGETS - 1 : PC_IDE_DRIVES - 1);
+	int bus = (int)kv_num(k, "bus", UINT64_MAX, 0, scsi ? 0 : 1);
+	int unit = (int)kv_num(k, "unit", UINT64_MAX, 0, scsi ? PC_SCSI_TARGETS - 1 : 1);
 
 	*two_ways = index >= 0 && (bus >= 0 || unit >= 0);
 	if (bus < 0 && unit < 0)
 		return index;
-	return (bus > 0 ? 2 : 0) + (unit > 0 ? 1 : 0);
+	return (bus > 0 ? 2 : 0) + (unit > 0 ? unit : 0);
 }
 
 enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const interfaces[] = { "ide", "virtio", "pflash", "none", NULL };
+	static const char *const interfaces[] = { "ide", "virtio", "scsi", "pflash", "none", NULL };
 	static const char *const media[] = { "disk", "cdrom", NULL };
 	struct pc_drive d = { 0 };
 	struct drive_options *v = &d.drive;
@@ -119,7 +120,7 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 	(void)out;
 	kv_parse(&k, "-drive", arg, "file", e);
 	d.interface = (enum pc_if)kv_word(&k, "if", PC_IF_IDE, interfaces);
-	d.index = place(&k, &two_ways);
+	d.index = place(&k, d.interface, &two_ways);
 	v->id = kv_str(&k, "id", NULL);
 	v->serial = kv_str(&k, "serial", NULL);
 	v->cdrom = kv_word(&k, "media", 0, media);
@@ -137,6 +138,9 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 		err_set(e, "-drive %s: if=none needs id=ID, which a -device refers to", arg);
 		return OPT_BAD;
 	}
+	if (d.interface == PC_IF_SCSI && d.index < 0)
+		for (d.index = 0; index_taken(o, PC_IF_SCSI, d.index); d.index++)
+			;
 	if (d.interface == PC_IF_PFLASH && !place_flash(o, &d, "-drive", e))
 		return OPT_BAD;
 	if (!v->image.file && !v->image.null_co

@@ -281,7 +281,8 @@ static bool make_board(struct pc *pc, struct err *e)
 		return false;
 	connect_timers(pc);
 	return make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
-		&& make_own(pc, e) && pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e) && make_firmware(pc, e);
+		&& make_own(pc, e) && pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e)
+		&& pc_scsi_drives(pc, e) && make_firmware(pc, e);
 }
 
 struct pc *pc_new(const struct pc_config *cfg, struct machine *m, struct err *e)

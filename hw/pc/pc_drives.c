@@ -1,6 +1,6 @@
 /*
  * Drives of the board: images from the command line at the positions of the IDE or
- * SATA controller, as virtio disks, or for devices that refer to them by their id.
+ * SATA controller, as virtio or SCSI disks, or for devices that refer to them by their id.
  */
 #include <string.h>
 
@@ -8,8 +8,10 @@
 #include "hw/disk/ide.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
+#include "hw/scsi/scsi_bus.h"
 #include "hw/timer/rtc.h"
 #include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_scsi.h"
 
 /* Give every drive without a position the first free one. */
 static bool assign_positions(struct pc_config *cfg, int n_positions, struct err *e)
@@ -40,7 +42,7 @@ static bool assign_positions(struct pc_config *cfg, int n_positions, struct err 
 	return true;
 }
 
-/* ide0-hd0, ide1-cd0, virtio0, pflash1: as everybody calls them. SATA ports are buses with one place. */
+/* ide0-hd0, ide1-cd0, scsi0-hd2, virtio0, pflash1: as everybody calls them. SATA ports are buses with one place. */
 const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32])
 {
 	int places = sata ? 1 : 2;
@@ -48,6 +50,9 @@ const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[3
 	switch (d->interface) {
 	case PC_IF_IDE:
 		snprintf(buf, 32, "ide%d-%s%d", d->index / places, d->drive.cdrom ? "cd" : "hd", d->index % places);
+		break;
+	case PC_IF_SCSI:
+		snprintf(buf, 32, "scsi0-%s%d", d->drive.cdrom ? "cd" : "hd", d->index);
 		break;
 	case PC_IF_PFLASH:
 		snprintf(buf, 32, "pflash%d", d->index);
@@ -69,6 +74,25 @@ static bool add_virtio_disk(struct pc *pc, const char *name, struct err *e)
 		return false;
 	}
 	return dev_start(disk, e);
+}
+
+/* Units go to the first controller, which is made if the user has none. */
+bool pc_scsi_drives(struct pc *pc, struct err *e)
+{
+	const struct dev_type *controller = pc->board->bare ? &virtio_scsi_bus_type : &virtio_scsi_type;
+
+	for (int i = 0; i < pc->cfg.ndrives; i++) {
+		const struct pc_drive *d = &pc->cfg.drives[i];
+		char id[32];
+		if (d->interface != PC_IF_SCSI)
+			continue;
+		if (!machine_find_backend(pc->m, "scsi-bus", "scsi.0") && !dev_make(pc->m, controller, NULL, NULL, e))
+			return false;
+		if (!pc_part(pc, &scsi_disk_type, e, "drive=%s,bus=scsi.0,scsi-id=%d",
+			     pc_drive_name(d, i, false, id), d->index))
+			return false;
+	}
+	return true;
 }
 
 /* The drive, and for if=ide and if=virtio the disk in front of it. */

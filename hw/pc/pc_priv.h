@@ -86,6 +86,7 @@ extern const struct port_ops pc_ferr_ops;
 
 /* ---- pc_drives.c ---- */
 bool pc_drives(struct pc *pc, struct err *e);
+bool pc_scsi_drives(struct pc *pc, struct err *e);	/* after the user's devices */
 /* The id by which devices find cfg.drives[n]; made in buf if the user gave none. */
 const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32]);
 

@@ -30,6 +30,7 @@
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4_pm.h"
 #include "hw/pci/root_port.h"
+#include "hw/scsi/scsi_bus.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i6300esb.h"
 #include "hw/timer/pit.h"
@@ -44,6 +45,7 @@
 #include "hw/virtio/virtio_mmio.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
+#include "hw/virtio/virtio_scsi.h"
 
 const struct dev_type *const dev_types[] = {
 	&i440fx_type,
@@ -71,12 +73,17 @@ const struct dev_type *const dev_types[] = {
 	&virtio_blk_type,
 	&virtio_net_type,
 	&virtio_rng_type,
+	&virtio_scsi_type,
 	&ged_type,
 	&pcihp_type,
 	&virtio_mmio_type,
 	&virtio_blk_bus_type,
 	&virtio_net_bus_type,
 	&virtio_rng_bus_type,
+	&virtio_scsi_bus_type,
+	&scsi_hd_type,
+	&scsi_cd_type,
+	&scsi_disk_type,
 	&uhci_type,
 	&ehci_type,
 	&ich9_ehci_type,

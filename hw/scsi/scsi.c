@@ -307,13 +307,19 @@ void scsi_cancel(struct scsi_req *r)
 
 /* ---- commands ---- */
 
+static uint16_t attention_code(const struct scsi_unit *u)
+{
+	return u->attention == ATTENTION_CHANGED ? ASC_CHANGED :
+	       u->attention == ATTENTION_RESIZED ? ASC_RESIZED : ASC_POWER_ON;
+}
+
 static bool ready(struct scsi_req *r, const struct scsi_command *c)
 {
 	struct scsi_unit *u = r->unit;
 	bool present = drive_present(u->drive) && !u->tray_open;
 
 	if (u->attention && !(c->flags & SCSI_CALM)) {
-		scsi_fail(r, KEY_ATTENTION, u->attention == ATTENTION_CHANGED ? ASC_CHANGED : ASC_POWER_ON);
+		scsi_fail(r, KEY_ATTENTION, attention_code(u));
 		u->attention = 0;
 		return false;
 	}
@@ -359,13 +365,25 @@ bool scsi_job_valid(const struct scsi_unit *u, const struct scsi_job *j)
 
 /* ---- life ---- */
 
+static void announce(struct scsi_unit *u, uint8_t attention)
+{
+	u->attention = attention;
+	if (u->changed)
+		u->changed(u, attention_code(u));
+}
+
+static void on_resized(void *opaque)
+{
+	announce(opaque, ATTENTION_RESIZED);
+}
+
 static void on_changed(void *opaque)
 {
 	struct scsi_unit *u = opaque;
 
-	u->attention = ATTENTION_CHANGED;
 	u->tray_open = false;
 	u->media_event = drive_present(u->drive) ? 2 : 3;	/* new medium, medium gone */
+	announce(u, ATTENTION_CHANGED);
 }
 
 static bool is_locked(void *opaque)
@@ -385,7 +403,7 @@ static void set_tray(void *opaque, bool open)
 	u->tray_open = open;
 	u->media_event = open ? 3 : 2;
 	if (!open)
-		u->attention = ATTENTION_CHANGED;
+		announce(u, ATTENTION_CHANGED);
 }
 
 static void on_ask(void *opaque)
@@ -397,11 +415,11 @@ bool scsi_unit_init(struct scsi_unit *u, struct err *e)
 {
 	if (!u->drive)
 		return err_set(e, "a disk needs drive=ID of a -drive if=none,id=ID");
-	u->cd = drive_is_cdrom(u->drive);
+	u->cd |= drive_is_cdrom(u->drive);
 	if (!u->cd && !drive_present(u->drive))
 		return err_set(e, "a disk needs an image");
 	u->user = (struct drive_user){
-		.name = u->dev->id, .changed = on_changed, .locked = is_locked, .tray_open = is_open,
+		.name = u->dev->id, .changed = on_changed, .resized = on_resized, .locked = is_locked, .tray_open = is_open,
 		.set_tray = u->cd ? set_tray : NULL, .ask_eject = on_ask, .removable = u->cd,
 	};
 	if (drive_attach(u->drive, &u->user, u, e))
@@ -423,6 +441,13 @@ void scsi_unit_reset(struct scsi_unit *u)
 	u->locked = u->tray_open = u->media_event = 0;
 	u->write_cache = 1;
 	u->n_sense = 0;
+}
+
+void scsi_unit_bus_reset(struct scsi_unit *u)
+{
+	u->attention = ATTENTION_POWER_ON;
+	u->locked = 0;
+	u->write_cache = 1;
 }
 
 bool scsi_unit_loaded(struct scsi_unit *u, struct err *e)

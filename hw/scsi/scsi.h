@@ -64,6 +64,7 @@ struct scsi_unit {
 	const char *vendor, *product, *version;	/* 8, 16, 4 characters at most */
 	const char *serial;		/* may be NULL */
 	uint64_t wwn;			/* 0: none */
+	void (*changed)(struct scsi_unit *u, uint16_t asc);	/* medium or size; may be NULL */
 
 	/* saved (SCSI_UNIT_STATE) */
 	uint8_t attention;		/* what is reported first: 0, or ATTENTION_ */
@@ -75,10 +76,12 @@ struct scsi_unit {
 	STATE(t, f.attention), STATE(t, f.locked), STATE(t, f.tray_open), STATE(t, f.media_event), \
 	STATE(t, f.write_cache), STATE(t, f.n_sense), STATE(t, f.sense)
 
-/* Takes the drive; dev, drive and strings are set. cd follows from the drive. */
+/* Takes the drive; dev, drive and strings are set. An optical drive if cd says so or the drive does. */
 bool scsi_unit_init(struct scsi_unit *u, struct err *e);
 void scsi_unit_fini(struct scsi_unit *u);
 void scsi_unit_reset(struct scsi_unit *u);
+/* By the transport: the guest is told, the tray stays as it is. Commands are the transport's to end. */
+void scsi_unit_bus_reset(struct scsi_unit *u);
 bool scsi_unit_loaded(struct scsi_unit *u, struct err *e);
 
 void scsi_begin(struct scsi_req *r);

@@ -86,7 +86,9 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "virtio-blk-pci", "drive=disk" }, { "nvme", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
 	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
-	{ "usb-storage", "drive=disk", "piix3-usb-uhci" },
+	{ "usb-storage", "drive=disk", "piix3-usb-uhci" }, { "virtio-scsi-device", NULL, "virtio-mmio" },
+	{ "scsi-hd", "drive=disk", "virtio-scsi-pci" }, { "scsi-cd", "drive=disk", "virtio-scsi-pci" },
+	{ "scsi-disk", "drive=disk", "virtio-scsi-pci" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 };
 

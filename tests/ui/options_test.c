@@ -195,11 +195,21 @@ Test(options, network_mistakes)
 		cr_assert_eq(parse(bad[i]), OPT_BAD, "%s", bad[i]);
 }
 
+Test(options, scsi_drives_get_the_first_free_target)
+{
+	cr_assert_eq(parse("-drive if=scsi,file=a,unit=1 -drive if=scsi,file=b -drive if=scsi,file=c -hda d"), OPT_GO);
+	cr_assert_eq(o.pc.drives[0].index, 1);
+	cr_assert_eq(o.pc.drives[1].index, 0);
+	cr_assert_eq(o.pc.drives[2].index, 2);
+}
+
 Test(options, drive_mistakes)
 {
 	static const char *const bad[] = {
 		"-hda a -drive file=b,index=0", "-drive format=raw", "-drive file=a,index=9",
-		"-drive file=a,if=scsi", "-drive file=a,if=none", "-drive if=virtio,media=cdrom",
+		"-drive file=a,if=scsi,bus=1", "-drive file=a,if=scsi,unit=256",
+		"-drive file=a,if=scsi,unit=0 -drive file=b,if=scsi,index=0", "-drive file=a,if=sd",
+		"-drive file=a,if=none", "-drive if=virtio,media=cdrom",
 		"-drive file=a,index=1,bus=0", "-drive file=a,readnoly=on",
 	};
 
