@@ -4,6 +4,7 @@
 #include "hw/core/dev.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ struct dev *dev_new(struct machine *m, const struct dev_type *t, const char *id,
 	d->type = t;
 	d->m = m;
 	d->id = id ? strdup(id) : make_id(m, t);
+	d->bootindex = -1;
 	each_prop(d, prop_default);
 	if (!apply_globals(d, e)) {
 		dev_free(d);
@@ -276,6 +278,16 @@ void dev_free(struct dev *d)
 	each_prop(d, prop_free);
 	free(d->id);
 	free(d);
+}
+
+void dev_boot_path_add(char *buf, const char *fmt, ...)
+{
+	size_t n = strlen(buf);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf + n, BOOT_PATH - n, fmt, ap);
+	va_end(ap);
 }
 
 void dev_unplug(struct dev *d)

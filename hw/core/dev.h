@@ -68,6 +68,7 @@ enum prop_type {
 	PROP_STR,		/* char *; owned by the device; default NULL or a string in def_str */
 	PROP_MAC,		/* uint8_t[6] */
 	PROP_DEVFN,		/* int32_t: "1f.2" or "3"; -1: any */
+	PROP_BOOT,		/* int32_t: place in the order of boot devices, no other device has it; -1: none */
 	PROP_IRQ,		/* struct irq; an ISA line number */
 	PROP_CHR,		/* struct chr *; a stream's id */
 	PROP_BACKEND,		/* void *; an id, `kind` names the machine's list of back ends */
@@ -83,12 +84,17 @@ struct prop {
 };
 #define PROP(ty, t, f, nm, dflt, hlp) \
 	{ PROP_##ty, nm, offsetof(struct t, f), sizeof(((struct t *)0)->f), dflt, hlp, NULL }
+/* The row of a device that firmware can boot from; its type has a boot_path. */
+#define PROP_BOOTINDEX \
+	PROP(BOOT, dev, bootindex, "bootindex", (uint64_t)-1, "firmware tries the device with the lowest first")
 /* A string with a default. */
 #define PROP_TEXT(t, f, nm, dflt, hlp) \
 	{ PROP_STR, nm, offsetof(struct t, f), sizeof(((struct t *)0)->f), 0, hlp, dflt }
 /* A reference into machine->backends. */
 #define PROP_REF(kind, t, f, nm, hlp) \
 	{ PROP_BACKEND, nm, offsetof(struct t, f), sizeof(((struct t *)0)->f), 0, hlp, kind }
+
+#define BOOT_PATH	256		/* bytes that the longest path fits in */
 
 struct dev;
 
@@ -109,6 +115,11 @@ struct dev_type {
 	void (*fini)(void *dev);		/* undo init; also after a failed init */
 	void (*reset)(void *dev);		/* after the table's reset values are in */
 	void (*update)(void *dev);		/* drive lines from state; after every access */
+	/*
+	 * Into buf (BOOT_PATH bytes): the Open Firmware path by which firmware knows the device,
+	 * or the beginning of its devices' paths, if it is a controller.
+	 */
+	void (*boot_path)(const void *dev, char *buf);
 	bool (*loaded)(void *dev, struct err *e);	/* state was loaded: check it, rebuild what is derived */
 };
 
@@ -116,6 +127,7 @@ struct dev {
 	const struct dev_type *type;
 	struct machine *m;
 	char *id;			/* "uart0", or what the user said; unique */
+	int32_t bootindex;		/* -1: not among the devices to boot from */
 	struct dev *next;
 	bool live;			/* init succeeded */
 	bool user;			/* made by -device or device_add */
@@ -149,6 +161,9 @@ struct dev *dev_find_type(const struct machine *m, const struct dev_type *t);
 void dev_help(const struct machine *m, const char *name, FILE *out);
 /* A property as text (for the monitor); returns what snprintf would. */
 int dev_prop_text(const struct dev *d, const struct prop *p, char *buf, size_t n);
+
+/* Append to a boot path; what does not fit is cut off. */
+void dev_boot_path_add(char *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- life ---- */
 /* Register reset values, then type->reset, then update. */

@@ -14,7 +14,7 @@
 static const char *const type_names[] = {
 	[PROP_U8] = "uint8", [PROP_U16] = "uint16", [PROP_U32] = "uint32", [PROP_U64] = "uint64",
 	[PROP_SIZE] = "size", [PROP_BOOL] = "bool", [PROP_STR] = "str", [PROP_MAC] = "mac",
-	[PROP_DEVFN] = "slot[.function]", [PROP_IRQ] = "isa irq", [PROP_CHR] = "chardev",
+	[PROP_DEVFN] = "slot[.function]", [PROP_BOOT] = "int32", [PROP_IRQ] = "isa irq", [PROP_CHR] = "chardev",
 	[PROP_BACKEND] = "id",
 };
 
@@ -120,6 +120,21 @@ static bool parse_devfn(const char *s, int32_t *v)
 	return true;
 }
 
+/* Only one device can be tried first. */
+static bool set_boot(struct dev *d, const struct prop *p, const char *s, struct err *e)
+{
+	uint64_t v;
+
+	if (!parse_number(s, &v) || (v > INT32_MAX && (int64_t)v != -1))
+		return err_set(e, "%s=%s: not a number from 0 to %d (or -1: none)", p->name, s, INT32_MAX);
+	for (const struct dev *o = d->m->devs; o; o = o->next)
+		if (o != d && o->bootindex == (int32_t)v && o->bootindex >= 0)
+			return err_set(e, "%s=%s: '%s' has that place already; give each device another number",
+				       p->name, s, o->id);
+	d->bootindex = (int32_t)v;
+	return true;
+}
+
 static bool set_number(struct dev *d, const struct prop *p, const char *s)
 {
 	uint64_t v;
@@ -187,6 +202,8 @@ bool prop_set(struct dev *d, const struct prop *p, const char *s, struct err *e)
 	case PROP_DEVFN:
 		ok = parse_devfn(s, field(d, p));
 		break;
+	case PROP_BOOT:
+		return set_boot(d, p, s, e);
 	case PROP_IRQ:
 		ok = set_irq(d, p, s);
 		break;
@@ -255,6 +272,8 @@ int dev_prop_text(const struct dev *d, const struct prop *p, char *buf, size_t n
 		if (*(const int32_t *)f < 0)
 			return snprintf(buf, n, "-1");
 		return snprintf(buf, n, "%02x.%x", *(const int32_t *)f >> 3, *(const int32_t *)f & 7);
+	case PROP_BOOT:
+		return snprintf(buf, n, "%d", d->bootindex);
 	case PROP_IRQ:
 		return snprintf(buf, n, "%d", ((const struct irq *)f)->n);
 	case PROP_CHR: case PROP_BACKEND:

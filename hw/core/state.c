@@ -239,7 +239,8 @@ bool section_get_table(const struct section *s, const struct state *table, void 
 /* Properties that a guest can tell; names of files and back ends may differ. */
 static bool guest_sees(const struct prop *p)
 {
-	return p->type != PROP_STR && p->type != PROP_CHR && p->type != PROP_BACKEND && p->type != PROP_IRQ;
+	return p->type != PROP_STR && p->type != PROP_CHR && p->type != PROP_BACKEND && p->type != PROP_IRQ
+		&& p->type != PROP_BOOT;
 }
 
 static void put_props(struct state_buf *b, const struct dev *d, const struct prop *p)

@@ -441,8 +441,15 @@ static bool nvme_loaded(void *dev, struct err *e)
 static const struct prop nvme_props[] = {
 	PROP_REF("drive", nvme, drive, "drive", "the image, a -drive's id"),
 	PROP_TEXT(nvme, serial, "serial", NULL, "the disk's serial number"),
-	{ 0 }
+	PROP_BOOTINDEX, { 0 }
 };
+
+static void nvme_boot_path(const void *dev, char *buf)
+{
+	pci_boot_path(dev, buf);
+	dev_boot_path_add(buf, "/namespace@1,0");
+}
+
 static const struct state nvme_state[] = {
 	STATE(nvme, asq), STATE(nvme, acq), STATE(nvme, intm), STATE(nvme, cc), STATE(nvme, csts), STATE(nvme, aqa),
 	STATE(nvme, features_write_cache), STATE(nvme, features_coalescing), STATE(nvme, features_events),
@@ -454,4 +461,5 @@ const struct dev_type nvme_type = {
 	.size = sizeof(struct nvme), .version = 1, .props = nvme_props, .state = nvme_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = nvme_init, .fini = nvme_fini, .reset = nvme_reset, .update = nvme_update, .loaded = nvme_loaded,
+	.boot_path = nvme_boot_path,
 };

@@ -428,12 +428,19 @@ static const struct state e1000_state[] = {
 static const struct prop e1000_props[] = {
 	PROP_REF("netdev", e1000, net, "netdev", "the network, a -netdev's id"),
 	PROP(MAC, e1000, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"),
-	{ 0 }
+	PROP_BOOTINDEX, { 0 }
 };
+
+static void e1000_boot_path(const void *dev, char *buf)
+{
+	pci_boot_path(dev, buf);
+	dev_boot_path_add(buf, "/ethernet-phy@0");
+}
 
 const struct dev_type e1000_type = {
 	.name = "e1000", .alias = "e1000-82540em", .bus = "pci", .help = "Intel gigabit network card",
 	.size = sizeof(struct e1000), .version = 1, .regs = e1000_regs, .state = e1000_state, .props = e1000_props,
 	.bus_props = pci_props, .bus_state = pci_state, .init = e1000_init, .fini = e1000_fini,
 	.reset = e1000_reset, .update = e1000_update, .loaded = e1000_loaded,
+	.boot_path = e1000_boot_path,
 };

@@ -339,6 +339,8 @@ void pc_reset(struct pc *pc)
 	machine_reset_devices(pc->m);
 	if (pc->board->reset)
 		pc->board->reset(pc);
+	if (pc->fwcfg)			/* devices have come and gone */
+		firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
 }
 
 /* SeaBIOS resumes if the shutdown byte says so and the shadow RAM it was in is there still. */

@@ -80,28 +80,67 @@ static const char *boot_order(const struct pc_config *cfg)
 	return cfg->boot_order && *cfg->boot_order ? cfg->boot_order : DEFAULT_ORDER;
 }
 
-/* Open-Firmware paths, one a line; SeaBIOS tries them in this order. */
-static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
+static void put_line(struct bytes *b, const char *line)
 {
-	struct bytes b = { 0 };
+	bytes_put(b, line, strlen(line));
+	bytes_put(b, "\n", 1);
+}
+
+/* The device with the lowest boot index that is not below `from`. */
+static const struct dev *next_to_boot(const struct machine *m, int64_t from)
+{
+	const struct dev *best = NULL;
+
+	for (const struct dev *d = m->devs; d; d = d->next)
+		if (d->bootindex >= from && (!best || d->bootindex < best->bootindex))
+			best = d;
+	return best;
+}
+
+static void put_indexed(struct bytes *b, const struct machine *m)
+{
+	const struct dev *d = next_to_boot(m, 0);
+	char path[BOOT_PATH];
+
+	for (; d; d = next_to_boot(m, (int64_t)d->bootindex + 1)) {
+		d->type->boot_path(d, path);
+		put_line(b, path);
+	}
+}
+
+/* The board's own drives, as the letters say. */
+static void put_letters(struct bytes *b, const struct pc_config *cfg)
+{
 	char line[96];
 
-	if (cfg->kernel) {
-		int n = snprintf(line, sizeof(line), "/rom@%s\n", BOOT_ROM_FILE);
-		bytes_put(&b, line, (size_t)n);
-	}
 	for (const char *c = boot_order(cfg); *c; c++) {
 		for (int i = 0; i < cfg->ndrives && (*c == 'c' || *c == 'd'); i++) {
 			const struct pc_drive *d = &cfg->drives[i];
 			if (d->drive.cdrom != (*c == 'd') || d->index < 0)
 				continue;
-			int n = snprintf(line, sizeof(line), "/pci@i0cf8/ide@%d,1/drive@%d/disk@%d\n",
-					 PC_SLOT_PIIX, d->index / 2, d->index % 2);
-			bytes_put(&b, line, (size_t)n);
+			snprintf(line, sizeof(line), "/pci@i0cf8/ide@%d,1/drive@%d/disk@%d", PC_SLOT_PIIX,
+				 d->index / 2, d->index % 2);
+			put_line(b, line);
 		}
 	}
+}
+
+/*
+ * Open Firmware paths, one a line; firmware tries them in this order, and then the rest
+ * unless HALT ends the list. Whoever gives devices an index and is strict wants no others.
+ */
+static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
+{
+	const struct machine *m = ((struct dev *)f)->m;
+	struct bytes b = { 0 };
+
+	if (cfg->kernel)
+		put_line(&b, "/rom@" BOOT_ROM_FILE);
+	put_indexed(&b, m);
+	if (!cfg->boot_strict || !next_to_boot(m, 0))
+		put_letters(&b, cfg);
 	if (cfg->boot_strict)
-		bytes_put(&b, "HALT\n", 5);
+		put_line(&b, "HALT");
 	if (b.n)
 		b.p[b.n - 1] = 0;
 	fwcfg_add_file(f, "bootorder", b.p, (uint32_t)b.n);

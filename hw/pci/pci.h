@@ -203,6 +203,9 @@ bool pci_bar_ram(struct pci_dev *p, int bar, struct ram *r, bool prefetch, struc
 /* The expansion ROM: n bytes, copied. */
 bool pci_rom(struct pci_dev *p, const void *image, uint64_t n, struct err *e);
 
+/* Its Open Firmware path, for dev_type.boot_path: "/pci@i0cf8/ide@1,1". */
+void pci_boot_path(const void *dev, char *buf);
+
 /* Append a capability of n bytes (first two are id and link); its offset. */
 uint8_t pci_add_cap(struct pci_dev *p, uint8_t id, uint8_t n);
 /* One-message MSI capability (64-bit addresses). */

@@ -339,7 +339,7 @@ static const struct state ehci_state[] = {
 	.name = type_name, .bus = "pci", .help = title,						\
 	.size = sizeof(struct ehci), .version = 1, .regs = ehci_regs, .state = ehci_state,	\
 	.bus_props = pci_props, .bus_state = pci_state,						\
-	.init = begin, .fini = ehci_fini, .reset = ehci_reset, .update = ehci_update, .loaded = ehci_loaded, \
+	.init = begin, .fini = ehci_fini, .reset = ehci_reset, .update = ehci_update, .loaded = ehci_loaded, .boot_path = pci_boot_path, \
 }
 const struct dev_type ehci_type = TYPE("usb-ehci", "a USB 2 controller for high speed", ehci_init);
 const struct dev_type ich9_ehci_type = TYPE("ich9-usb-ehci1", "the same, as the ICH9 has it", ich9_init);

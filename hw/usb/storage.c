@@ -306,9 +306,18 @@ static bool storage_loaded(void *dev, struct err *e)
 	return scsi_unit_loaded(&s->unit, e) && usb_loaded(&s->usb, e);
 }
 
+static void storage_boot_path(const void *dev, char *buf)
+{
+	const struct usb_storage *s = dev;
+
+	usb_boot_path(&s->usb, "storage", buf);
+	dev_boot_path_add(buf, "/channel@0/disk@0,0");
+}
+
 static const struct prop storage_props[] = {
 	PROP_REF("drive", usb_storage, unit.drive, "drive", "the image, a -drive's id"),
 	PROP(BOOL, usb_storage, removable, "removable", 0, "the medium can be taken out"),
+	PROP_BOOTINDEX,
 	{ 0 }
 };
 static const struct state storage_state[] = {
@@ -323,4 +332,5 @@ const struct dev_type usb_storage_type = {
 	.size = sizeof(struct usb_storage), .version = 1, .props = storage_props, .bus_props = usb_props,
 	.state = storage_state,
 	.init = storage_init, .fini = storage_fini, .reset = storage_reset, .loaded = storage_loaded,
+	.boot_path = storage_boot_path,
 };

@@ -280,5 +280,5 @@ const struct dev_type uhci_type = {
 	.name = "piix3-usb-uhci", .bus = "pci", .help = "a USB 1.1 controller with two ports",
 	.size = sizeof(struct uhci), .version = 1, .regs = uhci_regs, .state = uhci_state,
 	.bus_props = pci_props, .bus_state = pci_state,
-	.init = uhci_init, .fini = uhci_fini, .reset = uhci_reset, .update = uhci_update, .loaded = uhci_loaded,
+	.init = uhci_init, .fini = uhci_fini, .reset = uhci_reset, .update = uhci_update, .loaded = uhci_loaded, .boot_path = pci_boot_path,
 };

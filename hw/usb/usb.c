@@ -13,6 +13,7 @@
  */
 #include "hw/usb/usb.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PHASE_IDLE, PHASE_IN, PHASE_OUT, PHASE_STALL };
@@ -245,6 +246,19 @@ bool usb_attach(struct usb_dev *d, const struct usb_class *c, struct err *e)
 	p->dev = d;
 	p->changed(p);
 	return true;
+}
+
+void usb_boot_path(const struct usb_dev *d, const char *kind, char *buf)
+{
+	const char *at = d->port->path;
+
+	d->bus->owner->type->boot_path(d->bus->owner, buf);
+	while (*at) {
+		char *end;
+		unsigned long port = strtoul(at, &end, 10);
+		dev_boot_path_add(buf, "/%s@%lx", *end ? "hub" : kind, port);
+		at = end + (*end == '.');
+	}
 }
 
 void usb_detach(struct usb_dev *d)

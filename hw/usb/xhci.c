@@ -424,7 +424,7 @@ static const struct prop xhci_props[] = {
 	.name = type_name, .bus = "pci", .help = title,						\
 	.size = sizeof(struct xhci), .version = 1, .state = xhci_state, .props = xhci_props,	\
 	.bus_props = pci_props, .bus_state = pci_state,						\
-	.init = begin, .fini = xhci_fini, .reset = xhci_reset, .update = xhci_update, .loaded = xhci_loaded, \
+	.init = begin, .fini = xhci_fini, .reset = xhci_reset, .update = xhci_update, .loaded = xhci_loaded, .boot_path = pci_boot_path, \
 }
 const struct dev_type xhci_type = TYPE("qemu-xhci", "a USB 3 controller", qemu_init);
 const struct dev_type nec_xhci_type = TYPE("nec-usb-xhci", "a USB 3 controller with NEC's ids", nec_init);

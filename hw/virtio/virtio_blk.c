@@ -397,24 +397,35 @@ static const struct virtio_class blk_class = {
 	.config_written = config_written,
 };
 
+#define BLK_PROPS \
+	PROP_REF("drive", virtio_blk, drive, "drive", "the image, a -drive's id"), \
+	PROP_TEXT(virtio_blk, serial, "serial", NULL, "what the disk calls itself"), \
+	PROP(U16, virtio_blk, num_queues, "num-queues", 1, "how many queues the driver may use, 1 to 8"), \
+	PROP(BOOL, virtio_blk, write_cache, "write-cache", 1, "tell the driver to flush what it wants to be permanent")
 static const struct prop blk_props[] = {
-	PROP_REF("drive", virtio_blk, drive, "drive", "the image, a -drive's id"),
-	PROP_TEXT(virtio_blk, serial, "serial", NULL, "what the disk calls itself"),
-	PROP(U16, virtio_blk, num_queues, "num-queues", 1, "how many queues the driver may use, 1 to 8"),
-	PROP(BOOL, virtio_blk, write_cache, "write-cache", 1, "tell the driver to flush what it wants to be permanent"),
-	{ 0 }
+	BLK_PROPS, PROP_BOOTINDEX, { 0 }
 };
+static const struct prop blk_bus_props[] = {
+	BLK_PROPS, { 0 }
+};
+
+static void blk_boot_path(const void *dev, char *buf)
+{
+	pci_boot_path(dev, buf);
+	dev_boot_path_add(buf, "/disk@0,0");
+}
 
 const struct dev_type virtio_blk_type = {
 	.name = "virtio-blk-pci", .alias = "virtio-blk", .bus = "pci", .help = "a disk",
 	.size = sizeof(struct virtio_blk), .version = 2, .props = blk_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = blk_init, .fini = blk_fini, .reset = blk_reset, .loaded = blk_loaded,
+	.boot_path = blk_boot_path,
 };
 
 const struct dev_type virtio_blk_bus_type = {
 	.name = "virtio-blk-device", .bus = "virtio-bus", .help = "a disk",
-	.size = sizeof(struct virtio_blk), .version = 2, .props = blk_props,
+	.size = sizeof(struct virtio_blk), .version = 2, .props = blk_bus_props,
 	.bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
 	.init = blk_init, .fini = blk_fini, .reset = blk_reset, .loaded = blk_loaded,
 };

@@ -368,22 +368,33 @@ static const struct state net_state[] = {
 	STATE(virtio_net, promisc), STATE(virtio_net, allmulti), STATE(virtio_net, too_many),
 	STATE(virtio_net, n_filters), STATE(virtio_net, filter), { 0 }
 };
+#define NET_PROPS \
+	PROP_REF("netdev", virtio_net, net, "netdev", "the network, a -netdev's id"), \
+	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up")
 static const struct prop net_props[] = {
-	PROP_REF("netdev", virtio_net, net, "netdev", "the network, a -netdev's id"),
-	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"),
-	{ 0 }
+	NET_PROPS, PROP_BOOTINDEX, { 0 }
 };
+static const struct prop net_bus_props[] = {
+	NET_PROPS, { 0 }
+};
+
+static void net_boot_path(const void *dev, char *buf)
+{
+	pci_boot_path(dev, buf);
+	dev_boot_path_add(buf, "/ethernet-phy@0");
+}
 
 const struct dev_type virtio_net_type = {
 	.name = "virtio-net-pci", .alias = "virtio-net", .bus = "pci", .help = "a network card",
 	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
+	.boot_path = net_boot_path,
 };
 
 const struct dev_type virtio_net_bus_type = {
 	.name = "virtio-net-device", .bus = "virtio-bus", .help = "a network card",
-	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
+	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_bus_props,
 	.bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
 };

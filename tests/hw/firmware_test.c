@@ -1,0 +1,121 @@
+/* The order of boot devices as firmware is told it. */
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/backend/drive.h"
+#include "hw/pc/firmware.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/mch.h"
+#include "hw/timer/rtc.h"
+#include "tests/bench.h"
+
+static struct bench b;
+static struct dev *fw, *rtc;
+static struct pc_config cfg;
+static char path[40];
+
+static void open_board(const struct dev_type *host)
+{
+	bench_open(&b, host, "addr=0");
+	fw = dev_make(b.m, &fwcfg_type, NULL, NULL, &b.err);
+	rtc = dev_make(b.m, &rtc_type, NULL, NULL, &b.err);
+	cr_assert(fw && rtc, "%s", b.err.msg);
+	strcpy(path, "/tmp/rhea-boot-XXXXXX");
+	int fd = mkstemp(path);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	bench_drive(&b, "a", path, true);
+	bench_drive(&b, "b", path, true);
+}
+static void setup(void) { open_board(&i440fx_type); }
+static void setup_express(void) { open_board(&mch_type); }
+static void teardown(void)
+{
+	bench_close(&b);
+	unlink(path);
+}
+TestSuite(firmware, .init = setup, .fini = teardown);
+
+static struct dev *card(const char *text)
+{
+	struct dev *d = dev_make_from(b.m, text, &b.err);
+
+	cr_assert(d, "%s", b.err.msg);
+	return d;
+}
+
+/* The file's lines; the last one ends with a zero byte. */
+static const char *order(void)
+{
+	static char text[1024];
+	unsigned n = 0;
+
+	firmware_boot_order(&cfg, (struct fwcfg *)fw, rtc);
+	bench_out(&b, 0x510, 2, FWCFG_FILE_FIRST);
+	while (n < sizeof(text) - 1 && (text[n] = (char)in(0x511)))
+		n++;
+	text[n] = 0;
+	return text;
+}
+
+Test(firmware, the_lowest_boot_index_comes_first)
+{
+	card("virtio-net-pci,addr=3,bootindex=7");
+	card("virtio-blk-pci,drive=a,addr=4,bootindex=0");
+	card("e1000,addr=6.1,bootindex=1,multifunction=on");
+	cr_assert_str_eq(order(), "/pci@i0cf8/scsi@4/disk@0,0\n/pci@i0cf8/ethernet@6,1/ethernet-phy@0\n"
+			 "/pci@i0cf8/ethernet@3/ethernet-phy@0");
+}
+
+Test(firmware, a_device_without_an_index_is_not_listed)
+{
+	card("virtio-blk-pci,drive=a");
+	cr_assert_str_eq(order(), "");
+	card("virtio-blk-pci,drive=b,bootindex=-1");
+	cr_assert_str_eq(order(), "");
+}
+
+Test(firmware, a_strict_order_ends_with_halt)
+{
+	cfg.boot_strict = true;
+	card("virtio-blk-pci,drive=a,addr=4,bootindex=3");
+	cr_assert_str_eq(order(), "/pci@i0cf8/scsi@4/disk@0,0\nHALT");
+}
+
+Test(firmware, usb_disks_are_found_by_controller_and_port)
+{
+	card("qemu-xhci,addr=5,id=x");
+	card("usb-hub,bus=x.0,port=2");
+	card("usb-storage,drive=a,bus=x.0,port=2.3,bootindex=2");
+	card("usb-storage,drive=b,bus=x.0,port=1,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/usb@5/storage@1/channel@0/disk@0,0\n"
+			 "/pci@i0cf8/usb@5/hub@2/storage@3/channel@0/disk@0,0");
+}
+
+Test(firmware, devices_behind_bridges_are_found, .init = setup_express)
+{
+	card("pcie-root-port,id=port,addr=4");
+	card("virtio-blk-pci,drive=a,bus=port,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/pci-bridge@4/scsi@0/disk@0,0");
+}
+
+Test(firmware, nvme_disks_are_known_by_their_ids)
+{
+	card("nvme,drive=a,serial=1,addr=5,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/pci1b36,0010@5/namespace@1,0");
+}
+
+Test(firmware, no_two_devices_have_the_same_index)
+{
+	card("virtio-blk-pci,drive=a,bootindex=1,id=first");
+	cr_assert_null(dev_make_from(b.m, "virtio-blk-pci,drive=b,bootindex=1", &b.err));
+	cr_assert(strstr(b.err.msg, "'first' has that place already"), "%s", b.err.msg);
+	cr_assert_null(dev_make_from(b.m, "virtio-blk-pci,drive=b,bootindex=-2", &b.err));
+	cr_assert_null(dev_make_from(b.m, "virtio-blk-pci,drive=b,bootindex=x", &b.err));
+	cr_assert(strstr(b.err.msg, "not a number"), "%s", b.err.msg);
+	dev_free(dev_find(b.m, "first"));
+	card("virtio-blk-pci,drive=a,bootindex=1");
+}
