@@ -228,11 +228,19 @@ static void split_id(const char *list, char *id, size_t n_id, char *rest, size_t
 		rest[0] = 0;
 }
 
+/* Names that old scripts have. */
+static const struct { const char *name, *now; } removed[] = {
+	{ "ide-drive", "ide-hd, or ide-cd for an optical drive" },
+};
+
 static bool unknown_type(const struct machine *m, const char *name, struct err *e)
 {
 	struct spell near;
 	char hint[80];
 
+	for (unsigned i = 0; i < ARRAY_LEN(removed); i++)
+		if (!strcmp(name, removed[i].name))
+			return err_set(e, "'%s' is not a device type any more; say %s", name, removed[i].now);
 	spell_init(&near, name);
 	for (const struct dev_type *const *p = m->types; p && *p; p++)
 		if (!(*p)->bus || strcmp((*p)->bus, "system"))

@@ -117,7 +117,7 @@ struct dev_type {
 	void (*update)(void *dev);		/* drive lines from state; after every access */
 	/*
 	 * Into buf (BOOT_PATH bytes): the Open Firmware path by which firmware knows the device,
-	 * or the beginning of its devices' paths, if it is a controller.
+	 * or the beginning of its devices' paths, if it is a controller. Left alone: it is on no bus.
 	 */
 	void (*boot_path)(const void *dev, char *buf);
 	bool (*loaded)(void *dev, struct err *e);	/* state was loaded: check it, rebuild what is derived */

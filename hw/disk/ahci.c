@@ -550,6 +550,7 @@ bool ahci_attach(struct dev *dev, int n, struct drive *drive, bool cdrom, const 
 			.dev = dev, .drive = drive, .vendor = "RHEA", .product = "DVD-ROM", .version = "1.0", .serial = p->serial,
 		};
 		p->scsi = (struct scsi_req){ .unit = &p->unit, .done = ahci_scsi_moved };
+		p->unit.cd = true;
 		p->present = scsi_unit_init(&p->unit, e);
 	} else {
 		p->present = drive_attach(drive, &disk_user, p, e);
@@ -558,6 +559,23 @@ bool ahci_attach(struct dev *dev, int n, struct drive *drive, bool cdrom, const 
 		port_reset(p);
 	return p->present;
 }
+
+void ahci_detach(struct dev *dev, int n)
+{
+	struct ahci_port *p = &((struct ahci *)dev)->port[n];
+
+	if (!p->present)
+		return;
+	stop_all(p);
+	if (p->cdrom)
+		scsi_unit_fini(&p->unit);
+	else
+		drive_detach(p->drive);
+	p->present = p->cdrom = false;
+	p->drive = NULL;
+}
+
+static const struct ata_controller places = { ahci_attach, ahci_detach };
 
 /* ---- the device ---- */
 
@@ -587,6 +605,10 @@ static bool ahci_init(void *dev, struct err *e)
 		return false;
 	pci_set_config(&h->pci, 0x90, 1, 0x40, 0);	/* MAP: AHCI mode */
 	pci_add_msi(&h->pci);
+	for (unsigned i = 0; i < AHCI_PORTS; i++) {
+		h->bus[i] = (struct ata_bus){ .controller = &places, .number = i, .units = 1 };
+		ata_bus_init(&h->bus[i], &h->pci.dev);
+	}
 	return true;
 }
 
@@ -595,19 +617,18 @@ static void port_fini(struct ahci_port *p)
 	if (!p->cmd)
 		return;
 	stop_all(p);
+	ahci_detach(&p->hba->pci.dev, (int)p->n);
 	for (unsigned i = 0; i < AHCI_SLOTS; i++)
 		sg_fini(&p->cmd[i].sg);
 	free(p->cmd);
-	if (p->present && p->cdrom)
-		scsi_unit_fini(&p->unit);
-	else if (p->present)
-		drive_detach(p->drive);
 }
 
 static void ahci_fini(void *dev)
 {
 	struct ahci *h = dev;
 
+	for (int i = 0; i < AHCI_PORTS; i++)
+		ata_bus_fini(&h->bus[i]);
 	for (int i = 0; i < AHCI_PORTS; i++)
 		port_fini(&h->port[i]);
 	pci_detach(&h->pci);
@@ -656,4 +677,5 @@ const struct dev_type ahci_type = {
 	.name = "ich9-ahci", .alias = "ahci", .bus = "pci", .help = "SATA controller with six ports",
 	.size = sizeof(struct ahci), .version = 1, .state = ahci_state, .bus_props = pci_props, .bus_state = pci_state,
 	.init = ahci_init, .fini = ahci_fini, .reset = ahci_reset, .update = ahci_update, .loaded = ahci_loaded,
+	.boot_path = pci_boot_path,
 };

@@ -10,7 +10,8 @@ struct drive;
 
 extern const struct dev_type ahci_type;
 
-/* Put a drive at port 0 .. AHCI_PORTS - 1; serial may be NULL. Machine lock. */
+/* Put a drive at port 0 .. AHCI_PORTS - 1; serial may be NULL. Machine lock. Users do that by devices (ata_bus.h). */
 bool ahci_attach(struct dev *dev, int port, struct drive *drive, bool cdrom, const char *serial, struct err *e);
+void ahci_detach(struct dev *dev, int port);
 
 #endif

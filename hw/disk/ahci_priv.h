@@ -7,6 +7,7 @@
 
 #include "hw/core/sg.h"
 #include "hw/disk/ahci.h"
+#include "hw/disk/ata_bus.h"
 #include "hw/disk/ide_priv.h"
 #include "hw/scsi/scsi.h"
 #include "hw/pci/pci.h"
@@ -68,6 +69,7 @@ struct ahci {
 	struct pci_dev pci;
 	uint32_t ghc, is;
 	struct ahci_port port[AHCI_PORTS];
+	struct ata_bus bus[AHCI_PORTS];
 };
 
 /* ---- ahci.c ---- */

@@ -365,11 +365,24 @@ bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, con
 	return true;
 }
 
-bool ide_is_cdrom(const struct dev *dev, int index)
+void ide_detach(struct dev *dev, int index)
 {
-	const struct ide *d = (const struct ide *)dev;
-	return index >= 0 && index < 4 && d->medium[index].present && d->medium[index].cdrom;
+	struct ide *d = (struct ide *)dev;
+
+	ide_io_cancel(d, index);
+	if (d->medium[index].drive)
+		drive_detach(d->medium[index].drive);
+	d->medium[index] = (struct ide_medium){ 0 };
 }
+
+struct drive *ide_disk(const struct dev *dev, int index)
+{
+	const struct ide_medium *m = &((const struct ide *)dev)->medium[index];
+
+	return m->present && !m->cdrom ? m->drive : NULL;
+}
+
+static const struct ata_controller places = { ide_attach, ide_detach };
 
 /* ---- device ---- */
 
@@ -387,18 +400,22 @@ static bool ide_init(void *dev, struct err *e)
 	d->ports[1] = port_map(m, 0x3f6, 1, &control_ops_0, d, "ide0-control");
 	d->ports[2] = port_map(m, 0x170, 8, &command_ops_1, d, "ide1");
 	d->ports[3] = port_map(m, 0x376, 1, &control_ops_1, d, "ide1-control");
+	for (unsigned i = 0; i < 2; i++) {
+		d->bus[i] = (struct ata_bus){ .controller = &places, .number = i, .units = 2 };
+		ata_bus_init(&d->bus[i], &d->pci.dev);
+	}
 	return true;
 }
 
 static void ide_fini(void *dev)
 {
 	struct ide *d = dev;
+	for (int i = 0; i < 2; i++)
+		ata_bus_fini(&d->bus[i]);
 	for (int i = 0; i < 4; i++) {
 		port_unmap(d->pci.dev.m, d->ports[i]);
-		ide_io_cancel(d, i);
+		ide_detach(dev, i);
 		sg_fini(&d->io[i].sg);
-		if (d->medium[i].drive)
-			drive_detach(d->medium[i].drive);
 	}
 	pci_detach(&d->pci);
 }
@@ -441,5 +458,5 @@ const struct dev_type ide_type = {
 	.size = sizeof(struct ide), .version = 2, .state = ide_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = ide_init, .fini = ide_fini, .reset = ide_reset,
-	.update = ide_update, .loaded = ide_loaded,
+	.update = ide_update, .loaded = ide_loaded, .boot_path = pci_boot_path,
 };

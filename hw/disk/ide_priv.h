@@ -8,6 +8,7 @@
 
 #include "hw/backend/drive.h"
 #include "hw/core/sg.h"
+#include "hw/disk/ata_bus.h"
 #include "hw/disk/ide.h"
 
 #define ST_ERR	0x01u
@@ -104,6 +105,7 @@ struct ide {
 	struct ide_medium medium[4];
 	struct ide_io io[4];
 	struct port_range *ports[4];
+	struct ata_bus bus[2];
 };
 
 static inline struct ide_channel *ide_channel_of(struct ide *d, int i)

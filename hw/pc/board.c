@@ -223,6 +223,7 @@ static bool make_firmware(struct pc *pc, struct err *e)
 		return false;
 	pc_acpi(pc);
 	firmware_cmos(&pc->cfg, pc->rtc, pc->low);
+	pc_translation(pc);
 	return true;
 }
 

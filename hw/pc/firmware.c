@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
+#include "hw/disk/ata_bus.h"
 #include "hw/pc/boot.h"
 #include "hw/pc/map.h"
 #include "hw/pc/smbios.h"
@@ -86,6 +87,16 @@ static void put_line(struct bytes *b, const char *line)
 	bytes_put(b, "\n", 1);
 }
 
+/* Nothing for a device whose controller has gone. */
+static void put_path(struct bytes *b, const struct dev *d)
+{
+	char path[BOOT_PATH] = "";
+
+	d->type->boot_path(d, path);
+	if (*path)
+		put_line(b, path);
+}
+
 /* The device with the lowest boot index that is not below `from`. */
 static const struct dev *next_to_boot(const struct machine *m, int64_t from)
 {
@@ -100,29 +111,18 @@ static const struct dev *next_to_boot(const struct machine *m, int64_t from)
 static void put_indexed(struct bytes *b, const struct machine *m)
 {
 	const struct dev *d = next_to_boot(m, 0);
-	char path[BOOT_PATH];
 
-	for (; d; d = next_to_boot(m, (int64_t)d->bootindex + 1)) {
-		d->type->boot_path(d, path);
-		put_line(b, path);
-	}
+	for (; d; d = next_to_boot(m, (int64_t)d->bootindex + 1))
+		put_path(b, d);
 }
 
-/* The board's own drives, as the letters say. */
-static void put_letters(struct bytes *b, const struct pc_config *cfg)
+/* IDE and SATA drives without an index, as the letters say. */
+static void put_letters(struct bytes *b, const struct pc_config *cfg, const struct machine *m)
 {
-	char line[96];
-
-	for (const char *c = boot_order(cfg); *c; c++) {
-		for (int i = 0; i < cfg->ndrives && (*c == 'c' || *c == 'd'); i++) {
-			const struct pc_drive *d = &cfg->drives[i];
-			if (d->drive.cdrom != (*c == 'd') || d->index < 0)
-				continue;
-			snprintf(line, sizeof(line), "/pci@i0cf8/ide@%d,1/drive@%d/disk@%d", PC_SLOT_PIIX,
-				 d->index / 2, d->index % 2);
-			put_line(b, line);
-		}
-	}
+	for (const char *c = boot_order(cfg); *c; c++)
+		for (const struct dev *d = m->devs; d; d = d->next)
+			if (d->bootindex < 0 && d->type == (*c == 'c' ? &ide_hd_type : *c == 'd' ? &ide_cd_type : NULL))
+				put_path(b, d);
 }
 
 /*
@@ -138,7 +138,7 @@ static void add_boot_order(const struct pc_config *cfg, struct fwcfg *f)
 		put_line(&b, "/rom@" BOOT_ROM_FILE);
 	put_indexed(&b, m);
 	if (!cfg->boot_strict || !next_to_boot(m, 0))
-		put_letters(&b, cfg);
+		put_letters(&b, cfg, m);
 	if (cfg->boot_strict)
 		put_line(&b, "HALT");
 	if (b.n)

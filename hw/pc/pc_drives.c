@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hw/disk/ahci.h"
+#include "hw/disk/ata_bus.h"
 #include "hw/disk/ide.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
@@ -63,17 +64,30 @@ const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[3
 	return d->drive.id ? d->drive.id : buf;
 }
 
-static bool add_virtio_disk(struct pc *pc, const char *name, struct err *e)
+/* The device in front of a drive; serial may be NULL. */
+static bool add_disk(struct pc *pc, const struct dev_type *t, const char *drive, const char *serial,
+		     const char *place, struct err *e)
 {
-	struct dev *disk = dev_new(pc->m, pc->board->bare ? &virtio_blk_bus_type : &virtio_blk_type, NULL, e);
+	struct dev *disk = dev_new(pc->m, t, NULL, e);
 
 	if (!disk)
 		return false;
-	if (!dev_set(disk, "drive", name, e)) {
+	if (!dev_set(disk, "drive", drive, e) || (serial && !dev_set(disk, "serial", serial, e))
+	    || !dev_set_all(disk, place, e)) {
 		dev_free(disk);
 		return false;
 	}
 	return dev_start(disk, e);
+}
+
+/* At a position of the board's controller. */
+static bool add_ata_disk(struct pc *pc, const struct pc_drive *d, const char *drive, struct err *e)
+{
+	int units = pc->board->ahci_addr ? 1 : 2;
+	char place[40];
+
+	snprintf(place, sizeof(place), "bus=ide.%d,unit=%d", d->index / units, d->index % units);
+	return add_disk(pc, d->drive.cdrom ? &ide_cd_type : &ide_hd_type, drive, d->drive.serial, place, e);
 }
 
 /* Units go to the first controller, which is made if the user has none. */
@@ -103,26 +117,22 @@ static bool add_drive(struct pc *pc, int n, struct err *e)
 	char id[32];
 
 	o.id = pc_drive_name(d, n, pc->board->ahci_addr, id);
-	struct drive *drive = drive_new(pc->m, &o, e);
-	if (!drive)
+	if (!drive_new(pc->m, &o, e))
 		return false;
 	if (d->interface == PC_IF_VIRTIO)
-		return add_virtio_disk(pc, o.id, e);
-	if (d->interface != PC_IF_IDE)
-		return true;
-	pc->drive[d->index] = drive;
-	return (pc->board->ahci_addr ? ahci_attach : ide_attach)(pc->ide, d->index, drive, o.cdrom, o.serial, e);
+		return add_disk(pc, pc->board->bare ? &virtio_blk_bus_type : &virtio_blk_type, o.id, NULL, "", e);
+	return d->interface != PC_IF_IDE || add_ata_disk(pc, d, o.id, e);
 }
 
 /* What firmware does with CHS addresses of a disk: 2 bits each, none or LBA. */
 #define CMOS_TRANSLATION	0x39
 #define CHS_LIMIT		(1024ull * 16 * 63)
 
-static void set_translation(struct pc *pc)
+void pc_translation(struct pc *pc)
 {
 	uint8_t v = 0;
 	for (int i = 0; i < 4 && pc->board->ide_addr; i++)
-		if (pc->drive[i] && !ide_is_cdrom(pc->ide, i) && drive_sectors(pc->drive[i]) > CHS_LIMIT)
+		if (ide_disk(pc->ide, i) && drive_sectors(ide_disk(pc->ide, i)) > CHS_LIMIT)
 			v |= (uint8_t)(1 << 2 * i);
 	rtc_cmos_set(pc->rtc, CMOS_TRANSLATION, v);
 }
@@ -138,6 +148,5 @@ bool pc_drives(struct pc *pc, struct err *e)
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))
 			return false;
-	set_translation(pc);
 	return true;
 }

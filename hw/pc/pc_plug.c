@@ -11,11 +11,21 @@ static struct pci_dev *pci_function(struct dev *d)
 	return !strcmp(d->type->bus, "pci") ? (struct pci_dev *)d : NULL;
 }
 
+static bool no_hot_plug(const char *bus, struct err *e)
+{
+	return err_set(e, "Bus '%s' does not support hotplugging", bus);
+}
+
 bool pc_plugged(struct pc *pc, struct dev *d, struct err *e)
 {
 	struct pci_dev *p = pci_function(d);
 
 	(void)pc;
+	if (!strcmp(d->type->bus, "ide")) {
+		no_hot_plug("ide", e);
+		dev_free(d);
+		return false;
+	}
 	if (p && p->bus->express && !p->bus->slots) {
 		err_set(e, "Bus '%s' does not support hotplugging; say bus=ID of a pcie-root-port",
 			p->bus->bridge ? p->bus->bridge->dev.id : "pcie.0");
@@ -32,6 +42,8 @@ bool pc_unplug(struct pc *pc, struct dev *d, struct err *e)
 	struct pci_dev *p = pci_function(d);
 
 	(void)pc;
+	if (!strcmp(d->type->bus, "ide"))
+		return no_hot_plug("ide", e);
 	if (p && p->bus->slots)
 		return p->bus->slots->unplug(p->bus, p, e);
 	dev_unplug(d);

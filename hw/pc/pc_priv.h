@@ -65,7 +65,6 @@ struct pc {
 	struct irq_split fanout[16];	/* each to both interrupt controllers */
 	struct irq_split rtc_out;	/* IRQ 8 and the power management's wake-up */
 	struct port_range *ferr_port;
-	struct drive *drive[PC_IDE_DRIVES];	/* by IDE index */
 	struct saved_part wires, lines;
 };
 
@@ -86,6 +85,8 @@ extern const struct port_ops pc_ferr_ops;
 
 /* ---- pc_drives.c ---- */
 bool pc_drives(struct pc *pc, struct err *e);
+/* For the firmware: which IDE disks are too large for CHS addresses. All devices are there. */
+void pc_translation(struct pc *pc);
 bool pc_scsi_drives(struct pc *pc, struct err *e);	/* after the user's devices */
 /* The id by which devices find cfg.drives[n]; made in buf if the user gave none. */
 const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32]);

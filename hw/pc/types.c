@@ -13,6 +13,7 @@
 #include "hw/char/parallel.h"
 #include "hw/char/uart.h"
 #include "hw/disk/ahci.h"
+#include "hw/disk/ata_bus.h"
 #include "hw/disk/ide.h"
 #include "hw/disk/nvme.h"
 #include "hw/display/vga.h"
@@ -67,6 +68,8 @@ const struct dev_type *const dev_types[] = {
 	&pflash_type,
 	&ide_type,
 	&ahci_type,
+	&ide_hd_type,
+	&ide_cd_type,
 	&nvme_type,
 	&vga_type,
 	&e1000_type,

@@ -18,6 +18,7 @@ void scsi_bus_init(struct scsi_bus *b, struct dev *owner)
 	int n = 0;
 
 	b->m = m;
+	b->owner = owner;
 	do
 		snprintf(b->names[0], sizeof(b->names[0]), "scsi.%d", n++);
 	while (machine_find_backend(m, "scsi-bus", b->names[0]));
@@ -173,6 +174,17 @@ static bool loaded(void *dev, struct err *e)
 	return scsi_unit_loaded(&((struct scsi_dev *)dev)->unit, e);
 }
 
+/* Adapters outside PCI have no path. */
+static void boot_path(const void *dev, char *buf)
+{
+	const struct scsi_dev *d = dev;
+
+	if (!d->bus || !d->bus->owner->type->boot_path)
+		return;
+	d->bus->owner->type->boot_path(d->bus->owner, buf);
+	dev_boot_path_add(buf, "/channel@0/disk@%x,%x", d->target, d->lun);
+}
+
 static const struct prop props[] = {
 	PROP_REF("drive", scsi_dev, unit.drive, "drive", "the image, a -drive's id"),
 	PROP_REF("scsi-bus", scsi_dev, bus, "bus", "the controller's bus, ID.0; default: the first controller's"),
@@ -185,13 +197,14 @@ static const struct prop props[] = {
 	PROP_TEXT(scsi_dev, version, "ver", "1.0", "its version, 4 characters"),
 	PROP(U64, scsi_dev, wwn, "wwn", 0, "its world-wide name"),
 	PROP(BOOL, scsi_dev, removable, "removable", 0, "the medium can be taken out"),
+	PROP_BOOTINDEX,
 	{ 0 }
 };
 static const struct state state[] = { SCSI_UNIT_STATE(scsi_dev, unit), { 0 } };
 
 #define TYPE(n, text) \
 	{ .name = n, .bus = "scsi", .help = text, .size = sizeof(struct scsi_dev), .version = 1, .props = props, \
-	  .state = state, .init = init, .fini = fini, .reset = reset, .loaded = loaded }
+	  .state = state, .init = init, .fini = fini, .reset = reset, .loaded = loaded, .boot_path = boot_path }
 
 const struct dev_type scsi_hd_type = TYPE("scsi-hd", "a SCSI disk");
 const struct dev_type scsi_cd_type = TYPE("scsi-cd", "a SCSI optical drive");

@@ -26,6 +26,7 @@ struct scsi_dev {
 
 struct scsi_bus {
 	struct machine *m;
+	struct dev *owner;
 	char names[2][64];
 	uint32_t max_target, max_lun;
 	struct scsi_dev *devs;		/* ordered by address */

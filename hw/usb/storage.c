@@ -311,7 +311,8 @@ static void storage_boot_path(const void *dev, char *buf)
 	const struct usb_storage *s = dev;
 
 	usb_boot_path(&s->usb, "storage", buf);
-	dev_boot_path_add(buf, "/channel@0/disk@0,0");
+	if (*buf)
+		dev_boot_path_add(buf, "/channel@0/disk@0,0");
 }
 
 static const struct prop storage_props[] = {

@@ -250,8 +250,10 @@ bool usb_attach(struct usb_dev *d, const struct usb_class *c, struct err *e)
 
 void usb_boot_path(const struct usb_dev *d, const char *kind, char *buf)
 {
-	const char *at = d->port->path;
+	const char *at = d->port ? d->port->path : "";
 
+	if (!*at)
+		return;
 	d->bus->owner->type->boot_path(d->bus->owner, buf);
 	while (*at) {
 		char *end;

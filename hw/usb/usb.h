@@ -156,7 +156,7 @@ extern const struct state usb_state[];
 
 bool usb_attach(struct usb_dev *d, const struct usb_class *c, struct err *e);
 void usb_detach(struct usb_dev *d);
-/* The path of a plugged-in device for firmware, which ends in its kind: "/pci@i0cf8/usb@1,2/hub@1/storage@3". */
+/* The path of a plugged-in device for firmware, which ends in its kind, or nothing: "/pci@i0cf8/usb@1,2/hub@1/storage@3". */
 void usb_boot_path(const struct usb_dev *d, const char *kind, char *buf);
 /* Power on, and a reset by the bus. */
 void usb_reset(struct usb_dev *d);

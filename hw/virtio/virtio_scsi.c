@@ -597,6 +597,7 @@ const struct dev_type virtio_scsi_type = {
 	.size = sizeof(struct virtio_scsi), .version = 1, .props = scsi_props, .state = scsi_state,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = scsi_init, .fini = scsi_fini, .reset = scsi_reset, .loaded = scsi_loaded,
+	.boot_path = pci_boot_path,
 };
 
 const struct dev_type virtio_scsi_bus_type = {

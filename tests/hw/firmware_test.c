@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "hw/backend/drive.h"
+#include "hw/disk/ide.h"
 #include "hw/pc/firmware.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/mch.h"
@@ -15,7 +16,15 @@
 static struct bench b;
 static struct dev *fw, *rtc;
 static struct pc_config cfg;
-static char path[40];
+static char path[40], other[40];
+
+static void make_image(char *name)
+{
+	strcpy(name, "/tmp/rhea-boot-XXXXXX");
+	int fd = mkstemp(name);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+}
 
 static void open_board(const struct dev_type *host)
 {
@@ -23,12 +32,10 @@ static void open_board(const struct dev_type *host)
 	fw = dev_make(b.m, &fwcfg_type, NULL, NULL, &b.err);
 	rtc = dev_make(b.m, &rtc_type, NULL, NULL, &b.err);
 	cr_assert(fw && rtc, "%s", b.err.msg);
-	strcpy(path, "/tmp/rhea-boot-XXXXXX");
-	int fd = mkstemp(path);
-	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
-	close(fd);
-	bench_drive(&b, "a", path, true);
-	bench_drive(&b, "b", path, true);
+	make_image(path);
+	make_image(other);
+	bench_drive(&b, "a", path, false);
+	bench_drive(&b, "b", other, false);
 }
 static void setup(void) { open_board(&i440fx_type); }
 static void setup_express(void) { open_board(&mch_type); }
@@ -36,6 +43,7 @@ static void teardown(void)
 {
 	bench_close(&b);
 	unlink(path);
+	unlink(other);
 }
 TestSuite(firmware, .init = setup, .fini = teardown);
 
@@ -106,6 +114,36 @@ Test(firmware, nvme_disks_are_known_by_their_ids)
 {
 	card("nvme,drive=a,serial=1,addr=5,bootindex=1");
 	cr_assert_str_eq(order(), "/pci@i0cf8/pci1b36,0010@5/namespace@1,0");
+}
+
+Test(firmware, scsi_disks_are_known_by_target_and_unit)
+{
+	card("virtio-scsi-pci,addr=7,id=s");
+	card("scsi-hd,drive=a,bus=s.0,scsi-id=2,lun=3,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/scsi@7/channel@0/disk@2,3");
+}
+
+Test(firmware, ide_drives_are_known_by_channel_and_unit)
+{
+	cr_assert(dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err));
+	card("ide-cd,bus=ide.1,unit=0");
+	card("ide-hd,drive=b,bus=ide.1");
+	card("ide-hd,drive=a,bus=ide.0,unit=1,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/ide@1,1/drive@1/disk@1\n"
+			 "/pci@i0cf8/ide@1,1/drive@1/disk@0");
+	cfg.boot_order = "d";
+	cr_assert_str_eq(order(), "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/ide@1,1/drive@1/disk@0");
+}
+
+Test(firmware, sata_drives_are_known_by_port)
+{
+	card("ahci,id=sata,addr=9.2,multifunction=on");
+	card("ide-hd,drive=a,bus=sata.3,bootindex=2");
+	card("ide-cd,bus=sata.0,bootindex=1");
+	cr_assert_str_eq(order(), "/pci@i0cf8/pci8086,2922@9,2/drive@0/disk@0\n"
+			 "/pci@i0cf8/pci8086,2922@9,2/drive@3/disk@0");
+	dev_free(dev_find(b.m, "sata"));
+	cr_assert_str_eq(order(), "", "drives whose controller has gone");
 }
 
 Test(firmware, no_two_devices_have_the_same_index)

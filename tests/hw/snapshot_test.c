@@ -89,6 +89,7 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "usb-storage", "drive=disk", "piix3-usb-uhci" }, { "virtio-scsi-device", NULL, "virtio-mmio" },
 	{ "scsi-hd", "drive=disk", "virtio-scsi-pci" }, { "scsi-cd", "drive=disk", "virtio-scsi-pci" },
 	{ "scsi-disk", "drive=disk", "virtio-scsi-pci" },
+	{ "ide-hd", "drive=disk", "ich9-ahci" }, { "ide-cd", NULL, "piix3-ide" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 };
 
@@ -251,9 +252,15 @@ static unsigned may_differ(const struct dev_type *t)
 	return 0;
 }
 
+/* To the heap or what stands around it: a large struct may be in either. */
+static bool is_pointer(uint64_t v)
+{
+	return v >> 40 > 0x50 && !(v >> 47);
+}
+
 static bool both_pointers(uint64_t x, uint64_t y)
 {
-	return x >> 40 == y >> 40 && x >> 40 > 0x50 && !(x >> 47);
+	return is_pointer(x) && is_pointer(y);
 }
 
 /*
