@@ -53,6 +53,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 {
 	struct link *l = &t->links[n];
 	struct tb *from = &t->tbs[l->from], *tb = &t->tbs[to];
+	bool sure = tcg_stays(t, l) && tb->ram2 == ~0ull;
 	const uint8_t *target;
 
 	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
@@ -63,7 +64,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 		tcg_kill(t, l->from);
 		return;
 	}
-	target = tcg_stays(t, l) && tb->ram2 == ~0ull ? tb_entry(tb) : tcg_guarded(t, tb);
+	target = sure ? tb_entry(tb) : tcg_guarded(t, tb);
 	if (!target)
 		return;
 	l->to = to;
@@ -72,7 +73,8 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	if (tb->in)
 		t->links[tb->in].prev = n;
 	tb->in = n;
-	x64_set_link(&t->x, &l->x, target, tb->needs);
+	/* What is found instead if the guard fails may read flags that tb does not. */
+	x64_set_link(&t->x, &l->x, target, sure ? tb->needs : FL_ARITH);
 }
 
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)

@@ -5,7 +5,7 @@
  * A direct exit is one jump. Unlinked, it is a call that asks C, or goes to one
  * (struct x64_link); linked, straight to the target. If live flags stand in host
  * registers the exit goes through cold code that saves them, unless the target
- * reads none: then linking skips that code.
+ * reads none and no guard stands in front of it: then linking skips that code.
  */
 #include "tcg/x64/lower.h"
 

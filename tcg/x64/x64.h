@@ -189,7 +189,7 @@ static inline const uint8_t *x64_link_ret(const struct x64 *x, const struct x64_
 {
 	return x->base + x->thunk_code.rx + (l->thunk ? l->thunk + 5 : l->hot + 4);
 }
-/* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags the target reads. Light. */
+/* Point exit `l` at a block, or back at its thunk (target NULL). needs: flags that what it comes to may read. Light. */
 void x64_set_link(const struct x64 *x, const struct x64_link *l, const uint8_t *target, uint16_t needs);
 
 #endif
