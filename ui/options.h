@@ -98,6 +98,7 @@ struct options {
 	const char *web;		/* as web_new() takes it */
 	bool full_screen;
 	const char *layout;		/* of the keyboard, or NULL */
+	bool vga_given;			/* by -vga */
 	bool nographic, nodefaults;
 	enum vm_watchdog watchdog;	/* what it does when the guest hangs */
 	bool stopped;			/* -S */

@@ -452,6 +452,7 @@ enum opt_result opt_vga(struct options *o, const char *arg, FILE *out, struct er
 		fputs("std    VGA with VESA extensions\nnone   no display adapter\n", out);
 		return OPT_DONE;
 	}
+	o->vga_given = true;
 	if (!strcmp(arg, "std"))
 		o->pc.vga = PC_VGA_STD;
 	else if (!strcmp(arg, "none"))
@@ -634,6 +635,14 @@ static void default_consoles(struct options *o)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
 }
 
+/* A -device VGA is instead of the board's, unless -vga wants that one. */
+static void own_display_card(struct options *o)
+{
+	for (int i = 0; i < o->pc.ndevices && !o->vga_given; i++)
+		if (!strcmp(o->pc.devices[i].driver, "VGA"))
+			o->pc.vga = PC_VGA_NONE;
+}
+
 bool options_complete(struct options *o, struct err *e)
 {
 	if (o->help != OPT_HELP_NONE)
@@ -652,6 +661,7 @@ bool options_complete(struct options *o, struct err *e)
 	o->pc.dirs = o->dirs;
 	default_display(o);
 	default_consoles(o);
+	own_display_card(o);
 	if (o->log_areas && !log_set_areas(o->log_areas, e))
 		return err_prefix(e, "-d");
 	if (o->log_filter && !log_set_filter(o->log_filter, e))

@@ -115,6 +115,16 @@ Test(options, machine_names)
 	cr_assert(o.pc.no_acpi);
 }
 
+Test(options, a_display_card_of_the_users_replaces_the_boards)
+{
+	cr_assert_eq(parse("-device VGA,addr=2"), OPT_GO);
+	cr_assert_eq(o.pc.vga, PC_VGA_NONE);
+	cr_assert_eq(parse("-device VGA,addr=5 -vga std"), OPT_GO);
+	cr_assert_eq(o.pc.vga, PC_VGA_STD);
+	cr_assert_eq(parse("-device e1000"), OPT_GO);
+	cr_assert_eq(o.pc.vga, PC_VGA_STD);
+}
+
 Test(options, boards)
 {
 	cr_assert_eq(parse("-M pc-q35-7.2,kernel-irqchip=split,vmport=off -machine accel=tcg"), OPT_GO);
