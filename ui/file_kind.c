@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #include "base/bits.h"
+#include "hw/disk/fdc.h"
 
 #define LOOK	0x8006		/* as far as the rows below look */
 
@@ -49,8 +50,16 @@ static const struct signature *find(const unsigned char *p, uint32_t n)
 	return NULL;
 }
 
-/* The first bytes, unpacked; whole: it consists of sectors. False: could not be read. */
-static bool read_start(const char *path, unsigned char *p, uint32_t *n, bool *packed, bool *whole, struct err *e)
+struct look {
+	unsigned char p[LOOK];		/* the first n bytes, unpacked */
+	uint32_t n;
+	bool packed;
+	bool whole;			/* it consists of sectors */
+	bool floppy;			/* of as many as a floppy disk */
+};
+
+/* False: could not be read. */
+static bool look_at(const char *path, struct look *l, struct err *e)
 {
 	struct stat st;
 	gzFile f;
@@ -60,39 +69,39 @@ static bool read_start(const char *path, unsigned char *p, uint32_t *n, bool *pa
 		return err_set(e, "%s: %s", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, "%s is a folder; expected a disk, CD or kernel image", path);
-	*whole = !S_ISREG(st.st_mode) || st.st_size % 512 == 0;
+	l->whole = !S_ISREG(st.st_mode) || st.st_size % 512 == 0;
+	l->floppy = S_ISREG(st.st_mode) && fdc_is_floppy_size((uint64_t)st.st_size);
 	f = gzopen(path, "rb");
 	if (!f)
 		return err_set(e, "%s: %s", path, strerror(errno));
-	got = gzread(f, p, LOOK);
-	*packed = !gzdirect(f);
+	got = gzread(f, l->p, LOOK);
+	l->packed = !gzdirect(f);
 	gzclose(f);
 	if (got < 0)
 		return err_set(e, "%s: cannot be read, or is a damaged gzip file", path);
-	*n = (uint32_t)got;
+	l->n = (uint32_t)got;
 	return true;
 }
 
 bool file_guess(const char *path, struct file_guess *g, struct err *e)
 {
 	const struct signature *s;
-	unsigned char p[LOOK];
-	bool packed = false, whole = false;
-	uint32_t n = 0;
+	struct look l = { .n = 0 };
 
-	if (!read_start(path, p, &n, &packed, &whole, e))
+	if (!look_at(path, &l, e))
 		return false;
-	s = find(p, n);
-	if (!s && !n)
+	s = find(l.p, l.n);
+	if (!s && !l.n)
 		return err_set(e, "%s is empty; rhea-img create makes disk images", path);
 	if (s && s->kind == NOT_OURS)
 		return err_set(e, "%s is a %s image; convert it: qemu-img convert -O qcow2", path, s->text);
-	if (packed && (!s || s->kind == FILE_DISK || s->kind == FILE_CD))
+	if (l.packed && (!s || s->kind == FILE_DISK || s->kind == FILE_CD))
 		return err_set(e, "%s is compressed; unpack it first: gunzip -k %s", path, path);
-	if (!s && !whole)
+	if (!s && !l.whole)
 		return err_set(e, "%s: what is it? No image that is known, and no disk, as it is no whole number of sectors "
 			       "(-drive file=%s,format=raw takes it for one)", path, path);
 	*g = s ? (struct file_guess){ (enum file_kind)s->kind, s->text } :
-		 (struct file_guess){ FILE_DISK, "raw disk" };
+		 l.floppy ? (struct file_guess){ FILE_FLOPPY, "floppy disk" } :
+			    (struct file_guess){ FILE_DISK, "raw disk" };
 	return true;
 }

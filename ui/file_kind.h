@@ -9,6 +9,7 @@
 
 enum file_kind {
 	FILE_DISK,		/* a hard disk's image */
+	FILE_FLOPPY,		/* a raw disk of exactly a floppy's size */
 	FILE_CD,
 	FILE_KERNEL,		/* what -kernel takes */
 	FILE_RAMDISK,		/* what -initrd takes */

@@ -20,7 +20,7 @@ static enum opt_result add(struct options *o, const struct pc_drive *d, const ch
 		err_set(e, "%s: more than %d drives", option, PC_MAX_DRIVES);
 		return OPT_BAD;
 	}
-	bool placed = d->interface == PC_IF_IDE || d->interface == PC_IF_SCSI || d->interface == PC_IF_PFLASH;
+	bool placed = d->interface != PC_IF_VIRTIO && d->interface != PC_IF_NONE;
 
 	if (placed && d->index >= 0 && index_taken(o, d->interface, d->index)) {
 		err_set(e, "%s: there is a drive at index %d already", option, d->index);
@@ -75,6 +75,31 @@ enum opt_result opt_cdrom(struct options *o, const char *arg, FILE *out, struct 
 	return add(o, &d, "-cdrom", e);
 }
 
+static enum opt_result add_floppy(struct options *o, int index, const char *file, const char *option, struct err *e)
+{
+	struct pc_drive d = { .interface = PC_IF_FLOPPY, .index = index,
+			      .drive.image = { .file = file, .no_discard = true } };
+
+	return add(o, &d, option, e);
+}
+
+bool options_add_floppy(struct options *o, const char *file, struct err *e)
+{
+	return add_floppy(o, index_taken(o, PC_IF_FLOPPY, 0), file, file, e) == OPT_GO;
+}
+
+enum opt_result opt_fda(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_floppy(o, 0, arg, "-fda", e);
+}
+
+enum opt_result opt_fdb(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)out;
+	return add_floppy(o, 1, arg, "-fdb", e);
+}
+
 /* The unit of a flash image: the first free one if none was given. */
 static bool place_flash(const struct options *o, struct pc_drive *d, const char *option, struct err *e)
 {
@@ -110,7 +135,7 @@ static int place(struct kv *k, enum pc_if interface, bool *two_ways)
 
 enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const interfaces[] = { "ide", "virtio", "scsi", "pflash", "none", NULL };
+	static const char *const interfaces[] = { "ide", "virtio", "scsi", "floppy", "pflash", "none", NULL };
 	static const char *const media[] = { "disk", "cdrom", NULL };
 	struct pc_drive d = { 0 };
 	struct drive_options *v = &d.drive;
@@ -138,13 +163,17 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 		err_set(e, "-drive %s: if=none needs id=ID, which a -device refers to", arg);
 		return OPT_BAD;
 	}
-	if (d.interface == PC_IF_SCSI && d.index < 0)
-		for (d.index = 0; index_taken(o, PC_IF_SCSI, d.index); d.index++)
+	if ((d.interface == PC_IF_SCSI || d.interface == PC_IF_FLOPPY) && d.index < 0)
+		for (d.index = 0; index_taken(o, d.interface, d.index); d.index++)
 			;
+	if (d.interface == PC_IF_FLOPPY && d.index >= PC_FLOPPIES) {
+		err_set(e, "-drive %s: there are floppy drives 0 and 1 only", arg);
+		return OPT_BAD;
+	}
 	if (d.interface == PC_IF_PFLASH && !place_flash(o, &d, "-drive", e))
 		return OPT_BAD;
 	if (!v->image.file && !v->image.null_co
-	    && (d.interface == PC_IF_VIRTIO || d.interface == PC_IF_PFLASH || !v->cdrom)) {
+	    && (d.interface == PC_IF_VIRTIO || d.interface == PC_IF_PFLASH || (!v->cdrom && d.interface != PC_IF_FLOPPY))) {
 		err_set(e, "-drive %s: file=FILE is missing", arg);
 		return OPT_BAD;
 	}

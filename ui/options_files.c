@@ -50,6 +50,8 @@ static bool place(struct options *o, const char *path, const struct file_guess *
 		return only_one(&o->pc.initrd, path, g->text, e);
 	case FILE_CD:
 		return opt_cdrom(o, path, stdout, e) == OPT_GO;
+	case FILE_FLOPPY:
+		return options_add_floppy(o, path, e);
 	case FILE_DISK:
 		return options_add_disk(o, path, e);
 	}

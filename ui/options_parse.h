@@ -46,6 +46,7 @@ bool options_complete_nets(struct options *o, struct err *e);
 
 /* A disk at the next free place. */
 bool options_add_disk(struct options *o, const char *file, struct err *e);
+bool options_add_floppy(struct options *o, const char *file, struct err *e);
 /* A file without an option; all of them to their places, and defaults that suit them. */
 bool options_add_file(struct options *o, const char *path, struct err *e);
 bool options_place_files(struct options *o, struct err *e);

@@ -14,7 +14,7 @@ struct acpi_config {
 	int ncpus;
 	int cores, threads;		/* of a package, a core: they make the APIC ids */
 	bool hpet;
-	bool serial[4], parallel;
+	bool serial[4], parallel, floppy;
 	bool reduced;			/* hardware-reduced: the board microvm, */
 	int transports;			/* and its virtio-mmio transports */
 	bool q35;			/* chips and slots of that board; else those of pc */

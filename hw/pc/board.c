@@ -28,6 +28,7 @@
 #include "hw/char/uart.h"
 #include "hw/core/chr.h"
 #include "hw/display/vga.h"
+#include "hw/disk/fdc.h"
 #include "hw/dma/dma.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/ioapic.h"
@@ -222,7 +223,7 @@ static bool make_firmware(struct pc *pc, struct err *e)
 	if (!pc->fwcfg || !firmware_config(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->low, e))
 		return false;
 	pc_acpi(pc);
-	firmware_cmos(&pc->cfg, pc->rtc, pc->low);
+	firmware_cmos(&pc->cfg, dev_find_type(pc->m, &fdc_type), pc->rtc, pc->low);
 	pc_translation(pc);
 	return true;
 }

@@ -145,6 +145,8 @@ static const struct isa_dev serial_devs[4] = {
 };
 static const struct isa_dev parallel_dev =
 	{ "LPT1", "PNP0400", { { 0x378, 8 } },                          7, -1,  1 };
+static const struct isa_dev floppy_dev =
+	{ "FDC0", "PNP0700", { { 0x3f2, 4 }, { 0x3f7, 1 } },            6,  2, -1 };
 
 static void isa_device(struct bytes *a, const struct isa_dev *dev)
 {
@@ -182,6 +184,8 @@ static void isa_bridge(struct bytes *a, const struct acpi_config *cfg)
 			isa_device(a, &serial_devs[i]);
 	if (cfg->parallel)
 		isa_device(a, &parallel_dev);
+	if (cfg->floppy)
+		isa_device(a, &floppy_dev);
 	aml_end(a, d);
 }
 

@@ -13,6 +13,7 @@
 
 #include "cpu/cpuid.h"
 #include "hw/disk/ata_bus.h"
+#include "hw/disk/fdc.h"
 #include "hw/pc/boot.h"
 #include "hw/pc/map.h"
 #include "hw/pc/smbios.h"
@@ -116,13 +117,27 @@ static void put_indexed(struct bytes *b, const struct machine *m)
 		put_path(b, d);
 }
 
-/* IDE and SATA drives without an index, as the letters say. */
+static void put_floppy(struct bytes *b, const struct pc_config *cfg, int n)
+{
+	char path[BOOT_PATH];
+
+	snprintf(path, sizeof(path), "/pci@i0cf8/isa@%x/fdc@03f0/floppy@%d",
+		 cfg->board == PC_BOARD_Q35 ? PC_SLOT_ICH9 : PC_SLOT_PIIX, n);
+	put_line(b, path);
+}
+
+/* Floppy, IDE and SATA drives without an index, as the letters say. */
 static void put_letters(struct bytes *b, const struct pc_config *cfg, const struct machine *m)
 {
-	for (const char *c = boot_order(cfg); *c; c++)
+	const struct dev *fdc = dev_find_type(m, &fdc_type);
+
+	for (const char *c = boot_order(cfg); *c; c++) {
+		if ((*c == 'a' || *c == 'b') && fdc && fdc_drive_kind(fdc, *c - 'a'))
+			put_floppy(b, cfg, *c - 'a');
 		for (const struct dev *d = m->devs; d; d = d->next)
 			if (d->bootindex < 0 && d->type == (*c == 'c' ? &ide_hd_type : *c == 'd' ? &ide_cd_type : NULL))
 				put_path(b, d);
+	}
 }
 
 /*
@@ -262,8 +277,10 @@ enum {
 	CMOS_FLOPPY = 0x10, CMOS_EQUIPMENT = 0x14, CMOS_BASE = 0x15, CMOS_EXT = 0x17, CMOS_EXT2 = 0x30,
 	CMOS_ABOVE_16M = 0x34, CMOS_BOOT3 = 0x38, CMOS_BOOT = 0x3d, CMOS_ABOVE_4G = 0x5b, CMOS_CPUS = 0x5f,
 };
+#define EQUIPMENT_FLOPPY 0x01
 #define EQUIPMENT_FPU	0x02
 #define EQUIPMENT_MOUSE	0x04
+#define EQUIPMENT_TWO	0x40		/* floppy drives */
 #define BASE_KB		640
 
 static void cmos16(struct dev *rtc, unsigned at, uint64_t v)
@@ -302,7 +319,16 @@ void firmware_boot_order(const struct pc_config *cfg, struct fwcfg *f, struct de
 	cmos_boot_order(cfg, rtc);
 }
 
-void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t low)
+static void cmos_floppies(const struct dev *fdc, struct dev *rtc)
+{
+	unsigned a = fdc ? fdc_drive_kind(fdc, 0) : 0, b = fdc ? fdc_drive_kind(fdc, 1) : 0;
+
+	rtc_cmos_set(rtc, CMOS_FLOPPY, (uint8_t)(a << 4 | b));
+	rtc_cmos_set(rtc, CMOS_EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_MOUSE | (a || b ? EQUIPMENT_FLOPPY : 0) |
+		     (a && b ? EQUIPMENT_TWO : 0));
+}
+
+void firmware_cmos(const struct pc_config *cfg, const struct dev *fdc, struct dev *rtc, uint64_t low)
 {
 	uint64_t ext_kb = low > 1 << 20 ? (low >> 10) - 1024 : 0;
 	uint64_t above16 = low > 16 << 20 ? (low >> 16) - 256 : 0;
@@ -315,7 +341,6 @@ void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t low)
 	for (unsigned i = 0; i < 3; i++)
 		rtc_cmos_set(rtc, CMOS_ABOVE_4G + i, (uint8_t)(above4g >> 8 * i));
 	rtc_cmos_set(rtc, CMOS_CPUS, (uint8_t)(cfg->ncpus - 1));
-	rtc_cmos_set(rtc, CMOS_FLOPPY, 0);
-	rtc_cmos_set(rtc, CMOS_EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_MOUSE);
+	cmos_floppies(fdc, rtc);
 	cmos_boot_order(cfg, rtc);
 }

@@ -23,6 +23,6 @@ bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t ram_
 void firmware_boot_order(const struct pc_config *cfg, struct fwcfg *f, struct dev *rtc);
 
 /* Fill the CMOS memory of an RTC. */
-void firmware_cmos(const struct pc_config *cfg, struct dev *rtc, uint64_t ram_below_4g);
+void firmware_cmos(const struct pc_config *cfg, const struct dev *fdc, struct dev *rtc, uint64_t ram_below_4g);
 
 #endif

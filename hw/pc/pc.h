@@ -29,13 +29,14 @@ enum pc_if {
 	PC_IF_IDE,		/* a drive of the board's controller */
 	PC_IF_VIRTIO,		/* a virtio-blk-pci device of its own */
 	PC_IF_SCSI,		/* a unit of the first SCSI controller; index is the target */
+	PC_IF_FLOPPY,		/* a drive of the floppy controller; index is 0 or 1 */
 	PC_IF_PFLASH,		/* firmware flash; index is the unit */
 	PC_IF_NONE,		/* only an image for a -device to refer to */
 };
 
 struct pc_drive {
 	enum pc_if interface;
-	int index;		/* IDE position 0..3 (bus * 2 + unit), SATA port 0..5, SCSI target, flash unit; -1: next free one */
+	int index;		/* IDE position 0..3 (bus * 2 + unit), SATA port 0..5, SCSI target, floppy drive, flash unit; -1: next free one */
 	struct drive_options drive;	/* id NULL: made from the position */
 };
 
@@ -48,6 +49,7 @@ struct pc_device {
 #define PC_MAX_DRIVES	16
 #define PC_IDE_DRIVES	6		/* SATA ports, on boards that have those */
 #define PC_SCSI_TARGETS	256
+#define PC_FLOPPIES	2
 #define PC_FLASHES	2
 #define PC_MAX_DEVICES	32
 #define PC_MAX_SERIALS	4

@@ -7,6 +7,7 @@
 
 #include "hw/pc/acpi.h"
 #include "hw/pc/fwcfg.h"
+#include "hw/disk/fdc.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
 #include "hw/pci/pci.h"
@@ -23,6 +24,7 @@ static struct acpi_config describe(const struct pc *pc)
 	struct acpi_config a = {
 		.ncpus = c->ncpus, .cores = c->cores ? c->cores : c->ncpus,
 		.threads = c->threads ? c->threads : 1, .hpet = !c->no_hpet, .parallel = c->parallel,
+		.floppy = dev_find_type(pc->m, &fdc_type),
 		.pci_mem_start = pci_window(pc->low), .pm_base = PC_PM_PORT,
 	};
 

@@ -1,11 +1,12 @@
 /*
  * Drives of the board: images from the command line at the positions of the IDE or
- * SATA controller, as virtio or SCSI disks, or for devices that refer to them by their id.
+ * SATA controller, as virtio or SCSI disks, as floppy disks, or for devices that refer to them by their id.
  */
 #include <string.h>
 
 #include "hw/disk/ahci.h"
 #include "hw/disk/ata_bus.h"
+#include "hw/disk/fdc.h"
 #include "hw/disk/ide.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
@@ -43,7 +44,7 @@ static bool assign_positions(struct pc_config *cfg, int n_positions, struct err 
 	return true;
 }
 
-/* ide0-hd0, ide1-cd0, scsi0-hd2, virtio0, pflash1: as everybody calls them. SATA ports are buses with one place. */
+/* ide0-hd0, ide1-cd0, scsi0-hd2, floppy0, virtio0, pflash1: as everybody calls them. SATA ports are buses with one place. */
 const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[32])
 {
 	int places = sata ? 1 : 2;
@@ -54,6 +55,9 @@ const char *pc_drive_name(const struct pc_drive *d, int n, bool sata, char buf[3
 		break;
 	case PC_IF_SCSI:
 		snprintf(buf, 32, "scsi0-%s%d", d->drive.cdrom ? "cd" : "hd", d->index);
+		break;
+	case PC_IF_FLOPPY:
+		snprintf(buf, 32, "floppy%d", d->index);
 		break;
 	case PC_IF_PFLASH:
 		snprintf(buf, 32, "pflash%d", d->index);
@@ -88,6 +92,23 @@ static bool add_ata_disk(struct pc *pc, const struct pc_drive *d, const char *dr
 
 	snprintf(place, sizeof(place), "bus=ide.%d,unit=%d", d->index / units, d->index % units);
 	return add_disk(pc, d->drive.cdrom ? &ide_cd_type : &ide_hd_type, drive, d->drive.serial, place, e);
+}
+
+/* The controller is there if it has a drive. */
+static bool add_floppies(struct pc *pc, struct err *e)
+{
+	char props[160] = "", id[32];
+	size_t n = 0;
+
+	for (int i = 0; i < pc->cfg.ndrives; i++) {
+		const struct pc_drive *d = &pc->cfg.drives[i];
+		if (d->interface == PC_IF_FLOPPY && n < sizeof(props))
+			n += (size_t)snprintf(props + n, sizeof(props) - n, "%sdrive%c=%.60s", n ? "," : "",
+					      'A' + d->index, pc_drive_name(d, i, false, id));
+	}
+	if (n && pc->board->bare)
+		return err_set(e, "the board %s has no floppy drives", pc->board->name);
+	return !n || pc_part(pc, &fdc_type, e, "%s", props);
 }
 
 /* Units go to the first controller, which is made if the user has none. */
@@ -148,5 +169,5 @@ bool pc_drives(struct pc *pc, struct err *e)
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))
 			return false;
-	return true;
+	return add_floppies(pc, e);
 }

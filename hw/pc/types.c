@@ -14,6 +14,7 @@
 #include "hw/char/uart.h"
 #include "hw/disk/ahci.h"
 #include "hw/disk/ata_bus.h"
+#include "hw/disk/fdc.h"
 #include "hw/disk/ide.h"
 #include "hw/disk/nvme.h"
 #include "hw/display/vga.h"
@@ -106,6 +107,7 @@ const struct dev_type *const dev_types[] = {
 	&i6300esb_type,
 	&uart_type,
 	&parallel_type,
+	&fdc_type,
 	&debugcon_type,
 	&debug_exit_type,
 	&pvpanic_type,

@@ -83,7 +83,7 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "pcie-root-port", NULL, "mch" }, { "virtio-blk-device", "drive=disk", "virtio-mmio" },
 	{ "virtio-net-device", NULL, "virtio-mmio" }, { "virtio-rng-device", NULL, "virtio-mmio" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
-	{ "virtio-blk-pci", "drive=disk" }, { "nvme", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
+	{ "virtio-blk-pci", "drive=disk" }, { "isa-fdc", "driveA=disk", "i8257" }, { "nvme", "drive=disk" }, { "cfi.pflash01", "drive=disk" },
 	{ "usb-kbd", NULL, "piix3-usb-uhci" }, { "usb-mouse", NULL, "piix3-usb-uhci" },
 	{ "usb-tablet", NULL, "piix3-usb-uhci" }, { "usb-hub", NULL, "piix3-usb-uhci" },
 	{ "usb-storage", "drive=disk", "piix3-usb-uhci" }, { "virtio-scsi-device", NULL, "virtio-mmio" },

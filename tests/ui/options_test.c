@@ -367,6 +367,28 @@ Test(files, an_unknown_file_is_a_raw_disk)
 	unlink(disk);
 }
 
+Test(files, a_raw_file_of_a_floppys_size_is_a_floppy)
+{
+	const char *disk = scratch("a");
+
+	make_file(disk, 1474560, 510, "\x55\xaa", 2);
+	cr_assert_eq(parse(disk), OPT_GO, "%s", e.msg);
+	cr_assert_str_eq(o.file_kinds[0], "floppy disk");
+	cr_assert_eq(o.pc.drives[0].interface, PC_IF_FLOPPY);
+	cr_assert_eq(o.pc.drives[0].index, 0);
+	unlink(disk);
+}
+
+Test(options, there_are_two_floppy_drives)
+{
+	cr_assert_eq(parse("-fdb b -drive if=floppy,file=a"), OPT_GO);
+	cr_assert_eq(o.pc.drives[0].index, 1);
+	cr_assert_eq(o.pc.drives[1].index, 0);
+	cr_assert_eq(parse("-drive if=floppy"), OPT_GO);	/* an empty one */
+	cr_assert_eq(parse("-fda a -fdb b -drive if=floppy,file=c"), OPT_BAD);
+	cr_assert_eq(parse("-fda a -drive if=floppy,index=0,file=c"), OPT_BAD);
+}
+
 Test(files, what_cannot_start_is_refused_with_advice)
 {
 	const char *path = scratch("a"), *other = scratch("b");
