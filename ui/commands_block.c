@@ -291,9 +291,10 @@ static bool change(struct cmd *c, struct drive *d, const struct value *args, con
 {
 	static const char *const modes[] = { "retain", "read-only", "read-write" };
 	const char *mode = val_get_str(args, "read-only-mode", modes[0]);
-	bool was_open = drive_tray_open(d);
+	bool was_open = drive_tray_open(d), protected = drive_is_cdrom(d) || (drive_present(d) && drive_readonly(d));
 	struct block_options o = {
-		.file = file, .format = val_get_str(args, "format", NULL), .readonly = strcmp(mode, modes[2]) != 0,
+		.file = file, .format = val_get_str(args, "format", NULL),
+		.readonly = !strcmp(mode, modes[1]) || (!strcmp(mode, modes[0]) && protected),
 	};
 
 	if (!drive_change(d, file ? &o : &(struct block_options){ 0 }, val_get_bool(args, "force", false), &c->err))

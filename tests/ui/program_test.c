@@ -78,6 +78,16 @@ Test(program, debug_exit_is_the_exit_status)
 			 sizeof(debug_exit), out, sizeof(out)), 0x15 << 1 | 1, "%s", out);
 }
 
+Test(program, a_changed_floppy_disk_can_be_written_to)
+{
+	char out[2000];
+
+	run("truncate -s 720K $B.img; printf 'eject floppy0\nchange floppy0 %s\ninfo block\nquit\n' $B.img | "
+	    "$R -bios $B -drive if=floppy -monitor stdio 2>&1; rm $B.img", sleep_forever, sizeof(sleep_forever), out,
+	    sizeof(out));
+	cr_assert(strstr(out, ".img (raw)"), "%s", out);
+}
+
 Test(program, both_accelerators_agree)
 {
 	char out[200];
