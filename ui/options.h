@@ -23,6 +23,7 @@
 #define OPT_MAX_NODES		32
 #define OPT_MAX_FILES		8
 #define OPT_MAX_AUDIOS		4
+#define OPT_MAX_FDS		16
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -58,6 +59,12 @@ struct opt_dump {
 	uint32_t most;			/* bytes of each frame */
 };
 
+/* -add-fd */
+struct opt_fd {
+	int fd;
+	unsigned set;
+};
+
 enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL, OPT_DISPLAY_WEB };
 
 struct options {
@@ -69,6 +76,8 @@ struct options {
 	struct opt_accel accels[OPT_MAX_ACCELS];	/* in order of preference */
 	int naccels;
 
+	struct opt_fd fds[OPT_MAX_FDS];
+	int nfds;
 	struct opt_chardev chardevs[OPT_MAX_CHARDEVS];
 	int nchardevs;
 	const char *serials[PC_MAX_SERIALS];

@@ -468,6 +468,9 @@ enum opt_result opt_chardev(struct options *o, const char *arg, FILE *out, struc
 	const char *id = NULL;
 
 	(void)out;
+	arg = options_named_fds(o, arg, e);
+	if (!arg)
+		return OPT_BAD;
 	kv_parse(&k, "-chardev", arg, "backend", e);
 	id = kv_str(&k, "id", NULL);
 	if (!id)

@@ -29,6 +29,9 @@ void opt_drive_limits(struct kv *k, struct drive_limits *l);
 /* Do they make sense together? */
 bool opt_drive_check(const struct drive_options *v, const char *option, const char *arg, struct err *e);
 
+/* A -chardev with the number of the file where it names a set of -add-fd; the caller's (options_fd.c). */
+char *options_named_fds(const struct options *o, const char *text, struct err *e);
+
 /* Before the first and after the last option. */
 void options_defaults(struct options *o);
 bool options_complete(struct options *o, struct err *e);

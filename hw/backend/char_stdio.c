@@ -155,13 +155,18 @@ static struct chr *file_new(struct machine *m, const char *path, int in, int out
 
 struct chr *chr_make_file(struct machine *m, const struct chr_spec *s, struct err *e)
 {
-	int fd;
+	int fd, n;
+	char tail;
 
 	if (!*s->path) {
 		err_set(e, "a path is missing");
 		return NULL;
 	}
-	fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC | (s->append ? O_APPEND : O_TRUNC), 0666);
+	/* A file that is open: its owner need not let anybody open it again. */
+	if (sscanf(s->path, "/dev/fd/%d%c", &n, &tail) == 1)
+		fd = fcntl(n, F_DUPFD_CLOEXEC, 0);
+	else
+		fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC | (s->append ? O_APPEND : O_TRUNC), 0666);
 	if (fd < 0) {
 		err_errno(e, "cannot open %s", s->path);
 		return NULL;

@@ -1,5 +1,6 @@
 /* ui/options*.c: the command line. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,6 +124,22 @@ Test(options, a_display_card_of_the_users_replaces_the_boards)
 	cr_assert_eq(o.pc.vga, PC_VGA_STD);
 	cr_assert_eq(parse("-device e1000"), OPT_GO);
 	cr_assert_eq(o.pc.vga, PC_VGA_STD);
+}
+
+Test(options, open_files_have_names)
+{
+	int fd = open("/dev/null", O_WRONLY);
+	char line[200];
+
+	snprintf(line, sizeof(line), "-add-fd fd=%d,set=7,opaque=x -chardev file,id=c,path=/dev/fdset/7,append=on", fd);
+	cr_assert_eq(parse(line), OPT_GO, "%s", e.msg);
+	snprintf(line, sizeof(line), "file,id=c,path=/dev/fd/%d,append=on", fd);
+	cr_assert_str_eq(o.chardevs[0].spec, line);
+	cr_assert_eq(parse("-chardev file,id=c,path=/dev/fdset/7"), OPT_BAD);
+	cr_assert(strstr(e.msg, "set=7"), "%s", e.msg);
+	close(fd);
+	cr_assert_eq(parse("-add-fd fd=999,set=7"), OPT_BAD);
+	cr_assert_eq(parse("-add-fd fd=1,set=7"), OPT_BAD);
 }
 
 Test(options, boards)
