@@ -170,17 +170,31 @@ static FILE *destination(void)
 	return state.file ? state.file : stderr;
 }
 
+static void write_whole(const char *fmt, va_list ap)
+{
+	pthread_mutex_lock(&state.lock);
+	vfprintf(destination(), fmt, ap);
+	pthread_mutex_unlock(&state.lock);
+}
+
 void log_to(enum log_area a, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!log_on(a))
 		return;
-	pthread_mutex_lock(&state.lock);
 	va_start(ap, fmt);
-	vfprintf(destination(), fmt, ap);
+	write_whole(fmt, ap);
 	va_end(ap);
-	pthread_mutex_unlock(&state.lock);
+}
+
+void log_always(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_whole(fmt, ap);
+	va_end(ap);
 }
 
 /* May one more line go out this second? Says how many did not when the next begins. */

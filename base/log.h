@@ -42,6 +42,8 @@ bool log_set_filter(const char *ranges, struct err *e);
 bool log_in_range(uint64_t va);
 /* Write one piece of text, whole, if the area is on. */
 void log_to(enum log_area a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Write one piece of text, whole, whatever areas are on: for who has a switch of its own. */
+void log_always(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "The guest did something odd": area guest_errors, at most a few a second from one place. */
 void log_guest(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A message for the user on standard error, "rhea: " in front, newline added. */

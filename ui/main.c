@@ -30,6 +30,7 @@
 #include "ui/qmp.h"
 #include "ui/sdl.h"
 #include "ui/snapshot.h"
+#include "ui/trace.h"
 #include "ui/vm.h"
 #include "ui/vnc.h"
 #include "ui/web.h"
@@ -331,9 +332,28 @@ static bool make_board(struct app *a, struct err *e)
 		return false;
 	machine_lock(a->m);
 	commands_watch_drives(&a->vm);
+	commands_trace(&a->vm);
 	ok = open_monitors(a, e) && (!o->gdb || gdb_serve(&a->vm, o->gdb, e) || err_prefix(e, "-gdb %s", o->gdb));
 	machine_unlock(a->m);
 	return ok;
+}
+
+/* With everything on the board: do the trace points exist that were asked for? */
+static bool check_traces(struct app *a, struct err *e)
+{
+	bool ok;
+
+	machine_lock(a->m);
+	ok = trace_check(a->m, a->o.traces, a->o.ntraces, e);
+	machine_unlock(a->m);
+	return ok;
+}
+
+static void list_traces(struct app *a)
+{
+	machine_lock(a->m);
+	trace_print(a->m, NULL, stdout);
+	machine_unlock(a->m);
 }
 
 static bool make_machine(struct app *a, struct err *e)
@@ -342,7 +362,7 @@ static bool make_machine(struct app *a, struct err *e)
 		return false;
 	a->m = machine_new(dev_types, NULL, e);
 	a->loop = a->m ? loop_new(a->m, e) : NULL;
-	return a->loop && take_signals(a, e) && make_board(a, e) && open_displays(a, e) && vm_launch(&a->vm, e);
+	return a->loop && trace_begin(a->m, a->o.traces, a->o.ntraces, e) && take_signals(a, e) && make_board(a, e);
 }
 
 static bool map_for_perf(struct app *a, struct err *e)
@@ -432,17 +452,27 @@ static void unmake_machine(struct app *a, int status)
 	machine_free(a->m);
 }
 
+static void fail(struct app *a, const struct err *e)
+{
+	if (a->m)
+		chr_flush_all(a->m);
+	err_report(e);
+}
+
 static int run(struct app *a, struct err *e)
 {
 	int status = 1;
 
-	if (make_machine(a, e) && map_for_perf(a, e) && start(a, e) && daemon_ready(&a->o, e)) {
+	if (!make_machine(a, e)) {
+		fail(a, e);
+	} else if (a->o.list_traces) {
+		list_traces(a);
+		status = 0;
+	} else if (check_traces(a, e) && open_displays(a, e) && vm_launch(&a->vm, e) && map_for_perf(a, e) && start(a, e) && daemon_ready(&a->o, e)) {
 		status = loop_run(a->loop);
 		log_statistics(a);
 	} else {
-		if (a->m)
-			chr_flush_all(a->m);
-		err_report(e);
+		fail(a, e);
 	}
 	unmake_machine(a, status);
 	daemon_end(&a->o);

@@ -22,6 +22,7 @@
 #include "ui/commands.h"
 #include "ui/monitor_complete.h"
 #include "ui/monitor_priv.h"
+#include "ui/trace.h"
 
 #define PROMPT "(rhea) "
 #define CTRL(ch) ((ch) & 0x1f)
@@ -197,6 +198,8 @@ void monitor_execute(struct monitor *mon, const char *line, FILE *out)
 		a.fmt = take_format(c, &rest);
 	a.rest = rest + strspn(rest, " \t");
 	snprintf(words, sizeof(words), "%s", a.rest);
+	if (trace_on(mon->vm->m))
+		trace_command(mon->vm->m, "monitor", c->human, a.rest);
 	a.n = split(words, a.word, MON_ARGS);
 	run_command(mon, c, &a, out);
 }

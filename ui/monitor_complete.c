@@ -104,6 +104,16 @@ static void offer_areas(struct monitor *mon, struct completion *c)
 		offer(c, log_areas[i].name);
 }
 
+static void offer_trace_points(struct monitor *mon, struct completion *c)
+{
+	struct trace_names l;
+
+	trace_list(mon->vm->m, NULL, &l);
+	for (size_t i = 0; i < l.n; i++)
+		offer(c, l.name[i]);
+	trace_names_free(&l);
+}
+
 static void offer_files(struct monitor *mon, struct completion *c)
 {
 	const char *slash = strrchr(c->stem, '/');
@@ -148,6 +158,7 @@ static const struct {
 	{ "chardev-send-break",	"id",		offer_chardevs },
 	{ "ringbuf_read",	"device",	offer_chardevs },
 	{ "netdev_del",		"id",		offer_networks },
+	{ "trace-event",	"name",		offer_trace_points },
 	{ "drive_del",		"id",		offer_drives },
 	{ NULL,			"network",	offer_networks },
 	{ NULL,			"device",	offer_drives },

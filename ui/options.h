@@ -12,6 +12,7 @@
 #include "hw/backend/audio.h"
 #include "hw/backend/net.h"
 #include "hw/pc/pc.h"
+#include "ui/trace.h"
 #include "ui/vm.h"
 
 #define OPT_MAX_ACCELS		4
@@ -24,6 +25,7 @@
 #define OPT_MAX_FILES		8
 #define OPT_MAX_AUDIOS		4
 #define OPT_MAX_FDS		16
+#define OPT_MAX_TRACES		32
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -118,6 +120,9 @@ struct options {
 	int ready_fd;			/* daemon.c: tells the waiting parent */
 	bool snapshot;			/* -snapshot: for every drive */
 	const char *pidfile, *log_areas, *log_file, *log_filter;
+	struct opt_trace traces[OPT_MAX_TRACES];
+	int ntraces;
+	bool list_traces;		/* -trace help: this machine's, and no more */
 	const char *boot_once;		/* order of the first boot only, or NULL */
 	const char *rtc_base;		/* "utc", "localtime" or a date */
 

@@ -584,6 +584,26 @@ enum opt_result opt_d(struct options *o, const char *arg, FILE *out, struct err 
 	return OPT_DONE;
 }
 
+enum opt_result opt_trace(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	struct opt_trace *t = &o->traces[o->ntraces];
+	struct kv k;
+
+	(void)out;
+	if (asks_help(arg)) {
+		o->list_traces = true;
+		return OPT_GO;
+	}
+	if (o->ntraces == OPT_MAX_TRACES)
+		return bad(e, "-trace may be given %d times; events=FILE takes any number of patterns", OPT_MAX_TRACES);
+	kv_parse(&k, "-trace", arg, "enable", e);
+	t->pattern = kv_str(&k, "enable", NULL);
+	t->events = kv_str(&k, "events", NULL);
+	t->file = kv_str(&k, "file", NULL);
+	o->ntraces++;
+	return result(kv_done(&k));
+}
+
 /* ---- before the first option and behind the last ---- */
 
 void options_defaults(struct options *o)

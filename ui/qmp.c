@@ -16,6 +16,7 @@
 #include "ui/command.h"
 #include "ui/json.h"
 #include "ui/qmp_frame.h"
+#include "ui/trace.h"
 #include "ui/vm.h"
 
 /* The version of QEMU's protocol that is spoken: what clients decide by. */
@@ -172,6 +173,14 @@ static bool check_envelope(const struct value *msg, struct err *e)
 
 #define NEGOTIATE "qmp_capabilities"
 
+static void trace_arguments(struct machine *m, const char *name, const struct value *args)
+{
+	char *text = args ? json_text(args, false) : NULL;
+
+	trace_command(m, "qmp", name, text ? text : "{}");
+	free(text);
+}
+
 static struct value *execute(struct qmp *q, struct cmd *c, const struct value *msg)
 {
 	const char *name = val_get_str(msg, "execute", "");
@@ -183,6 +192,8 @@ static struct value *execute(struct qmp *q, struct cmd *c, const struct value *m
 		return cmd_fail(c, CMD_NOT_FOUND, "Capabilities negotiation is already complete, command ignored");
 	if (!q->negotiated && strcmp(name, NEGOTIATE))
 		return cmd_fail(c, CMD_NOT_FOUND, "Expecting capabilities negotiation with '" NEGOTIATE "'");
+	if (trace_on(q->vm->m))
+		trace_arguments(q->vm->m, name, val_get(msg, "arguments"));
 	return command_run(c, row, val_get(msg, "arguments"));
 }
 

@@ -199,6 +199,7 @@ struct drive_set *drive_set_of(struct machine *m, struct err *e)
 	pthread_cond_init(&s->finished, NULL);
 	drive_list_init(&s->queue);
 	drive_list_init(&s->done);
+	trace_add_source(m, drive_trace_names);
 	return m->drives = s;
 }
 

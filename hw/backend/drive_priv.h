@@ -111,6 +111,7 @@ static inline uint64_t drive_now(const struct drive_set *s)
 
 /* ---- drive_queue.c ---- */
 
+void drive_trace_names(struct machine *m, struct trace_names *l);
 /* Start what may be started. */
 void drive_kick(struct drive *d);
 /* Run done() of what is finished. True: there was something. */

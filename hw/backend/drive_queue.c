@@ -35,6 +35,30 @@ static bool must_wait(const struct drive *d, const struct drive_req *r)
 	return false;
 }
 
+/* ---- tracing ---- */
+
+static const char *const op_names[DRIVE_N_OPS] = {
+	[DRIVE_READ] = "read", [DRIVE_WRITE] = "write", [DRIVE_FLUSH] = "flush", [DRIVE_DISCARD] = "discard",
+	[DRIVE_ZERO] = "zero",
+};
+
+void drive_trace_names(struct machine *m, struct trace_names *l)
+{
+	for (struct drive *d = drive_next(m, NULL); d; d = drive_next(m, d))
+		for (int op = 0; op < DRIVE_N_OPS; op++)
+			trace_name(l, d->id, NULL, op_names[op]);
+}
+
+static void trace_request(const struct drive *d, const struct drive_req *r)
+{
+	struct machine *m = d->set->m;
+
+	if (r->op == DRIVE_FLUSH)
+		trace_point(m, d->id, NULL, op_names[r->op], "all");
+	else
+		trace_point(m, d->id, NULL, op_names[r->op], "sector %" PRIu64 " count %u", r->at, r->n);
+}
+
 /* ---- start ---- */
 
 static void activate(struct drive *d, struct drive_req *r)
@@ -95,6 +119,8 @@ void drive_submit(struct drive *d, struct drive_req *r)
 	r->err.msg[0] = 0;
 	r->err.code = 0;
 	r->since = drive_now(d->set);
+	if (trace_on(d->set->m))
+		trace_request(d, r);
 	if (refuse(d, r)) {
 		activate(d, r);
 		drive_pool_finished(d->set, r);
@@ -120,9 +146,10 @@ bool drive_try(struct drive *d, struct drive_req *r)
 	r->ok = block_read_now(d->image, r->at, r->iov, r->niov, r->n);
 	if (r->ok)
 		count(d, r);
+	if (r->ok && trace_on(d->set->m))
+		trace_request(d, r);
 	return r->ok;
 }
-
 
 static void count(struct drive *d, const struct drive_req *r)
 {

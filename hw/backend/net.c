@@ -81,6 +81,15 @@ struct net *net_find(struct machine *m, const char *id)
 	return machine_find_backend(m, "netdev", id);
 }
 
+static void trace_names(struct machine *m, struct trace_names *l)
+{
+	for (const struct backend *b = m->backends; b; b = b->next)
+		if (!strcmp(b->kind, "netdev")) {
+			trace_name(l, b->id, NULL, "in");
+			trace_name(l, b->id, NULL, "out");
+		}
+}
+
 struct net *net_new(struct machine *m, const struct net_options *o, struct err *e)
 {
 	const struct net_kind *k = find_kind(o->kind);
@@ -101,6 +110,7 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 	n->id = strdup(o->id);
 	n->tail = &n->waiting;
 	machine_add_backend(m, "netdev", o->id, n);
+	trace_add_source(m, trace_names);
 	return n;
 }
 
@@ -195,6 +205,11 @@ bool net_is_sound(const struct net *n)
 
 /* ---- frames ---- */
 
+static void trace_frame(struct net *n, const char *way, uint64_t count, size_t len)
+{
+	trace_point(n->m, n->id, NULL, way, "frame %" PRIu64 " length %zu", count, len);
+}
+
 static bool give(struct net *n, const uint8_t *frame, size_t len)
 {
 	n->busy = true;
@@ -221,6 +236,9 @@ void net_deliver(struct net *n, const uint8_t *frame, size_t len)
 {
 	if (len > NET_MAX_FRAME || !n->front || n->down)
 		return;
+	n->n_in++;
+	if (trace_on(n->m))
+		trace_frame(n, "in", n->n_in, len);
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
 	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, frame, len))
@@ -245,6 +263,9 @@ void net_send(struct net *n, const uint8_t *frame, size_t len)
 {
 	if (!n || n->busy || n->down || len > NET_MAX_FRAME)
 		return;
+	n->n_out++;
+	if (trace_on(n->m))
+		trace_frame(n, "out", n->n_out, len);
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
 	n->busy = true;

@@ -118,6 +118,7 @@ struct net {
 	bool down;			/* the cable is out */
 	bool busy;			/* the card is sending or being given a frame */
 	struct net_dump *dumps;
+	uint64_t n_in, n_out;		/* frames so far */
 };
 
 /* A frame for the card. */

@@ -210,7 +210,7 @@ static bool uart_init(void *dev, struct err *e)
 
 	if (u->index < ARRAY_LEN(com)) {
 		u->iobase = com[u->index].base;
-		u->irq = machine_isa_irq(u->dev.m, com[u->index].irq);
+		u->irq = dev_isa_irq(&u->dev, com[u->index].irq);
 	} else if (u->index != -1u) {
 		return err_set(e, "index=%u: expected 0 to 3", u->index);
 	}

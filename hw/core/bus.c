@@ -23,6 +23,7 @@ struct mmio {
 	struct machine *m;
 	const struct mmio_ops *ops;
 	void *opaque;
+	const char *name;
 	struct phys_map *map;
 	struct mmio_ops locked;		/* the wrappers, with the device's max_size */
 	struct mmio *next;		/* of the machine's */
@@ -97,6 +98,7 @@ void machine_free(struct machine *m)
 	}
 	loop_forget_machine(m->loop);
 	clock_fini(&m->clock);
+	trace_fini(m);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -165,6 +167,8 @@ void machine_set_a20(struct machine *m, bool on)
 
 void machine_msi(struct machine *m, uint64_t addr, uint32_t data)
 {
+	if (trace_on(m))
+		trace_point(m, "msi", NULL, NULL, "0x%" PRIx64 " 0x%08x", addr, data);
 	if (m->msi)
 		m->msi(m->msi_opaque, addr, data);
 }
@@ -289,12 +293,20 @@ static void leave(struct machine *m, bool held)
 		machine_unlock(m);
 }
 
+/* Rows of the device's register table have points of their own. */
+static bool traced(const struct mmio *r)
+{
+	return trace_on(r->m) && r->ops && r->ops != &dev_mmio_ops;
+}
+
 static uint64_t locked_read(void *opaque, uint64_t off, int size)
 {
 	struct mmio *r = opaque;
 	bool held = enter(r->m);
 	uint64_t v = r->ops ? r->ops->read(r->opaque, off, size) : size_mask(size);
 
+	if (traced(r))
+		trace_access(r->m, r->name, false, off, size, v);
 	leave(r->m, held);
 	return v;
 }
@@ -305,6 +317,8 @@ static void locked_write(void *opaque, uint64_t off, int size, uint64_t v)
 	struct machine *m = r->m;
 	bool held = enter(m);
 
+	if (traced(r))
+		trace_access(m, r->name, true, off, size, v);
 	if (r->ops)
 		r->ops->write(r->opaque, off, size, v);
 	leave(m, held);
@@ -320,7 +334,7 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		err_set(e, "no memory for %s", name);
 		return NULL;
 	}
-	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque,
+	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque, .name = name,
 			    .locked = { locked_read, locked_write, ops->max_size, ops->alone } };
 	range.ops = &r->locked;
 	range.opaque = r;
@@ -356,4 +370,13 @@ void mmio_unmap(struct machine *m, struct mmio *r)
 		return;
 	phys_unmap(m->phys, r->map);
 	r->ops = NULL;
+}
+
+void mmio_trace_names(struct machine *m, struct trace_names *l)
+{
+	for (const struct mmio *r = m->mmios; r; r = r->next)
+		if (r->ops && r->ops != &dev_mmio_ops) {
+			trace_name(l, r->name, NULL, "read");
+			trace_name(l, r->name, NULL, "write");
+		}
 }

@@ -8,6 +8,7 @@
 #ifndef HW_CORE_BUS_H
 #define HW_CORE_BUS_H
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 #include "cpu/phys.h"
 #include "hw/core/clock.h"
 #include "hw/core/irq.h"
+#include "hw/core/trace.h"
 
 struct cpu;
 struct dev;
@@ -113,7 +115,14 @@ struct machine {
 		bool going_on;
 	} typed;
 	bool a20;
+	struct trace trace;
 };
+
+/* Is any trace point on? Asked before trace_point(), so that nothing else is done for none. */
+static inline bool trace_on(const struct machine *m)
+{
+	return __builtin_expect(m->trace.on, false);
+}
 
 /* A machine without devices: phys, ports, a stopped clock. host NULL: real time. */
 struct machine *machine_new(const struct dev_type *const *types, const struct clock_host *host,
@@ -140,7 +149,7 @@ void machine_event(struct machine *m, const char *name, struct value *data);
 void machine_set_a20(struct machine *m, bool on);
 /* Send a message-signalled interrupt. */
 void machine_msi(struct machine *m, uint64_t addr, uint32_t data);
-/* ISA line n, whatever it will be connected to. */
+/* ISA line n, whatever it will be connected to. A device's own: dev_isa_irq(). */
 struct irq machine_isa_irq(struct machine *m, int n);
 int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool *tc);
 
@@ -192,14 +201,21 @@ void mmio_set(struct machine *m, struct mmio *r, uint64_t pa, bool enable);
 /* Reads come from this memory instead of the callback; NULL: from the callback again. */
 void mmio_read_from(struct machine *m, struct mmio *r, struct ram *ram);
 void mmio_unmap(struct machine *m, struct mmio *r);	/* NULL is fine */
+/* Trace points of ranges that have no register table. */
+void port_trace_names(struct machine *m, struct trace_names *l);
+void mmio_trace_names(struct machine *m, struct trace_names *l);
 
 /* ---- memory as a bus master sees it; lock held ---- */
 static inline void dma_read(struct machine *m, uint64_t pa, void *buf, uint64_t n)
 {
+	if (trace_on(m))
+		trace_point(m, "dma", NULL, "read", "0x%" PRIx64 " length %" PRIu64, pa, n);
 	phys_read_buf(m->phys, pa, buf, n);
 }
 static inline void dma_write(struct machine *m, uint64_t pa, const void *buf, uint64_t n)
 {
+	if (trace_on(m))
+		trace_point(m, "dma", NULL, "write", "0x%" PRIx64 " length %" PRIu64, pa, n);
 	phys_write_buf(m->phys, pa, buf, n);
 }
 

@@ -309,6 +309,27 @@ void dev_unplug(struct dev *d)
 	machine_event(m, "DEVICE_DELETED", told);
 }
 
+/* ---- interrupt lines ---- */
+
+static void isa_line(void *opaque, int n, int level)
+{
+	struct dev *d = opaque;
+
+	if ((d->isa_up >> n & 1) != (level != 0)) {
+		d->isa_up ^= 1u << n;
+		if (trace_on(d->m))
+			trace_point(d->m, d->id, NULL, "irq", "%d line %d", level != 0, n);
+	}
+	irq_set(d->m->isa_irq[n], level);
+}
+
+struct irq dev_isa_irq(struct dev *d, int n)
+{
+	assert(n >= 0 && n < MACHINE_N_ISA_IRQS);
+	d->has_irq = true;
+	return irq_make(isa_line, d, n);
+}
+
 /* ---- reset ---- */
 
 void dev_reset(struct dev *d)

@@ -131,6 +131,8 @@ struct dev {
 	struct dev *next;
 	bool live;			/* init succeeded */
 	bool user;			/* made by -device or device_add */
+	bool has_irq;			/* it asked for an interrupt line */
+	uint32_t isa_up;		/* its ISA lines that are high, a bit each */
 };
 
 /* ---- making devices ---- */
@@ -173,6 +175,15 @@ static inline void dev_update(struct dev *d)
 {
 	if (d->type->update)
 		d->type->update(d);
+}
+
+/* ISA line n as the device's own: what it does there can be traced as DEVICE.irq. */
+struct irq dev_isa_irq(struct dev *d, int n);
+/* The level of the device's line has become another one: for its trace point. */
+static inline void dev_irq_changed(struct dev *d, bool level)
+{
+	if (trace_on(d->m))
+		trace_point(d->m, d->id, NULL, "irq", "%d", level);
 }
 
 /* ---- registers ---- */

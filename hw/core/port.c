@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "hw/core/bus.h"
+#include "hw/core/dev.h"
 
 #define N_PORTS		65536u
 #define MAX_RANGES	1024
@@ -122,6 +123,33 @@ static bool takes(const struct port_range *r, uint16_t port, int size)
 	return size <= r->max_size && port - r->base + size <= r->n;
 }
 
+/* Rows of the device's register table have trace points of their own. */
+static bool has_table(const struct port_range *r)
+{
+	return r->ops == &dev_port_ops || r->ops == &dev_port_ops_wide;
+}
+
+static uint32_t range_read(struct machine *m, const struct port_range *r, uint16_t port, int size)
+{
+	uint16_t off = (uint16_t)(port - r->base);
+	const char *name = r->name;
+	bool traced = trace_on(m) && !has_table(r);
+	uint32_t v = r->ops->read(r->opaque, off, size) & (uint32_t)size_mask(size);
+
+	if (traced)
+		trace_access(m, name, false, off, size, v);
+	return v;
+}
+
+static void range_write(struct machine *m, const struct port_range *r, uint16_t port, int size, uint32_t v)
+{
+	uint16_t off = (uint16_t)(port - r->base);
+
+	if (trace_on(m) && !has_table(r))
+		trace_access(m, r->name, true, off, size, v);
+	r->ops->write(r->opaque, off, size, v);
+}
+
 uint32_t port_read(struct machine *m, uint16_t port, int size)
 {
 	const struct port_range *r = owner(m->ports, port);
@@ -131,7 +159,7 @@ uint32_t port_read(struct machine *m, uint16_t port, int size)
 	if (r && takes(r, port, size)) {
 		if (size < r->min_size)
 			return (uint32_t)size_mask(size);
-		return r->ops->read(r->opaque, (uint16_t)(port - r->base), size) & size_mask(size);
+		return range_read(m, r, port, size);
 	}
 	if (size == 1)
 		return 0xff;
@@ -148,7 +176,7 @@ void port_write(struct machine *m, uint16_t port, int size, uint32_t v)
 	v &= size_mask(size);
 	if (r && takes(r, port, size)) {
 		if (size >= r->min_size)
-			r->ops->write(r->opaque, (uint16_t)(port - r->base), size, v);
+			range_write(m, r, port, size, v);
 		return;
 	}
 	if (size == 1)
@@ -185,5 +213,17 @@ void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsign
 
 		if (r && r->enabled)
 			fn(opaque, (uint16_t)r->base, r->n, r->name);
+	}
+}
+
+void port_trace_names(struct machine *m, struct trace_names *l)
+{
+	for (int i = 0; i < m->ports->n; i++) {
+		const struct port_range *r = m->ports->range[i];
+
+		if (r && !has_table(r)) {
+			trace_name(l, r->name, NULL, "read");
+			trace_name(l, r->name, NULL, "write");
+		}
 	}
 }

@@ -155,7 +155,7 @@ static bool set_irq(struct dev *d, const struct prop *p, const char *s)
 
 	if (!parse_number(s, &v) || v >= MACHINE_N_ISA_IRQS)
 		return false;
-	*(struct irq *)field(d, p) = machine_isa_irq(d->m, (int)v);
+	*(struct irq *)field(d, p) = dev_isa_irq(d, (int)v);
 	return true;
 }
 
@@ -224,7 +224,7 @@ void prop_default(struct dev *d, const struct prop *p)
 		break;
 	case PROP_IRQ:
 		if (p->def < MACHINE_N_ISA_IRQS)
-			*(struct irq *)field(d, p) = machine_isa_irq(d->m, (int)p->def);
+			*(struct irq *)field(d, p) = dev_isa_irq(d, (int)p->def);
 		break;
 	case PROP_CHR: case PROP_BACKEND: case PROP_MAC:
 		break;

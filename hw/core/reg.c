@@ -25,7 +25,7 @@ void reg_poke(struct dev *d, const struct reg *r, uint32_t v)
 		st_n(field(d, r->stored), reg_size(r), v);
 }
 
-uint32_t reg_get(struct dev *d, const struct reg *r)
+static uint32_t get(struct dev *d, const struct reg *r)
 {
 	uint32_t v;
 
@@ -37,10 +37,26 @@ uint32_t reg_get(struct dev *d, const struct reg *r)
 	return v;
 }
 
+static void trace(struct dev *d, const struct reg *r, const char *how, uint32_t v)
+{
+	trace_point(d->m, d->id, r->name, how, "0x%0*x", 2 * reg_size(r), v & (uint32_t)size_mask(reg_size(r)));
+}
+
+uint32_t reg_get(struct dev *d, const struct reg *r)
+{
+	uint32_t v = get(d, r);
+
+	if (trace_on(d->m))
+		trace(d, r, "read", v);
+	return v;
+}
+
 void reg_put(struct dev *d, const struct reg *r, uint32_t v)
 {
 	uint32_t old = reg_peek(d, r);
 
+	if (trace_on(d->m))
+		trace(d, r, "write", v);
 	reg_poke(d, r, (old & ~r->wmask) | (v & r->wmask));
 	if (r->on_write)
 		r->on_write(d, v & (uint32_t)size_mask(reg_size(r)), old);

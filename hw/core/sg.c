@@ -113,6 +113,8 @@ bool sg_add(struct sg *s, uint64_t pa, uint64_t n)
 		return false;
 	}
 	s->bytes += n;
+	if (trace_on(s->m))
+		trace_point(s->m, "dma", NULL, s->to_guest ? "write" : "read", "0x%" PRIx64 " length %" PRIu64, pa - n, n);
 	return true;
 }
 

@@ -32,7 +32,7 @@ enum { R_DATA, R_ERROR, R_COUNT, R_LBA0, R_LBA1, R_LBA2, R_SELECT, R_STATUS };
 static void channel_update(struct ide *d, int ch)
 {
 	struct ide_channel *c = &d->ch[ch];
-	irq_set(machine_isa_irq(d->pci.dev.m, 14 + ch), c->intrq && !(c->control & CTL_NIEN));
+	irq_set(dev_isa_irq(&d->pci.dev, 14 + ch), c->intrq && !(c->control & CTL_NIEN));
 }
 
 static void ide_update(void *dev)

@@ -248,6 +248,7 @@ void pci_set_irq(struct pci_dev *p, bool level)
 	if (p->intx == level)
 		return;
 	p->intx = level;
+	dev_irq_changed(&p->dev, level);
 	uint16_t st = ld16(p->config + PCI_STATUS) & (uint16_t)~PCI_STATUS_INTX;
 	st16(p->config + PCI_STATUS, st | (level ? PCI_STATUS_INTX : 0));
 	if (level && pci_msi_enabled(p))
@@ -355,6 +356,7 @@ bool pci_attach(struct pci_dev *p, const struct pci_ids *ids, struct err *e)
 	}
 	pci_set_config(p, PCI_INT_LINE, 1, 0, 0xff);
 	pci_set_config(p, PCI_INT_PIN, 1, ids->int_pin, 0);
+	p->dev.has_irq = ids->int_pin != 0;
 	p->w1c[PCI_STATUS + 1] = 0xf9;
 	return true;
 }

@@ -2,11 +2,13 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hw/backend/net.h"
 #include "hw/core/dev.h"
 #include "ui/monitor.h"
 #include "ui/monitor_complete.h"
+#include "ui/trace.h"
 #include "ui/vm.h"
 
 static const struct dev_type *const no_types[] = { NULL };
@@ -187,4 +189,47 @@ Test(monitor, ids_are_completed)
 	machine_add_backend(vm.m, "netdev", "lan", &n);
 	cr_assert_str_eq(completions("netdev_del l"), "lan");
 	cr_assert_str_eq(completions("hostfwd_add l"), "lan");
+}
+
+Test(monitor, trace_points_are_commands_too_and_are_switched_by_pattern)
+{
+	char line[200] = "", path[] = "/tmp/monitor-trace-XXXXXX";
+	struct err e;
+
+	close(mkstemp(path));
+	commands_trace(&vm);
+	cr_assert(trace_open(vm.m, path, &e));
+	cr_assert_str_eq(run("info trace-events monitor.sto*"), "monitor.stop : state 0\n");
+	cr_assert_str_eq(run("trace-event monitor.* on"), "");
+	cr_assert_str_eq(run("info trace-events monitor.stop"), "monitor.stop : state 1\n");
+	run("print 1 + 2");
+	run("trace-event * off");
+	cr_assert(strstr(run("trace-event monitor.stp on"), "did you mean monitor.stop?"), "%s", text);
+	run("print 3");
+
+	FILE *f = fopen(path, "r");
+	static const char *const want[] = {
+		" monitor.info trace-events monitor.stop\n", " monitor.print 1 + 2\n", " monitor.trace-event * off\n",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		cr_assert(fgets(line, sizeof(line), f));
+		cr_assert_str_eq(strchr(line, ' '), want[i]);
+	}
+	cr_assert_not(fgets(line, sizeof(line), f));
+	fclose(f);
+	unlink(path);
+}
+
+Test(monitor, passwords_are_not_traced)
+{
+	char line[200] = "", path[] = "/tmp/monitor-trace-XXXXXX";
+	struct err e;
+
+	close(mkstemp(path));
+	cr_assert(trace_open(vm.m, path, &e) && trace_set(vm.m, "monitor.*", true, &e));
+	run("change vnc password hunter2");
+	FILE *f = fopen(path, "r");
+	cr_assert(fgets(line, sizeof(line), f) && strstr(line, "monitor.change") && !strstr(line, "hunter2"), "%s", line);
+	fclose(f);
+	unlink(path);
 }

@@ -189,6 +189,8 @@ static const struct question questions[] = {
 	{ "closefd", "{\"fdname\":\"x\"}", "GenericError" },
 	{ "query-balloon", NULL, "DeviceNotActive" },
 	{ "balloon", "{\"value\":1}", "DeviceNotActive" },
+	{ "trace-event-get-state", "{\"name\":\"*.irq\"}", NULL },
+	{ "trace-event-set-state", "{\"name\":\"qmp.stop\",\"enable\":false}", NULL },
 	{ "watchdog-set-action", "{\"action\":\"pause\"}", NULL },
 	{ "human-monitor-command", "{\"command-line\":\"info status\"}", NULL },
 };

@@ -11,6 +11,7 @@
 #include "ui/qmp.h"
 #include "ui/qmp_frame.h"
 #include "ui/schema.h"
+#include "ui/trace.h"
 #include "ui/vm.h"
 
 /* ---- a stream into memory ---- */
@@ -289,4 +290,18 @@ Test(json, text_and_back)
 	v = val_str("caf\xe9");
 	again = json_text(v, false);
 	cr_assert_str_eq(again, "\"caf?\"");
+}
+
+Test(qmp, trace_points_are_told_and_switched)
+{
+	negotiate();
+	commands_trace(&vm);
+	cr_assert_str_eq(feed("{\"execute\":\"trace-event-get-state\",\"arguments\":{\"name\":\"qmp.sto*\"}}"),
+			 "{\"return\": [{\"name\": \"qmp.stop\", \"state\": \"disabled\", \"vcpu\": false}]}\r\n");
+	cr_assert_str_eq(feed("{\"execute\":\"trace-event-set-state\",\"arguments\":{\"name\":\"qmp.stop\",\"enable\":true}}"),
+			 "{\"return\": {}}\r\n");
+	cr_assert(trace_enabled(vm.m, "qmp.stop"));
+	cr_assert(strstr(feed("{\"execute\":\"trace-event-get-state\",\"arguments\":{\"name\":\"qmp.stop\"}}"), "\"enabled\""));
+	cr_assert(strstr(feed("{\"execute\":\"trace-event-set-state\",\"arguments\":{\"name\":\"qmp.stpo\",\"enable\":true}}"),
+			 "no trace point 'qmp.stpo'; did you mean qmp.stop?"), "%s", out);
 }
