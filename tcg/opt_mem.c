@@ -40,6 +40,8 @@ static inline bool plain(const struct ir *ir, const struct uop *u)
 		return false;
 	if (u->imm != (int32_t)u->imm || u->size > 64)
 		return false;
+	if (u->a == RSP && (u->imm > MAX_STEP || u->imm < -MAX_STEP))	/* opt_step adds to it */
+		return false;
 	if (u->d == FS || u->d == GS || (!is64 && u->d == CS && u->c & PROBE_W))	/* code cannot be written */
 		return false;
 	return is64 ? ad == 2 : ad == 1 && ir->mode & MODE_FLAT;

@@ -28,8 +28,10 @@ void opt_dead(struct ir *ir);
  */
 #define COUNT_MAX_INSNS	16
 void opt_count(struct ir *ir, bool each);
-/* Shared page proofs. The last pass: others would have to know about followers. */
+/* Shared page proofs. Passes behind it have to know about followers. */
 void opt_mem(struct ir *ir);
+/* Steps of the stack pointer that nobody sees. Behind opt_mem(), of which it is a part by name. */
+void opt_step(struct ir *ir);
 
 /* Flags that straight-line code reads before it writes them, from decoded bytes: the usual live_at. */
 uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n);

@@ -270,8 +270,11 @@ static void run_passes(struct tcg *t, struct peek *peek)
 	if (!(t->without & BIT(PASS_DEAD)))
 		opt_dead(ir);
 	verify(ir, pass_names[PASS_DEAD]);
-	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM)))
+	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM))) {
 		opt_mem(ir);
+		verify(ir, "opt_mem");
+		opt_step(ir);
+	}
 	verify(ir, pass_names[PASS_MEM]);
 	log_ir(ir, LOG_UOP_OPT);
 }

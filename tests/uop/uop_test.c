@@ -40,12 +40,13 @@ static uint16_t live_at(void *opaque, uint64_t rip)
 static void run_flags(struct file *f) { opt_flags(&f->ir, live_at, &f->live); }
 static void run_dead(struct file *f) { opt_dead(&f->ir); }
 static void run_mem(struct file *f) { opt_mem(&f->ir); }
+static void run_step(struct file *f) { opt_step(&f->ir); }
 
 static const struct {
 	const char *name;
 	void (*run)(struct file *f);
 } passes[] = {
-	{ "flags", run_flags }, { "dead", run_dead }, { "mem", run_mem },
+	{ "flags", run_flags }, { "dead", run_dead }, { "mem", run_mem }, { "step", run_step },
 };
 
 static uint16_t parse_flags(const char *letters)
