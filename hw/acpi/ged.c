@@ -67,7 +67,7 @@ void ged_place(struct dev *dev, uint64_t pa, struct irq irq)
 {
 	struct ged *d = (struct ged *)dev;
 
-	d->irq = irq;
+	d->irq = dev_own_irq(dev, irq);
 	mmio_set(dev->m, d->mmio, pa, true);
 }
 

@@ -311,16 +311,40 @@ void dev_unplug(struct dev *d)
 
 /* ---- interrupt lines ---- */
 
+/* Bits of lines_up. */
+enum { ISA_BITS = 0, GSI_BITS = MACHINE_N_ISA_IRQS, OWN_BITS = GSI_BITS + MACHINE_N_GSIS };
+
+static void note(struct dev *d, int bit, int level, const char *kind, int n)
+{
+	if ((d->lines_up >> bit & 1) == (level != 0))
+		return;
+	d->lines_up ^= BIT(bit);
+	if (trace_on(d->m))
+		trace_point(d->m, d->id, NULL, "irq", "%d %s %d", level != 0, kind, n);
+}
+
 static void isa_line(void *opaque, int n, int level)
 {
 	struct dev *d = opaque;
 
-	if ((d->isa_up >> n & 1) != (level != 0)) {
-		d->isa_up ^= 1u << n;
-		if (trace_on(d->m))
-			trace_point(d->m, d->id, NULL, "irq", "%d line %d", level != 0, n);
-	}
+	note(d, ISA_BITS + n, level, "line", n);
 	irq_set(d->m->isa_irq[n], level);
+}
+
+static void gsi_line(void *opaque, int n, int level)
+{
+	struct dev *d = opaque;
+
+	note(d, GSI_BITS + n, level, "pin", n);
+	irq_set(d->m->gsi[n], level);
+}
+
+static void own_line(void *opaque, int n, int level)
+{
+	struct dev *d = opaque;
+
+	note(d, OWN_BITS + n, level, "output", n);
+	irq_set(d->own[n], level);
 }
 
 struct irq dev_isa_irq(struct dev *d, int n)
@@ -328,6 +352,21 @@ struct irq dev_isa_irq(struct dev *d, int n)
 	assert(n >= 0 && n < MACHINE_N_ISA_IRQS);
 	d->has_irq = true;
 	return irq_make(isa_line, d, n);
+}
+
+struct irq dev_gsi(struct dev *d, int n)
+{
+	assert(n >= 0 && n < MACHINE_N_GSIS);
+	d->has_irq = true;
+	return irq_make(gsi_line, d, n);
+}
+
+struct irq dev_own_irq(struct dev *d, struct irq to)
+{
+	assert(d->n_own < DEV_OWN_LINES);
+	d->has_irq = true;
+	d->own[d->n_own] = to;
+	return irq_make(own_line, d, d->n_own++);
 }
 
 /* ---- reset ---- */

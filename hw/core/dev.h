@@ -94,6 +94,7 @@ struct prop {
 #define PROP_REF(kind, t, f, nm, hlp) \
 	{ PROP_BACKEND, nm, offsetof(struct t, f), sizeof(((struct t *)0)->f), 0, hlp, kind }
 
+#define DEV_OWN_LINES	2		/* that are neither ISA lines nor I/O APIC pins */
 #define BOOT_PATH	256		/* bytes that the longest path fits in */
 
 struct dev;
@@ -132,7 +133,9 @@ struct dev {
 	bool live;			/* init succeeded */
 	bool user;			/* made by -device or device_add */
 	bool has_irq;			/* it asked for an interrupt line */
-	uint32_t isa_up;		/* its ISA lines that are high, a bit each */
+	uint64_t lines_up;		/* those that are high, a bit each (dev.c) */
+	struct irq own[DEV_OWN_LINES];	/* what dev_own_irq() leads to */
+	int n_own;
 };
 
 /* ---- making devices ---- */
@@ -177,8 +180,10 @@ static inline void dev_update(struct dev *d)
 		d->type->update(d);
 }
 
-/* ISA line n as the device's own: what it does there can be traced as DEVICE.irq. */
+/* ISA line n, I/O APIC pin n, or any other as the device's own: what it does there can be traced as DEVICE.irq. */
 struct irq dev_isa_irq(struct dev *d, int n);
+struct irq dev_gsi(struct dev *d, int n);
+struct irq dev_own_irq(struct dev *d, struct irq to);
 /* The level of the device's line has become another one: for its trace point. */
 static inline void dev_irq_changed(struct dev *d, bool level)
 {

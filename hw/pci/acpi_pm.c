@@ -190,7 +190,7 @@ void acpi_pm_woken(struct dev *dev)
 void acpi_pm_connect(struct dev *dev, struct irq sci, struct irq smi)
 {
 	struct acpi_pm *d = (struct acpi_pm *)dev;
-	d->sci = sci;
+	d->sci = dev_own_irq(dev, sci);
 	d->smi = smi;
 }
 

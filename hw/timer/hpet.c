@@ -82,7 +82,7 @@ static struct irq line_of(struct hpet *h, int i)
 
 	if (legacy(h) && i < 2)
 		return i ? h->irq8 : h->irq0;
-	return route < MACHINE_N_GSIS ? h->dev.m->gsi[route] : (struct irq){ 0 };
+	return route < MACHINE_N_GSIS ? dev_gsi(&h->dev, (int)route) : (struct irq){ 0 };
 }
 
 static void hpet_update(void *dev)

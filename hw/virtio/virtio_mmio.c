@@ -255,7 +255,7 @@ void virtio_mmio_place(struct dev *dev, uint64_t pa, const char *bus, struct irq
 {
 	struct virtio_mmio *d = (struct virtio_mmio *)dev;
 
-	d->irq = irq;
+	d->irq = dev_own_irq(dev, irq);
 	snprintf(d->bus, sizeof(d->bus), "%s", bus);
 	machine_add_backend(dev->m, "virtio-bus", d->bus, d);
 	mmio_set(dev->m, d->mmio, pa, true);

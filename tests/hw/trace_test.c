@@ -88,6 +88,20 @@ Test(trace, a_line_fires_when_its_level_changes)
 	cr_assert_not(b.isa[4].level);
 }
 
+Test(trace, pins_and_outputs_fire_and_still_arrive)
+{
+	struct irq own = dev_own_irq(b.dev, bench_line(&b, 3));
+
+	b.m->gsi[20] = bench_line(&b, 4);
+	on("isa-serial0.irq");
+	irq_set(dev_gsi(b.dev, 20), 1);
+	irq_set(dev_gsi(b.dev, 20), 1);
+	irq_pulse(own);
+	cr_assert_str_eq(lines(), "isa-serial0.irq 1 pin 20\nisa-serial0.irq 1 output 0\nisa-serial0.irq 0 output 0\n");
+	cr_assert(b.line[4].level);
+	cr_assert_eq(b.line[3].rises, 1);
+}
+
 static uint32_t low(void *opaque, uint16_t off, int size)
 {
 	(void)opaque, (void)size;

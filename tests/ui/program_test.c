@@ -195,3 +195,31 @@ Test(program, completion_offers_what_there_is)
 	cr_assert_eq(run(line, sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 0, "%s", out);
 	cr_assert_str_eq(out, "-kernel\nisa-debug-exit\nin_asm\n");
 }
+
+Test(program, trace_points_fire_from_the_first_instruction_on)
+{
+	char out[4000];
+
+	run("$R -bios $B -device isa-debug-exit,iobase=0xf4 -serial null -trace 'isa-serial0.data.*' -trace file=$B.t 2>&1; "
+	    "cat $B.t; rm $B.t", hello, sizeof(hello), out, sizeof(out));
+	cr_assert(strstr(out, " isa-serial0.data.write 0x6f\n"), "%s", out);
+	cr_assert(strstr(out, " isa-serial0.data.write 0x6b\n"), "%s", out);
+}
+
+Test(program, a_trace_point_that_is_not_there_names_the_nearest)
+{
+	char out[4000];
+
+	cr_assert_eq(run("$R -bios $B -serial null -trace isa-serial0.ie.write 2>&1", sleep_forever, sizeof(sleep_forever),
+			 out, sizeof(out)), 1);
+	cr_assert(strstr(out, "did you mean isa-serial0.ier.write?"), "%s", out);
+}
+
+Test(program, trace_help_lists_the_points_of_this_machine)
+{
+	char out[65536];
+
+	cr_assert_eq(run("$R -bios $B -serial null -trace help 2>&1", sleep_forever, sizeof(sleep_forever), out,
+			 sizeof(out)), 0);
+	cr_assert(strstr(out, "isa-serial0.ier.write : state 0\n"), "%s", out);
+}
