@@ -37,6 +37,15 @@ static inline uint64_t align_up(uint64_t v, uint64_t a) { return (v + a - 1) & ~
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+/* A bool out of a file: any byte but 0 is true, and only 0 and 1 may be read as one. */
+static inline void fix_bool(bool *b)
+{
+	unsigned char v;
+
+	__builtin_memcpy(&v, b, 1);
+	*b = v != 0;
+}
+
 /* Little-endian loads and stores at any alignment. */
 #define BITS_ACCESS(w)								\
 static inline uint##w##_t ld##w(const void *p)					\

@@ -48,7 +48,7 @@ struct reg {
 	uint8_t size;			/* bytes: 0 or 1, 2, 4; also the stored field's size */
 };
 
-enum state_kind { STATE_RAW = 0, STATE_TIMER_KIND };
+enum state_kind { STATE_RAW = 0, STATE_BOOLS, STATE_TIMER_KIND };
 
 /* A saved field: raw bytes of a fixed-width field or array of them, or a timer's deadline. */
 struct state {
@@ -56,9 +56,11 @@ struct state {
 	uint32_t off, size;
 	enum state_kind kind;
 };
-#define STATE(t, f)		{ #f, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_RAW }
+/* Fields of type bool hold 0 or 1 after loading, whatever was in the file; inside structs the type's loaded() sees to that. */
+#define STATE_KIND(t, f)	_Generic(((struct t *)0)->f, bool: STATE_BOOLS, bool *: STATE_BOOLS, default: STATE_RAW)
+#define STATE(t, f)		{ #f, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_KIND(t, f) }
 /* Under another name: names are unique in a device, with its registers and its bus. */
-#define STATE_AS(t, f, name)	{ name, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_RAW }
+#define STATE_AS(t, f, name)	{ name, offsetof(struct t, f), sizeof(((struct t *)0)->f), STATE_KIND(t, f) }
 #define STATE_TIMER(t, f)	{ #f, offsetof(struct t, f), 8, STATE_TIMER_KIND }
 
 enum prop_type {

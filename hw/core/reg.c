@@ -188,6 +188,8 @@ static void each_state(struct dev *d, const struct state *s, saved_fn *fn, void 
 				timer_mod(t, deadline);
 		} else {
 			fn(opaque, s->name, field(d, s->off), s->size);
+			for (uint32_t i = 0; s->kind == STATE_BOOLS && i < s->size; i++)
+				fix_bool((bool *)field(d, s->off) + i);
 		}
 	}
 }

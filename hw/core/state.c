@@ -224,12 +224,14 @@ bool section_get_table(const struct section *s, const struct state *table, void 
 	uint32_t n;
 
 	for (; table->name; table++) {
-		assert(table->kind == STATE_RAW);
+		assert(table->kind != STATE_TIMER_KIND);
 		if (!field_ok(s, table->name, table->size, version, e))
 			return false;
 		const uint8_t *q = section_field(s, table->name, &n);
 		if (q && base)
 			memcpy((char *)base + table->off, q, table->size);
+		for (uint32_t i = 0; base && table->kind == STATE_BOOLS && i < table->size; i++)
+			fix_bool((bool *)((char *)base + table->off) + i);
 	}
 	return true;
 }

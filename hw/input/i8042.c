@@ -386,7 +386,11 @@ static void i8042_reset(void *dev)
 static bool i8042_loaded(void *dev, struct err *e)
 {
 	struct i8042 *k = dev;
+	struct ps2_mouse *s = &k->mouse;
+	bool *const bools[] = { &k->kbd.scanning, &s->scaling21, &s->reporting, &s->remote, &s->wrap };
 
+	for (size_t i = 0; i < ARRAY_LEN(bools); i++)
+		fix_bool(bools[i]);
 	if (!fifo8_valid(&k->own) || !ps2_kbd_valid(&k->kbd) || !ps2_mouse_valid(&k->mouse))
 		return err_set(e, "a queue is impossible");
 	machine_set_a20(k->dev.m, k->out_port & OUT_A20);

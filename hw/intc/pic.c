@@ -355,8 +355,14 @@ static bool pic_loaded(void *dev, struct err *e)
 	struct pic *p = dev;
 
 	(void)e;
-	for (int i = 0; i < 2; i++)
-		p->chip[i].lowest &= 7;
+	for (int i = 0; i < 2; i++) {
+		struct chip *c = &p->chip[i];
+		c->lowest &= 7;
+		fix_bool(&c->read_isr);
+		fix_bool(&c->poll);
+		fix_bool(&c->special_mask);
+		fix_bool(&c->rotate_aeoi);
+	}
 	return true;
 }
 

@@ -492,7 +492,10 @@ static bool pit_loaded(void *dev, struct err *e)
 
 	for (int i = 0; i < 3; i++) {
 		struct counter *c = &p->ch[i];
+		bool *const bools[] = { &c->write_high, &c->read_high, &c->status_latched, &c->loaded, &c->gate, &c->armed };
 
+		for (size_t k = 0; k < ARRAY_LEN(bools); k++)
+			fix_bool(bools[k]);
 		if (!c->reload || c->mode > 5 || c->latched > 2)
 			return err_set(e, "counter %d is impossible", i);
 	}
