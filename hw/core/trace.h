@@ -15,6 +15,9 @@
  * name the last one decides. They hold for devices that come later, too. While no rule
  * switches anything on a point costs the test in trace_on(); names are made only then.
  *
+ * Not modelled: points for what never comes here, so registers behind MSRs (x2APIC) and rings
+ * and screens that are read straight from guest memory; arguments that select vCPUs.
+ *
  * Machine lock.
  */
 #ifndef HW_CORE_TRACE_H
