@@ -16,7 +16,7 @@ typedef void irq_fn(void *opaque, int n, int level);
 struct irq {
 	irq_fn *fn;
 	void *opaque;
-	int n;
+	long n;			/* its number there; as wide as the others, so that equal lines are equal bytes */
 };
 
 static inline struct irq irq_make(irq_fn *fn, void *opaque, int n)

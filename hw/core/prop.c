@@ -275,7 +275,7 @@ int dev_prop_text(const struct dev *d, const struct prop *p, char *buf, size_t n
 	case PROP_BOOT:
 		return snprintf(buf, n, "%d", d->bootindex);
 	case PROP_IRQ:
-		return snprintf(buf, n, "%d", ((const struct irq *)f)->n);
+		return snprintf(buf, n, "%ld", ((const struct irq *)f)->n);
 	case PROP_CHR: case PROP_BACKEND:
 		return snprintf(buf, n, "%s", backend_id(d, p));
 	case PROP_SIZE:
