@@ -21,7 +21,7 @@ struct hda_codec {
 	/* Answer a command: node and verb as in CORB, bits 27..0. */
 	uint32_t (*command)(struct hda_codec *c, uint32_t command);
 	void (*link_reset)(struct hda_codec *c);
-	/* A stream began to run or stopped. */
+	/* Pull what is due, and look again which streams run. */
 	void (*streams)(struct hda_codec *c);
 };
 
@@ -33,7 +33,7 @@ void hda_detach(struct hda_codec *c);
 bool hda_stream_runs(const struct hda *h, unsigned tag, bool to_codec);
 /* Move n bytes between the running stream's buffers and p. Fewer: it has stopped. */
 uint32_t hda_stream_move(struct hda *h, unsigned tag, bool to_codec, uint8_t *p, uint32_t n);
-/* Make positions current before software looks at them: the codecs' voices are pulled. */
+/* A stream began, stopped or got another tag, or software is about to look at a position: the codecs pull what is due. */
 void hda_streams_changed(struct hda *h);
 
 #endif

@@ -84,18 +84,18 @@ enum xhci_found xhci_look(struct xhci *x, struct xhci_cursor *c, struct xhci_trb
 /* One step of anything that is marked; false: nothing is. */
 static bool step(struct xhci *x)
 {
-	if (x->ring_todo) {
-		x->ring_todo = xhci_command(x);
+	if (x->ring_due) {
+		x->ring_due = xhci_command(x);
 		return true;
 	}
 	for (unsigned n = 1; n <= XHCI_SLOTS; n++) {
 		struct xhci_slot *s = &x->slot[n];
-		if (!s->enabled || !s->todo)
+		if (!s->enabled || !s->due)
 			continue;
-		unsigned dci = (unsigned)__builtin_ctz(s->todo);
-		s->todo &= ~(1u << dci);
+		unsigned dci = (unsigned)__builtin_ctz(s->due);
+		s->due &= ~(1u << dci);
 		if (dci && xhci_transfer(x, n, dci))
-			s->todo |= 1u << dci;
+			s->due |= 1u << dci;
 		return true;
 	}
 	return false;
@@ -128,7 +128,7 @@ static void on_ready(void *opaque, struct usb_dev *d, uint8_t addr)
 
 	for (unsigned n = 1; n <= XHCI_SLOTS; n++)
 		if (x->slot[n].enabled && xhci_device(x, &x->slot[n]) == d) {
-			x->slot[n].todo |= 1u << dci;
+			x->slot[n].due |= 1u << dci;
 			xhci_work(x);
 			return;
 		}
@@ -142,11 +142,11 @@ static void doorbell(struct xhci *x, unsigned n, uint32_t v)
 	if (!xhci_running(x))
 		return;
 	if (n == 0 && dci == 0) {
-		x->ring_running = x->ring_todo = true;
+		x->ring_running = x->ring_due = true;
 	} else if (n && s && s->enabled && dci && dci < 32 && s->ep[dci].state != EP_DISABLED) {
 		if (s->ep[dci].state == EP_STOPPED)
 			s->ep[dci].state = EP_RUNNING;
-		s->todo |= 1u << dci;
+		s->due |= 1u << dci;
 	}
 	xhci_work(x);
 }
@@ -187,7 +187,7 @@ static void controller_reset(struct xhci *x)
 	x->cmd = x->dnctrl = x->config = 0;
 	x->sts = STS_HALTED;
 	x->dcbaap = x->ring_at = 0;
-	x->ring_cycle = x->ring_running = x->ring_todo = x->starved = false;
+	x->ring_cycle = x->ring_running = x->ring_due = x->starved = false;
 	memset(x->slot, 0, sizeof(x->slot));
 	timer_del(&x->later);
 	xhci_intr_reset(x);
@@ -411,7 +411,7 @@ static bool xhci_loaded(void *dev, struct err *e)
 static const struct state xhci_state[] = {
 	STATE(xhci, cmd), STATE(xhci, sts), STATE(xhci, dnctrl), STATE(xhci, config),
 	STATE(xhci, dcbaap), STATE(xhci, ring_at), STATE(xhci, ring_cycle), STATE(xhci, ring_running),
-	STATE(xhci, ring_todo), STATE(xhci, starved), STATE(xhci, portsc), STATE(xhci, port_event),
+	STATE(xhci, ring_due), STATE(xhci, starved), STATE(xhci, portsc), STATE(xhci, port_event),
 	STATE(xhci, intr), STATE(xhci, slot), STATE_TIMER(xhci, later), { 0 }
 };
 static const struct prop xhci_props[] = {

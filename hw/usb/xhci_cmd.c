@@ -109,7 +109,7 @@ static void ep_disable(struct xhci *x, unsigned n, unsigned dci)
 	if (s->ep[dci].state == EP_DISABLED)
 		return;
 	s->ep[dci] = (struct xhci_ep){ 0 };
-	s->todo &= ~(1u << dci);
+	s->due &= ~(1u << dci);
 	xhci_ep_context(x, n, dci);
 }
 
@@ -289,7 +289,7 @@ static enum xhci_code stop_ep(struct xhci *x, unsigned n, unsigned dci)
 		return CC_CONTEXT_STATE;
 	xhci_report_stopped(x, n, dci);
 	e->state = EP_STOPPED;
-	x->slot[n].todo &= ~(1u << dci);
+	x->slot[n].due &= ~(1u << dci);
 	xhci_ep_context(x, n, dci);
 	return CC_SUCCESS;
 }
@@ -404,6 +404,6 @@ void xhci_ring_stop(struct xhci *x)
 {
 	if (!x->ring_running)
 		return;
-	x->ring_running = x->ring_todo = false;
+	x->ring_running = x->ring_due = false;
 	completed(x, x->ring_at, CC_RING_STOPPED, 0, E_COMMAND, 0);
 }

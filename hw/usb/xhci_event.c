@@ -237,10 +237,10 @@ static void room_again(struct xhci *x)
 	if (!x->starved)
 		return;
 	x->starved = false;
-	x->ring_todo = x->ring_running;
+	x->ring_due = x->ring_running;
 	for (unsigned s = 1; s <= XHCI_SLOTS; s++)
 		if (x->slot[s].enabled)
-			x->slot[s].todo = ~1u;
+			x->slot[s].due = ~1u;
 	xhci_port_events(x);
 	xhci_work(x);
 }

@@ -68,7 +68,7 @@ struct xhci_ep {
 struct xhci_slot {
 	uint64_t context;		/* device context */
 	uint32_t route;
-	uint32_t todo;			/* bit dci: look at that endpoint */
+	uint32_t due;			/* bit dci: look at that endpoint */
 	uint8_t enabled, state, port, pad[5];
 	struct xhci_ep ep[32];		/* by device context index; 0 unused */
 };
@@ -105,7 +105,7 @@ struct xhci {
 	uint32_t cmd, sts, dnctrl, config;
 	uint64_t dcbaap;
 	uint64_t ring_at;		/* command ring: the next command */
-	uint8_t ring_cycle, ring_running, ring_todo;
+	uint8_t ring_cycle, ring_running, ring_due;
 	uint8_t starved;		/* something waits for room in an event ring */
 	uint32_t portsc[2 * XHCI_PORTS];
 	uint8_t port_event[2 * XHCI_PORTS];	/* an event is to be sent */
