@@ -61,8 +61,6 @@ void phys_free(struct phys *p);
 struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e);
 /* All zero again, and given back to the host. The caller knows that nothing is translated from it. */
 void phys_ram_clear(struct ram *r);
-/* The memory whose addresses [ram.id, ram.id + size) hold `id`, or NULL. Light. */
-struct ram *phys_ram_by_id(struct phys *p, uint64_t id);
 
 /* The nth such memory, in order of creation, or NULL. */
 struct ram *phys_ram_nth(struct phys *p, unsigned n);

@@ -37,14 +37,6 @@ struct cpu *phys_cpu(const struct phys *p, unsigned n)
 	return n < p->ncpus ? p->cpus[n] : NULL;
 }
 
-struct ram *phys_ram_by_id(struct phys *p, uint64_t id)
-{
-	for (struct ram_list *l = p->rams; l; l = l->next)
-		if (id - l->ram.id < l->ram.size)
-			return &l->ram;
-	return NULL;
-}
-
 void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out)
 {
 	uint64_t page = phys_gate(p, pa) & ~(PAGE - 1);

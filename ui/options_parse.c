@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/spell.h"
 #include "config.h"
+#include "hw/core/chr.h"
 #include "ui/command_text.h"
 #include "ui/json.h"
 #include "ui/keyval.h"
@@ -467,7 +468,10 @@ enum opt_result opt_chardev(struct options *o, const char *arg, FILE *out, struc
 	struct kv k;
 	const char *id = NULL;
 
-	(void)out;
+	if (asks_help(arg)) {
+		chr_help(out);
+		return OPT_DONE;
+	}
 	arg = options_named_fds(o, arg, e);
 	if (!arg)
 		return OPT_BAD;

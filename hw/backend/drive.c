@@ -144,18 +144,6 @@ const char *drive_last_error(const struct drive *d)
 	return d->last_error;
 }
 
-void drive_policies(const struct drive *d, enum drive_policy *rerror, enum drive_policy *werror)
-{
-	*rerror = d->rerror;
-	*werror = d->werror;
-}
-
-void drive_set_policies(struct drive *d, enum drive_policy rerror, enum drive_policy werror)
-{
-	d->rerror = rerror;
-	d->werror = werror;
-}
-
 void drive_on_error(struct machine *m, void (*fn)(void *opaque, struct drive *d, const struct drive_req *r,
 						  enum drive_policy action), void *opaque)
 {

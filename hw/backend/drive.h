@@ -160,8 +160,6 @@ struct block *drive_image(struct drive *d);
 const struct drive_user *drive_user(const struct drive *d);
 bool drive_locked(const struct drive *d);
 bool drive_tray_open(const struct drive *d);
-void drive_policies(const struct drive *d, enum drive_policy *rerror, enum drive_policy *werror);
-void drive_set_policies(struct drive *d, enum drive_policy rerror, enum drive_policy werror);
 const struct drive_limits *drive_limits(const struct drive *d);
 bool drive_set_limits(struct drive *d, const struct drive_limits *l, struct err *e);
 /* The message of the last failure, "" if there was none. */
@@ -188,8 +186,7 @@ void drive_on_error(struct machine *m, void (*fn)(void *opaque, struct drive *d,
 
 /* ---- for tests ---- */
 
-/* Workers take nothing up until they are released; with release_one() they take one. */
+/* Workers take nothing up until they are released. */
 void drive_hold(struct machine *m, bool hold);
-void drive_release_one(struct machine *m);
 
 #endif

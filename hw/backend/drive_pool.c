@@ -67,7 +67,7 @@ static bool transfer(struct drive_req *r)
 
 static bool may_take(const struct drive_set *s)
 {
-	return s->queue.first && (!s->hold || s->hurry || s->permits);
+	return s->queue.first && (!s->hold || s->hurry);
 }
 
 static void *work(void *arg)
@@ -85,7 +85,6 @@ static void *work(void *arg)
 			break;
 		struct drive_req *r = drive_list_take(&s->queue);
 		s->nqueued--;
-		s->permits -= s->permits && s->hold && !s->hurry;
 		r->state = DRIVE_RUNNING;
 		pthread_mutex_unlock(&s->lock);
 		r->ok = transfer(r);
@@ -167,18 +166,7 @@ void drive_hold(struct machine *m, bool hold)
 
 	pthread_mutex_lock(&s->lock);
 	s->hold = hold;
-	s->permits = 0;
 	pthread_cond_broadcast(&s->work);
-	pthread_mutex_unlock(&s->lock);
-}
-
-void drive_release_one(struct machine *m)
-{
-	struct drive_set *s = m->drives;
-
-	pthread_mutex_lock(&s->lock);
-	s->permits++;
-	pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->lock);
 }
 

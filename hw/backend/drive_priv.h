@@ -69,7 +69,6 @@ struct drive_set {
 	unsigned nqueued, nidle, nwaiters;
 	bool told;			/* the loop is going to look at `done` */
 	bool hold, hurry, quit;
-	unsigned permits;		/* while held: so many may be taken */
 	int nthreads;
 	pthread_t thread[DRIVE_MAX_WORKERS];
 };

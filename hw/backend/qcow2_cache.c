@@ -61,13 +61,6 @@ void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset)
 		unlink_slot(c, s);
 }
 
-void qcow2_cache_clear(struct qcow2_cache *c)
-{
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->slot[i].offset)
-			unlink_slot(c, &c->slot[i]);
-}
-
 /* A slot for a new offset: a free one, else the one used least recently. */
 static struct qcow2_slot *take(struct qcow2 *q, struct qcow2_cache *c, uint64_t offset, struct err *e)
 {

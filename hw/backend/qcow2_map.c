@@ -450,11 +450,6 @@ bool qcow2_writev(struct block *b, uint64_t at, const struct iovec *iov, int nio
 	return ok;
 }
 
-bool qcow2_write(struct block *b, uint64_t at, const void *buf, uint32_t n, struct err *e)
-{
-	return qcow2_write_clusters(to_qcow2(b), at * SECTOR, buf, (size_t)n * SECTOR, e);
-}
-
 /* ---- discard ---- */
 
 /* A whole cluster goes. Version 2 has no zero clusters to hide a backing image with. */

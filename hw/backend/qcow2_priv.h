@@ -205,9 +205,8 @@ uint8_t *qcow2_table(struct qcow2 *q, struct qcow2_cache *c, uint64_t offset, st
 /* The same for a table that is new: all zeros, dirty. */
 uint8_t *qcow2_table_new(struct qcow2 *q, struct qcow2_cache *c, uint64_t offset, struct err *e);
 void qcow2_table_dirty(struct qcow2_cache *c, uint64_t offset);
-/* Forget tables, written or not: all, or the one at an offset. */
+/* Forget the table at an offset, written or not. */
 void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset);
-void qcow2_cache_clear(struct qcow2_cache *c);
 void qcow2_l1_set(struct qcow2 *q, uint32_t i, uint64_t entry);
 /* Refcounts to the file (step 1), all tables in order (1 to 3), all and decrements (1 to 4). */
 bool qcow2_flush_refcounts(struct qcow2 *q, struct err *e);

@@ -173,19 +173,6 @@ void machine_msi(struct machine *m, uint64_t addr, uint32_t data)
 		m->msi(m->msi_opaque, addr, data);
 }
 
-static void isa_irq_set(void *opaque, int n, int level)
-{
-	struct machine *m = opaque;
-
-	irq_set(m->isa_irq[n], level);
-}
-
-struct irq machine_isa_irq(struct machine *m, int n)
-{
-	assert(n >= 0 && n < MACHINE_N_ISA_IRQS);
-	return irq_make(isa_irq_set, m, n);
-}
-
 int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool *tc)
 {
 	struct dma_chan *d = &m->dma[chan & 7];

@@ -149,8 +149,6 @@ void machine_event(struct machine *m, const char *name, struct value *data);
 void machine_set_a20(struct machine *m, bool on);
 /* Send a message-signalled interrupt. */
 void machine_msi(struct machine *m, uint64_t addr, uint32_t data);
-/* ISA line n, whatever it will be connected to. A device's own: dev_isa_irq(). */
-struct irq machine_isa_irq(struct machine *m, int n);
 int machine_dma(struct machine *m, int chan, void *buf, int n, bool to_mem, bool *tc);
 
 void machine_add_backend(struct machine *m, const char *kind, const char *id, void *p);

@@ -41,13 +41,3 @@ struct irq irq_or_in(struct irq_or *g, int input)
 	return irq_make(or_set, g, input);
 }
 
-static void not_set(void *opaque, int n, int level)
-{
-	(void)n;
-	irq_set(*(struct irq *)opaque, !level);
-}
-
-struct irq irq_not(struct irq *out)
-{
-	return irq_make(not_set, out, 0);
-}

@@ -52,7 +52,5 @@ struct irq_or {
 };
 struct irq irq_or_in(struct irq_or *g, int input);
 
-/* The output is the input's inverse. */
-struct irq irq_not(struct irq *out);
 
 #endif

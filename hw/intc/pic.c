@@ -301,11 +301,6 @@ void pic_connect(struct dev *d, struct irq out)
 	((struct pic *)d)->out = out;
 }
 
-bool pic_pending(const struct dev *d)
-{
-	return ((const struct pic *)d)->out_level;
-}
-
 static void elcr_written(void *dev, uint32_t v, uint32_t old)
 {
 	struct pic *p = dev;

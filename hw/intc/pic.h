@@ -16,7 +16,5 @@ void pic_connect(struct dev *d, struct irq out);
 int pic_intack(struct dev *d);
 /* The vector input n of the first chip has; -1 while it is masked. */
 int pic_vector(const struct dev *d, int n);
-/* Is INT asserted? */
-bool pic_pending(const struct dev *d);
 
 #endif

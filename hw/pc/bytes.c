@@ -55,14 +55,6 @@ void bytes_puts(struct bytes *b, const char *s)
 	bytes_put(b, s, strlen(s) + 1);
 }
 
-void bytes_put_padded(struct bytes *b, const char *s, size_t n, char pad)
-{
-	size_t len = strnlen(s, n);
-	uint8_t *to = bytes_grow(b, n);
-	memset(to, pad, n);
-	memcpy(to, s, len);
-}
-
 void bytes_insert(struct bytes *b, size_t at, const void *p, size_t n)
 {
 	bytes_grow(b, n);

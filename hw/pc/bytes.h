@@ -23,8 +23,6 @@ void bytes_put32(struct bytes *b, uint32_t v);
 void bytes_put64(struct bytes *b, uint64_t v);
 /* A string with its terminator. */
 void bytes_puts(struct bytes *b, const char *s);
-/* Exactly n characters of s, padded with `pad`. */
-void bytes_put_padded(struct bytes *b, const char *s, size_t n, char pad);
 /* Insert n bytes at offset `at`. */
 void bytes_insert(struct bytes *b, size_t at, const void *p, size_t n);
 /* Zeroes up to a multiple of `align` (a power of two). */

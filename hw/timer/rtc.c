@@ -361,11 +361,6 @@ void rtc_cmos_set(struct dev *d, unsigned index, uint8_t v)
 	((struct rtc *)d)->cmos[index & 0x7f] = v;
 }
 
-uint8_t rtc_cmos_get(const struct dev *d, unsigned index)
-{
-	return ((const struct rtc *)d)->cmos[index & 0x7f];
-}
-
 static bool rtc_init(void *dev, struct err *e)
 {
 	struct rtc *r = dev;

@@ -12,6 +12,5 @@ extern const struct dev_type rtc_type;
 void rtc_connect(struct dev *d, struct irq out);
 /* CMOS bytes that the board fills in for the firmware; index 14..127. */
 void rtc_cmos_set(struct dev *d, unsigned index, uint8_t v);
-uint8_t rtc_cmos_get(const struct dev *d, unsigned index);
 
 #endif

@@ -579,3 +579,13 @@ Test(options, block_nodes_that_cannot_be)
 	cr_assert_eq(parse("-blockdev driver=file,node-name=f,filename=x,nonsense=1"), OPT_BAD);
 	cr_assert_eq(parse("-blockdev {broken"), OPT_BAD);
 }
+
+Test(options, kinds_of_streams_are_listed)
+{
+	char *argv[] = { (char *)"rhea", (char *)"-chardev", (char *)"help", NULL }, text[2000] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	cr_assert_eq(options_parse(&o, 3, argv, out, &e), OPT_DONE);
+	fclose(out);
+	cr_assert(strstr(text, "socket ") && strstr(text, "ringbuf "), "%s", text);
+}
