@@ -40,11 +40,14 @@ struct outq {
 	size_t head, n, cap;
 	struct loop_fd *watch;
 	struct timer flush;
+	bool told_full;			/* chr_full() said yes */
+	void (*on_room)(struct outq *q);	/* and would say no now; may be NULL */
 };
 void outq_init(struct outq *q, struct machine *m, int fd);
 void outq_fini(struct outq *q);
 void outq_set_fd(struct outq *q, int fd);	/* drops what is queued */
 void outq_write(struct outq *q, const uint8_t *p, size_t n);
+bool outq_full(struct outq *q);
 /* Everything out; gives up when the reader takes nothing for five seconds. */
 void outq_drain(struct outq *q);
 
@@ -67,6 +70,7 @@ void chr_fd_fini(struct chr_fd *f);
 void chr_fd_write(struct chr *c, const uint8_t *p, size_t n);
 void chr_fd_accept_input(struct chr *c);
 void chr_fd_flush(struct chr *c);
+bool chr_fd_full(struct chr *c);
 
 /* Makers. */
 struct chr *chr_make_stdio(struct machine *m, const struct chr_spec *s, struct err *e);

@@ -62,6 +62,11 @@ static void port_send(struct chr *c, const uint8_t *p, size_t n)
 	}
 }
 
+static bool port_full(struct chr *c)
+{
+	return chr_full(((struct mux_port *)c)->mux->base);
+}
+
 static void port_accept(struct chr *c)
 {
 	struct mux_port *p = (struct mux_port *)c;
@@ -100,7 +105,7 @@ static const char *port_describe(struct chr *c)
 
 static const struct chr_ops port_ops = {
 	.name = "mux-port", .write = port_send, .accept_input = port_accept, .free = port_free,
-	.describe = port_describe,
+	.describe = port_describe, .full = port_full,
 };
 
 /* ---- the escape commands ---- */

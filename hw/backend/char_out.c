@@ -7,7 +7,8 @@
  *
  * Bytes wait at most FLUSH_NS for company. Past SOFT_LIMIT a writer is slowed
  * down, ten milliseconds a call, so that a guest cannot outrun a slow reader for
- * ever; past HARD_LIMIT, with nobody reading, bytes are lost.
+ * ever; past HARD_LIMIT, with nobody reading, bytes are lost. A front end that can
+ * wait asks chr_full() first, and loses none.
  */
 #include "hw/backend/char.h"
 
@@ -19,6 +20,7 @@
 
 #define FLUSH_NS	(300 * NS_PER_US)
 #define BATCH		4096
+#define FULL		(256u << 10)
 #define SOFT_LIMIT	(1u << 20)
 #define HARD_LIMIT	(64u << 20)
 
@@ -55,6 +57,22 @@ static void pump(struct outq *q, int timeout_ms)
 	watch(q, q->n > 0);
 }
 
+/* Not from inside a write: the front end writes more. */
+static void tell_room(struct outq *q)
+{
+	if (!q->told_full || q->n > FULL / 2)
+		return;
+	q->told_full = false;
+	if (q->on_room)
+		q->on_room(q);
+}
+
+bool outq_full(struct outq *q)
+{
+	q->told_full = q->loop && q->n >= FULL;
+	return q->told_full;
+}
+
 static void on_room(void *opaque, int fd, unsigned events)
 {
 	struct outq *q = opaque;
@@ -63,11 +81,13 @@ static void on_room(void *opaque, int fd, unsigned events)
 	if (events & LOOP_HUP && !(events & LOOP_WRITE))
 		q->n = 0;
 	pump(q, 0);
+	tell_room(q);
 }
 
 static void on_flush(void *opaque)
 {
 	pump(opaque, 0);
+	tell_room(opaque);
 }
 
 void outq_init(struct outq *q, struct machine *m, int fd)
@@ -87,6 +107,7 @@ void outq_set_fd(struct outq *q, int fd)
 	q->fd = fd;
 	if (fd >= 0 && q->loop)
 		q->watch = loop_fd_add(q->loop, fd, 0, on_room, q);
+	tell_room(q);
 }
 
 void outq_fini(struct outq *q)
@@ -202,12 +223,18 @@ void chr_fd_set(struct chr_fd *f, int in_fd, int out_fd)
 	chr_fd_accept_input(&f->chr);
 }
 
+static void fd_room(struct outq *q)
+{
+	chr_event(&container_of(q, struct chr_fd, out)->chr, CHR_ROOM);
+}
+
 void chr_fd_init(struct chr_fd *f, struct machine *m, const struct chr_ops *ops, int in_fd, int out_fd)
 {
 	f->chr.ops = ops;
 	f->chr.m = m;
 	f->chr.open = true;
 	outq_init(&f->out, m, -1);
+	f->out.on_room = fd_room;
 	chr_fd_set(f, in_fd, out_fd);
 }
 
@@ -222,6 +249,11 @@ void chr_fd_fini(struct chr_fd *f)
 void chr_fd_write(struct chr *c, const uint8_t *p, size_t n)
 {
 	outq_write(&((struct chr_fd *)c)->out, p, n);
+}
+
+bool chr_fd_full(struct chr *c)
+{
+	return outq_full(&((struct chr_fd *)c)->out);
 }
 
 void chr_fd_flush(struct chr *c)

@@ -186,7 +186,7 @@ static const char *sock_describe(struct chr *c)
 }
 
 static const struct chr_ops sock_ops = {
-	.name = "socket", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.name = "socket", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = sock_free, .describe = sock_describe,
 	.take_fd = take_passed,
 };

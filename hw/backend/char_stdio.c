@@ -93,7 +93,7 @@ static void stdio_free(struct chr *c)
 }
 
 static const struct chr_ops stdio_ops = {
-	.name = "stdio", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.name = "stdio", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = stdio_free,
 };
 
@@ -136,7 +136,7 @@ static const char *file_describe(struct chr *c)
 }
 
 static const struct chr_ops file_ops = {
-	.name = "file", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.name = "file", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = file_free, .describe = file_describe,
 };
 
@@ -253,7 +253,7 @@ static const char *pty_describe(struct chr *c)
 }
 
 static const struct chr_ops pty_ops = {
-	.name = "pty", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.name = "pty", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = pty_free, .describe = pty_describe,
 };
 

@@ -24,7 +24,7 @@ static void vc_free(struct chr *c)
 }
 
 static const struct chr_ops vc_ops = {
-	.name = "vc", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush,
+	.name = "vc", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = vc_free,
 };
 

@@ -24,6 +24,7 @@ enum chr_event {
 	CHR_OPENED,		/* somebody is at the other end now */
 	CHR_CLOSED,		/* nobody is any more */
 	CHR_BREAK,		/* a break condition came in */
+	CHR_ROOM,		/* chr_full() said yes, and would say no now */
 	CHR_FOCUS_IN, CHR_FOCUS_OUT,	/* mux: this front end gets, loses the keyboard */
 };
 
@@ -51,6 +52,7 @@ struct chr_ops {
 	void (*free)(struct chr *c);		/* frees the whole back end */
 	struct chr *(*attach)(struct chr *c);	/* a port for one more front end (mux); may be NULL */
 	int (*take_fd)(struct chr *c);		/* see chr_take_fd(); may be NULL */
+	bool (*full)(struct chr *c);		/* see chr_full(); NULL: never */
 	/* What this stream is, for `info chardev`; NULL: the name. */
 	const char *(*describe)(struct chr *c);
 };
@@ -102,6 +104,11 @@ static inline void chr_putc(struct chr *c, uint8_t v)
 	chr_write(c, &v, 1);
 }
 void chr_puts(struct chr *c, const char *s);
+/* So much is queued that a front end which can wait should: CHR_ROOM says until when. */
+static inline bool chr_full(struct chr *c)
+{
+	return c && c->ops->full && c->ops->full(c);
+}
 static inline void chr_accept_input(struct chr *c)
 {
 	if (c && c->ops->accept_input)

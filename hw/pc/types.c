@@ -48,6 +48,7 @@
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
 #include "hw/virtio/virtio_scsi.h"
+#include "hw/virtio/virtio_serial.h"
 
 const struct dev_type *const dev_types[] = {
 	&i440fx_type,
@@ -78,6 +79,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_net_type,
 	&virtio_rng_type,
 	&virtio_scsi_type,
+	&virtio_serial_type,
 	&ged_type,
 	&pcihp_type,
 	&virtio_mmio_type,
@@ -85,6 +87,9 @@ const struct dev_type *const dev_types[] = {
 	&virtio_net_bus_type,
 	&virtio_rng_bus_type,
 	&virtio_scsi_bus_type,
+	&virtio_serial_bus_type,
+	&virtconsole_type,
+	&virtserialport_type,
 	&scsi_hd_type,
 	&scsi_cd_type,
 	&scsi_disk_type,

@@ -36,7 +36,7 @@ static uint16_t control(const struct pci_dev *p)
 
 bool pci_msix_enabled(const struct pci_dev *p)
 {
-	return control(p) & CTRL_ENABLE;
+	return p->msix.cap && control(p) & CTRL_ENABLE;
 }
 
 static bool masked(const struct pci_dev *p, unsigned vector)

@@ -13,8 +13,8 @@
 #define VIRTIO_SAVED \
 	STATE(virtio, feature_sel), STATE(virtio, driver_feature_sel), STATE(virtio, features), \
 	STATE(virtio, config_vector), STATE(virtio, queue_sel), STATE(virtio, status), STATE(virtio, isr), \
-	STATE(virtio, generation), STATE(virtio, config), STATE(virtio, q), STATE(virtio, left_over), \
-	STATE_TIMER(virtio, later)
+	STATE(virtio, generation), STATE(virtio, left_over), STATE_TIMER(virtio, later), \
+	STATE(virtio, config), STATE(virtio, q)
 #define VIRTIO_PROPS \
 	PROP(BOOL, virtio, indirect_desc, "indirect_desc", 1, "offer indirect descriptors"), \
 	PROP(BOOL, virtio, event_idx, "event_idx", 1, "offer event indices")
@@ -23,6 +23,7 @@ const struct prop virtio_props[] = {
 	PCI_PROPS,
 	PROP(BOOL, virtio, disable_legacy, "disable-legacy", 0, "no legacy interface"),
 	PROP(BOOL, virtio, disable_modern, "disable-modern", 0, "the legacy interface only"),
+	PROP(U32, virtio, vectors, "vectors", VIRTIO_ANY_VECTORS, "how many MSI-X vectors, 0 to 32; default: one a queue and one more"),
 	VIRTIO_PROPS, { 0 }
 };
 const struct state virtio_state[] = {
@@ -66,9 +67,9 @@ bool virtio_broken(struct virtio *v, const char *why)
 #define MAX_TURNS	VIRTIO_MAX_QUEUE_SIZE
 #define MAX_BYTES	(16u << 20)
 
-static void serve_later(struct virtio *v, unsigned q)
+void virtio_serve_later(struct virtio *v, unsigned q)
 {
-	v->left_over |= 1u << q;
+	v->left_over |= BIT(q);
 	timer_mod(&v->later, clock_now(&v->pci.dev.m->clock));
 }
 
@@ -76,20 +77,20 @@ void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, uns
 {
 	uint64_t turns = 0, bytes = 0;
 	uint16_t was = v->q[q].used_idx;	/* what is answered later interrupts later */
+	bool more = true;
 
 	virtq_ask(v, q, false);
 	do {
-		while (turns < MAX_TURNS && bytes < MAX_BYTES && virtq_pop(v, q, &v->buf)) {
+		while (turns < MAX_TURNS && bytes < MAX_BYTES && more && virtq_pop(v, q, &v->buf)) {
 			turns++;
 			bytes += v->buf.in_len + v->buf.out_len;
-			if (!fn(v, q))
-				return;
+			more = fn(v, q);
 		}
 		if (turns == MAX_TURNS || bytes >= MAX_BYTES) {
-			serve_later(v, q);
+			virtio_serve_later(v, q);
 			break;
 		}
-	} while (virtq_ask(v, q, true));
+	} while (more && virtq_ask(v, q, true));
 	if (v->q[q].used_idx != was)
 		virtq_interrupt(v, q);
 }
@@ -106,7 +107,7 @@ void virtio_run(struct virtio *v, unsigned q)
 static void run_left_over(void *opaque)
 {
 	struct virtio *v = opaque;
-	uint32_t todo = v->left_over;
+	uint64_t todo = v->left_over;
 
 	v->left_over = 0;
 	for (unsigned q = 0; q < v->n_queues; q++)

@@ -35,10 +35,11 @@
 #define VIRTIO_EVENT_IDX	BIT(29)
 #define VIRTIO_VERSION_1	BIT(32)
 
-#define VIRTIO_MAX_QUEUES	8
+#define VIRTIO_MAX_QUEUES	64
 #define VIRTIO_MAX_QUEUE_SIZE	1024u
-#define VIRTIO_CONFIG_SIZE	64u
+#define VIRTIO_CONFIG_SIZE	256u
 #define VIRTIO_NO_VECTOR	0xffffu
+#define VIRTIO_ANY_VECTORS	0xffffffffu
 #define VBUF_MAX_SEGS		1024u
 
 /* One queue: what the driver set, and how far the device is. Saved whole: no padding. */
@@ -89,6 +90,7 @@ struct virtio {
 	struct virtio_mmio *slot;	/* property of virtio-bus devices: the transport it is at */
 	bool disable_legacy, disable_modern;	/* properties */
 	bool indirect_desc, event_idx;
+	uint32_t vectors;			/* property: of MSI-X */
 	unsigned n_queues;			/* set before virtio_init(), or the class's */
 	uint64_t offered;			/* features */
 
@@ -100,7 +102,7 @@ struct virtio {
 	uint8_t config[VIRTIO_CONFIG_SIZE];	/* 2.5: device-specific, little-endian */
 	struct virtq q[VIRTIO_MAX_QUEUES];
 
-	uint32_t left_over;			/* queues with work for the timer */
+	uint64_t left_over;			/* queues with work for the timer */
 	struct timer later;
 	bool running;				/* a queue is being served */
 	uint8_t cap_cfg;			/* offset of the PCI configuration access capability */
@@ -133,8 +135,10 @@ void virtio_config_changed(struct virtio *v);
 bool virtio_broken(struct virtio *v, const char *why);
 /* Serve a queue, unless it is being served (the driver's notification, new input). */
 void virtio_run(struct virtio *v, unsigned q);
-/* Pop what waits in q and call fn for each; false from fn ends it. Inside class->run(). */
+/* Pop what waits in q and call fn for each; false from fn ends it, and asks for no notification. Inside class->run(). */
 void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, unsigned q));
+/* The main loop is to run q soon. */
+void virtio_serve_later(struct virtio *v, unsigned q);
 
 /* ---- queues ---- */
 

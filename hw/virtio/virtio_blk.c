@@ -400,7 +400,7 @@ static const struct virtio_class blk_class = {
 #define BLK_PROPS \
 	PROP_REF("drive", virtio_blk, drive, "drive", "the image, a -drive's id"), \
 	PROP_TEXT(virtio_blk, serial, "serial", NULL, "what the disk calls itself"), \
-	PROP(U16, virtio_blk, num_queues, "num-queues", 1, "how many queues the driver may use, 1 to 8"), \
+	PROP(U16, virtio_blk, num_queues, "num-queues", 1, "how many queues the driver may use, 1 to 64"), \
 	PROP(BOOL, virtio_blk, write_cache, "write-cache", 1, "tell the driver to flush what it wants to be permanent")
 static const struct prop blk_props[] = {
 	BLK_PROPS, PROP_BOOTINDEX, { 0 }

@@ -365,6 +365,12 @@ static struct pci_ids ids_of(const struct virtio *v)
 	};
 }
 
+/* One a queue and one for the configuration, as far as there may be so many. */
+static unsigned n_vectors(const struct virtio *v)
+{
+	return v->vectors != VIRTIO_ANY_VECTORS ? v->vectors : (unsigned)min_u64(v->n_queues + 1, PCI_MSIX_MAX);
+}
+
 static bool init(struct virtio *v, struct err *e)
 {
 	/* Behind a PCI Express port I/O space is scarce: no legacy interface there. */
@@ -372,6 +378,8 @@ static bool init(struct virtio *v, struct err *e)
 
 	if (v->disable_legacy && v->disable_modern)
 		return err_set(e, "disable-legacy and disable-modern leave no interface");
+	if (v->vectors != VIRTIO_ANY_VECTORS && v->vectors > PCI_MSIX_MAX)
+		return err_set(e, "vectors=%u: there may be 0 to %d", v->vectors, PCI_MSIX_MAX);
 	v->disable_legacy |= port && !v->disable_modern;
 	struct pci_ids ids = ids_of(v);
 	if (!pci_attach(&v->pci, &ids, e))
@@ -380,7 +388,7 @@ static bool init(struct virtio *v, struct err *e)
 		pci_add_express(&v->pci, PCI_EXP_ENDPOINT);
 	if (!v->disable_legacy && !pci_bar_io(&v->pci, BAR_LEGACY, LEGACY_SIZE, &legacy_ops, v, e))
 		return false;
-	if (!pci_add_msix(&v->pci, BAR_MSIX, v->n_queues + 1, e))
+	if (v->vectors && !pci_add_msix(&v->pci, BAR_MSIX, n_vectors(v), e))
 		return false;
 	if (v->disable_modern)
 		return true;

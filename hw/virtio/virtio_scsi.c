@@ -585,7 +585,7 @@ static const struct virtio_class scsi_class = {
 };
 
 static const struct prop scsi_props[] = {
-	PROP(U32, virtio_scsi, num_queues, "num_queues", 1, "how many request queues the driver may use, 1 to 6"),
+	PROP(U32, virtio_scsi, num_queues, "num_queues", 1, "how many request queues the driver may use, 1 to 62"),
 	PROP(BOOL, virtio_scsi, hotplug, "hotplug", 1, "tell the driver of units that come and go"),
 	PROP(BOOL, virtio_scsi, param_change, "param_change", 1, "tell the driver of media and sizes that change"),
 	{ 0 }

@@ -91,6 +91,8 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "scsi-disk", "drive=disk", "virtio-scsi-pci" },
 	{ "ide-hd", "drive=disk", "ich9-ahci" }, { "ide-cd", NULL, "piix3-ide" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
+	{ "virtio-serial-device", NULL, "virtio-mmio" }, { "virtconsole", NULL, "virtio-serial-pci" },
+	{ "virtserialport", NULL, "virtio-serial-pci" },
 };
 
 /* Nobody sees its name any more once it is open. */
