@@ -382,9 +382,8 @@ static void packet_next(struct ahci_cmd *c)
 	uint64_t left = r->job.len - r->job.at, n;
 
 	if (scsi_finished(r)) {
-		uint8_t key = r->unit->n_sense ? r->unit->sense[2] & 15 : 0;
 		c->fis[FIS_COUNT] = REASON_COD | REASON_IO;
-		ahci_done(c, r->job.status == SCSI_GOOD ? 0 : (uint8_t)(key << 4 | ER_ABRT));
+		ahci_done(c, r->job.status == SCSI_GOOD ? 0 : (uint8_t)(scsi_sense_key(r->unit) << 4 | ER_ABRT));
 		return;
 	}
 	n = r->job.dir == SCSI_NONE ? 0 : ahci_gather(c, min_u64(left, PIECE_SECTORS * SECTOR), scsi_block(r->unit), r->job.dir == SCSI_IN);

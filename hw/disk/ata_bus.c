@@ -170,9 +170,9 @@ static const struct prop props[] = {
 	PROP_BOOTINDEX, { 0 }
 };
 
-#define TYPE(n, text) \
+#define TYPE(n, letter, text) \
 	{ .name = n, .bus = "ide", .help = text, .size = sizeof(struct ata_dev), .version = 1, .props = props, \
-	  .init = init, .fini = fini, .boot_path = boot_path }
+	  .init = init, .fini = fini, .boot_path = boot_path, .boot_letter = letter }
 
-const struct dev_type ide_hd_type = TYPE("ide-hd", "an IDE or SATA disk");
-const struct dev_type ide_cd_type = TYPE("ide-cd", "an IDE or SATA optical drive");
+const struct dev_type ide_hd_type = TYPE("ide-hd", 'c', "an IDE or SATA disk");
+const struct dev_type ide_cd_type = TYPE("ide-cd", 'd', "an IDE or SATA optical drive");

@@ -297,47 +297,19 @@ CHANNEL_OPS(1)
 
 /* ---- drives ---- */
 
-static void disc_changed(void *opaque)
-{
-	struct ide_io *io = opaque;
-	struct ide_drive *v = &io->ide->drive[io->index];
-	v->disc_changed = 1;
-	v->media_event = ide_has_medium(io->ide, io->index) ? 2 : 3;	/* new media, media removed */
-	v->tray_open = 0;
-}
-
-static bool disc_locked(void *opaque)
-{
-	struct ide_io *io = opaque;
-	return io->ide->drive[io->index].locked;
-}
-
-static bool tray_open(void *opaque)
-{
-	struct ide_io *io = opaque;
-	return io->ide->drive[io->index].tray_open;
-}
-
-static void set_tray(void *opaque, bool open)
-{
-	struct ide_io *io = opaque;
-	struct ide_drive *v = &io->ide->drive[io->index];
-	v->tray_open = open;
-	v->disc_changed = !open;
-	v->media_event = open ? 3 : 2;
-}
-
-static void ask_eject(void *opaque)
-{
-	struct ide_io *io = opaque;
-	io->ide->drive[io->index].media_event = 1;	/* eject request */
-}
-
 static const struct drive_user disk_user = { .name = "an IDE disk" };
-static const struct drive_user cd_user = {
-	.name = "an IDE CD-ROM drive", .removable = true, .changed = disc_changed, .locked = disc_locked,
-	.tray_open = tray_open, .set_tray = set_tray, .ask_eject = ask_eject,
-};
+
+static bool attach_disc_drive(struct ide *d, int index, struct drive *drive, struct err *e)
+{
+	struct scsi_unit *u = &d->medium[index].unit;
+
+	*u = (struct scsi_unit){
+		.dev = &d->pci.dev, .drive = drive, .cd = true, .vendor = "RHEA", .product = "DVD-ROM", .version = "1.0",
+		.serial = d->medium[index].serial,
+	};
+	d->io[index].scsi = (struct scsi_req){ .unit = u, .done = ide_packet_moved, .opaque = &d->io[index] };
+	return scsi_unit_init(u, e);
+}
 
 bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, const char *serial,
 		struct err *e)
@@ -350,7 +322,7 @@ bool ide_attach(struct dev *dev, int index, struct drive *drive, bool cdrom, con
 			       : "'%s': a disk needs an image file", drive_id(drive));
 	d->io[index].ide = d;
 	d->io[index].index = index;
-	if (!drive_attach(drive, cdrom ? &cd_user : &disk_user, &d->io[index], e))
+	if (!(cdrom ? attach_disc_drive(d, index, drive, e) : drive_attach(drive, &disk_user, &d->io[index], e)))
 		return false;
 	struct ide_medium *m = &d->medium[index];
 	m->present = true;
@@ -370,7 +342,9 @@ void ide_detach(struct dev *dev, int index)
 	struct ide *d = (struct ide *)dev;
 
 	ide_io_cancel(d, index);
-	if (d->medium[index].drive)
+	if (d->medium[index].cdrom)
+		scsi_unit_fini(&d->medium[index].unit);
+	else if (d->medium[index].drive)
 		drive_detach(d->medium[index].drive);
 	d->medium[index] = (struct ide_medium){ 0 };
 }
@@ -435,27 +409,43 @@ static void ide_reset(void *dev)
 	}
 }
 
+static bool packet_loaded(const struct ide *d, int i, struct err *e)
+{
+	const struct scsi_unit *u = &d->medium[i].unit;
+	uint8_t xfer = d->drive[i].xfer;
+	bool moving = xfer == XFER_PACKET_IN || xfer == XFER_PACKET_OUT;
+
+	if (!d->medium[i].cdrom)
+		return xfer < XFER_PACKET || err_set(e, "damaged IDE state: packets for a disk");
+	return scsi_unit_loaded(u, e) &&
+	       (!moving || scsi_job_valid(u, &d->io[i].scsi.job) || err_set(e, "damaged IDE state: packet command"));
+}
+
 static bool ide_loaded(void *dev, struct err *e)
 {
 	struct ide *d = dev;
+
 	for (int i = 0; i < 4; i++) {
 		const struct ide_drive *v = &d->drive[i];
 		if (v->fill > BUF_BYTES || v->len > v->fill || v->pos > v->len || v->block > BUF_SECTORS
 		    || v->xfer > XFER_PACKET_OUT || v->limit > BUF_BYTES || v->status & ST_BSY)
 			return err_set(e, "damaged IDE state");
+		if (!packet_loaded(d, i, e))
+			return false;
 	}
 	if (d->ch[0].unit > 1 || d->ch[1].unit > 1)
 		return err_set(e, "damaged IDE state");
 	return pci_loaded(&d->pci);
 }
 
+#define PACKET_STATE(i) SCSI_UNIT_STATE(ide, medium[i].unit), STATE(ide, io[i].scsi.job)
 static const struct state ide_state[] = {
-	STATE(ide, ch), STATE(ide, drive), { 0 }
+	STATE(ide, ch), STATE(ide, drive), PACKET_STATE(0), PACKET_STATE(1), PACKET_STATE(2), PACKET_STATE(3), { 0 }
 };
 
 const struct dev_type ide_type = {
 	.name = "piix3-ide", .bus = "system", .help = "PIIX3 IDE controller",
-	.size = sizeof(struct ide), .version = 2, .state = ide_state,
+	.size = sizeof(struct ide), .version = 3, .state = ide_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = ide_init, .fini = ide_fini, .reset = ide_reset,
 	.update = ide_update, .loaded = ide_loaded, .boot_path = pci_boot_path,

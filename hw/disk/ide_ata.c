@@ -584,12 +584,13 @@ void ide_command(struct ide *d, int i, uint8_t command)
 void ide_ata_power_on(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	uint8_t changed = v->disc_changed;
+
 	memset(v, 0, sizeof(*v));
-	v->disc_changed = changed;
 	v->heads = HEADS;
 	v->sectors = SECTORS_TRACK;
 	v->multiple = d->medium[i].cdrom ? 0 : MAX_MULTIPLE;
 	v->write_cache = 1;
 	v->smart = 1;
+	if (d->medium[i].cdrom)
+		scsi_unit_reset(&d->medium[i].unit);
 }

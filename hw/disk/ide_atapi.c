@@ -5,10 +5,10 @@
  * blocks of at most the byte count limit (LBA mid and high), each announced by
  * an interrupt, or by bus master, and a last interrupt that says good or bad.
  * The sector count register tells the phase: COD set: command or end; IO: to
- * the host. Large reads stream through the buffer, sector groups at a time.
+ * the host. What a command means and moves is the SCSI unit's (hw/scsi/scsi.h); data
+ * pass through the drive's buffer, as much as it holds at a time.
  *
- * Not modelled: command queueing, parameter data to the device (accepted and
- * ignored).
+ * Not modelled: command queueing.
  * Source: ATA/ATAPI-6 (T13 1410D) 9.8; SFF-8020i revision 2.6.
  */
 #include <string.h>
@@ -17,8 +17,6 @@
 
 #define PACKET_BYTES	12
 #define FEATURE_DMA	0x01u
-#define CD_PER_SECTOR	(CD_SECTOR / SECTOR)
-#define BUF_CD_SECTORS	(BUF_BYTES / CD_SECTOR)
 #define MODEL		"RHEA DVD-ROM"
 
 /* ---- phases ---- */
@@ -26,8 +24,8 @@
 void ide_packet_begin(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
+
 	v->dma = 0;
-	v->left = 0;
 	v->limit = (uint32_t)v->lba2 << 8 | v->lba1;
 	if (v->limit == 0 || v->limit == 0xffff)
 		v->limit = 0xfffe;
@@ -38,153 +36,128 @@ void ide_packet_begin(struct ide *d, int i)
 	ide_request(d, i, XFER_PACKET, PACKET_BYTES, true);
 }
 
-static void finish(struct ide *d, int i, bool good)
+static void finish(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
+	const struct scsi_req *r = &d->io[i].scsi;
+	bool good = r->job.status == SCSI_GOOD, dma = v->dma;
+
 	v->xfer = XFER_NONE;
 	v->dma = 0;
 	v->count = REASON_COD | REASON_IO;
-	v->error = good ? 0 : (uint8_t)(v->sense_key << 4 | ER_ABRT);
+	v->error = good ? 0 : (uint8_t)(scsi_sense_key(r->unit) << 4 | ER_ABRT);
 	v->status = ST_DRDY | ST_DSC | (good ? 0 : ST_ERR);
 	ide_raise(d, i);
+	if (dma)
+		ide_dma_end(d, i, true);
 }
 
-void ide_packet_good(struct ide *d, int i)
-{
-	struct ide_drive *v = &d->drive[i];
-	v->sense_key = v->asc = v->ascq = 0;
-	finish(d, i, true);
-}
-
-void ide_packet_fail(struct ide *d, int i, uint8_t key, uint8_t asc, uint8_t ascq)
-{
-	struct ide_drive *v = &d->drive[i];
-	v->sense_key = key;
-	v->asc = asc;
-	v->ascq = ascq;
-	finish(d, i, false);
-}
-
-/* ---- data to the host ---- */
-
-/* Announce the next piece of buf: pos..end of the piece; bytes behind stay for later. */
+/* The host's turn: the next piece of buf, pos to len; what is behind stays for later. */
 static void announce(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	uint32_t n = v->fill - v->pos;
-	if (n > v->limit)
-		n = v->limit;
-	v->xfer = XFER_PACKET_IN;
+	uint32_t n = (uint32_t)min_u64(v->fill - v->pos, v->limit);
+
 	v->len = v->pos + n;
 	v->lba1 = (uint8_t)n;
 	v->lba2 = (uint8_t)(n >> 8);
-	v->count = REASON_IO;
+	v->count = v->xfer == XFER_PACKET_IN ? REASON_IO : 0;
 	v->status = ST_DRDY | ST_DSC | ST_DRQ;
-	ide_raise(d, i);
-}
-
-static void start_data(struct ide *d, int i);
-
-static void filled(struct ide *d, int i, bool ok)
-{
-	struct ide_drive *v = &d->drive[i];
-	uint32_t n = v->fill / CD_SECTOR;
-
-	if (!ok) {
-		ide_packet_fail(d, i, 3, 0x11, 0);	/* unrecovered read error */
-		return;
-	}
-	v->at += n;
-	v->left -= n;
-	start_data(d, i);
-}
-
-/* Fill buf with the next sectors. */
-static void fill(struct ide *d, int i)
-{
-	struct ide_drive *v = &d->drive[i];
-	uint32_t n = v->left < BUF_CD_SECTORS ? v->left : BUF_CD_SECTORS;
-
-	v->pos = v->len = 0;
-	v->fill = n * CD_SECTOR;
-	ide_io_buf(d, i, DRIVE_READ, v->at * CD_PER_SECTOR, n * CD_PER_SECTOR, filled);
-}
-
-static void start_data(struct ide *d, int i)
-{
-	struct ide_drive *v = &d->drive[i];
-	if (!v->dma) {
-		announce(d, i);
-		return;
-	}
-	v->xfer = XFER_PACKET_IN;
-	v->count = REASON_IO;
-	v->status = ST_DRDY | ST_DSC | ST_DRQ;
-	ide_dma_try(d, i);
-}
-
-void ide_packet_reply(struct ide *d, int i, uint32_t n, uint32_t allocated)
-{
-	struct ide_drive *v = &d->drive[i];
-	v->left = 0;
-	v->pos = 0;
-	v->fill = n < allocated ? n : allocated;
-	if (v->fill)
-		start_data(d, i);
+	if (v->dma)
+		ide_dma_try(d, i);
 	else
-		ide_packet_good(d, i);
+		ide_raise(d, i);
 }
 
-void ide_packet_sectors(struct ide *d, int i, uint32_t lba, uint32_t n)
+/* The unit's turn: fill bytes of buf. */
+static void move(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	uint64_t total = ide_sectors(d, i) / CD_PER_SECTOR;
-	if (!n) {
-		ide_packet_good(d, i);
-		return;
-	}
-	if (lba >= total || n > total - lba) {
-		ide_packet_fail(d, i, 5, 0x21, 0);	/* address out of range */
-		return;
-	}
-	v->at = lba;
-	v->left = n;
-	fill(d, i);
+	struct ide_io *io = &d->io[i];
+
+	v->status = ST_BSY;
+	io->from = io->scsi.job.at;
+	io->buf = (struct iovec){ v->buf, v->fill };
+	scsi_move(&io->scsi, &io->buf, 1, v->fill);
 }
 
-/* A piece is through, or the packet is here. */
+static void next(struct ide *d, int i)
+{
+	static const uint8_t phases[] = { [SCSI_NONE] = XFER_NONE, [SCSI_IN] = XFER_PACKET_IN, [SCSI_OUT] = XFER_PACKET_OUT };
+	struct ide_drive *v = &d->drive[i];
+	const struct scsi_req *r = &d->io[i].scsi;
+
+	if (scsi_finished(r)) {
+		finish(d, i);
+		return;
+	}
+	v->xfer = phases[r->job.dir];
+	v->pos = v->len = 0;
+	v->fill = (uint32_t)min_u64(r->job.len - r->job.at, BUF_BYTES);
+	if (v->xfer == XFER_PACKET_OUT)
+		announce(d, i);
+	else
+		move(d, i);
+}
+
+void ide_packet_moved(struct scsi_req *r)
+{
+	struct ide_io *io = r->opaque;
+
+	if (io->ide->drive[io->index].xfer == XFER_PACKET_IN && r->job.at > io->from)
+		announce(io->ide, io->index);
+	else
+		next(io->ide, io->index);
+}
+
+/* The host is through with buf. */
+static void passed(struct ide *d, int i)
+{
+	if (d->drive[i].xfer == XFER_PACKET_OUT)
+		move(d, i);
+	else
+		next(d, i);
+}
+
+static void execute(struct ide *d, int i)
+{
+	struct ide_drive *v = &d->drive[i];
+	struct scsi_req *r = &d->io[i].scsi;
+
+	memset(r->job.cdb, 0, sizeof(r->job.cdb));
+	memcpy(r->job.cdb, v->buf, PACKET_BYTES);
+	v->dma = v->feature & FEATURE_DMA;
+	scsi_begin(r);
+	next(d, i);
+}
+
 void ide_packet_next(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	if (v->xfer == XFER_PACKET) {
-		memcpy(v->packet, v->buf, PACKET_BYTES);
-		v->dma = v->feature & FEATURE_DMA;
-		v->status = ST_DRDY | ST_DSC;
-		ide_cd_command(d, i);
-	} else if (v->xfer == XFER_PACKET_OUT) {
-		ide_packet_good(d, i);
-	} else if (v->pos < v->fill) {
+
+	if (v->xfer == XFER_PACKET)
+		execute(d, i);
+	else if (v->pos < v->fill)
 		announce(d, i);
-	} else if (!v->left) {
-		ide_packet_good(d, i);
-	} else {
-		fill(d, i);
-	}
+	else
+		passed(d, i);
 }
 
+/* A host that reserved less than an answer takes what fits. */
 void ide_packet_dma(struct ide *d, int i)
 {
 	struct ide_drive *v = &d->drive[i];
-	bool ok = ide_dma_move(d, i / 2, v->buf, v->fill, v->xfer == XFER_PACKET_IN);
+	struct scsi_req *r = &d->io[i].scsi;
+	bool in = v->xfer == XFER_PACKET_IN;
 
-	if (ok && v->left) {
-		fill(d, i);
+	if (ide_dma_move(d, i / 2, v->buf, v->fill, in) || (in && scsi_finished(r))) {
+		passed(d, i);
 		return;
 	}
-	/* A host that reserved less than the reply takes what fits. */
-	bool enough = ok || !v->left;
-	ide_packet_good(d, i);
-	ide_dma_end(d, i, enough);
+	log_guest("%s: a packet command that moves more than its memory", d->pci.dev.id);
+	scsi_cancel(r);
+	ide_abort(d, i, ER_ABRT);
+	ide_dma_end(d, i, false);
 }
 
 /* ---- identification ---- */

@@ -56,4 +56,6 @@ void ide_io_flush(struct ide *d, int i, ide_then *then)
 void ide_io_cancel(struct ide *d, int i)
 {
 	drive_cancel(&d->io[i].r);
+	if (d->medium[i].cdrom)
+		scsi_cancel(&d->io[i].scsi);
 }

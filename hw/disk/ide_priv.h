@@ -1,7 +1,7 @@
 /*
  * State and helpers of the IDE controller, shared by its files: ide.c (channels,
  * task files, PCI), ide_io.c (transfers under way), ide_dma.c (bus master),
- * ide_ata.c (disk commands), ide_atapi.c and ide_cd.c (packet commands).
+ * ide_ata.c (disk commands), ide_atapi.c (packet commands).
  */
 #ifndef HW_DISK_IDE_PRIV_H
 #define HW_DISK_IDE_PRIV_H
@@ -10,6 +10,7 @@
 #include "hw/core/sg.h"
 #include "hw/disk/ata_bus.h"
 #include "hw/disk/ide.h"
+#include "hw/scsi/scsi.h"
 
 #define ST_ERR	0x01u
 #define ST_DRQ	0x08u
@@ -30,7 +31,6 @@
 
 #define BUF_SECTORS	128u
 #define BUF_BYTES	(BUF_SECTORS * SECTOR)
-#define CD_SECTOR	2048u
 #define MAX_MULTIPLE	16u
 
 /* What the data port or the bus master is moving. */
@@ -39,8 +39,8 @@ enum transfer {
 	XFER_DATA_IN,		/* one block of data, then done (identify and its like) */
 	XFER_READ, XFER_WRITE,	/* sectors */
 	XFER_PACKET,		/* 12 command bytes */
-	XFER_PACKET_IN,		/* reply of a packet command */
-	XFER_PACKET_OUT,	/* parameters of a packet command; ignored */
+	XFER_PACKET_IN,		/* data of a packet command */
+	XFER_PACKET_OUT,
 };
 
 /* Everything of a drive that is saved. */
@@ -60,12 +60,7 @@ struct ide_drive {
 	uint64_t at;			/* next sector (of the medium) to move between buf and disk */
 	uint32_t left;			/* sectors after what is in buf */
 	uint32_t block;			/* sectors per data request */
-	/* packet device */
-	uint8_t packet[12];
-	uint8_t sense_key, asc, ascq;
-	uint8_t disc_changed, locked, tray_open;
-	uint8_t media_event;
-	uint32_t limit;			/* bytes per data request */
+	uint32_t limit;			/* packet device: bytes per data request */
 	uint8_t buf[BUF_BYTES];
 };
 
@@ -85,6 +80,7 @@ struct ide_medium {
 	bool present, cdrom;
 	struct drive *drive;
 	char serial[21];
+	struct scsi_unit unit;		/* of an optical drive, which owns `drive` */
 };
 
 /* What a drive has under way; nothing is when the machine is saved. */
@@ -96,6 +92,8 @@ struct ide_io {
 	struct iovec buf;		/* or the drive's buffer */
 	void (*then)(struct ide *d, int i, bool ok);
 	bool nested;			/* then() is being called from where it was started */
+	struct scsi_req scsi;		/* the packet command; its job is saved */
+	uint64_t from;			/* bytes it had moved before the move under way */
 };
 
 struct ide {
@@ -139,11 +137,6 @@ void ide_io_buf(struct ide *d, int i, enum drive_op op, uint64_t at, uint32_t n,
 void ide_io_sg(struct ide *d, int i, enum drive_op op, uint64_t at, uint32_t n, ide_then *then);
 void ide_io_flush(struct ide *d, int i, ide_then *then);
 void ide_io_cancel(struct ide *d, int i);
-/* A medium that can be read: the drive is there and not empty. */
-static inline bool ide_has_medium(const struct ide *d, int i)
-{
-	return d->medium[i].drive && drive_present(d->medium[i].drive);
-}
 
 /* ---- ide_dma.c ---- */
 extern const struct port_ops ide_bm_ops;
@@ -170,15 +163,8 @@ void ide_packet_begin(struct ide *d, int i);
 void ide_packet_next(struct ide *d, int i);
 void ide_packet_dma(struct ide *d, int i);
 void ide_identify_packet(struct ide *d, int i);
-/* For packet commands (ide_cd.c): the end, good or bad, and a reply of n bytes in buf. */
-void ide_packet_good(struct ide *d, int i);
-void ide_packet_fail(struct ide *d, int i, uint8_t key, uint8_t asc, uint8_t ascq);
-void ide_packet_reply(struct ide *d, int i, uint32_t n, uint32_t allocated);
-/* A reply of n CD sectors from lba on, each of `size` bytes. */
-void ide_packet_sectors(struct ide *d, int i, uint32_t lba, uint32_t n);
-
-/* ---- ide_cd.c ---- */
-void ide_cd_command(struct ide *d, int i);
+/* For struct scsi_req: done(). */
+void ide_packet_moved(struct scsi_req *r);
 
 /* Identify strings: two characters a word, swapped, padded with blanks. */
 void ide_put_string(uint8_t *to, const char *s, unsigned n);

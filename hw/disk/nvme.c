@@ -461,5 +461,5 @@ const struct dev_type nvme_type = {
 	.size = sizeof(struct nvme), .version = 1, .props = nvme_props, .state = nvme_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = nvme_init, .fini = nvme_fini, .reset = nvme_reset, .update = nvme_update, .loaded = nvme_loaded,
-	.boot_path = nvme_boot_path,
+	.boot_path = nvme_boot_path, .boot_letter = 'c',
 };

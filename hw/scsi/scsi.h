@@ -82,7 +82,7 @@ void scsi_unit_fini(struct scsi_unit *u);
 void scsi_unit_reset(struct scsi_unit *u);
 /* By the transport: the guest is told, the tray stays as it is. Commands are the transport's to end. */
 void scsi_unit_bus_reset(struct scsi_unit *u);
-bool scsi_unit_loaded(struct scsi_unit *u, struct err *e);
+bool scsi_unit_loaded(const struct scsi_unit *u, struct err *e);
 
 void scsi_begin(struct scsi_req *r);
 void scsi_move(struct scsi_req *r, const struct iovec *iov, int niov, uint64_t n);
@@ -91,6 +91,8 @@ void scsi_cancel(struct scsi_req *r);
 static inline bool scsi_finished(const struct scsi_req *r) { return r->job.finished; }
 /* After loading a job; false: it is impossible. */
 bool scsi_job_valid(const struct scsi_unit *u, const struct scsi_job *j);
+/* Of the last command that failed, if the transport does not deliver sense data; or 0. */
+static inline uint8_t scsi_sense_key(const struct scsi_unit *u) { return u->n_sense ? u->sense[2] & 15 : 0; }
 /* Bytes of a block. */
 static inline uint32_t scsi_block(const struct scsi_unit *u) { return u->cd ? 2048 : 512; }
 

@@ -41,6 +41,19 @@ static struct drive *image(int n, const char *id, uint32_t sectors, uint32_t tag
 	return bench_drive(&b, id, path[n], readonly);
 }
 
+static void packet(const uint8_t p[12], uint16_t limit, uint8_t feature)
+{
+	out(0x171, feature);
+	out(0x174, limit);
+	out(0x175, limit >> 8);
+	out(0x176, 0xa0);
+	out(0x177, 0xa0);
+	cr_assert_eq(in(0x177), 0x58);
+	cr_assert_eq(in(0x172), 1);		/* command phase */
+	for (int i = 0; i < 12; i += 2)
+		out_n(0x170, 2, ld16(p + i));
+}
+
 static void setup(void)
 {
 	bench_open(&b, &i440fx_type, "addr=0");
@@ -57,6 +70,8 @@ static void setup(void)
 	bench_out(&b, 0xcfc, 4, 0xc000);
 	bench_out(&b, 0xcf8, 4, 0x80000904);
 	bench_out(&b, 0xcfc, 2, 5);
+	packet((uint8_t[12]){ 0 }, 0, 0);	/* reports the power-on */
+	cr_assert_eq(in(0x171) >> 4, 6);
 }
 static void teardown(void)
 {
@@ -230,19 +245,6 @@ Test(ide, nien_holds_the_line)
 
 /* ---- packets ---- */
 
-static void packet(const uint8_t p[12], uint16_t limit, uint8_t feature)
-{
-	out(0x171, feature);
-	out(0x174, limit);
-	out(0x175, limit >> 8);
-	out(0x176, 0xa0);
-	out(0x177, 0xa0);
-	cr_assert_eq(in(0x177), 0x58);
-	cr_assert_eq(in(0x172), 1);		/* command phase */
-	for (int i = 0; i < 12; i += 2)
-		out_n(0x170, 2, ld16(p + i));
-}
-
 Test(ide, inquiry_says_cd_rom)
 {
 	packet((uint8_t[12]){ 0x12, 0, 0, 0, 36 }, 36, 0);
@@ -315,6 +317,45 @@ Test(ide, without_a_disc_the_drive_is_not_ready)
 	packet((uint8_t[12]){ 0 }, 0, 0);
 	packet((uint8_t[12]){ 0 }, 0, 0);
 	cr_assert_eq(in(0x171) >> 4, 2);
+}
+
+Test(ide, parameters_of_a_mode_select_arrive)
+{
+	packet((uint8_t[12]){ 0x55, 0x10, 0, 0, 0, 0, 0, 0, 20 }, 8, 0);
+	for (int piece = 0; piece < 3; piece++) {
+		cr_assert_eq(in(0x177), 0x58);
+		cr_assert_eq(in(0x172), 0);	/* data to the device */
+		cr_assert_eq(in(0x174), piece < 2 ? 8 : 4);
+		for (int i = 0; i < (piece < 2 ? 4 : 2); i++)
+			out_n(0x170, 2, 0);
+	}
+	cr_assert_eq(in(0x177) & 0x88, 0);
+	cr_assert_eq(in(0x172), 3);
+}
+
+Test(ide, an_answer_longer_than_the_host_s_memory_is_cut)
+{
+	wr(PRD, BUF);
+	wr(PRD + 4, 0x80000000 | 8);
+	wr(BUF + 8, 0x12345678);
+	bench_out(&b, 0xc00c, 4, PRD);
+	packet((uint8_t[12]){ 0x12, 0, 0, 0, 36 }, 0, 1);
+	out(0xc008, 0x09);
+	cr_assert_eq(in(0x177), 0x50);
+	cr_assert_eq(rd(BUF) & 0xffff, 0x8005);
+	cr_assert_eq(rd(BUF + 8), 0x12345678);
+	cr_assert_eq(in(0xc00a) & 3, 0);
+}
+
+Test(ide, sectors_beyond_the_host_s_memory_are_an_error)
+{
+	wr(PRD, BUF);
+	wr(PRD + 4, 0x80000000 | 2048);
+	bench_out(&b, 0xc00c, 4, PRD);
+	packet((uint8_t[12]){ 0x28, 0, 0, 0, 0, 1, 0, 0, 40 }, 0, 1);
+	out(0xc008, 0x09);
+	cr_assert_eq(in(0x177), 0x51);
+	cr_assert_eq(in(0xc00a) & 2, 2);
 }
 
 /* ---- while the disk is at work ---- */
