@@ -123,6 +123,7 @@ struct dev_type {
 	 * or the beginning of its devices' paths, if it is a controller. Left alone: it is on no bus.
 	 */
 	void (*boot_path)(const void *dev, char *buf);
+	char boot_letter;		/* of -boot order=: c disk, d optical drive, n network card; or 0 */
 	bool (*loaded)(void *dev, struct err *e);	/* state was loaded: check it, rebuild what is derived */
 };
 

@@ -442,5 +442,5 @@ const struct dev_type e1000_type = {
 	.size = sizeof(struct e1000), .version = 1, .regs = e1000_regs, .state = e1000_state, .props = e1000_props,
 	.bus_props = pci_props, .bus_state = pci_state, .init = e1000_init, .fini = e1000_fini,
 	.reset = e1000_reset, .update = e1000_update, .loaded = e1000_loaded,
-	.boot_path = e1000_boot_path,
+	.boot_path = e1000_boot_path, .boot_letter = 'n',
 };

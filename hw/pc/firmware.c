@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
-#include "hw/disk/ata_bus.h"
 #include "hw/disk/fdc.h"
 #include "hw/pc/boot.h"
 #include "hw/pc/map.h"
@@ -126,7 +125,7 @@ static void put_floppy(struct bytes *b, const struct pc_config *cfg, int n)
 	put_line(b, path);
 }
 
-/* Floppy, IDE and SATA drives without an index, as the letters say. */
+/* What has no index, as the letters say. */
 static void put_letters(struct bytes *b, const struct pc_config *cfg, const struct machine *m)
 {
 	const struct dev *fdc = dev_find_type(m, &fdc_type);
@@ -135,7 +134,7 @@ static void put_letters(struct bytes *b, const struct pc_config *cfg, const stru
 		if ((*c == 'a' || *c == 'b') && fdc && fdc_drive_kind(fdc, *c - 'a'))
 			put_floppy(b, cfg, *c - 'a');
 		for (const struct dev *d = m->devs; d; d = d->next)
-			if (d->bootindex < 0 && d->type == (*c == 'c' ? &ide_hd_type : *c == 'd' ? &ide_cd_type : NULL))
+			if (d->bootindex < 0 && d->type->boot_letter == *c)
 				put_path(b, d);
 	}
 }

@@ -202,10 +202,11 @@ static const struct prop props[] = {
 };
 static const struct state state[] = { SCSI_UNIT_STATE(scsi_dev, unit), { 0 } };
 
-#define TYPE(n, text) \
+#define TYPE(n, letter, text) \
 	{ .name = n, .bus = "scsi", .help = text, .size = sizeof(struct scsi_dev), .version = 1, .props = props, \
-	  .state = state, .init = init, .fini = fini, .reset = reset, .loaded = loaded, .boot_path = boot_path }
+	  .state = state, .init = init, .fini = fini, .reset = reset, .loaded = loaded, .boot_path = boot_path, \
+	  .boot_letter = letter }
 
-const struct dev_type scsi_hd_type = TYPE("scsi-hd", "a SCSI disk");
-const struct dev_type scsi_cd_type = TYPE("scsi-cd", "a SCSI optical drive");
-const struct dev_type scsi_disk_type = TYPE("scsi-disk", "a SCSI disk or optical drive, as the -drive says");
+const struct dev_type scsi_hd_type = TYPE("scsi-hd", 'c', "a SCSI disk");
+const struct dev_type scsi_cd_type = TYPE("scsi-cd", 'd', "a SCSI optical drive");
+const struct dev_type scsi_disk_type = TYPE("scsi-disk", 'c', "a SCSI disk or optical drive, as the -drive says");

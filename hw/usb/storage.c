@@ -333,5 +333,5 @@ const struct dev_type usb_storage_type = {
 	.size = sizeof(struct usb_storage), .version = 1, .props = storage_props, .bus_props = usb_props,
 	.state = storage_state,
 	.init = storage_init, .fini = storage_fini, .reset = storage_reset, .loaded = storage_loaded,
-	.boot_path = storage_boot_path,
+	.boot_path = storage_boot_path, .boot_letter = 'c',
 };

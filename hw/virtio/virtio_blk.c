@@ -420,7 +420,7 @@ const struct dev_type virtio_blk_type = {
 	.size = sizeof(struct virtio_blk), .version = 2, .props = blk_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = blk_init, .fini = blk_fini, .reset = blk_reset, .loaded = blk_loaded,
-	.boot_path = blk_boot_path,
+	.boot_path = blk_boot_path, .boot_letter = 'c',
 };
 
 const struct dev_type virtio_blk_bus_type = {

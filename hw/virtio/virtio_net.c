@@ -389,7 +389,7 @@ const struct dev_type virtio_net_type = {
 	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
-	.boot_path = net_boot_path,
+	.boot_path = net_boot_path, .boot_letter = 'n',
 };
 
 const struct dev_type virtio_net_bus_type = {

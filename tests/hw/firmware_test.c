@@ -78,12 +78,11 @@ Test(firmware, the_lowest_boot_index_comes_first)
 			 "/pci@i0cf8/ethernet@3/ethernet-phy@0");
 }
 
-Test(firmware, a_device_without_an_index_is_not_listed)
+Test(firmware, a_device_without_an_index_comes_behind_those_with_one)
 {
-	card("virtio-blk-pci,drive=a");
-	cr_assert_str_eq(order(), "");
-	card("virtio-blk-pci,drive=b,bootindex=-1");
-	cr_assert_str_eq(order(), "");
+	card("virtio-blk-pci,drive=a,addr=1");
+	card("virtio-blk-pci,drive=b,addr=2,bootindex=5");
+	cr_assert_str_eq(order(), "/pci@i0cf8/scsi@2/disk@0,0\n/pci@i0cf8/scsi@1/disk@0,0");
 }
 
 Test(firmware, a_strict_order_ends_with_halt)
@@ -133,6 +132,17 @@ Test(firmware, ide_drives_are_known_by_channel_and_unit)
 			 "/pci@i0cf8/ide@1,1/drive@1/disk@0");
 	cfg.boot_order = "d";
 	cr_assert_str_eq(order(), "/pci@i0cf8/ide@1,1/drive@0/disk@1\n/pci@i0cf8/ide@1,1/drive@1/disk@0");
+}
+
+Test(firmware, a_letter_stands_for_all_drives_of_its_kind)
+{
+	cr_assert(dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err));
+	card("ide-cd,bus=ide.1,unit=0");
+	card("virtio-blk-pci,drive=a,addr=5");
+	card("virtio-net-pci,addr=6");
+	cr_assert_str_eq(order(), "/pci@i0cf8/scsi@5/disk@0,0\n/pci@i0cf8/ide@1,1/drive@1/disk@0");
+	cfg.boot_order = "nc";
+	cr_assert_str_eq(order(), "/pci@i0cf8/ethernet@6/ethernet-phy@0\n/pci@i0cf8/scsi@5/disk@0,0");
 }
 
 Test(firmware, sata_drives_are_known_by_port)
