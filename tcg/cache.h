@@ -175,7 +175,9 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
-	uint8_t no_peek[1u << NO_PEEK_BITS];	/* blocks that must not guess what targets need */
+	struct no_peek {
+		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
+	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
 	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
 	uint64_t feat[2];		/* of insn_env */
@@ -340,6 +342,15 @@ bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
 bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n);
 /* Chunks (struct code_page) of its first or second page whose bytes the block depends on. */
 uint64_t tcg_chunks(const struct tb *tb, int second);
+/*
+ * May the block at that RAM address guess by peeking what its targets need? Not for a
+ * second after a guess was wrong, or after two stores in a row to bytes it peeked at: code that is
+ * patched all the time would be dropped for its neighbours' sake. A page that gets other
+ * contents is hit once, and is not to lose by it.
+ */
+bool tcg_may_peek(const struct tcg *t, uint64_t ram);
+void tcg_peek_was_wrong(struct tcg *t, uint64_t ram);
+void tcg_peek_was_hit(struct tcg *t, uint64_t ram);
 
 /* ---- slow_light.c: callbacks of the stubs ---- */
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);

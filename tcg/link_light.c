@@ -59,7 +59,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
 		return;
 	if (tb->needs & ~l->x.live) {	/* not what `from` was made for: make it anew */
-		t->no_peek[NO_PEEK_SLOT(from->ram)] = 1;
+		tcg_peek_was_wrong(t, from->ram);
 		t->stats.mispeeks++;
 		tcg_kill(t, l->from);
 		return;

@@ -4,7 +4,7 @@
  * write to such a chunk drops the blocks it overlaps. A page whose last block went
  * stays marked for some more stores: to mark it again costs more than they do, and
  * what is patched is mostly run again. Blocks that looked at the bytes to
- * see which flags are needed there go, too, and do not look again. Light.
+ * see which flags are needed there go, too, and do not look again for a while. Light.
  *
  * Not modelled: a block that writes to what it looked at has already thrown those flags
  * away; if the new code needs them it finds old ones, once.
@@ -12,6 +12,37 @@
 #include "tcg/cache.h"
 
 #define PATIENCE 64	/* stores to a page without blocks until its mark goes */
+
+/* ---- who may look at the bytes of others ---- */
+
+/* About milliseconds of the host. */
+#define NOW()		((uint32_t)(__builtin_ia32_rdtsc() >> 22))
+#define IN_A_ROW	64
+#define BAN		1024u
+
+bool tcg_may_peek(const struct tcg *t, uint64_t ram)
+{
+	const struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+
+	return !p->until || (int32_t)(NOW() - p->until) >= 0;
+}
+
+void tcg_peek_was_wrong(struct tcg *t, uint64_t ram)
+{
+	t->no_peek[NO_PEEK_SLOT(ram)].until = (NOW() + BAN) | 1;	/* 0: never */
+}
+
+void tcg_peek_was_hit(struct tcg *t, uint64_t ram)
+{
+	struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+	uint32_t now = NOW();
+
+	if (p->hit && (int32_t)(now - p->hit) < IN_A_ROW)
+		tcg_peek_was_wrong(t, ram);
+	p->hit = now | 1;
+}
+
+/* ---- writes ---- */
 
 static void found_nothing(struct tcg *t, struct code_page *cp, uint64_t page)
 {
@@ -45,7 +76,7 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 			if (t->current == i >> 1)
 				t->stop = true;
 			if (!tcg_overlaps(tb, ram, n))
-				t->no_peek[NO_PEEK_SLOT(tb->ram)] = 1;
+				tcg_peek_was_hit(t, tb->ram);
 			tcg_kill(t, i >> 1);
 		} else {
 			left |= chunks;

@@ -242,7 +242,7 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 	t->ir->mode = mode;
 	*peek = (struct peek){ 0 };
 	/* a single step shows all flags */
-	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !tcg_breaks_page(t, f->va) && !t->no_peek[NO_PEEK_SLOT(f->ram)]) {
+	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !tcg_breaks_page(t, f->va) && tcg_may_peek(t, f->ram)) {
 		peek->page = f->bytes - off;
 		peek->page_rip = c->rip - off;
 		peek->n = off + f->n;

@@ -237,3 +237,18 @@ TEST_BOTH(smc_light, many_device_writes_are_not_lost)
 	cr_expect_eq(machine_run(m, M_CODE), -1);
 	cr_expect_eq(reg(m, RAX), 7 + 199);
 }
+
+/* A page of RAM that gets other contents is written once; its next code is to be as good as any. */
+TEST_BOTH(smc_light, one_store_to_peeked_bytes_bans_nobody)
+{
+	struct tcg *t = tcg_of(m->c);
+
+	tcg_peek_was_hit(t, 0x1000);
+	cr_expect(tcg_may_peek(t, 0x1000));
+	for (int i = 0; i < 10; i++)
+		tcg_peek_was_hit(t, 0x1000);
+	cr_expect_not(tcg_may_peek(t, 0x1000));
+	cr_expect(tcg_may_peek(t, 0x1001));
+	tcg_peek_was_wrong(t, 0x1001);
+	cr_expect_not(tcg_may_peek(t, 0x1001));
+}
