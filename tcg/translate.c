@@ -165,9 +165,9 @@ static void take_back(struct tcg *t, bool live)
 		t->n_sides = tb->side;
 		t->code.p = (uint8_t *)(uintptr_t)tb->code - t->code.rx;
 		t->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->code.rx;
-		if (t->cold.p < t->cold_kept)
-			t->cold.p = t->cold_kept;
 	}
+	if (t->cold.p < t->cold_kept)		/* what comes behind it has numbers from the next one on */
+		tcg_take(t, t->n_tbs, &t->cold.p, t->cold_kept);
 	if (t->last_exit > t->n_links)
 		t->last_exit = 0;
 }

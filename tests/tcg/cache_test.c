@@ -141,3 +141,37 @@ Test(cache, passes_are_named)
 	cr_expect_str_eq(e.msg, "flags+memory: the passes are flags, dead, mem and region");
 	machine_fini(&m);
 }
+
+/* Every exit of a block that is there is known to be that block's. */
+static void expect_exits_are_found(struct tcg *t)
+{
+	for (uint32_t n = 1; n <= t->n_tbs; n++) {
+		const struct tb *tb = &t->tbs[n];
+
+		for (uint32_t i = tb->first_link; !tb->dead && i < tb->first_link + tb->n_links; i++)
+			cr_expect_eq(tcg_tb_near(t, (uintptr_t)x64_link_ret(&t->x, &t->links[i].x)), n, "block %u", n);
+	}
+}
+
+GUEST(inside, "jmp 1f\n .balign 64\n 1: " END)
+
+/* Blocks go, but a guard made behind their cold code stays, and so does that memory. */
+TEST_BOTH(cache, exits_are_found_behind_a_guard_that_outlived_blocks)
+{
+	struct tcg *t = tcg_of(m->c);
+	uint32_t kept;
+
+	GUEST_PUT(m, M_CODE, inside);
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	kept = t->n_tbs;
+	put_chain(m);
+	run_chain(m);
+	if (t->interp)
+		return;
+	cr_assert_not(t->tbs[kept].guard, "it was reached from its own page");
+	cr_assert(tcg_guarded(t, &t->tbs[kept]));
+	for (uint32_t n = kept + 1; n <= t->n_tbs; n++)
+		tcg_kill(t, n);
+	run_chain(m);
+	expect_exits_are_found(t);
+}
