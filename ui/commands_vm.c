@@ -176,28 +176,6 @@ struct value *cmd_query_target(struct cmd *c, const struct value *args)
 	return v;
 }
 
-/* ---- migration ---- */
-
-struct value *cmd_query_migrate_capabilities(struct cmd *c, const struct value *args)
-{
-	struct value *list = val_list(), *v = val_dict();
-
-	(void)args;
-	val_add_str(v, "capability", "events");
-	val_add_bool(v, "state", c->vm->migration_events);
-	val_append(list, v);
-	return list;
-}
-
-struct value *cmd_migrate_set_capabilities(struct cmd *c, const struct value *args)
-{
-	const struct value *list = val_get(args, "capabilities");
-
-	for (size_t i = 0; i < list->n; i++)
-		c->vm->migration_events = val_get_bool(list->item[i], "state", false);
-	return val_dict();
-}
-
 /* ---- about QMP ---- */
 
 struct value *cmd_query_commands(struct cmd *c, const struct value *args)

@@ -414,9 +414,9 @@ static bool start(struct app *a, struct err *e)
 	tell_choices(a);
 	machine_lock(a->m);
 	vm_reset(&a->vm, VM_BY_NOBODY);
-	ok = !a->o.incoming || migrate_in(&a->vm, a->o.incoming, &touched, e) || err_prefix(e, "-incoming");
+	ok = !a->o.incoming || migrate_in_wait(&a->vm, a->o.incoming, !a->o.stopped, e) || err_prefix(e, "-incoming");
 	ok = ok && (!a->o.loadvm || snapshot_load_vm(&a->vm, a->o.loadvm, &touched, e) || err_prefix(e, "-loadvm"));
-	if (ok && !a->o.stopped)
+	if (ok && !a->o.stopped && !a->o.incoming)
 		vm_cont(&a->vm);
 	machine_unlock(a->m);
 	return ok;
@@ -427,6 +427,8 @@ static void unmake_machine(struct app *a, int status)
 	if (a->m) {
 		machine_lock(a->m);
 		gdb_end(&a->vm, status);
+		migrate_in_abandon(&a->vm);
+		migrate_out_abandon(&a->vm);
 		save_abandon(&a->vm);
 		machine_unlock(a->m);
 	}

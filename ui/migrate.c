@@ -1,40 +1,84 @@
 /*
- * Snapshots in files. A file is written beside its place, made permanent, and renamed, so
- * what stands there is complete, whatever happens to the program.
- *
- * Not modelled: exec:, tcp:, unix: and fd:, which cannot be read twice; -incoming defer.
+ * The machine's state to a file or another program. A file is written beside its place,
+ * made permanent, and renamed, so what stands there is complete, whatever happens to the
+ * program. To others a thread connects before the machine is looked at.
  */
 #include "ui/migrate.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/value.h"
 #include "hw/core/bus.h"
-#include "hw/core/snapshot.h"
-#include "ui/snapshot.h"
+#include "hw/core/loop.h"
+#include "ui/channel.h"
 #include "ui/vm.h"
 
-static const char *path_of(const char *uri, struct err *e)
+struct migrate_out {
+	struct vm *vm;
+	char *uri;
+	int fd;				/* of a file */
+	char *path, *temp;
+	struct channel *c;		/* or the way to others */
+	pthread_t thread;
+	bool connecting, live, connected;
+	struct err err;
+	void (*done)(void *opaque, bool ok, const struct err *e);
+	void *opaque;
+};
+
+void migrate_tell(struct vm *vm, enum save_state state)
 {
-	if (!strncmp(uri, "file:", 5) && uri[5])
-		return uri + 5;
-	err_set(e, "'%s': expected file:PATH", uri);
-	return NULL;
+	struct value *v;
+
+	if (!vm->migration.events)
+		return;
+	v = val_dict();
+	val_add_str(v, "status", save_state_word(state));
+	machine_event(vm->m, "MIGRATION", v);
+}
+
+static void set_state(struct vm *vm, enum save_state state)
+{
+	vm->migration.out_state = state;
+	migrate_tell(vm, state);
+}
+
+static void out_free(struct migrate_out *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	channel_free(o->c);
+	free(o->path);
+	free(o->temp);
+	free(o->uri);
+	free(o);
+}
+
+static void over(struct migrate_out *o, bool ok, const struct err *e)
+{
+	struct vm *vm = o->vm;
+	bool cancelled = vm->migration.out_state == SAVE_CANCELLING;
+
+	vm->migration.out = NULL;
+	vm->migration.out_err = *e;
+	set_state(vm, ok ? SAVE_COMPLETED : cancelled ? SAVE_CANCELLED : SAVE_FAILED);
+	o->done(o->opaque, ok, e);
+	out_free(o);
 }
 
 /* ---- files ---- */
 
-static bool fd_write(void *opaque, const void *p, size_t n, struct err *e)
+static bool file_write(void *opaque, const void *p, size_t n, struct err *e)
 {
-	int fd = *(int *)opaque;
+	const struct migrate_out *o = opaque;
 
 	while (n) {
-		ssize_t k = write(fd, p, n);
+		ssize_t k = write(o->fd, p, n);
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -46,144 +90,163 @@ static bool fd_write(void *opaque, const void *p, size_t n, struct err *e)
 	return true;
 }
 
-static bool fd_read(void *opaque, uint64_t at, void *p, size_t n, struct err *e)
+static bool file_sync(void *opaque, struct err *e)
 {
-	int fd = *(int *)opaque;
-
-	while (n) {
-		ssize_t k = pread(fd, p, n, (off_t)at);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return err_errno(e, "reading");
-		if (!k)
-			return err_set(e, "it is cut short");
-		p = (char *)p + k;
-		at += (uint64_t)k;
-		n -= (size_t)k;
-	}
-	return true;
+	return !fsync(((struct migrate_out *)opaque)->fd) || err_errno(e, "writing");
 }
 
-/* ---- out ---- */
-
-struct out {
-	struct vm *vm;
-	int fd;
-	char *path, *temp;
-	void (*done)(void *opaque, bool ok, const struct err *e);
-	void *opaque;
-};
-
-static void out_free(struct out *o)
+static bool file_commit(void *opaque, struct err *e)
 {
-	if (o->fd >= 0)
-		close(o->fd);
-	free(o->path);
-	free(o->temp);
-	free(o);
+	struct migrate_out *o = opaque;
+
+	return file_sync(o, e) && (!rename(o->temp, o->path) || err_errno(e, "renaming"));
 }
 
-static bool sync_file(void *opaque, struct err *e)
+static bool file_open(struct migrate_out *o, struct err *e)
 {
-	return !fsync(((struct out *)opaque)->fd) || err_errno(e, "writing");
-}
-
-static bool make_good(void *opaque, struct err *e)
-{
-	struct out *o = opaque;
-
-	return sync_file(o, e) && (!rename(o->temp, o->path) || err_errno(e, "renaming"));
-}
-
-/* For programs that asked to be told. */
-static void tell(struct vm *vm, const char *status)
-{
-	struct value *v;
-
-	if (!vm->migration_events)
-		return;
-	v = val_dict();
-	val_add_str(v, "status", status);
-	machine_event(vm->m, "MIGRATION", v);
-}
-
-static void saved(void *opaque, bool ok, const struct err *e)
-{
-	struct out *o = opaque;
-	struct err with = *e;
-
-	if (!ok) {
-		unlink(o->temp);
-		err_prefix(&with, "'%s'", o->path);
-	}
-	tell(o->vm, ok ? "completed" : "failed");
-	o->done(o->opaque, ok, &with);
-	out_free(o);
-}
-
-static bool start(struct vm *vm, struct out *o, bool live, struct err *e)
-{
-	struct save save = {
-		.sink = { fd_write, &o->fd }, .sync = sync_file, .commit = make_good, .done = saved, .opaque = o, .stays = true,
-	};
-
+	o->path = strdup(o->uri + 5);
 	if (!o->path || asprintf(&o->temp, "%s.XXXXXX", o->path) < 0) {
 		o->temp = NULL;
 		return err_set(e, "no memory");
 	}
 	o->fd = mkostemp(o->temp, O_CLOEXEC);
-	if (o->fd < 0)
-		return err_errno(e, "'%s'", o->temp);
-	if (save_start(vm, &save, live, e))
-		return true;
-	unlink(o->temp);
-	return false;
+	return o->fd >= 0 || err_errno(e, "'%s'", o->temp);
 }
+
+/* ---- others ---- */
+
+/* The machine stands while the loop's thread writes: then the other side is given a time only. */
+static bool channel_sink(void *opaque, const void *p, size_t n, struct err *e)
+{
+	struct migrate_out *o = opaque;
+
+	return channel_write(o->c, p, n, e);
+}
+
+static bool channel_commit(void *opaque, struct err *e)
+{
+	return channel_finish(((struct migrate_out *)opaque)->c, e);
+}
+
+static void saved(void *opaque, bool ok, const struct err *e)
+{
+	struct migrate_out *o = opaque;
+	struct err with = *e;
+
+	if (!ok && o->temp)
+		unlink(o->temp);
+	if (!ok)
+		err_prefix(&with, "'%s'", o->path ? o->path : o->uri);
+	over(o, ok, &with);
+}
+
+static bool save(struct migrate_out *o, struct err *e)
+{
+	const struct migration *m = &o->vm->migration;
+	struct save s = {
+		.sink = { o->c ? channel_sink : file_write, o }, .sync = o->c ? NULL : file_sync,
+		.commit = o->c ? channel_commit : file_commit, .done = saved, .opaque = o, .stays = true,
+		.rate = m->max_bandwidth, .downtime_ms = m->downtime_ms,
+	};
+
+	set_state(o->vm, SAVE_ACTIVE);
+	return save_start(o->vm, &s, o->live, e);
+}
+
+static void connected(void *opaque)
+{
+	struct migrate_out *o = opaque;
+	struct err e;
+
+	if (o->vm->migration.out != o || !o->connecting)	/* abandoned */
+		return;
+	pthread_join(o->thread, NULL);
+	o->connecting = false;
+	e = o->err;
+	if (!o->connected || !save(o, &e))
+		over(o, false, &e);
+}
+
+static void *connect_thread(void *opaque)
+{
+	struct migrate_out *o = opaque;
+
+	o->connected = channel_connect(o->c, &o->err);
+	loop_call(o->vm->loop, connected, o);
+	return NULL;
+}
+
+static bool start(struct migrate_out *o, struct err *e)
+{
+	if (!strncmp(o->uri, "file:", 5) && o->uri[5])
+		return file_open(o, e) && save(o, e);
+	o->c = channel_new(o->vm, o->uri, false, e);
+	if (!o->c)
+		return false;
+	if (!o->live)
+		return channel_connect(o->c, e) && save(o, e);
+	o->connecting = !pthread_create(&o->thread, NULL, connect_thread, o);
+	return o->connecting || err_set(e, "cannot start a thread");
+}
+
+/* ---- from outside ---- */
 
 bool migrate_out(struct vm *vm, const char *uri, bool live,
 		 void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e)
 {
-	const char *path = path_of(uri, e);
-	struct out *o = path ? calloc(1, sizeof(*o)) : NULL;
+	struct migrate_out *o;
 
-	if (!o)
-		return path ? err_set(e, "no memory") : false;
-	*o = (struct out){ .vm = vm, .fd = -1, .path = strdup(path), .done = done, .opaque = opaque };
-	tell(vm, "active");
-	if (start(vm, o, live, e))
+	if (vm->migration.out || save_busy(vm))
+		return err_set(e, "the machine is being saved already");
+	if (vm->status == VM_INMIGRATE)
+		return err_set(e, "the guest is waiting for an incoming migration");
+	o = calloc(1, sizeof(*o));
+	if (o)
+		*o = (struct migrate_out){ .vm = vm, .fd = -1, .live = live, .done = done, .opaque = opaque, .uri = strdup(uri) };
+	if (!o || !o->uri) {
+		free(o);
+		return err_set(e, "no memory");
+	}
+	vm->migration.out = o;
+	vm->migration.out_err.msg[0] = 0;
+	vm->saved_stats = (struct save_stats){ 0 };
+	set_state(vm, SAVE_SETUP);
+	if (start(o, e))
 		return true;
-	tell(vm, "failed");
+	if (o->temp)
+		unlink(o->temp);
+	vm->migration.out = NULL;
+	vm->migration.out_err = *e;
+	set_state(vm, SAVE_FAILED);
 	out_free(o);
 	return false;
 }
 
-/* ---- in ---- */
-
-static bool load(struct vm *vm, int fd, bool *touched, struct err *e)
+void migrate_cancel(struct vm *vm)
 {
-	struct stat st;
+	struct migrate_out *o = vm->migration.out;
 
-	if (fstat(fd, &st) < 0)
-		return err_errno(e, "reading");
-	struct snapshot_source src = { fd_read, &fd, (uint64_t)st.st_size };
-	return snapshot_become(vm, &src, NULL, NULL, touched, e);
+	save_cancel(vm);
+	if (!o || vm->migration.out_state == SAVE_CANCELLING)
+		return;
+	if (o->c)
+		channel_cancel(o->c);
+	set_state(vm, SAVE_CANCELLING);
 }
 
-bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e)
+void migrate_out_abandon(struct vm *vm)
 {
-	const char *path = path_of(uri, e);
+	struct migrate_out *o = vm->migration.out;
+	struct err e = { "cancelled" };
 
-	*touched = false;
-	if (save_busy(vm))
-		return err_set(e, "the machine is being saved");
-	if (!path)
-		return false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, "'%s'", path);
-	bool ok = load(vm, fd, touched, e);
-	close(fd);
-	return ok || err_prefix(e, "'%s'", path);
+	if (!o)
+		return;
+	migrate_cancel(vm);
+	if (!o->connecting)
+		return;			/* save_abandon() ends it */
+	machine_unlock(vm->m);
+	pthread_join(o->thread, NULL);
+	machine_lock(vm->m);
+	o->connecting = false;
+	over(o, false, &e);
 }

@@ -1,5 +1,6 @@
 /* Monitor commands about saved state: snapshots in disks, and in files. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ui/migrate.h"
 #include "ui/monitor_priv.h"
@@ -51,22 +52,45 @@ static void typed_return(struct typed *t, bool started, const struct err *e)
 		free(t);
 }
 
-void mon_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
+static void unseen(void *opaque, bool ok, const struct err *e)
 {
-	struct typed *t = typed_new(mon, "migrate", out);
+	(void)opaque, (void)ok, (void)e;	/* info migrate tells */
+}
+
+static void migrate_detached(struct monitor *mon, const char *uri, FILE *out)
+{
 	struct err e = { "" };
 
+	if (!migrate_out(mon->vm, uri, true, unseen, NULL, &e))
+		fprintf(out, "migrate: %s\n", e.msg);
+}
+
+void mon_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	bool detach = !strcmp(a->word[0], "-d");
+	struct typed *t;
+	struct err e = { "" };
+
+	if (detach && a->n > 1) {
+		migrate_detached(mon, a->word[1], out);
+		return;
+	}
+	t = typed_new(mon, "migrate", out);
 	if (t)
 		typed_return(t, migrate_out(mon->vm, a->word[0], mon_wait(mon), on_done, t, &e), &e);
 }
 
+/* Behind -incoming defer the machine goes on as it was told to. */
 void mon_migrate_incoming(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	bool touched;
+	struct vm *vm = mon->vm;
+	bool touched, waiting = vm->status == VM_INMIGRATE;
 	struct err e;
 
-	if (!migrate_in(mon->vm, a->word[0], &touched, &e))
+	if (!migrate_in(vm, a->word[0], &touched, &e))
 		fprintf(out, "migrate_incoming: %s\n", e.msg);
+	else if (waiting && vm->migration.go_on)
+		vm_cont(vm);
 }
 
 void mon_savevm(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -101,29 +125,29 @@ void mon_info_snapshots(struct monitor *mon, const struct mon_args *a, FILE *out
 	snapshot_list(mon->vm, out);
 }
 
-void mon_migrate_cancel(struct monitor *mon, const struct mon_args *a, FILE *out)
-{
-	(void)a, (void)out;
-	save_cancel(mon->vm);
-}
-
 void mon_info_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	static const char *const words[] = {
-		[SAVE_NONE] = "none", [SAVE_ACTIVE] = "active", [SAVE_COMPLETED] = "completed",
-		[SAVE_FAILED] = "failed", [SAVE_CANCELLED] = "cancelled",
-	};
-	const struct save_stats *s = &mon->vm->saved_stats;
+	const struct vm *vm = mon->vm;
+	uint64_t left;
+	struct save_stats s = save_progress(vm, &left);
+	enum save_state state = s.state != SAVE_NONE ? s.state : vm->migration.out_state != SAVE_NONE
+				? vm->migration.out_state : vm->migration.in_state;
+	const struct err *e = s.state != SAVE_NONE ? &s.err : vm->migration.out_state != SAVE_NONE
+			      ? &vm->migration.out_err : &vm->migration.in_err;
 
 	(void)a;
-	fprintf(out, "Migration status: %s\n", words[s->state]);
-	if (s->state == SAVE_FAILED)
-		fprintf(out, "error: %s\n", s->err.msg);
-	if (s->state != SAVE_COMPLETED)
+	fprintf(out, "Migration status: %s\n", save_state_word(state));
+	if (state == SAVE_FAILED)
+		fprintf(out, "error: %s\n", e->msg);
+	if (s.state == SAVE_NONE)
 		return;
-	fprintf(out, "total time: %.1f ms\ndowntime: %.1f ms\ntransferred: %llu kbytes\ntotal ram: %llu kbytes\n"
-		"zero pages: %llu\nother pages: %llu\nrounds: %u\n", (double)s->total_ns / 1e6,
-		(double)s->pause_ns / 1e6, (unsigned long long)s->out.bytes >> 10,
-		(unsigned long long)s->out.ram_total >> 10, (unsigned long long)s->out.zero_pages,
-		(unsigned long long)s->out.data_pages, s->rounds);
+	fprintf(out, "total time: %.1f ms\n", (double)s.total_ns / 1e6);
+	if (s.state == SAVE_COMPLETED)
+		fprintf(out, "downtime: %.1f ms\n", (double)s.pause_ns / 1e6);
+	else
+		fprintf(out, "remaining ram: %llu kbytes\n", (unsigned long long)left >> 10);
+	fprintf(out, "transferred: %llu kbytes\ntotal ram: %llu kbytes\n"
+		"zero pages: %llu\nother pages: %llu\nrounds: %u\n", (unsigned long long)s.out.bytes >> 10,
+		(unsigned long long)s.out.ram_total >> 10, (unsigned long long)s.out.zero_pages,
+		(unsigned long long)s.out.data_pages, s.rounds);
 }

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "hw/backend/drive.h"
 #include "hw/core/loop.h"
@@ -23,6 +24,11 @@ struct save_run {
 	struct snapshot_out *o;
 	pthread_t thread;
 	_Atomic bool cancel;
+	bool threaded;			/* what is written now is written by the thread */
+	uint64_t paced;			/* bytes written by it */
+	struct {			/* for those who ask meanwhile */
+		_Atomic uint64_t bytes, zero, data, round_pages, round_begun;
+	} seen;
 	bool ok;
 	struct err err;
 };
@@ -32,12 +38,40 @@ static uint64_t host_now(const struct vm *vm)
 	return clock_now(loop_host_clock(vm->loop));
 }
 
+/* No faster than asked for, and never late to hear that it shall end. */
+static void pace(struct save_run *r, size_t n)
+{
+	uint64_t begun = r->vm->saved_stats.started, due;
+
+	r->paced += n;
+	due = begun + (uint64_t)((double)r->paced * 1e9 / (double)r->s.rate);
+	while (!atomic_load(&r->cancel) && host_now(r->vm) < due) {
+		uint64_t us = (due - host_now(r->vm)) / 1000;
+		usleep((useconds_t)(us < 50000 ? us + 1 : 50000));
+	}
+}
+
+static void note(struct save_run *r)
+{
+	struct snapshot_stats st;
+
+	if (!r->o)
+		return;
+	snapshot_stats(r->o, &st);
+	atomic_store(&r->seen.bytes, st.bytes);
+	atomic_store(&r->seen.zero, st.zero_pages);
+	atomic_store(&r->seen.data, st.data_pages);
+}
+
 static bool checked_write(void *opaque, const void *p, size_t n, struct err *e)
 {
 	struct save_run *r = opaque;
 
+	if (r->threaded && r->s.rate)
+		pace(r, n);
 	if (atomic_load(&r->cancel))
 		return err_set(e, "cancelled");
+	note(r);
 	return r->s.sink.write(r->s.sink.opaque, p, n, e);
 }
 
@@ -85,6 +119,21 @@ static bool sync_now(struct save_run *r)
 	return !r->s.sync || r->s.sync(r->s.opaque, &r->err);
 }
 
+/* How many pages may be left for the time when the guest stands, at the speed there was so far. */
+static uint64_t few_pages(const struct save_run *r)
+{
+	uint64_t ms = (host_now(r->vm) - r->vm->saved_stats.started) / NS_PER_MS + 1;
+	uint64_t done = atomic_load(&r->seen.zero) + atomic_load(&r->seen.data);
+
+	return r->s.downtime_ms ? done * r->s.downtime_ms / ms : FEW_PAGES;
+}
+
+static void begin_round(struct save_run *r, uint64_t pages)
+{
+	atomic_store(&r->seen.round_begun, atomic_load(&r->seen.zero) + atomic_load(&r->seen.data));
+	atomic_store(&r->seen.round_pages, pages);
+}
+
 static bool rounds(struct save_run *r)
 {
 	struct save_stats *st = &r->vm->saved_stats;
@@ -96,9 +145,10 @@ static bool rounds(struct save_run *r)
 		machine_lock(r->vm->m);
 		uint64_t n = snapshot_take_changed(r->o, false);
 		machine_unlock(r->vm->m);
+		begin_round(r, n);
 		if (!snapshot_put_changed(r->o, &r->err) || !sync_now(r))
 			return false;
-		if (n <= FEW_PAGES || n > before / 4 * 3)
+		if (n <= few_pages(r) || n > before / 4 * 3)
 			break;
 		before = n;
 	}
@@ -112,6 +162,7 @@ static void finish_on_loop(void *opaque)
 	if (r->vm->saving != r)		/* abandoned */
 		return;
 	pthread_join(r->thread, NULL);
+	r->threaded = false;
 	finish(r, true);
 }
 
@@ -131,11 +182,16 @@ static bool start_thread(struct save_run *r)
 	vm_hold(r->vm);
 	ok = snapshot_track(r->o, &r->err);
 	vm_release(r->vm);
-	if (ok && pthread_create(&r->thread, NULL, thread, r))
+	if (!ok)
+		return false;
+	r->threaded = true;
+	begin_round(r, r->vm->saved_stats.out.ram_total / 4096);
+	if (pthread_create(&r->thread, NULL, thread, r)) {
+		r->threaded = false;
 		return err_set(&r->err, "cannot start a thread");
-	if (ok)
-		pthread_setname_np(r->thread, "save");
-	return ok;
+	}
+	pthread_setname_np(r->thread, "save");
+	return true;
 }
 
 /* ---- from outside ---- */
@@ -158,7 +214,8 @@ bool save_start(struct vm *vm, const struct save *s, bool live, struct err *e)
 	vm->saved_stats = (struct save_stats){ .state = SAVE_ACTIVE, .started = host_now(vm) };
 	r->o = snapshot_begin(vm->m, &sink, &r->err);
 	r->ok = r->o != NULL;
-	live = live && vm_running(vm);
+	if (r->ok)
+		snapshot_stats(r->o, &vm->saved_stats.out);
 	if (r->ok && live && start_thread(r))
 		return true;
 	r->ok = r->ok && !live;
@@ -168,8 +225,43 @@ bool save_start(struct vm *vm, const struct save *s, bool live, struct err *e)
 
 void save_cancel(struct vm *vm)
 {
-	if (vm->saving)
-		atomic_store(&vm->saving->cancel, true);
+	if (!vm->saving)
+		return;
+	atomic_store(&vm->saving->cancel, true);
+	vm->saved_stats.state = SAVE_CANCELLING;
+}
+
+bool save_cancelled(const struct vm *vm)
+{
+	return vm->saving && atomic_load(&vm->saving->cancel);
+}
+
+const char *save_state_word(enum save_state s)
+{
+	static const char *const words[] = {
+		[SAVE_NONE] = "none", [SAVE_SETUP] = "setup", [SAVE_ACTIVE] = "active", [SAVE_CANCELLING] = "cancelling",
+		[SAVE_COMPLETED] = "completed", [SAVE_FAILED] = "failed", [SAVE_CANCELLED] = "cancelled",
+	};
+
+	return words[s];
+}
+
+struct save_stats save_progress(const struct vm *vm, uint64_t *left)
+{
+	struct save_run *r = vm->saving;
+	struct save_stats st = vm->saved_stats;
+
+	*left = 0;
+	if (!r)
+		return st;
+	st.total_ns = host_now(vm) - st.started;
+	st.out.bytes = atomic_load(&r->seen.bytes);
+	st.out.zero_pages = atomic_load(&r->seen.zero);
+	st.out.data_pages = atomic_load(&r->seen.data);
+	uint64_t done = st.out.zero_pages + st.out.data_pages - atomic_load(&r->seen.round_begun);
+	uint64_t all = atomic_load(&r->seen.round_pages);
+	*left = done < all ? (all - done) * 4096 : 0;
+	return st;
 }
 
 void save_abandon(struct vm *vm)
@@ -182,6 +274,7 @@ void save_abandon(struct vm *vm)
 	machine_unlock(vm->m);
 	pthread_join(r->thread, NULL);
 	machine_lock(vm->m);
+	r->threaded = false;
 	if (r->ok)
 		r->ok = err_set(&r->err, "cancelled");
 	finish(r, true);

@@ -26,9 +26,13 @@ struct save {
 	void (*done)(void *opaque, bool ok, const struct err *e);
 	void *opaque;
 	bool stays;			/* afterwards the machine stands, if all went well */
+	uint64_t rate;			/* bytes a second while the guest goes on, 0: any number */
+	unsigned downtime_ms;		/* what is left by then may take so long; 0: a few hundred pages */
 };
 
-enum save_state { SAVE_NONE, SAVE_ACTIVE, SAVE_COMPLETED, SAVE_FAILED, SAVE_CANCELLED };
+enum save_state { SAVE_NONE, SAVE_SETUP, SAVE_ACTIVE, SAVE_CANCELLING, SAVE_COMPLETED, SAVE_FAILED, SAVE_CANCELLED };
+/* As QEMU calls it. */
+const char *save_state_word(enum save_state s);
 
 /* Of the last one. */
 struct save_stats {
@@ -39,15 +43,19 @@ struct save_stats {
 	struct snapshot_stats out;
 	struct err err;
 };
+/* The last one, or how far the one under way is. left: bytes of memory this round has yet to send. */
+struct save_stats save_progress(const struct vm *vm, uint64_t *left);
 
 /*
  * False: one is under way, and done() is not called. live: return at once, done() follows;
- * otherwise, and if the machine stands anyway, it is over when this returns.
+ * otherwise it is over when this returns.
  */
 bool save_start(struct vm *vm, const struct save *s, bool live, struct err *e);
 bool save_busy(const struct vm *vm);
 /* Ask the one under way to end, in failure. */
 void save_cancel(struct vm *vm);
+/* What its sink may ask, if it waits. */
+bool save_cancelled(const struct vm *vm);
 /* The same at the end of the program: it is over when this returns. */
 void save_abandon(struct vm *vm);
 

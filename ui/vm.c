@@ -177,7 +177,7 @@ void vm_release(struct vm *vm)
 const char *vm_status_text(enum vm_status s)
 {
 	static const char *const text[] = {
-		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+		[VM_PRELAUNCH] = "paused (prelaunch)", [VM_INMIGRATE] = "paused (inmigrate)", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "paused (shutdown)", [VM_SUSPENDED] = "paused (suspended)",
 		[VM_DEBUG] = "paused (debug)", [VM_PANICKED] = "paused (guest-panicked)",
 		[VM_POSTMIGRATE] = "paused (postmigrate)",
@@ -191,7 +191,7 @@ const char *vm_status_text(enum vm_status s)
 const char *vm_status_word(enum vm_status s)
 {
 	static const char *const word[] = {
-		[VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+		[VM_PRELAUNCH] = "prelaunch", [VM_INMIGRATE] = "inmigrate", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
 		[VM_SHUTDOWN] = "shutdown", [VM_SUSPENDED] = "suspended", [VM_DEBUG] = "debug",
 		[VM_PANICKED] = "guest-panicked", [VM_POSTMIGRATE] = "postmigrate",
 		[VM_INTERNAL_ERROR] = "internal-error", [VM_IO_ERROR] = "io-error", [VM_WATCHDOG] = "watchdog",
@@ -246,6 +246,7 @@ void vm_stop(struct vm *vm, enum vm_status why)
 	drive_drain(vm->m, NULL);
 	if (ran)
 		stop_time(vm);
+	vm->asleep |= vm->status == VM_SUSPENDED;
 	set_status(vm, why);
 	if (ran && !loop_quitting(vm->loop))
 		qmp_event(vm, "STOP", NULL);
@@ -267,6 +268,10 @@ static void cont(struct vm *vm, bool time)
 {
 	if (vm_running(vm) || vm->status == VM_SUSPENDED)
 		return;
+	if (vm->status == VM_INMIGRATE) {
+		vm->migration.go_on = true;
+		return;
+	}
 	/* A machine that switched itself off starts again from the beginning. */
 	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
 		vm_reset(vm, VM_BY_COMMAND);
@@ -274,7 +279,8 @@ static void cont(struct vm *vm, bool time)
 		start_time(vm);
 	else
 		tsc_release(vm->m->phys);
-	set_status(vm, VM_RUNNING);
+	set_status(vm, vm->asleep ? VM_SUSPENDED : VM_RUNNING);
+	vm->asleep = false;
 	drive_retry(vm->m);
 	qmp_event(vm, "RESUME", NULL);
 	vm_release(vm);
@@ -318,6 +324,7 @@ void vm_reset(struct vm *vm, enum vm_cause why)
 		vm->boot_once = NULL;
 	}
 	pc_reset(vm->pc);
+	vm->asleep = false;
 	tell(vm, "RESET", why);
 	if (vm->status == VM_SUSPENDED)
 		set_status(vm, VM_RUNNING);
@@ -493,7 +500,7 @@ void vm_freeze(struct vm *vm)
 		stop_time(vm);
 		clock_settle(&vm->m->clock);
 	}
-	vm->saved_suspended = vm->status == VM_SUSPENDED;
+	vm->saved_suspended = vm->status == VM_SUSPENDED || vm->asleep;
 }
 
 void vm_loaded(struct vm *vm)
@@ -504,6 +511,7 @@ void vm_loaded(struct vm *vm)
 		set_status(vm, VM_RUNNING);
 	else if (vm->status != VM_RUNNING && vm->status != VM_SUSPENDED)
 		set_status(vm, VM_PAUSED);
+	vm->asleep = vm->saved_suspended && vm->status == VM_PAUSED;
 	atomic_store(&vm->asked, 0);	/* by a guest that is no more */
 }
 

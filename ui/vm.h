@@ -15,6 +15,7 @@
 #include "cpu/accel.h"
 #include "hw/core/bus.h"
 #include "hw/core/snapshot.h"
+#include "ui/migrate.h"
 #include "ui/save.h"
 
 struct gdb;
@@ -26,6 +27,7 @@ struct vnc;
 
 enum vm_status {
 	VM_PRELAUNCH,		/* -S: nothing has run yet */
+	VM_INMIGRATE,		/* -incoming: its state is still to come */
 	VM_RUNNING,
 	VM_PAUSED,		/* by the monitor */
 	VM_SHUTDOWN,		/* the guest switched itself off, under -no-shutdown */
@@ -100,7 +102,7 @@ struct vm {
 		struct value *waiting;
 		struct timer timer;
 	} slow;
-	bool migration_events;	/* asked for; a save is told as MIGRATION */
+	struct migration migration;
 	struct vm_input input;	/* ui/commands_input.c */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */
 	void (*on_stop)(void *opaque, enum vm_status why);
@@ -110,6 +112,7 @@ struct vm {
 	struct save_run *saving;	/* ui/save.h: under way, or NULL */
 	struct save_stats saved_stats;
 	uint8_t saved_suspended;	/* in snapshots: the machine was in ACPI S3 */
+	bool asleep;			/* it stands, and will be in ACPI S3 when it goes on */
 
 	_Atomic unsigned asked;		/* bit per enum machine_request not yet acted upon */
 	_Atomic int exit_status;	/* of MACHINE_EXIT */

@@ -3,143 +3,17 @@
  * What comes back is checked against what the command's row says.
  */
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "hw/backend/net.h"
+#include "tests/ui/client.h"
 #include "ui/command.h"
 #include "ui/json.h"
 #include "ui/schema.h"
 
-#define PROGRAM	"./rhea"
-#define BIOS	65536
-
-struct client {
-	pid_t pid;
-	FILE *to, *from;
-	char bios[40];
-	struct value *events;		/* since the last command */
-};
 static struct client c;
-
-/* A ROM that sleeps, with interrupts off. */
-static void make_bios(void)
-{
-	static uint8_t rom[BIOS];
-	static const uint8_t jump[] = { 0xea, 0x00, 0x00, 0x00, 0xf0 };
-	int fd;
-
-	strcpy(c.bios, "/tmp/rhea-bios-XXXXXX");
-	fd = mkstemp(c.bios);
-	memset(rom, 0xf4, sizeof(rom));
-	memcpy(rom + 0xfff0, jump, sizeof(jump));
-	cr_assert_eq(write(fd, rom, sizeof(rom)), sizeof(rom));
-	close(fd);
-}
-
-static void start(const char *options)
-{
-	char line[600];
-	int in[2], out[2];
-
-	make_bios();
-	cr_assert(!pipe(in) && !pipe(out));
-	c.pid = fork();
-	if (!c.pid) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		for (int fd = 3; fd < 64; fd++)
-			close(fd);
-		snprintf(line, sizeof(line), "exec " PROGRAM " -display none -vga none -bios %s -qmp stdio %s", c.bios, options);
-		execl("/bin/sh", "sh", "-c", line, NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	c.to = fdopen(in[1], "w");
-	c.from = fdopen(out[0], "r");
-	c.events = val_list();
-}
-
-static struct value *read_message(void)
-{
-	static char *line;
-	static size_t cap;
-	struct err e;
-	ssize_t n = getline(&line, &cap, c.from);
-	struct value *v;
-
-	cr_assert(n > 0, "the program has gone");
-	v = json_parse(line, (size_t)n, &e);
-	cr_assert(v, "%s: %s", e.msg, line);
-	return v;
-}
-
-static void check_event(const struct value *v)
-{
-	const char *name = val_get_str(v, "event", "");
-	struct value *none = val_dict();
-	const struct value *data = val_get(v, "data");
-	struct err e;
-
-	for (unsigned i = 0; i < n_command_events; i++)
-		if (!strcmp(command_events[i].name, name)) {
-			cr_expect(schema_check_members(data ? data : none, command_events[i].members, name, &e),
-				  "%s", e.msg);
-			return;
-		}
-	cr_expect(false, "no row for event %s", name);
-}
-
-/* The answer (not an event) to a command with arguments as JSON, or NULL. */
-static struct value *ask(const char *name, const char *arguments)
-{
-	struct value *v;
-
-	val_free(c.events);
-	c.events = val_list();
-	fprintf(c.to, "{\"execute\":\"%s\"%s%s}\n", name, arguments ? ",\"arguments\":" : "",
-		arguments ? arguments : "");
-	fflush(c.to);
-	for (;;) {
-		v = read_message();
-		if (!val_get(v, "event"))
-			return v;
-		check_event(v);
-		val_append(c.events, v);
-	}
-}
-
-static const struct value *event(const char *name)
-{
-	for (size_t i = 0; i < c.events->n; i++)
-		if (!strcmp(val_get_str(c.events->item[i], "event", ""), name))
-			return c.events->item[i];
-	return NULL;
-}
-
-static void finish(void)
-{
-	int status;
-
-	ask("quit", NULL);
-	waitpid(c.pid, &status, 0);
-	unlink(c.bios);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
-}
-
-static void connect(const char *options)
-{
-	if (!json_built_in())
-		cr_skip_test("built without jansson");
-	start(options);
-	val_free(read_message());
-	cr_assert(val_get(ask("qmp_capabilities", NULL), "return"));
-}
 
 /*
  * What is asked, in order. class NULL: it must succeed. Rows without an entry are
@@ -185,6 +59,9 @@ static const struct question questions[] = {
 	{ "qom-set", "{\"path\":\"/machine/peripheral/x\",\"property\":\"y\",\"value\":1}", "DeviceNotFound" },
 	{ "dump-guest-memory", "{\"paging\":true,\"protocol\":\"file:/dev/null\",\"detach\":true}", NULL },
 	{ "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}", NULL },
+	{ "migrate", "{\"uri\":\"somewhere\"}", "GenericError" },
+	{ "migrate-incoming", "{\"uri\":\"file:/dev/null\"}", "GenericError" },	/* without -incoming */
+	{ "migrate-set-parameters", "{\"max-bandwidth\":1000000,\"downtime-limit\":100}", NULL },
 	{ "getfd", "{\"fdname\":\"x\"}", "GenericError" },	/* none can come by a pipe */
 	{ "closefd", "{\"fdname\":\"x\"}", "GenericError" },
 	{ "query-balloon", NULL, "DeviceNotActive" },
@@ -216,7 +93,7 @@ static void check_answer(const struct command *row, const struct question *q, co
 
 Test(qmp_rows, every_command_answers_as_its_row_says, .timeout = 60)
 {
-	connect("-S -name test -smp 2 -drive media=cdrom,index=2");
+	client_start(&c, NULL, 0, "-S -name test -smp 2 -drive media=cdrom,index=2");
 	for (unsigned i = 0; i < n_commands; i++) {
 		const struct question *q = NULL;
 
@@ -227,24 +104,24 @@ Test(qmp_rows, every_command_answers_as_its_row_says, .timeout = 60)
 				q = &questions[k];
 		if (q && q->class && !strcmp(q->class, "later"))
 			continue;
-		struct value *v = ask(commands[i].qmp, q ? q->arguments : NULL);
+		struct value *v = client_ask(&c, commands[i].qmp, q ? q->arguments : NULL);
 		check_answer(&commands[i], q, v);
 		val_free(v);
 	}
-	finish();
+	client_finish(&c);
 }
 
 Test(qmp_rows, run_control_is_told_by_events, .timeout = 60)
 {
-	connect("-S");
-	ask("cont", NULL);
-	cr_assert(event("RESUME"));
-	ask("stop", NULL);
-	cr_assert(event("STOP"));
-	ask("system_reset", NULL);
-	cr_assert_str_eq(val_get_str(val_get(event("RESET"), "data"), "reason", ""), "host-qmp-system-reset");
-	ask("system_powerdown", NULL);
-	cr_assert(event("POWERDOWN"));
-	finish();
-	cr_assert_str_eq(val_get_str(val_get(event("SHUTDOWN"), "data"), "reason", ""), "host-qmp-quit");
+	client_start(&c, NULL, 0, "-S");
+	client_ask(&c, "cont", NULL);
+	cr_assert(client_event(&c, "RESUME"));
+	client_ask(&c, "stop", NULL);
+	cr_assert(client_event(&c, "STOP"));
+	client_ask(&c, "system_reset", NULL);
+	cr_assert_str_eq(val_get_str(val_get(client_event(&c, "RESET"), "data"), "reason", ""), "host-qmp-system-reset");
+	client_ask(&c, "system_powerdown", NULL);
+	cr_assert(client_event(&c, "POWERDOWN"));
+	client_finish(&c);
+	cr_assert_str_eq(val_get_str(val_get(client_event(&c, "SHUTDOWN"), "data"), "reason", ""), "host-qmp-quit");
 }

@@ -1,0 +1,173 @@
+/*
+ * A machine goes from one ./rhea to another, by every kind of way, and what fails leaves both
+ * sides as they were. The guest counts in memory; what it has counted goes along.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/ui/client.h"
+
+/* At f000:0000, 16-bit: counts in memory at 0000:0600 for ever. */
+static const uint8_t counter[] = {
+	0x31, 0xc0,			/* 0: xor ax, ax */
+	0x8e, 0xd8,			/* 2: mov ds, ax */
+	0x66, 0xff, 0x06, 0x00, 0x06,	/* 4: inc dword [0x600] */
+	0xeb, 0xf9,			/* 9: jmp 4 */
+};
+static struct client a, b;
+static char dir[] = "/tmp/rhea-migrate-XXXXXX", text[300];
+
+static void setup(void)
+{
+	cr_assert(mkdtemp(dir));
+}
+
+static void teardown(void)
+{
+	snprintf(text, sizeof(text), "rm -r %s", dir);
+	cr_assert_eq(system(text), 0);
+}
+
+TestSuite(migrate, .init = setup, .fini = teardown, .timeout = 60);
+
+static void start(struct client *c, const char *options)
+{
+	client_start(c, counter, sizeof(counter), options);
+}
+
+static unsigned long counted(struct client *c)
+{
+	const struct value *v = client_do(c, "human-monitor-command", "{\"command-line\":\"xp/1xw 0x600\"}");
+	const char *colon = strstr(v->s, ": 0x");
+
+	cr_assert(colon, "%s", v->s);
+	return strtoul(colon + 2, NULL, 16);
+}
+
+static const char *arg(const char *kind)
+{
+	snprintf(text, sizeof(text), "{\"uri\":\"%s%s/x\"}", kind, dir);
+	return text;
+}
+
+/* a has sent everything; b goes on from there. */
+static void arrives(void)
+{
+	unsigned long sent, before, after;
+
+	client_await(&a, "query-migrate", "status", "completed");
+	client_await(&a, "query-status", "status", "postmigrate");
+	sent = counted(&a);
+	client_await(&b, "query-migrate", "status", "completed");
+	client_await(&b, "query-status", "status", "running");
+	before = counted(&b);
+	usleep(50000);
+	after = counted(&b);
+	cr_expect(sent && before >= sent && after > before, "%lu sent, %lu then %lu there", sent, before, after);
+	client_finish(&a);
+	client_finish(&b);
+}
+
+Test(migrate, over_a_socket_while_both_answer)
+{
+	start(&a, "");
+	start(&b, "-incoming defer");
+	client_await(&b, "query-status", "status", "inmigrate");
+	client_do(&b, "migrate-incoming", arg("unix:"));
+	client_await(&b, "query-migrate", "status", "setup");
+	client_do(&a, "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}");
+	client_do(&a, "migrate", arg("unix:"));
+	arrives();
+}
+
+Test(migrate, by_commands)
+{
+	char options[200];
+
+	start(&a, "");
+	snprintf(text, sizeof(text), "{\"uri\":\"exec:cat >%s/x\"}", dir);
+	client_do(&a, "migrate", text);
+	client_await(&a, "query-migrate", "status", "completed");
+	snprintf(options, sizeof(options), "-incoming 'exec:cat %s/x'", dir);
+	start(&b, options);
+	arrives();
+}
+
+Test(migrate, through_a_file)
+{
+	char options[200];
+
+	start(&a, "");
+	client_do(&a, "migrate", arg("file:"));
+	client_await(&a, "query-migrate", "status", "completed");
+	snprintf(options, sizeof(options), "-incoming file:%s/x", dir);
+	start(&b, options);
+	arrives();
+}
+
+/* The other program has the descriptor, as libvirt hands it over. */
+Test(migrate, from_a_descriptor_in_the_middle_of_a_file)
+{
+	char options[200];
+
+	start(&a, "");
+	snprintf(text, sizeof(text), "{\"uri\":\"exec:(printf 12345678; cat) >%s/x\"}", dir);
+	client_do(&a, "migrate", text);
+	client_await(&a, "query-migrate", "status", "completed");
+	snprintf(options, sizeof(options), "-S -incoming fd:9 9<%s/y", dir);
+	snprintf(text, sizeof(text), "tail -c +9 %s/x >%s/y", dir, dir);
+	cr_assert_eq(system(text), 0);
+	start(&b, options);
+	client_await(&b, "query-migrate", "status", "completed");
+	client_await(&b, "query-status", "status", "paused");
+	client_do(&b, "cont", NULL);
+	arrives();
+}
+
+Test(migrate, cancelled_in_the_middle_the_guest_goes_on)
+{
+	unsigned long before;
+
+	start(&a, "");
+	client_do(&a, "migrate-set-parameters", "{\"max-bandwidth\":1000}");
+	client_do(&a, "migrate", arg("file:"));
+	client_await(&a, "query-migrate", "status", "active");
+	cr_expect(!strcmp(val_get_str(client_do(&a, "query-status", NULL), "status", ""), "running"));
+	client_do(&a, "migrate_cancel", NULL);
+	client_await(&a, "query-migrate", "status", "cancelled");
+	before = counted(&a);
+	usleep(50000);
+	cr_expect(counted(&a) > before);
+	snprintf(text, sizeof(text), "%s/x", dir);
+	cr_expect(access(text, F_OK) < 0, "half a file is left");
+	client_finish(&a);
+}
+
+Test(migrate, nobody_there_is_an_error_and_the_guest_goes_on)
+{
+	start(&a, "");
+	client_do(&a, "migrate", arg("unix:"));
+	client_await(&a, "query-migrate", "status", "failed");
+	cr_expect(strstr(val_get_str(client_do(&a, "query-migrate", NULL), "error-desc", ""), "No such file"));
+	client_await(&a, "query-status", "status", "running");
+	client_do(&a, "migrate", "{\"uri\":\"exec:cat >/dev/null; exit 3\"}");
+	client_await(&a, "query-migrate", "status", "failed");
+	cr_expect(strstr(val_get_str(client_do(&a, "query-migrate", NULL), "error-desc", ""), "status 3"));
+	client_await(&a, "query-status", "status", "running");
+	client_finish(&a);
+}
+
+Test(migrate, what_is_no_machine_is_refused_and_another_may_come)
+{
+	start(&b, "-incoming defer");
+	client_do(&b, "migrate-incoming", "{\"uri\":\"exec:echo hello\"}");
+	client_await(&b, "query-migrate", "status", "failed");
+	client_await(&b, "query-status", "status", "inmigrate");
+	start(&a, "");
+	client_do(&a, "migrate", arg("file:"));
+	client_await(&a, "query-migrate", "status", "completed");
+	client_do(&b, "migrate-incoming", arg("file:"));
+	arrives();
+}
