@@ -298,7 +298,8 @@ struct pmu {
 
 /*
  * What the board gives a vCPU. Called on the vCPU's thread without the machine
- * lock; the board takes it. All are reached through cpu_heavy().
+ * lock; the board takes it. All are reached through cpu_heavy(). CR8 and MSRs also
+ * by a debugger, which has the lock, while the vCPU stands.
  */
 struct cpu_board {
 	void *opaque;

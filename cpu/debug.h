@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DEBUG_MAX_BREAKS	128
+#define DEBUG_MAX_BREAKS	4096
 #define DEBUG_MAX_WATCHES	32
 
 struct cpu;
@@ -30,7 +30,7 @@ struct debug_watch {
 };
 
 struct cpu_debug {
-	uint64_t breaks[DEBUG_MAX_BREAKS];
+	uint64_t breaks[DEBUG_MAX_BREAKS];	/* ascending */
 	unsigned n_breaks;
 	struct debug_watch watches[DEBUG_MAX_WATCHES];
 	unsigned n_watches;
@@ -59,6 +59,8 @@ struct cpu_debug {
 
 /* The linear address of the next instruction. */
 uint64_t debug_pc(const struct cpu *c);
+/* The place of the first of n ascending addresses that is not below va. */
+unsigned debug_place(const uint64_t *list, unsigned n, uint64_t va);
 /* Is there a breakpoint at va? */
 bool debug_at_break(const struct cpu_debug *d, uint64_t va);
 /* How far behind va, up to n, the next breakpoint is; n if there is none. One at va itself does not count. */

@@ -12,31 +12,49 @@ uint64_t debug_pc(const struct cpu *c)
 
 /* ---- breakpoints ---- */
 
+unsigned debug_place(const uint64_t *list, unsigned n, uint64_t va)
+{
+	unsigned lo = 0;
+
+	while (lo < n) {
+		unsigned mid = lo + (n - lo) / 2;
+
+		if (list[mid] < va)
+			lo = mid + 1;
+		else
+			n = mid;
+	}
+	return lo;
+}
+
 bool debug_at_break(const struct cpu_debug *d, uint64_t va)
 {
-	for (unsigned i = 0; i < d->n_breaks; i++)
-		if (d->breaks[i] == va)
-			return true;
-	return false;
+	unsigned i = debug_place(d->breaks, d->n_breaks, va);
+
+	return i < d->n_breaks && d->breaks[i] == va;
 }
 
 unsigned debug_next_break(const struct cpu_debug *d, uint64_t va, unsigned n)
 {
-	for (unsigned i = 0; i < d->n_breaks; i++)
-		if (d->breaks[i] - va - 1 < n)
-			n = (unsigned)(d->breaks[i] - va);
-	return n;
+	unsigned i = debug_place(d->breaks, d->n_breaks, va + 1);
+
+	if (i == d->n_breaks)		/* addresses wrap */
+		i = 0;
+	return d->n_breaks && d->breaks[i] - va - 1 < n ? (unsigned)(d->breaks[i] - va) : n;
 }
 
 bool debug_add_break(struct cpu *c, uint64_t va)
 {
 	struct cpu_debug *d = &c->dbg;
+	unsigned at = debug_place(d->breaks, d->n_breaks, va);
 
 	if (debug_at_break(d, va))
 		return true;
 	if (d->n_breaks == DEBUG_MAX_BREAKS)
 		return false;
-	d->breaks[d->n_breaks++] = va;
+	for (unsigned i = d->n_breaks++; i > at; i--)
+		d->breaks[i] = d->breaks[i - 1];
+	d->breaks[at] = va;
 	return true;
 }
 
@@ -44,12 +62,12 @@ bool debug_del_break(struct cpu *c, uint64_t va)
 {
 	struct cpu_debug *d = &c->dbg;
 
-	for (unsigned i = 0; i < d->n_breaks; i++)
-		if (d->breaks[i] == va) {
-			d->breaks[i] = d->breaks[--d->n_breaks];
-			return true;
-		}
-	return false;
+	if (!debug_at_break(d, va))
+		return false;
+	d->n_breaks--;
+	for (unsigned i = debug_place(d->breaks, d->n_breaks + 1, va); i < d->n_breaks; i++)
+		d->breaks[i] = d->breaks[i + 1];
+	return true;
 }
 
 /* ---- watchpoints ---- */

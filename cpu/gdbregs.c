@@ -5,7 +5,9 @@
  * mode it is in; a selector in protected mode brings its descriptor along, without
  * the checks of a MOV.
  *
- * Not modelled: CR8, which is the local APIC's (`monitor info irq`).
+ * Which registers there are never changes while a debugger is there, whatever the guest
+ * switches to: a debugger asks for them once and then expects packets of that length.
+ *
  * Source: gdb's manual, "Standard Target Features", "Target Description Format".
  */
 #include "cpu/gdbregs.h"
@@ -23,15 +25,18 @@
 #include "cpu/system.h"
 #include "cpu/xstate.h"
 
-enum which { BOTH, LONG, SHORT, AVX };
-enum kind { K_GPR, K_PC, K_FLAGS, K_SEG, K_PLAIN, K_CONTROL, K_XSAVE, K_X16, K_TAGS, K_NONE, K_FEATURE };
+enum which { BOTH, LONG, SHORT, AVX, LONGAVX };
+enum kind {
+	K_GPR, K_PC, K_FLAGS, K_SEG, K_PLAIN, K_CONTROL, K_CR8, K_DEBUG, K_BASE, K_SHOWN, K_MSR, K_XSAVE, K_X16, K_TAGS,
+	K_NONE, K_FEATURE
+};
 
 struct row {
 	enum which which;
 	const char *name;
 	enum kind kind;
 	const char *reg;	/* in cpu/regs.def */
-	unsigned at;		/* in the XSAVE area */
+	unsigned at;		/* in the XSAVE area; the MSR's number */
 	unsigned bits;
 	const char *type;
 };
@@ -44,6 +49,11 @@ static const struct row rows[] = {
 #define REG_SEG(w, n, r, b, t)			{ w, n, K_SEG, r, 0, b, t },
 #define REG_PLAIN(w, n, r, b, t)		{ w, n, K_PLAIN, r, 0, b, t },
 #define REG_CONTROL(w, n, r, b, t)		{ w, n, K_CONTROL, r, 0, b, t },
+#define REG_CR8(w, n, at, b, t)			{ w, n, K_CR8, NULL, at, b, t },
+#define REG_DEBUG(w, n, r, b, t)		{ w, n, K_DEBUG, r, 0, b, t },
+#define REG_BASE(w, n, r, b, t)			{ w, n, K_BASE, r, 0, b, t },
+#define REG_SHOWN(w, n, r, b, t)		{ w, n, K_SHOWN, r, 0, b, t },
+#define REG_MSR(w, n, at, b, t)			{ w, n, K_MSR, NULL, at, b, t },
 #define REG_XSAVE(w, n, at, b, t)		{ w, n, K_XSAVE, NULL, at, b, t },
 #define REG_X16(w, n, at, b, t)			{ w, n, K_X16, NULL, at, b, t },
 #define REG_TAGS(w, n, at, b, t)		{ w, n, K_TAGS, NULL, at, b, t },
@@ -56,38 +66,46 @@ static const struct row rows[] = {
 
 /* ---- which rows a processor has ---- */
 
-static bool has_row(const struct cpu *c, const struct row *r)
+enum gdb_view gdb_view_now(const struct cpu *c)
 {
-	bool lm = cpu_has(c, CPUID_LM);
+	bool lm = cpu_has(c, CPUID_LM), real = !(c->cr0 & CR0_PE);
+
+	return lm && (real || c->efer & EFER_LMA) ? GDB_X86_64 : GDB_I386;
+}
+
+static bool has_row(const struct cpu *c, enum gdb_view view, const struct row *r)
+{
+	bool wide = view == GDB_X86_64, avx = xsave_features(c) & XF_AVX;
 
 	switch (r->which) {
-	case LONG:	return lm;
-	case SHORT:	return !lm;
-	case AVX:	return lm && xsave_features(c) & XF_AVX;
+	case LONG:	return wide;
+	case SHORT:	return !wide;
+	case AVX:	return avx;
+	case LONGAVX:	return wide && avx;
 	default:	return true;
 	}
 }
 
-static const struct row *row_of(const struct cpu *c, int n)
+static const struct row *row_of(const struct cpu *c, enum gdb_view view, int n)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].kind != K_FEATURE && has_row(c, &rows[i]) && n-- == 0)
+		if (rows[i].kind != K_FEATURE && has_row(c, view, &rows[i]) && n-- == 0)
 			return &rows[i];
 	return NULL;
 }
 
-int gdb_regs(const struct cpu *c)
+int gdb_regs(const struct cpu *c, enum gdb_view view)
 {
 	int n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		n += rows[i].kind != K_FEATURE && has_row(c, &rows[i]);
+		n += rows[i].kind != K_FEATURE && has_row(c, view, &rows[i]);
 	return n;
 }
 
-int gdb_reg_bytes(const struct cpu *c, int n)
+int gdb_reg_bytes(const struct cpu *c, enum gdb_view view, int n)
 {
-	const struct row *r = n < 0 ? NULL : row_of(c, n);
+	const struct row *r = n < 0 ? NULL : row_of(c, view, n);
 
 	return r ? (int)r->bits / 8 : 0;
 }
@@ -110,9 +128,18 @@ static uint64_t general(const struct cpu *c, const struct row *r)
 	return cpu_is64(c) ? v : high ? 0 : (uint32_t)v;
 }
 
+static uint64_t msr(struct cpu *c, const struct row *r)
+{
+	uint64_t v;
+
+	return msr_get(c, r->at, &v) ? v : 0;
+}
+
 static uint64_t value(struct cpu *c, const struct row *r)
 {
 	switch (r->kind) {
+	case K_CR8:	return c->board.get_cr8 ? c->board.get_cr8(c->board.opaque, c) : 0;
+	case K_MSR:	return msr(c, r);
 	case K_GPR:	return general(c, r);
 	case K_FLAGS:	return cpu_get_eflags(c);
 	case K_X16:	return ld16(c->xsave + r->at);
@@ -122,9 +149,9 @@ static uint64_t value(struct cpu *c, const struct row *r)
 	}
 }
 
-int gdb_reg_get(struct cpu *c, int n, uint8_t buf[GDB_REG_MAX])
+int gdb_reg_get(struct cpu *c, enum gdb_view view, int n, uint8_t buf[GDB_REG_MAX])
 {
-	const struct row *r = n < 0 ? NULL : row_of(c, n);
+	const struct row *r = n < 0 ? NULL : row_of(c, view, n);
 
 	if (!r)
 		return 0;
@@ -203,6 +230,24 @@ static bool set_control(struct cpu *c, const struct row *r, uint64_t v)
 	return true;
 }
 
+static bool set_cr8(struct cpu *c, uint64_t v)
+{
+	if (v > 15 || !c->board.set_cr8)
+		return false;
+	c->board.set_cr8(c->board.opaque, c, v);
+	return true;
+}
+
+static bool set_debug(struct cpu *c, const struct row *r, uint64_t v)
+{
+	int n = r->name[2] - '0';
+
+	if (n >= 6 && v >> 32)
+		return false;
+	c->dr[n] = cpu_dr_value(n, v);
+	return true;
+}
+
 static bool set_value(struct cpu *c, const struct row *r, uint64_t v)
 {
 	const struct cpu_reg *reg = r->reg ? cpu_reg_find(r->reg) : NULL;
@@ -220,7 +265,15 @@ static bool set_value(struct cpu *c, const struct row *r, uint64_t v)
 		return true;
 	case K_SEG:
 		return set_segment(c, r, v);
-	case K_PLAIN:
+	case K_CR8:
+		return set_cr8(c, v);
+	case K_DEBUG:
+		return set_debug(c, r, v);
+	case K_MSR:
+		return msr_set(c, r->at, v);
+	case K_SHOWN:
+		return false;
+	case K_PLAIN: case K_BASE:
 		if (!mmu_canonical_reg(c, v))
 			return false;
 		st64((uint8_t *)c + reg->where, v);
@@ -247,9 +300,16 @@ static void set_xsave(struct cpu *c, const struct row *r, const uint8_t *buf)
 	st32(c->xsave + 24, ld32(c->xsave + 24) & 0xffff);
 }
 
-bool gdb_reg_set(struct cpu *c, int n, const uint8_t *buf)
+/* The processor draws conclusions from it. */
+static bool is_deep(const struct row *r)
 {
-	const struct row *r = n < 0 ? NULL : row_of(c, n);
+	return r->kind == K_SEG || r->kind == K_CONTROL || r->kind == K_BASE || r->kind == K_DEBUG;
+}
+
+bool gdb_reg_set(struct cpu *c, enum gdb_view view, int n, const uint8_t *buf)
+{
+	const struct row *r = n < 0 ? NULL : row_of(c, view, n);
+	uint64_t v;
 
 	if (!r)
 		return false;
@@ -257,9 +317,12 @@ bool gdb_reg_set(struct cpu *c, int n, const uint8_t *buf)
 		set_xsave(c, r, buf);
 		return true;
 	}
-	if (!set_value(c, r, ld_n(buf, (int)r->bits / 8)))
+	v = ld_n(buf, (int)r->bits / 8);
+	if (r->bits < 64 ? v == (value(c, r) & (BIT(r->bits) - 1)) : v == value(c, r))
+		return true;		/* a packet of all registers changes few */
+	if (!set_value(c, r, v))
 		return false;
-	if (r->kind == K_SEG || r->kind == K_CONTROL)
+	if (is_deep(r))
 		cpu_regs_loaded(c);
 	return true;
 }
@@ -313,8 +376,9 @@ static void put_feature(FILE *f, const char *name)
 	}
 }
 
-char *gdb_target_xml(const struct cpu *c)
+char *gdb_target_xml(const struct cpu *c, enum gdb_view view)
 {
+	static const char *const arch[] = { [GDB_X86_64] = "i386:x86-64", [GDB_I386] = "i386", [GDB_I8086] = "i8086" };
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
@@ -323,11 +387,11 @@ char *gdb_target_xml(const struct cpu *c)
 	if (!f)
 		return NULL;
 	fprintf(f, "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"
-		"<architecture>%s</architecture>", cpu_has(c, CPUID_LM) ? "i386:x86-64" : "i386");
+		"<architecture>%s</architecture>", arch[view]);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct row *r = &rows[i];
 
-		if (!has_row(c, r))
+		if (!has_row(c, view, r))
 			continue;
 		if (r->kind == K_FEATURE) {
 			fputs(open ? "</feature>" : "", f);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/gdbstub_priv.h"
 
 /* ---- text ---- */
@@ -344,6 +345,12 @@ struct gdbstub *gdbstub_new(const struct gdb_host *host)
 	return g;
 }
 
+void gdbstub_set_view(struct gdbstub *g, enum gdb_view view)
+{
+	g->view = view;
+	g->view_fixed = true;
+}
+
 /* As it is in front of the first packet. */
 static void begin(struct gdbstub *g)
 {
@@ -352,6 +359,17 @@ static void begin(struct gdbstub *g)
 	g->no_ack = g->multiprocess = g->swbreak = g->hwbreak = g->waiting = g->physical = false;
 	g->step_bits = STEP_ENABLE | STEP_NOIRQ | STEP_NOTIMER;
 	g->c_cpu = g->g_cpu = 0;
+	free(g->xml);
+	g->xml = NULL;
+}
+
+/* Chosen once: a debugger does not ask again. */
+static void choose_view(struct gdbstub *g)
+{
+	if (!g->view_fixed)
+		g->view = gdb_view_now(gdb_cpu(g, 0));
+	if (!cpu_has(gdb_cpu(g, 0), CPUID_LM) && g->view == GDB_X86_64)
+		g->view = GDB_I386;
 }
 
 void gdbstub_opened(struct gdbstub *g)
@@ -360,6 +378,7 @@ void gdbstub_opened(struct gdbstub *g)
 	g->connected = true;
 	if (g->host.running(g->host.opaque))
 		g->host.stop(g->host.opaque);
+	choose_view(g);
 }
 
 void gdbstub_closed(struct gdbstub *g)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "cpu/cpu.h"
+#include "cpu/gdbregs.h"
 
 struct gdbstub;
 
@@ -36,6 +37,8 @@ struct gdb_host {
 };
 
 struct gdbstub *gdbstub_new(const struct gdb_host *host);
+/* The processor is always seen like that, instead of as gdb_view_now() says when a debugger comes. */
+void gdbstub_set_view(struct gdbstub *g, enum gdb_view view);
 /* Takes breakpoints away; the machine stays as it is. */
 void gdbstub_free(struct gdbstub *g);
 

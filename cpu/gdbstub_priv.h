@@ -38,6 +38,8 @@ struct gdbstub {
 	int c_cpu, g_cpu;		/* what `H` has chosen */
 	struct gdb_break breaks[DEBUG_MAX_BREAKS];
 	unsigned n_breaks;
+	enum gdb_view view;		/* since the debugger came */
+	bool view_fixed;
 	char *xml;
 };
 #define STEP_ENABLE	1u
@@ -74,6 +76,8 @@ void gdb_cmd_write_regs(struct gdbstub *g, const char *p, size_t n);
 void gdb_cmd_read_reg(struct gdbstub *g, const char *p);
 void gdb_cmd_write_reg(struct gdbstub *g, const char *p);
 void gdb_cmd_read_memory(struct gdbstub *g, const char *p);
+/* address;length;bytes */
+void gdb_cmd_search(struct gdbstub *g, const char *p);
 /* n: bytes of the packet behind its first; binary (X) or hex (M). */
 void gdb_cmd_write_memory(struct gdbstub *g, const char *p, size_t n, bool binary);
 

@@ -5,6 +5,7 @@
 #include "cpu/gdbregs.h"
 #include "cpu/gdbstub_priv.h"
 
+/* p: what follows the name; a 0 stands behind the packet. */
 typedef void query_fn(struct gdbstub *g, const char *p);
 
 /* Is `word` among the semicolon-separated ones of p? */
@@ -23,26 +24,19 @@ static void supported(struct gdbstub *g, const char *p)
 	g->multiprocess = offers(p, "multiprocess+");
 	g->swbreak = offers(p, "swbreak+");
 	g->hwbreak = offers(p, "hwbreak+");
-	gdb_say(g, "PacketSize=%x;qXfer:features:read+;vContSupported+;QStartNoAckMode+;swbreak+;hwbreak+;multiprocess+",
+	gdb_say(g, "PacketSize=%x;qXfer:features:read+;qXfer:memory-map:read+;qXfer:threads:read+;vContSupported+;QStartNoAckMode+;swbreak+;hwbreak+;multiprocess+",
 		GDB_PACKET);
 }
 
-/* annex:offset,length; the annex is target.xml. */
-static void features(struct gdbstub *g, const char *p)
-{
-	static const char annex[] = "target.xml:";
-	uint64_t at, n;
-	size_t all;
-	char *reply;
+/* ---- documents ---- */
 
-	if (!g->xml)
-		g->xml = gdb_target_xml(gdb_cpu(g, 0));
-	if (strncmp(p, annex, strlen(annex)) || !g->xml) {
-		gdb_say(g, "E00");
-		return;
-	}
-	p += strlen(annex);
-	all = strlen(g->xml);
+/* offset,length of a document at p. */
+static void part_of(struct gdbstub *g, const char *p, const char *text)
+{
+	size_t all = strlen(text);
+	char reply[GDB_PACKET / 2 + 1];
+	uint64_t at, n;
+
 	if (!gdb_number(&p, &at) || *p++ != ',' || !gdb_number(&p, &n) || at > all) {
 		gdb_say(g, "E22");
 		return;
@@ -51,14 +45,62 @@ static void features(struct gdbstub *g, const char *p)
 		n = GDB_PACKET / 2;
 	if (n > all - at)
 		n = all - at;
-	reply = malloc(n + 1);
-	if (!reply)
-		return;
 	*reply = at + n < all ? 'm' : 'l';
-	memcpy(reply + 1, g->xml + at, n);
+	memcpy(reply + 1, text + at, n);
 	gdb_send(g, reply, n + 1);
-	free(reply);
 }
+
+/* The annex is target.xml. */
+static void features(struct gdbstub *g, const char *p)
+{
+	static const char annex[] = "target.xml:";
+
+	if (!g->xml)
+		g->xml = gdb_target_xml(gdb_cpu(g, 0), g->view);
+	if (strncmp(p, annex, strlen(annex)) || !g->xml)
+		gdb_say(g, "E00");
+	else
+		part_of(g, p + strlen(annex), g->xml);
+}
+
+/* Any address of any address space may be memory; more cannot be said for all of them. */
+static void memory_map(struct gdbstub *g, const char *p)
+{
+	static const char map[] =
+		"<?xml version=\"1.0\"?><!DOCTYPE memory-map PUBLIC \"+//IDN gnu.org//DTD GDB Memory Map V1.0//EN\" "
+		"\"http://sourceware.org/gdb/gdb-memory-map.dtd\"><memory-map>"
+		"<memory type=\"ram\" start=\"0x0\" length=\"0x8000000000000000\"/>"
+		"<memory type=\"ram\" start=\"0x8000000000000000\" length=\"0x8000000000000000\"/></memory-map>";
+
+	part_of(g, p, map);
+}
+
+static const char *doing(const struct cpu *c)
+{
+	return c->wait_sipi ? "not started" : c->halted ? "halted" : "running";
+}
+
+static void threads(struct gdbstub *g, const char *p)
+{
+	char *text = NULL, id[24];
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (!f) {
+		gdb_say(g, "E12");
+		return;
+	}
+	fputs("<?xml version=\"1.0\"?><threads>", f);
+	for (int i = 0; i < g->host.ncpus; i++)
+		fprintf(f, "<thread id=\"%s\" core=\"%d\" name=\"CPU#%d\">%s</thread>", gdb_thread(g, i, id), i, i,
+			doing(gdb_cpu(g, i)));
+	fputs("</threads>", f);
+	fclose(f);
+	part_of(g, p, text);
+	free(text);
+}
+
+/* ---- threads ---- */
 
 static void first_threads(struct gdbstub *g, const char *p)
 {
@@ -81,15 +123,12 @@ static void thread_text(struct gdbstub *g, const char *p)
 {
 	int cpu = gdb_parse_thread(g, &p);
 	char text[64], hex[2 * sizeof(text) + 1];
-	const struct cpu *c;
 
 	if (cpu < 0) {
 		gdb_say(g, "E22");
 		return;
 	}
-	c = gdb_cpu(g, cpu);
-	snprintf(text, sizeof(text), "CPU#%d [%s]", cpu,
-		 c->wait_sipi ? "not started" : c->halted ? "halted" : "running");
+	snprintf(text, sizeof(text), "CPU#%d [%s]", cpu, doing(gdb_cpu(g, cpu)));
 	gdb_to_hex((const uint8_t *)text, strlen(text), hex);
 	gdb_say(g, "%s", hex);
 }
@@ -212,6 +251,7 @@ struct query {
 
 static const struct query queries[] = {
 	{ "Supported:", supported }, { "Supported", supported }, { "Xfer:features:read:", features },
+	{ "Xfer:memory-map:read::", memory_map }, { "Xfer:threads:read::", threads }, { "Search:memory:", gdb_cmd_search },
 	{ "fThreadInfo", first_threads }, { "sThreadInfo", more_threads }, { "ThreadExtraInfo,", thread_text },
 	{ "C", current }, { "Attached:", attached }, { "Attached", attached }, { "Rcmd,", monitor },
 	{ "qemu.sstepbits", step_bits }, { "qemu.sstep", step_now }, { "qemu.PhyMemMode", memory_mode },

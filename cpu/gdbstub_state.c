@@ -4,6 +4,7 @@
  * Memory is what the page tables say now, read and written without their being
  * marked; a debugger may write what is read-only for the guest, and ROM.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/gdbregs.h"
@@ -22,7 +23,7 @@ void gdb_cmd_read_regs(struct gdbstub *g)
 	size_t k = 0;
 	uint8_t buf[GDB_REG_MAX];
 
-	for (int i = 0, n; (n = gdb_reg_get(c, i, buf)); i++, k += 2 * (size_t)n)
+	for (int i = 0, n; (n = gdb_reg_get(c, g->view, i, buf)); i++, k += 2 * (size_t)n)
 		gdb_to_hex(buf, (size_t)n, text + k);
 	gdb_send(g, text, k);
 }
@@ -34,12 +35,12 @@ void gdb_cmd_write_regs(struct gdbstub *g, const char *p, size_t n)
 	uint8_t buf[GDB_REG_MAX];
 	bool ok = true;
 
-	for (int i = 0, k; (k = gdb_reg_bytes(c, i)) && n >= 2 * (size_t)k; i++, p += 2 * k, n -= 2 * (size_t)k) {
+	for (int i = 0, k; (k = gdb_reg_bytes(c, g->view, i)) && n >= 2 * (size_t)k; i++, p += 2 * k, n -= 2 * (size_t)k) {
 		if (!gdb_from_hex(p, buf, (size_t)k)) {
 			gdb_say(g, "E22");
 			return;
 		}
-		ok &= gdb_reg_set(c, i, buf);
+		ok &= gdb_reg_set(c, g->view, i, buf);
 	}
 	gdb_say(g, n ? "E22" : ok ? "OK" : "E14");
 }
@@ -51,7 +52,7 @@ void gdb_cmd_read_reg(struct gdbstub *g, const char *p)
 	uint64_t i;
 	int n;
 
-	if (!gdb_number(&p, &i) || i > 0xffff || !(n = gdb_reg_get(gdb_cpu(g, g->g_cpu), (int)i, buf))) {
+	if (!gdb_number(&p, &i) || i > 0xffff || !(n = gdb_reg_get(gdb_cpu(g, g->g_cpu), g->view, (int)i, buf))) {
 		gdb_say(g, "E14");
 		return;
 	}
@@ -65,8 +66,8 @@ void gdb_cmd_write_reg(struct gdbstub *g, const char *p)
 	uint8_t buf[GDB_REG_MAX];
 	uint64_t i;
 	int n;
-	bool ok = gdb_number(&p, &i) && i <= 0xffff && *p++ == '=' && (n = gdb_reg_bytes(c, (int)i)) &&
-		  gdb_from_hex(p, buf, (size_t)n) && gdb_reg_set(c, (int)i, buf);
+	bool ok = gdb_number(&p, &i) && i <= 0xffff && *p++ == '=' && (n = gdb_reg_bytes(c, g->view, (int)i)) &&
+		  gdb_from_hex(p, buf, (size_t)n) && gdb_reg_set(c, g->view, (int)i, buf);
 
 	gdb_say(g, ok ? "OK" : "E14");
 }
@@ -156,6 +157,57 @@ void gdb_cmd_read_memory(struct gdbstub *g, const char *p)
 	}
 	gdb_to_hex(buf, got, text);
 	gdb_send(g, text, 2 * got);
+}
+
+#define SEARCH_MOST	(4ull << 30)	/* a request ends some time */
+#define SEARCH_STEP	65536u
+
+/*
+ * The pattern in what is mapped from va on. A window of memory slides on by less than it holds,
+ * so that what lies across its end is found, too. -1: memory ends before the range does.
+ */
+static int search(struct gdbstub *g, uint64_t va, uint64_t n, const uint8_t *what, size_t n_what, uint64_t *found)
+{
+	static const size_t room = SEARCH_STEP + GDB_PACKET;
+	uint8_t *buf = malloc(room);
+	int result = buf ? 0 : -1;
+
+	while (!result && n >= n_what) {
+		size_t want = n < room ? (size_t)n : room, got = read_memory(g, va, buf, want);
+		const uint8_t *at = memmem(buf, got, what, n_what);
+
+		if (at) {
+			*found = va + (size_t)(at - buf);
+			result = 1;
+		} else if (got < want) {
+			result = -1;
+		} else {
+			size_t on = want - n_what + 1;
+
+			va += on;
+			n -= on;
+		}
+	}
+	free(buf);
+	return result;
+}
+
+void gdb_cmd_search(struct gdbstub *g, const char *p)
+{
+	uint64_t va, n, found;
+	size_t n_what;
+	int r;
+
+	if (!gdb_number(&p, &va) || *p++ != ';' || !gdb_number(&p, &n) || *p++ != ';' || n > SEARCH_MOST) {
+		gdb_say(g, "E22");
+		return;
+	}
+	n_what = g->n_in - (size_t)(p - (const char *)g->in);
+	r = n_what ? search(g, va, n, (const uint8_t *)p, n_what, &found) : -1;
+	if (r > 0)
+		gdb_say(g, "1,%llx", (unsigned long long)found);
+	else
+		gdb_say(g, r ? "E14" : "0");
 }
 
 void gdb_cmd_write_memory(struct gdbstub *g, const char *p, size_t n_packet, bool binary)

@@ -237,15 +237,18 @@ uint64_t cpu_read_dr(struct cpu *c, int n)
 	return c->dr[dr_number(c, n)];
 }
 
+uint64_t cpu_dr_value(int n, uint64_t v)
+{
+	if (n == 6)
+		return (v & 0xe00f) | 0xffff0ff0u;
+	return n == 7 ? (v & 0xffff23ff) | 0x400 : v;
+}
+
 void cpu_write_dr(struct cpu *c, int n, uint64_t v)
 {
 	n = dr_number(c, n);
 	gp_if(c, n >= 6 && v >> 32);
-	if (n == 6)
-		v = (v & 0xe00f) | 0xffff0ff0u;
-	else if (n == 7)
-		v = (v & 0xffff23ff) | 0x400;
-	c->dr[n] = v;
+	c->dr[n] = cpu_dr_value(n, v);
 	if (n != 6) {
 		mmu_update_watch(c);
 		cpu_update_mode(c);

@@ -22,6 +22,8 @@ uint64_t cpu_read_dr(struct cpu *c, int n);
  */
 void cpu_check_breakpoint(struct cpu *c, uint64_t va);
 void cpu_write_dr(struct cpu *c, int n, uint64_t v);
+/* What debug register n holds when v is written to it: fixed bits stay. */
+uint64_t cpu_dr_value(int n, uint64_t v);
 void cpu_lmsw(struct cpu *c, uint16_t v);
 void cpu_clts(struct cpu *c);
 

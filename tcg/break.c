@@ -16,18 +16,16 @@
 
 static bool has(const uint64_t *list, unsigned n, uint64_t va)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (list[i] == va)
-			return true;
-	return false;
+	unsigned i = debug_place(list, n, va);
+
+	return i < n && list[i] == va;
 }
 
 bool tcg_breaks_page(const struct tcg *t, uint64_t va)
 {
-	for (unsigned i = 0; i < t->n_breaks; i++)
-		if (PAGE_OF(t->breaks[i]) == PAGE_OF(va))
-			return true;
-	return false;
+	unsigned i = debug_place(t->breaks, t->n_breaks, PAGE_OF(va));
+
+	return i < t->n_breaks && PAGE_OF(t->breaks[i]) == PAGE_OF(va);
 }
 
 /* Single instructions stop behind themselves anyway. */
@@ -44,6 +42,18 @@ static void drop_page(struct tcg *t, uint64_t page)
 	}
 }
 
+/* The pages of those in `list` that are not in `other`. */
+static void drop_changed(struct tcg *t, const uint64_t *list, unsigned n, const uint64_t *other, unsigned n_other)
+{
+	uint64_t last = 1;		/* no page */
+
+	for (unsigned i = 0; i < n; i++)
+		if (PAGE_OF(list[i]) != last && !has(other, n_other, list[i])) {
+			last = PAGE_OF(list[i]);
+			drop_page(t, last);
+		}
+}
+
 void tcg_take_breaks(struct tcg *t)
 {
 	const struct cpu_debug *d = &t->cpu->dbg;
@@ -52,13 +62,9 @@ void tcg_take_breaks(struct tcg *t)
 
 	if (d->step || (!n && !d->n_breaks))
 		return;
-	memcpy(before, t->breaks, sizeof(before));
-	memcpy(t->breaks, d->breaks, sizeof(t->breaks));
+	memcpy(before, t->breaks, n * sizeof(*before));
+	memcpy(t->breaks, d->breaks, d->n_breaks * sizeof(*before));
 	t->n_breaks = d->n_breaks;
-	for (unsigned i = 0; i < n; i++)
-		if (!has(t->breaks, t->n_breaks, before[i]))
-			drop_page(t, PAGE_OF(before[i]));
-	for (unsigned i = 0; i < t->n_breaks; i++)
-		if (!has(before, n, t->breaks[i]))
-			drop_page(t, PAGE_OF(t->breaks[i]));
+	drop_changed(t, before, n, t->breaks, t->n_breaks);
+	drop_changed(t, t->breaks, t->n_breaks, before, n);
 }

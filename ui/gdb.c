@@ -182,8 +182,28 @@ static struct gdb *gdb_new(struct vm *vm, struct err *e)
 	return g;
 }
 
+/* "...,arch=WORD" at the end says as what the processor is seen. False: an unknown word. */
+static bool take_view(char *where, struct gdb *g, struct err *e)
+{
+	static const struct { const char *word; enum gdb_view view; } words[] = {
+		{ "x86-64", GDB_X86_64 }, { "i386", GDB_I386 }, { "i8086", GDB_I8086 },
+	};
+	char *at = strstr(where, ",arch=");
+
+	if (!at)
+		return true;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(at + 6, words[i].word)) {
+			gdbstub_set_view(g->stub, words[i].view);
+			*at = 0;
+			return true;
+		}
+	return err_set(e, "'%s': arch= is x86-64, i386 or i8086, and stands last", where);
+}
+
 bool gdb_serve(struct vm *vm, const char *where, struct err *e)
 {
+	char stream[480];
 	struct gdb *g;
 
 	if (vm->gdb && vm->gdb->busy)
@@ -194,7 +214,8 @@ bool gdb_serve(struct vm *vm, const char *where, struct err *e)
 	g = gdb_new(vm, e);
 	if (!g)
 		return false;
-	if (!open_stream(g, where, e)) {
+	snprintf(stream, sizeof(stream), "%s", where);
+	if (!take_view(stream, g, e) || !open_stream(g, stream, e)) {
 		gdb_free(g);
 		return false;
 	}

@@ -26,38 +26,54 @@ static int intack(void *opaque, struct cpu *c)
 	return vector;
 }
 
+/* A debugger asks with the lock held. */
+static bool enter(struct pc *pc)
+{
+	bool held = machine_locked(pc->m);
+
+	if (!held)
+		machine_lock(pc->m);
+	return held;
+}
+
+static void leave(struct pc *pc, bool held)
+{
+	if (!held)
+		machine_unlock(pc->m);
+}
+
 static uint64_t get_cr8(void *opaque, struct cpu *c)
 {
 	struct pc *pc = opaque;
-	machine_lock(pc->m);
+	bool held = enter(pc);
 	uint64_t v = lapic_get_cr8(apic_of(pc, c));
-	machine_unlock(pc->m);
+	leave(pc, held);
 	return v;
 }
 
 static void set_cr8(void *opaque, struct cpu *c, uint64_t v)
 {
 	struct pc *pc = opaque;
-	machine_lock(pc->m);
+	bool held = enter(pc);
 	lapic_set_cr8(apic_of(pc, c), v);
-	machine_unlock(pc->m);
+	leave(pc, held);
 }
 
 static bool msr_read(void *opaque, struct cpu *c, uint32_t msr, uint64_t *v)
 {
 	struct pc *pc = opaque;
-	machine_lock(pc->m);
+	bool held = enter(pc);
 	bool ok = lapic_msr_read(apic_of(pc, c), msr, v);
-	machine_unlock(pc->m);
+	leave(pc, held);
 	return ok;
 }
 
 static bool msr_write(void *opaque, struct cpu *c, uint32_t msr, uint64_t v)
 {
 	struct pc *pc = opaque;
-	machine_lock(pc->m);
+	bool held = enter(pc);
 	bool ok = lapic_msr_write(apic_of(pc, c), msr, v);
-	machine_unlock(pc->m);
+	leave(pc, held);
 	return ok;
 }
 

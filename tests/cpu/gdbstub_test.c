@@ -8,6 +8,7 @@
 
 #include "cpu/gdbregs.h"
 #include "cpu/gdbstub.h"
+#include "cpu/regs.h"
 #include "tests/cpu/harness.h"
 
 static struct session {
@@ -158,12 +159,12 @@ Test(gdbstub, threads_are_processors)
 
 Test(gdbstub, registers_have_the_order_of_the_description)
 {
-	char *xml = gdb_target_xml(s.b[0].c), *at = xml;
+	char *xml = gdb_target_xml(s.b[0].c, GDB_X86_64), *at = xml;
 	int n = 0;
 
 	while ((at = strstr(at, "<reg name=")))
 		n++, at++;
-	cr_expect_eq(n, gdb_regs(s.b[0].c));
+	cr_expect_eq(n, gdb_regs(s.b[0].c, GDB_X86_64));
 	free(xml);
 	s.b[0].c->regs[RBX] = 0x1122334455667788;
 	s.b[0].c->rip = 0x123456;
@@ -194,7 +195,7 @@ Test(gdbstub, a_write_of_all_registers_comes_back)
 /* Register numbers in the order of cpu/gdbregs.def: by name, as the description has it. */
 static int number(const char *name)
 {
-	char *xml = gdb_target_xml(s.b[0].c), what[40], *to, *at = xml;
+	char *xml = gdb_target_xml(s.b[0].c, GDB_X86_64), what[40], *to, *at = xml;
 	int n = 0;
 
 	snprintf(what, sizeof(what), "<reg name=\"%s\"", name);
@@ -211,7 +212,7 @@ static bool set_reg(const char *name, uint64_t v)
 	uint8_t buf[GDB_REG_MAX] = { 0 };
 
 	st64(buf, v);
-	return gdb_reg_set(s.b[0].c, number(name), buf);
+	return gdb_reg_set(s.b[0].c, GDB_X86_64, number(name), buf);
 }
 
 Test(gdbstub, what_would_break_the_processor_is_refused)
@@ -229,6 +230,86 @@ Test(gdbstub, what_would_break_the_processor_is_refused)
 	cr_expect_not(set_reg("eflags", FL_VM));
 	cr_expect(set_reg("mxcsr", 0xffffffff));
 	cr_expect_eq(ld32(c->xsave + 24), 0xffff, "reserved bits would fault");
+}
+
+/* "int" of a register by name. */
+static uint64_t get_reg(const char *name)
+{
+	uint8_t buf[GDB_REG_MAX] = { 0 };
+
+	cr_assert(gdb_reg_get(s.b[0].c, GDB_X86_64, number(name), buf), "%s", name);
+	return ld64(buf);
+}
+
+static uint64_t tpr;
+static uint64_t get_cr8(void *o, struct cpu *c) { (void)o; (void)c; return tpr; }
+static void set_cr8(void *o, struct cpu *c, uint64_t v) { (void)o; (void)c; tpr = v; }
+
+Test(gdbstub, system_registers_are_read_and_written)
+{
+	struct cpu *c = s.b[0].c;
+
+	c->board.get_cr8 = get_cr8;
+	c->board.set_cr8 = set_cr8;
+	tpr = 5;
+	cr_expect_eq(get_reg("cr8"), 5);
+	cr_expect(set_reg("cr8", 9) && tpr == 9);
+	cr_expect_not(set_reg("cr8", 16));
+	cr_expect(set_reg("dr0", 0x1234) && c->dr[0] == 0x1234);
+	cr_expect(set_reg("dr7", 0x3) && c->dr[7] == 0x403 && c->mode & MODE_DEBUG);
+	cr_expect_not(set_reg("dr7", 1ull << 32));
+	cr_expect(set_reg("lstar", 0xffffffff81000000) && c->lstar == 0xffffffff81000000);
+	cr_expect_not(set_reg("lstar", 1ull << 60), "not canonical");
+	cr_expect_eq(get_reg("pat"), c->pat);
+	cr_expect_not(set_reg("pat", 0x0202020202020202), "no such memory type");
+	cr_expect_eq((uint32_t)get_reg("cs_attr"), c->segs[CS].attr);
+	cr_expect_not(set_reg("cs_limit", 5));
+	cr_expect(set_reg("gdtr_base", 0x7000) && c->gdtr.base == 0x7000);
+}
+
+/* Whatever the guest switches to, packets keep the length that the debugger expects. */
+Test(gdbstub, the_description_stays_when_the_mode_changes)
+{
+	struct cpu *c = s.b[0].c;
+	size_t n = strlen(ask("g"));
+
+	cr_expect_eq(gdb_view_now(c), GDB_X86_64);
+	c->efer = 0;
+	c->cr0 = CR0_PE;
+	cpu_regs_loaded(c);
+	cr_expect_eq(strlen(ask("g")), n);
+	cr_expect(strstr(ask("qXfer:features:read:target.xml:0,1000"), "<architecture>i386:x86-64<"));
+	gdbstub_closed(s.g);
+	gdbstub_opened(s.g);		/* who comes now sees 32-bit code */
+	cr_expect(strlen(ask("g")) < n);
+	cr_expect(strstr(ask("qXfer:features:read:target.xml:0,1000"), "<architecture>i386<"));
+	cr_expect(strstr(ask("qXfer:features:read:target.xml:0,2000"), "name=\"eax\""));
+	gdbstub_closed(s.g);
+	c->cr0 = 0;
+	gdbstub_opened(s.g);		/* in real mode it may still become anything */
+	cr_expect_eq(strlen(ask("g")), n);
+	gdbstub_closed(s.g);
+	gdbstub_set_view(s.g, GDB_I8086);
+	gdbstub_opened(s.g);
+	cr_expect(strstr(ask("qXfer:features:read:target.xml:0,1000"), "<architecture>i8086<"));
+}
+
+Test(gdbstub, documents_about_threads_and_memory)
+{
+	cr_expect(strstr(ask("qXfer:threads:read::0,1000"), "<thread id=\"02\" core=\"1\" name=\"CPU}\x03""1\">"));
+	cr_expect(strstr(ask("qXfer:memory-map:read::0,1000"), "length=\"0x8000000000000000\"/></memory-map>"));
+	cr_expect_str_eq(ask("qXfer:threads:read::3,4"), "mml v");
+	EXPECT("qXfer:threads:read::fffff,4", "E22");
+}
+
+Test(gdbstub, memory_is_searched)
+{
+	mem_put(&s.b[0], 0x5ffe, 4, 0x44332211);	/* across pages */
+	cr_expect_str_eq(ask_bytes("qSearch:memory:5000;2000;\x22\x33", 27), "1,5fff");
+	cr_expect_str_eq(ask_bytes("qSearch:memory:5000;fff;\x22\x33", 26), "0");
+	EXPECT("qSearch:memory:5000;10;", "E14");
+	EXPECT("qSearch:memory:5000;ffffffffffffffff;x", "E22");
+	EXPECT("qSearch:memory:4000000000;100;x", "E14");
 }
 
 Test(gdbstub, memory_goes_through_the_page_tables)

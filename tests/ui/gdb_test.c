@@ -68,7 +68,7 @@ Test(gdb, starts_at_the_reset_vector_and_steps)
 	EXPECT(out, "$2 = 0xf000\n");
 	EXPECT(out, "$3 = 0x0\n");
 	EXPECT(out, "$4 = 0x4\n");
-	EXPECT(out, "CPU#0 [running]");
+	EXPECT(out, "\"CPU#0\" (running)");
 }
 
 /* A breakpoint's address is linear, the program counter that gdb shows is an offset. */
@@ -104,7 +104,7 @@ Test(gdb, registers_memory_and_the_monitor_can_be_used)
 	EXPECT(out, "0x700:\t99\n");
 	EXPECT(out, "$2 = {0, 5}\n");
 	EXPECT(out, "VM status: paused");
-	EXPECT(out, "CPU#1 [not started]");
+	EXPECT(out, "\"CPU#1\" (not started)");
 	EXPECT(out, "cr0            0x60000010");
 	EXPECT(out, "a debugger cannot end its own connection");
 }
