@@ -513,6 +513,13 @@ void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 	}
 }
 
+void phys_ram_discard(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
+{
+	if (madvise(r->host + off, n, MADV_DONTNEED))
+		memset(r->host + off, 0, n);
+	phys_ram_written(p, r, off, n);
+}
+
 void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n)
 {
 	memcpy(r->host + off, buf, n);

@@ -109,6 +109,8 @@ void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
 void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n);
 /* Memory was written by its host address: mark it, tell those who hold code of it. Machine lock. Not light. */
 void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n);
+/* Whole pages go back to the host and read as zeroes from now on. Machine lock. Not light. */
+void phys_ram_discard(struct phys *p, struct ram *r, uint64_t off, uint64_t n);
 /* Light loads and stores for page walks and descriptors; RAM inline, else heavy. */
 uint64_t phys_ld(struct cpu *c, uint64_t pa, int size);
 void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v);

@@ -83,6 +83,11 @@ void commands_close_fds(struct vm *vm);
 /* Errors of drives become events from now on. */
 void commands_watch_drives(struct vm *vm);
 
+struct dev;
+/* A balloon's properties that change, by name; NULL, false: it has none of that name. */
+struct value *balloon_property(const struct dev *d, const char *name);
+bool balloon_set_property(struct dev *d, const char *name, const struct value *v);
+
 /* Check the arguments (NULL: none) and execute. */
 struct value *command_run(struct cmd *c, const struct command *row, const struct value *args);
 

@@ -351,16 +351,19 @@ struct value *cmd_qom_get(struct cmd *c, const struct value *args)
 		return no_such_path(c, path);
 	if (!strcmp(name, "type"))
 		return val_str(d->type->name);
-	return p ? prop_value(d, p) : cmd_fail(c, CMD_GENERIC, "Property '%s.%.100s' not found", d->type->name, name);
+	struct value *live = p ? prop_value(d, p) : balloon_property(d, name);
+	return live ? live : cmd_fail(c, CMD_GENERIC, "Property '%s.%.100s' not found", d->type->name, name);
 }
 
 struct value *cmd_qom_set(struct cmd *c, const struct value *args)
 {
 	const char *path = val_get_str(args, "path", ""), *name = val_get_str(args, "property", "");
-	const struct dev *d = find_device(c, path);
+	struct dev *d = find_device(c, path);
 
 	if (!d)
 		return no_such_path(c, path);
+	if (balloon_set_property(d, name, val_get(args, "value")))
+		return val_dict();
 	if (!prop_find(d->type, name))
 		return cmd_fail(c, CMD_GENERIC, "Property '%s.%.100s' not found", d->type->name, name);
 	return cmd_fail(c, CMD_GENERIC, "Attempt to set property '%s' on device '%s' (type '%s') after it was realized",

@@ -22,12 +22,6 @@ void show_nothing(const struct value *v, FILE *out)
 		fputs("none\n", out);
 }
 
-struct value *cmd_no_balloon(struct cmd *c, const struct value *args)
-{
-	(void)args;
-	return cmd_fail(c, CMD_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
-}
-
 /* ---- memory ---- */
 
 struct value *cmd_query_memory_size_summary(struct cmd *c, const struct value *args)

@@ -117,33 +117,68 @@ static void tell(struct vm *vm, const char *name, struct value *data)
 	val_free(v);
 }
 
-/* What a guest can make happen at any rate is told once a second, and last as it is then. */
-#define SLOW_EVENT "RTC_CHANGE"
+/* What a guest can make happen at any rate is told once a second, and last as it is then; of each device by itself. */
+static const char *const slow_events[] = { "RTC_CHANGE", "BALLOON_CHANGE", "VSERPORT_CHANGE" };
 
 static void tell_slow(void *opaque)
 {
-	struct vm *vm = opaque;
-	struct value *data = vm->slow.waiting;
+	struct slow_event *s = opaque;
+	struct value *data = s->waiting;
 
 	if (!data)
 		return;
-	vm->slow.waiting = NULL;
-	tell(vm, SLOW_EVENT, data);
-	timer_mod(&vm->slow.timer, clock_now(vm->slow.timer.clock) + NS_PER_SEC);
+	s->waiting = NULL;
+	tell(s->vm, s->name, data);
+	timer_mod(&s->timer, clock_now(s->timer.clock) + NS_PER_SEC);
+}
+
+static const char *slow_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(slow_events); i++)
+		if (!strcmp(slow_events[i], name))
+			return slow_events[i];
+	return NULL;
+}
+
+static struct slow_event *find_slow(struct vm *vm, const char *name, const char *id)
+{
+	struct slow_event *s = vm->slow;
+
+	while (s && (s->name != name || strcmp(s->id, id)))
+		s = s->next;
+	if (s || !(s = calloc(1, sizeof(*s))))
+		return s;
+	*s = (struct slow_event){ .vm = vm, .name = name, .id = strdup(id), .next = vm->slow };
+	timer_init(&s->timer, loop_host_clock(vm->loop), tell_slow, s);
+	vm->slow = s;
+	return s;
 }
 
 void qmp_event(struct vm *vm, const char *name, struct value *data)
 {
-	if (strcmp(name, SLOW_EVENT) || !vm->loop) {
+	const char *slow = vm->loop ? slow_name(name) : NULL;
+	struct slow_event *s = slow ? find_slow(vm, slow, val_get_str(data, "id", "")) : NULL;
+
+	if (!s) {
 		tell(vm, name, data);
 		return;
 	}
-	if (!vm->slow.timer.clock)
-		timer_init(&vm->slow.timer, loop_host_clock(vm->loop), tell_slow, vm);
-	val_free(vm->slow.waiting);
-	vm->slow.waiting = data;
-	if (!timer_pending(&vm->slow.timer))
-		tell_slow(vm);
+	val_free(s->waiting);
+	s->waiting = data;
+	if (!timer_pending(&s->timer))
+		tell_slow(s);
+}
+
+void qmp_forget_events(struct vm *vm)
+{
+	while (vm->slow) {
+		struct slow_event *s = vm->slow;
+		vm->slow = s->next;
+		timer_del(&s->timer);
+		val_free(s->waiting);
+		free(s->id);
+		free(s);
+	}
 }
 
 /* ---- in ---- */

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/value.h"
+#include "hw/core/clock.h"
 
 struct vm;
 struct chr;
@@ -23,6 +24,18 @@ void qmp_free(struct qmp *q);
 
 /* Tell every client that has negotiated. Takes data (NULL: none) over. */
 void qmp_event(struct vm *vm, const char *name, struct value *data);
+/* One that is told once a second at most, while the guest may make it happen at any rate. */
+struct slow_event {
+	struct vm *vm;
+	const char *name;
+	char *id;			/* of the device, or "" */
+	struct value *waiting;
+	struct timer timer;
+	struct slow_event *next;
+};
+
+/* Those that wait for their time. */
+void qmp_forget_events(struct vm *vm);
 struct chr *qmp_stream(struct qmp *q);
 /* What query-version says; also in the greeting. */
 struct value *qmp_version(void);

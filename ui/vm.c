@@ -591,9 +591,7 @@ void vm_fini(struct vm *vm)
 	timer_del(&vm->input.release);
 	free(vm->boot_set);
 	commands_close_fds(vm);
-	timer_del(&vm->slow.timer);
-	val_free(vm->slow.waiting);
-	vm->slow.waiting = NULL;
+	qmp_forget_events(vm);
 	for (int i = 0; i < vm->ncpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_join(vm->vcpus[i].thread, NULL);

@@ -98,10 +98,7 @@ struct vm {
 	void *status_opaque;
 	struct gdb *gdb;	/* ui/gdb.h, or NULL */
 	struct vm_fd *fds;	/* descriptors that programs gave, by name: ui/commands_fd.c */
-	struct {		/* RTC_CHANGE, at most one a second: ui/qmp.c */
-		struct value *waiting;
-		struct timer timer;
-	} slow;
+	struct slow_event *slow;	/* at most one a second of each: ui/qmp.c */
 	struct migration migration;
 	struct vm_input input;	/* ui/commands_input.c */
 	/* The machine ran and has stopped, and the program goes on; may be NULL. */

@@ -43,6 +43,7 @@
 #include "hw/usb/storage.h"
 #include "hw/usb/uhci.h"
 #include "hw/usb/xhci.h"
+#include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_mmio.h"
 #include "hw/virtio/virtio_net.h"
@@ -80,6 +81,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_rng_type,
 	&virtio_scsi_type,
 	&virtio_serial_type,
+	&virtio_balloon_type,
 	&ged_type,
 	&pcihp_type,
 	&virtio_mmio_type,
@@ -88,6 +90,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_rng_bus_type,
 	&virtio_scsi_bus_type,
 	&virtio_serial_bus_type,
+	&virtio_balloon_bus_type,
 	&virtconsole_type,
 	&virtserialport_type,
 	&scsi_hd_type,

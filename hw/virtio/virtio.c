@@ -206,7 +206,7 @@ uint32_t virtio_config_read(const struct virtio *v, uint64_t off, int n)
 
 void virtio_config_write(struct virtio *v, uint64_t off, int n, uint32_t value)
 {
-	if (!v->class->config_written || off + (unsigned)n > v->class->config_len)
+	if (!v->class->config_written || off < v->class->config_writable || off + (unsigned)n > v->class->config_len)
 		return;
 	st_n(v->config + off, n, value);
 	v->class->config_written(v, (unsigned)off, (unsigned)n);

@@ -75,6 +75,7 @@ struct virtio_class {
 	unsigned n_queues;
 	uint16_t queue_size;
 	uint16_t config_len;		/* bytes of v->config that exist */
+	uint16_t config_writable;	/* the first one that the driver may write, with config_written */
 	void (*run)(struct virtio *v, unsigned q);
 	void (*reset)(struct virtio *v);	/* may be NULL */
 	/* The driver wrote v->config[off..off+n): values are in. NULL: it is read-only. */

@@ -199,9 +199,9 @@ Test(qmp, what_a_guest_can_repeat_is_told_once_a_second)
 	cr_assert(strstr(out, "\"offset\": 1}"), "%s", out);
 	cr_assert_lt(n_out, 200);
 	n_out = 0;
-	vm.slow.timer.deadline = 0;
-	vm.slow.timer.fn(&vm);
+	vm.slow->timer.fn(vm.slow);
 	cr_assert(strstr(out, "\"offset\": 1000}"), "%s", out);
+	cr_assert_null(vm.slow->next);
 }
 
 Test(qmp, a_new_client_negotiates_anew)
