@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cpu/accel.h"
+#include "cpu/alone.h"
 #include "cpu/cpu.h"
 #include "base/log.h"
 #include "cpu/cpuid.h"
@@ -229,6 +230,9 @@ static void tell_halted(struct cpu *c, bool on)
 
 void cpu_wait(struct cpu *c)
 {
+	bool inside = atomic_load(&c->inside);
+
+	cpu_outside(c);
 	tell_halted(c, true);
 	pmu_sleep(c);
 	atomic_store(&c->sleeping, true);
@@ -241,4 +245,6 @@ void cpu_wait(struct cpu *c)
 	atomic_store(&c->sleeping, false);
 	pmu_wake(c);
 	tell_halted(c, false);
+	if (inside)
+		cpu_inside(c);
 }

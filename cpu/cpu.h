@@ -439,6 +439,7 @@ struct cpu {
 	struct cpu_debug dbg;		/* a debugger's wishes; not guest state */
 	uint64_t n_instr_helpers;	/* statistics: C helper calls */
 	_Atomic bool sleeping;		/* in cpu_wait() */
+	_Atomic bool inside;		/* may be executing guest code (cpu/alone.h) */
 
 	struct mmu *mmu;		/* cpu/mmu.c: page-walk caches, fill log */
 	/* The accelerator's own data that generated code reaches at fixed offsets. */

@@ -13,8 +13,9 @@
  * Walks are in mmu_walk.c, complete accesses in mmu_access.c, forgetting in
  * mmu_flush.c.
  *
- * Not modelled: a store of another vCPU that passed its probe before
- * mmu_protect_ram_page() and reaches memory after it.
+ * A store that passed its probe before mmu_protect_ram_page() may reach memory after it:
+ * tcg/cross_light.c sees to those.
+ *
  * Source: Intel SDM vol. 3A 4.10.
  */
 #include "cpu/tlb.h"
@@ -330,6 +331,11 @@ uint8_t *mmu_fill(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum m
 			*code = atomic_load_explicit(e->flags, memory_order_relaxed) & PAGE_CODE;
 	}
 	return e->host + (va & (PAGE - 1));
+}
+
+bool mmu_may_write(const struct cpu *c, const uint8_t *host_page)
+{
+	return c->mmu && filter_has(c->mmu, host_page);
 }
 
 /* c may be running on another thread: what it loses by a race it will fill again. */

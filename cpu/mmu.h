@@ -65,6 +65,8 @@ bool mmu_invpcid(struct cpu *c, int type, uint64_t pcid, uint64_t va);
  * of every vCPU. Its page flags must say so already.
  */
 void mmu_protect_ram_page(struct cpu *c, const uint8_t *host_page);
+/* May this vCPU, which may be running, have stored to that page by its write tables? True too often. */
+bool mmu_may_write(const struct cpu *c, const uint8_t *host_page);
 /* PKRU or PKRS changed: what they forbid from now on goes, the rest stays. */
 void mmu_keys_changed(struct cpu *c);
 /* CR0.WP was set: what only its being clear allowed goes. Clearing it takes nothing away. */

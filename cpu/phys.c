@@ -166,6 +166,7 @@ struct phys *phys_new(void)
 	if (!p)
 		return NULL;
 	atomic_store(&p->a20_mask, ~0ull);
+	pthread_mutex_init(&p->alone, NULL);
 	p->next_id = PAGE;
 	atomic_store(&p->view, view_intern(p, view_build(p)));
 	return p;
@@ -367,18 +368,28 @@ bool phys_a20(const struct phys *p)
 
 void phys_add_cpu(struct phys *p, struct cpu *c)
 {
-	for (unsigned i = 0; i < p->ncpus; i++)
-		if (p->cpus[i] == c)
-			return;
-	assert(p->ncpus < MAX_CPUS);
-	p->cpus[p->ncpus++] = c;
+	unsigned i = 0, n = p->ncpus;
+
+	phys_hold(p);
+	while (i < n && p->cpus[i] != c)
+		i++;
+	if (i == n) {
+		assert(n < MAX_CPUS);
+		p->cpus[n] = c;
+		p->ncpus = n + 1;
+	}
+	phys_let(p);
 }
 
 void phys_del_cpu(struct phys *p, struct cpu *c)
 {
+	phys_hold(p);
 	for (unsigned i = 0; i < p->ncpus; i++)
-		if (p->cpus[i] == c)
-			p->cpus[i--] = p->cpus[--p->ncpus];
+		if (p->cpus[i] == c) {
+			p->cpus[i--] = p->cpus[p->ncpus - 1];
+			p->ncpus--;
+		}
+	phys_let(p);
 }
 
 void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range *r), void *opaque)
@@ -393,6 +404,7 @@ void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, 
 {
 	unsigned n = 0;
 
+	phys_hold(p);
 	for (unsigned i = 0; i < p->ncode; i++)
 		if (opaque ? p->code[i].opaque != opaque : fn != NULL)
 			p->code[n++] = p->code[i];
@@ -401,6 +413,7 @@ void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, 
 		p->code[n++] = (struct code_listener){ fn, opaque };
 	}
 	p->ncode = n;
+	phys_let(p);
 }
 
 void phys_tell_code_write(struct phys *p, const void *self, struct ram *r, uint64_t ram_off, uint64_t n)

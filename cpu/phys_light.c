@@ -34,7 +34,7 @@ const struct span *phys_span(struct phys *p, uint64_t pa)
 
 struct cpu *phys_cpu(const struct phys *p, unsigned n)
 {
-	return n < p->ncpus ? p->cpus[n] : NULL;
+	return n < atomic_load_explicit(&p->ncpus, memory_order_acquire) ? p->cpus[n] : NULL;
 }
 
 void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out)
@@ -67,31 +67,20 @@ bool phys_alone(struct phys *p, uint64_t pa)
 }
 
 /* Count and bit change together, or a bit could get lost between two vCPUs. */
-static void lock(struct phys *p)
-{
-	while (atomic_exchange_explicit(&p->holders_busy, true, memory_order_acquire))
-		__builtin_ia32_pause();
-}
-
-static void unlock(struct phys *p)
-{
-	atomic_store_explicit(&p->holders_busy, false, memory_order_release);
-}
-
 void phys_set_code(struct phys *p, struct ram *r, uint64_t ram_off)
 {
-	lock(p);
+	phys_hold(p);
 	if (!r->holders[ram_off / PAGE]++)
 		atomic_fetch_or(page_flags(r, ram_off), PAGE_CODE);
-	unlock(p);
+	phys_let(p);
 }
 
 void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off)
 {
-	lock(p);
+	phys_hold(p);
 	if (!--r->holders[ram_off / PAGE])
 		atomic_fetch_and(page_flags(r, ram_off), (uint8_t)~PAGE_CODE);
-	unlock(p);
+	phys_let(p);
 }
 
 static uint64_t heavy_read(uint64_t p, uint64_t pa, uint64_t size, uint64_t unused)

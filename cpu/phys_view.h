@@ -4,6 +4,8 @@
 #ifndef CPU_PHYS_VIEW_H
 #define CPU_PHYS_VIEW_H
 
+#include <pthread.h>
+
 #include "cpu/phys.h"
 
 #define PAGE		4096ull
@@ -48,17 +50,31 @@ struct phys {
 	} *rams;
 	uint64_t next_id;
 	struct cpu *cpus[MAX_CPUS];
-	unsigned ncpus;
+	_Atomic unsigned ncpus;
 	struct code_listener {
 		void (*fn)(void *opaque, struct ram *r, uint64_t off, uint64_t n);
 		void *opaque;
 	} code[MAX_CPUS];
 	_Atomic unsigned ncode;
-	_Atomic bool holders_busy;	/* guards ram.holders and PAGE_CODE */
+	_Atomic bool holders_busy;	/* guards ram.holders and PAGE_CODE, and who is in cpus[] and code[] */
+	pthread_mutex_t alone;		/* held by the vCPU that runs alone (cpu/alone.h) */
+	_Atomic bool alone_wanted;
 };
 
 /* The span pa (behind the A20 gate) lies in, or NULL: nothing there. Light. */
 const struct span *phys_span(struct phys *p, uint64_t pa);
+
+/* Short: whoever waits for it spins. Light. */
+static inline void phys_hold(struct phys *p)
+{
+	while (atomic_exchange_explicit(&p->holders_busy, true, memory_order_acquire))
+		__builtin_ia32_pause();
+}
+
+static inline void phys_let(struct phys *p)
+{
+	atomic_store_explicit(&p->holders_busy, false, memory_order_release);
+}
 
 static inline uint64_t phys_gate(struct phys *p, uint64_t pa)
 {
@@ -70,10 +86,15 @@ static inline _Atomic uint8_t *page_flags(struct ram *r, uint64_t off)
 	return &r->page[off / PAGE];
 }
 
-/* Bytes of r were just written: keep the dirty bit; is there code? */
+/*
+ * Bytes of r were just written: keep the dirty bit; is there code? Whoever translates sets the
+ * code bit, then reads the bytes; so here they are written, then the bit is read.
+ */
 static inline bool mark_written(struct ram *r, uint64_t off)
 {
 	_Atomic uint8_t *f = page_flags(r, off);
+
+	atomic_thread_fence(memory_order_seq_cst);
 	uint8_t v = atomic_load_explicit(f, memory_order_relaxed);
 
 	if (v & PAGE_LOGS && (v & PAGE_WRITTEN) != PAGE_WRITTEN)

@@ -110,10 +110,12 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs), true);
 	t->links = reserve(MAX_LINKS * sizeof(*t->links), false);
 	t->sides = reserve(MAX_SIDE, false);
+	t->suspects = reserve(SUSPECTS * sizeof(*t->suspects), false);
+	tcg_end_read(t);
 	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages), false);
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
-	if (!t->tbs || !t->links || !t->sides || !t->vpages || !t->ir || !t->block) {
+	if (!t->tbs || !t->links || !t->sides || !t->vpages || !t->suspects || !t->ir || !t->block) {
 		err_set(e, "no memory for the code cache");
 		goto fail;
 	}
@@ -185,6 +187,7 @@ void tcg_free(struct tcg *t)
 	unmap(t->tbs, MAX_TBS * sizeof(*t->tbs));
 	unmap(t->links, MAX_LINKS * sizeof(*t->links));
 	unmap(t->sides, MAX_SIDE);
+	unmap(t->suspects, SUSPECTS * sizeof(*t->suspects));
 	unmap(t->vpages, MAX_VPAGES * sizeof(*t->vpages));
 	free(t->ir);
 	free(t->block);

@@ -120,6 +120,17 @@ struct itlb_entry {
 #define COLD_AT		(96u << 20)	/* cold code starts there */
 #define GRANULE_BITS	10
 
+/* A page whose bytes may have been written while they were read: see cross_light.c. */
+#define SUSPECTS	64u
+#define SUSPECT_CPUS	64u
+struct suspect {
+	uint64_t ram;
+	const uint8_t *host;
+	bool waits[SUSPECT_CPUS];	/* for vCPU n to leave ... */
+	uint32_t rounds[SUSPECT_CPUS];	/* ... this round of its run loop */
+	uint8_t copy[PAGE_SIZE];	/* as it was before it was read */
+};
+
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
@@ -162,7 +173,19 @@ struct tcg {
 	bool stop;			/* interpreter: it was overwritten */
 	void *jmp[5];			/* of the run loop, for unwinding */
 
-	/* Code written by devices, waiting for the vCPU. */
+	/* What other vCPUs look at (cross_light.c). */
+	_Atomic uint32_t rounds;	/* of the run loop; no store is under way where it counts */
+	_Atomic uint64_t reading[2];	/* RAM pages whose bytes are being translated, or ~0 */
+	_Atomic uint64_t storing;	/* page of the last store that found code on its page, none that others hold */
+	struct suspect *suspects;
+	unsigned n_suspects;
+	struct {			/* the store that is made alone; n 0: none */
+		struct ram *r;
+		uint64_t off, n;
+	} tell;
+	bool alone_next, alone;		/* the next instruction is to run, or runs, while no other vCPU does */
+
+	/* Code written by devices and other vCPUs, waiting for the vCPU. */
 	pthread_mutex_t lock;
 	timer_t timer;			/* sample.c */
 	bool has_timer;
@@ -323,9 +346,35 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
 void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region);
 /* Forget a block: nothing finds or links to it any more. Its code stays until the next flush. */
 void tcg_kill(struct tcg *t, uint32_t tb);
-/* Mark a block's bytes; the block is complete. */
-void tcg_enter_pages(struct tcg *t, uint32_t tb, struct ram *r, struct ram *r2);
+/* Mark a block's bytes; the block is complete, and its pages are being read (tcg_begin_read). */
+void tcg_enter_pages(struct tcg *t, uint32_t tb);
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram);
+
+/* ---- cross_light.c ---- */
+/* Before bytes of a page are read for translation, the block's first or second: from now on stores to it are told. */
+void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram);
+/* What was translated can be found, or nothing was. */
+void tcg_end_read(struct tcg *t);
+/* Is there room for what tcg_begin_read() may have to remember? */
+bool tcg_may_read(const struct tcg *t);
+/* The vCPU serializes: what has been written until now, by whomever, is what it runs. */
+void tcg_recheck(struct tcg *t);
+static inline void tcg_serialize(struct cpu *c)
+{
+	if (tcg_of(c)->n_suspects)
+		tcg_recheck(tcg_of(c));
+}
+/* n bytes on one page were written: tell the other vCPUs that have code of them. */
+void tcg_tell_others(struct tcg *t, struct ram *r, uint64_t off, uint64_t n);
+/* Translated code is about to store there: are there others to be told behind it? */
+bool tcg_store_tells(struct tcg *t, struct ram *r, uint64_t off, uint64_t n);
+
+/* It is done. */
+void tcg_tell_behind(struct tcg *t);
+
+/* ---- run.c ---- */
+/* Somebody else wrote to RAM addresses that t may have code of. Any thread. Not light. */
+void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n);
 
 /* ---- smc_light.c ---- */
 /* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. */

@@ -80,8 +80,15 @@ static void poll(struct front *f)
 
 /* ---- descriptor tables and selectors ---- */
 
-void front_lgdt(struct front *f, const struct insn *in) { call_mem(f, HELPER_lgdt, in, in->opsize << 8); }
-void front_lidt(struct front *f, const struct insn *in) { call_mem(f, HELPER_lidt, in, in->opsize << 8); }
+/* Those that load a table serialize: leaving the cache is a poll. */
+static void load_table(struct front *f, enum helper h, const struct insn *in)
+{
+	call_mem(f, h, in, in->opsize << 8);
+	call_end(f, HELPER_serialize, 0);
+}
+
+void front_lgdt(struct front *f, const struct insn *in) { load_table(f, HELPER_lgdt, in); }
+void front_lidt(struct front *f, const struct insn *in) { load_table(f, HELPER_lidt, in); }
 void front_sgdt(struct front *f, const struct insn *in) { call_mem(f, HELPER_sgdt, in, in->opsize << 8); }
 void front_sidt(struct front *f, const struct insn *in) { call_mem(f, HELPER_sidt, in, in->opsize << 8); }
 
@@ -105,12 +112,14 @@ void front_lldt(struct front *f, const struct insn *in)
 {
 	load_t0(f, in, 0);
 	emit_call(f, HELPER_lldt, NONE, OP_T0, NONE, 0);
+	call_end(f, HELPER_serialize, 0);
 }
 
 void front_ltr(struct front *f, const struct insn *in)
 {
 	load_t0(f, in, 0);
 	emit_call(f, HELPER_ltr, NONE, OP_T0, NONE, 0);
+	call_end(f, HELPER_serialize, 0);
 }
 
 static void load_rights(struct front *f, const struct insn *in, enum helper h)
@@ -211,7 +220,7 @@ void front_xgetbv(struct front *f, const struct insn *in) { (void)in; call0(f, H
 void front_xsetbv(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_xsetbv, 0); }
 void front_rdpkru(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_rdpkru, 0); }
 void front_wrpkru(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_wrpkru, 0); }
-void front_cpuid(struct front *f, const struct insn *in) { (void)in; call0(f, HELPER_cpuid, 0); }
+void front_cpuid(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_cpuid, 0); }
 
 
 /* A guest of VMRUN has another hypervisor, which intercepts VMMCALL. */
@@ -310,8 +319,9 @@ void front_invpcid(struct front *f, const struct insn *in)
 	emit_exit_next(f);
 }
 
-void front_invd(struct front *f, const struct insn *in) { (void)f, (void)in; }
-void front_wbinvd(struct front *f, const struct insn *in) { (void)f, (void)in; }
+void front_serialize(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_serialize, 0); }
+void front_invd(struct front *f, const struct insn *in) { front_serialize(f, in); }
+void front_wbinvd(struct front *f, const struct insn *in) { front_serialize(f, in); }
 void front_hlt(struct front *f, const struct insn *in) { (void)in; call_end(f, HELPER_hlt, 0); }
 
 void front_monitor(struct front *f, const struct insn *in)

@@ -8,6 +8,7 @@
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
+#include "tcg/cache.h"
 #include "tcg/helper.h"
 
 #define H(name) uint64_t h_##name(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm)
@@ -214,6 +215,7 @@ H(iret)
 {
 	UNUSED;
 	cpu_iret(c, imm >> 8 & 0xff, next_rip(c, imm & 0xff));
+	tcg_serialize(c);
 	return 0;
 }
 

@@ -124,11 +124,11 @@ H(verify)
 H(lmsw) { UNUSED; cpu_lmsw(c, (uint16_t)a); return 0; }
 H(clts) { UNUSED; cpu_clts(c); return 0; }
 H(read_cr) { UNUSED; return cpu_read_cr(c, (int)imm); }
-H(write_cr) { UNUSED; cpu_write_cr(c, (int)imm, a); return 0; }
+H(write_cr) { UNUSED; cpu_write_cr(c, (int)imm, a); tcg_serialize(c); return 0; }
 H(read_dr) { UNUSED; return cpu_read_dr(c, (int)imm); }
 H(write_dr) { UNUSED; cpu_write_dr(c, (int)imm, a); return 0; }
 H(rdmsr) { UNUSED; put_edx_eax(c, cpu_rdmsr(c, (uint32_t)c->regs[RCX])); return 0; }
-H(wrmsr) { UNUSED; cpu_wrmsr(c, (uint32_t)c->regs[RCX], edx_eax(c)); return 0; }
+H(wrmsr) { UNUSED; cpu_wrmsr(c, (uint32_t)c->regs[RCX], edx_eax(c)); tcg_serialize(c); return 0; }
 H(rdpmc) { UNUSED; put_edx_eax(c, cpu_rdpmc(c, (uint32_t)c->regs[RCX])); return 0; }
 H(xgetbv) { UNUSED; put_edx_eax(c, cpu_xgetbv(c, (uint32_t)c->regs[RCX])); return 0; }
 H(xsetbv) { UNUSED; cpu_xsetbv(c, (uint32_t)c->regs[RCX], edx_eax(c)); return 0; }
@@ -164,6 +164,7 @@ H(cpuid)
 	uint32_t out[4];
 
 	UNUSED;
+	tcg_serialize(c);
 	cpu_cpuid(c, (uint32_t)c->regs[RAX], (uint32_t)c->regs[RCX], out);
 	c->regs[RAX] = out[0];
 	c->regs[RBX] = out[1];
@@ -200,6 +201,7 @@ H(invlpg)
 
 	UNUSED;
 	cpu_invlpg(c, cpu_is64(c) ? base + a : (uint32_t)(base + a));
+	tcg_serialize(c);
 	return 0;
 }
 
@@ -212,6 +214,7 @@ H(invpcid)
 }
 
 H(pause) { UNUSED; cpu_pause(c); return 0; }
+H(serialize) { UNUSED; tcg_serialize(c); return 0; }
 H(hlt) { UNUSED; cpu_hlt(c); return 0; }
 
 H(monitor)
@@ -236,7 +239,7 @@ H(syscall) { UNUSED; cpu_syscall(c, imm); return 0; }
 H(sysret) { UNUSED; cpu_sysret(c, (int)imm); return 0; }
 H(sysenter) { UNUSED; cpu_sysenter(c); return 0; }
 H(sysexit) { UNUSED; cpu_sysexit(c, (int)imm); return 0; }
-H(rsm) { UNUSED; smm_rsm(c); return 0; }
+H(rsm) { UNUSED; smm_rsm(c); tcg_serialize(c); return 0; }
 
 /* ---- ports ---- */
 

@@ -163,7 +163,7 @@ uint64_t tcg_chunks(const struct tb *tb, int second)
 	return chunk_mask(a & (PAGE_SIZE - 1), len);
 }
 
-void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
+void tcg_enter_pages(struct tcg *t, uint32_t n)
 {
 	struct tb *tb = &t->tbs[n];
 	uint64_t len, a = part(tb, 0, &len);
@@ -172,18 +172,9 @@ void tcg_enter_pages(struct tcg *t, uint32_t n, struct ram *r, struct ram *r2)
 	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
 		a = part(tb, w, &len);
 		struct code_page *cp = tcg_code_page(t, a);
-		struct ram *m = w ? r2 : r;
 
 		cp->idle = 0;
-		if (!cp->marked) {
-			uint64_t off = PAGE_OF(a) - m->id;
-
-			cp->marked = true;
-			cp->r = m;
-			phys_set_code(t->cpu->phys, m, off);
-			mmu_protect_ram_page(t->cpu, m->host + off);
-		}
-		cp->chunks |= tcg_chunks(tb, w);
+		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);
 		tb->page_next[w] = cp->tbs;
 		cp->tbs = n << 1 | (uint32_t)w;
 	}

@@ -12,6 +12,7 @@
 #include "tcg/run.h"
 
 #include <asm/prctl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cpu/alone.h"
 #include "cpu/cpuid.h"
 #include "cpu/desc.h"
 #include "cpu/except.h"
@@ -76,18 +78,20 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	__builtin_longjmp(t->jmp, 1);
 }
 
+void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	pthread_mutex_lock(&t->lock);
+	if (t->n_writes < ARRAY_LEN(t->writes))
+		t->writes[t->n_writes] = (struct code_write){ ram, n };
+	t->n_writes++;
+	pthread_mutex_unlock(&t->lock);
+	cpu_request(t->cpu, REQ_CALL);
+}
+
 /* A device wrote to memory that holds code. Any thread, machine lock held. */
 static void device_wrote_code(void *opaque, struct ram *r, uint64_t off, uint64_t n)
 {
-	struct cpu *c = opaque;
-	struct tcg *t = tcg_of(c);
-
-	pthread_mutex_lock(&t->lock);
-	if (t->n_writes < ARRAY_LEN(t->writes))
-		t->writes[t->n_writes] = (struct code_write){ r->id + off, n };
-	t->n_writes++;
-	pthread_mutex_unlock(&t->lock);
-	cpu_request(c, REQ_CALL);
+	tcg_note_write(tcg_of(opaque), r->id + off, n);
 }
 
 static void take_device_writes(struct cpu *c)
@@ -210,6 +214,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 	t->single = true;
 	run_block(c, tb);
 	t->single = false;
+	tcg_tell_behind(t);
 	if (c->lbr.control && !debugctl_traps(c, tb))
 		trap = false;
 	if (shadow)
@@ -272,8 +277,11 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 		*why = ACCEL_REQUEST;
 		return true;
 	}
-	if (r & REQ_CALL)
+	if (r & REQ_CALL) {
 		take_device_writes(c);
+		if (cpu_must_step_aside(c))
+			cpu_step_aside(c);
+	}
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
 		sample_taken(c);
@@ -329,13 +337,25 @@ static bool debug_breaks(struct cpu *c)
 	return true;
 }
 
-static enum accel_exit run(struct cpu *c)
+/* No store is under way now: others may count on that. False: wait until they are as far, too. */
+static bool next_round(struct tcg *t)
+{
+	atomic_fetch_add(&t->rounds, 1);
+	atomic_store_explicit(&t->storing, 0, memory_order_relaxed);
+	if (t->n_suspects)
+		tcg_recheck(t);
+	return tcg_may_read(t);
+}
+
+static enum accel_exit run_inside(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	enum accel_exit why;
 
 	tcg_take_breaks(t);
 	if (__builtin_setjmp(t->jmp)) {
+		tcg_end_read(t);
+		tcg_tell_behind(t);
 		t->single = false;
 		t->current = NO_TB;
 		if (c->dbg.again)
@@ -344,6 +364,8 @@ static enum accel_exit run(struct cpu *c)
 		fpu_error_first(c);
 	}
 	for (;;) {
+		bool ready = next_round(t);
+
 		if (c->exc_vector >= 0)
 			cpu_deliver_pending(c);
 		if (c->dr6_pending)
@@ -360,6 +382,10 @@ static enum accel_exit run(struct cpu *c)
 				c->halted = false;
 			continue;
 		}
+		if (!ready) {
+			sched_yield();
+			continue;
+		}
 		if (debug_breaks(c))
 			continue;
 		if (t->single_next || c->dbg.step || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
@@ -367,6 +393,16 @@ static enum accel_exit run(struct cpu *c)
 		else
 			run_many(c);
 	}
+}
+
+static enum accel_exit run(struct cpu *c)
+{
+	enum accel_exit why;
+
+	cpu_inside(c);
+	why = run_inside(c);
+	cpu_outside(c);
+	return why;
 }
 
 /* ---- accel_ops ---- */

@@ -16,19 +16,27 @@ static void raise_segment(struct cpu *c, int seg)
 	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
 }
 
-/* Data beside code, and no other vCPU has code on the page: nothing to do. */
-static bool beside_code(const struct code_page *cp, const struct ram *r, uint64_t off, int n)
+/* Data beside code. */
+static bool beside_code(const struct code_page *cp, uint64_t off, int n)
 {
 	uint64_t lo = (off & (PAGE_SIZE - 1)) >> 6, hi = ((off & (PAGE_SIZE - 1)) + (unsigned)n - 1) >> 6;
 
-	return cp && cp->marked && cp->chunks && hi < 64 && !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi))) &&
-	       r->holders[off >> 12] <= 1;
+	return cp && cp->marked && cp->chunks && hi < 64 && !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi)));
+}
+
+/* Run the instruction under way again, and nothing else. */
+static void __attribute__((noreturn)) again_alone(struct cpu *c)
+{
+	tcg_of(c)->single_next = true;
+	c->exc_vector = -1;
+	c->unwind(c);
 }
 
 /*
  * A store to a page with code. Blocks made from those bytes go now, before the
  * store; if the running block is one of them the instruction is started again
- * alone, so that what follows it is translated from the new bytes.
+ * alone, so that what follows it is translated from the new bytes. So it is if other
+ * vCPUs have blocks of them, which are told behind it.
  */
 static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 {
@@ -37,6 +45,7 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	struct phys_page pp;
 	uint32_t self;
 	uint64_t off;
+	bool others;
 
 	t->stats.smc_stores++;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
@@ -44,17 +53,23 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 		return;
 	off = pp.ram_off + (pa & (PAGE_SIZE - 1));
 	cp = tcg_code_page(t, pp.ram->id + off);
-	if (beside_code(cp, pp.ram, off, n))
+	others = tcg_store_tells(t, pp.ram, off, (uint64_t)n);
+	if (!others && beside_code(cp, off, n))
 		return;
+	if (!t->single && others)
+		again_alone(c);
 	if (!t->single && cp && cp->chunks) {
 		self = tcg_tb_near(t, ret);
-		if (self != NO_TB && tcg_overlaps(&t->tbs[self], pp.ram->id + off, (uint64_t)n)) {
-			t->single_next = true;
-			c->exc_vector = -1;
-			c->unwind(c);
-		}
+		if (self != NO_TB && tcg_overlaps(&t->tbs[self], pp.ram->id + off, (uint64_t)n))
+			again_alone(c);
 	}
-	tcg_own_write(c, pp.ram, off, (uint64_t)n);
+	if (others) {
+		tcg_tell_behind(t);		/* an instruction may store twice */
+		t->tell.r = pp.ram;
+		t->tell.off = off;
+		t->tell.n = (uint64_t)n;
+	}
+	tcg_smc(t, pp.ram->id + off, (uint64_t)n);
 }
 
 /*
@@ -69,9 +84,7 @@ static void stand_alone(struct cpu *c, uint64_t va, enum mmu_idx idx)
 
 	if (t->single || !mmu_translate(c, va, MMU_WRITE, idx, &pa, &pf) || !phys_alone(c->phys, pa))
 		return;
-	t->single_next = true;
-	c->exc_vector = -1;
-	c->unwind(c);
+	again_alone(c);
 }
 
 /* Page crossing or MMIO: the operand goes through cpu->bounce. */

@@ -97,22 +97,11 @@ void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
 	}
 }
 
-static uint64_t tell(uint64_t c, uint64_t r, uint64_t off, uint64_t n)
-{
-	phys_tell_code_write(((struct cpu *)c)->phys, (struct cpu *)c, (struct ram *)r, off, n);
-	return 0;
-}
-
-/* This vCPU writes to a page with code: its own blocks go now, those of others when they poll. */
+/* This vCPU has written to a page with code: its own blocks go now, those of others when they poll. */
 void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n)
 {
-	struct tcg *t = tcg_of(c);
-	const struct code_page *cp = tcg_code_page(t, r->id + off);
-	bool mine = cp && cp->marked;
-
-	if (r->holders[off >> 12] > mine)
-		cpu_heavy(c, tell, (uint64_t)c, (uint64_t)r, off, n);
-	tcg_smc(t, r->id + off, n);
+	tcg_tell_others(tcg_of(c), r, off, n);
+	tcg_smc(tcg_of(c), r->id + off, n);
 }
 
 void tcg_code_written(struct cpu *c, uint64_t pa, int n)

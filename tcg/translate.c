@@ -60,6 +60,26 @@ static void fetch_first(struct cpu *c, struct fetch *f)
 	}
 }
 
+static bool page_tables(struct tcg *t, uint64_t ram)
+{
+	uint64_t n = ram >> 12 >> CP_BITS;
+
+	if (ram == ~0ull)
+		return true;
+	if (n >= CP_FANOUT)
+		return false;
+	if (!t->cpages[n])
+		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t, n, 0, 0);
+	return t->cpages[n] != NULL;
+}
+
+/* Bytes of RAM are about to be looked at for translation. */
+static void begin_read(struct cpu *c, int which, struct ram *r, uint64_t ram)
+{
+	if (r && page_tables(tcg_of(c), ram))
+		tcg_begin_read(tcg_of(c), which, r, ram);
+}
+
 static void copy(uint8_t *to, const uint8_t *from, unsigned n)
 {
 	while (n--)
@@ -91,6 +111,7 @@ static void fetch_second(struct cpu *c, struct fetch *f)
 	f->r2 = pp.ram;
 	if (pp.ram) {
 		f->ram2 = pp.ram->id + pp.ram_off;
+		begin_read(c, 1, pp.ram, f->ram2);
 		copy(f->buf + first, pp.rhost, n);
 	}
 	f->bytes = f->buf;
@@ -170,19 +191,6 @@ static void take_back(struct tcg *t, bool live)
 		tcg_take(t, t->n_tbs, &t->cold.p, t->cold_kept);
 	if (t->last_exit > t->n_links)
 		t->last_exit = 0;
-}
-
-static bool page_tables(struct tcg *t, uint64_t ram)
-{
-	uint64_t n = ram >> 12 >> CP_BITS;
-
-	if (ram == ~0ull)
-		return true;
-	if (n >= CP_FANOUT)
-		return false;
-	if (!t->cpages[n])
-		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t, n, 0, 0);
-	return t->cpages[n] != NULL;
 }
 
 /* n entries of the back end's side table, packed; the bytes. */
@@ -391,7 +399,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 
 		tb->hash_next = t->hash[key.slot];
 		t->hash[key.slot] = n | key.tag;
-		tcg_enter_pages(t, n, f->r, f->r2);
+		tcg_enter_pages(t, n);
 	} else {
 		tb->dead = true;
 	}
@@ -399,6 +407,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	t->stats.guest_insns += tb->n_insns;
 	t->stats.guest_bytes += tb->len;
 	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
+	tcg_end_read(t);
 	log_code(t, tb, f->bytes);
 	perfmap_add(t->perf, tb, t->block);
 }
@@ -409,6 +418,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
 	struct tb *tb;
 
+	begin_read(c, 0, f->r, f->ram);
 	for (;; max = t->ir->n_insns / 2) {
 		make_ir(c, f, mode, max);
 		tb = new_tb(c, f, mode, single);
@@ -449,7 +459,7 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 #ifdef CONFIG_SANITIZED
 	return NULL;			/* this file is not light then */
 #endif
-	if (t->perf || !t->hot || t->n_breaks || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (t->perf || !t->hot || t->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)
@@ -478,7 +488,7 @@ static unsigned met_targets(struct cpu *c, int jc, uint64_t from, unsigned len, 
 }
 
 /*
- * The loop may go on on the next page: copies of both, if that one can be fetched.
+ * The loop may go on on the next page: a copy of that one behind the first, if it can be fetched.
  * Nothing may be raised for code that is perhaps never reached.
  */
 static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
@@ -498,11 +508,10 @@ static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return;
-	copy(two, f->bytes - off, PAGE_SIZE);
+	begin_read(c, 1, pp.ram, pp.ram->id + pp.ram_off);
 	copy(two + PAGE_SIZE, pp.rhost, PAGE_SIZE);
 	f->r2 = pp.ram;
 	f->ram2 = pp.ram->id + pp.ram_off;
-	f->bytes = two + off;
 	f->n += (unsigned)room;
 }
 
@@ -526,7 +535,7 @@ static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct p
 	return true;
 }
 
-bool tcg_make_region(struct cpu *c, struct tb *head)
+static bool make_region(struct cpu *c, struct tb *head)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
@@ -535,6 +544,7 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	struct peek peek;
 	struct front fr;
 	struct tb *tb;
+	unsigned off;
 
 	take_back(t, false);
 	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
@@ -542,6 +552,10 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
 		return false;
+	off = f.va & (PAGE_SIZE - 1);
+	begin_read(c, 0, f.r, f.ram);
+	copy(two, f.bytes - off, PAGE_SIZE);	/* read more than once, and somebody may be writing */
+	f.bytes = two + off;
 	fetch_next_page(c, &f, two);
 	if (!region_ir(c, &f, &fr, &peek, head->jc))
 		return false;
@@ -554,4 +568,12 @@ bool tcg_make_region(struct cpu *c, struct tb *head)
 	t->stats.regions++;
 	tcg_prefer(t, (uint32_t)(head - t->tbs), t->n_tbs);
 	return true;
+}
+
+bool tcg_make_region(struct cpu *c, struct tb *head)
+{
+	bool done = make_region(c, head);
+
+	tcg_end_read(tcg_of(c));
+	return done;
 }

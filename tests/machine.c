@@ -2,6 +2,7 @@
 #include "tests/machine.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "cpu/mmu.h"
@@ -11,13 +12,15 @@ enum { END_PORT = 0xf4, TRACE_PORT = 0x80 };
 
 /* ---- the board ---- */
 
+static _Thread_local struct cpu *current;	/* whose thread this is, of several */
+
 static void port_out(void *opaque, uint16_t port, int size, uint32_t v)
 {
 	struct machine *m = opaque;
 
 	(void)size;
 	if (port == END_PORT)
-		cpu_request(m->c, REQ_EXIT);
+		cpu_request(current ? current : m->c, REQ_EXIT);
 	if (port != TRACE_PORT)
 		return;
 	if (m->n_outs < ARRAY_LEN(m->outs))
@@ -180,9 +183,8 @@ static void make_handlers(struct machine *m)
 
 /* ---- life ---- */
 
-void machine_reset(struct machine *m)
+static void reset_cpu(const struct machine *m, struct cpu *c)
 {
-	struct cpu *c = m->c;
 	uint32_t dpl = m->cpl ? ATTR_USER : 0;
 
 	c->cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_ET;
@@ -208,13 +210,32 @@ void machine_reset(struct machine *m)
 	atomic_fetch_and(&c->request, REQ_CALL | REQ_FLUSH);
 	cpu_set_eflags(c, 2);
 	cpu_update_mode(c);
+}
+
+void machine_reset(struct machine *m)
+{
+	reset_cpu(m, m->c);
 	m->irq = -1;
 	m->shut_down = false;
 	m->n_outs = m->n_reads = m->n_writes = 0;
 	m->trace = 1;
 }
 
-void machine_init(struct machine *m, int bits, int cpl, const struct accel_ops *ops)
+static struct cpu *make_cpu(struct machine *m, int index, int n)
+{
+	struct err e = { "" };
+	struct cpu_config cfg = { .model = "max", .phys = m->phys, .tsc_khz = 1000000, .index = index,
+		.apic_id = (uint32_t)index, .ncpus = (unsigned)n,
+		.board = { .opaque = m, .port_in = port_in, .port_out = port_out, .intack = intack,
+			   .ferr = ferr, .shutdown = shutdown, .halted = halted } };
+	struct cpu *c = cpu_new(&cfg, &e);
+
+	cr_assert(c, "%s", e.msg);
+	return c;
+}
+
+/* All but the vCPUs. */
+static void make_board(struct machine *m, int bits, int cpl)
 {
 	struct err e = { "" };
 
@@ -228,16 +249,19 @@ void machine_init(struct machine *m, int bits, int cpl, const struct accel_ops *
 	struct phys_range dev = { .pa = M_DEVICE, .size = 4096, .prio = 1, .ops = &device_ops, .opaque = m,
 				  .name = "device" };
 	cr_assert(phys_map(m->phys, &ram, &e) && phys_map(m->phys, &dev, &e), "%s", e.msg);
-	struct cpu_config cfg = { .model = "max", .phys = m->phys, .tsc_khz = 1000000,
-		.board = { .opaque = m, .port_in = port_in, .port_out = port_out, .intack = intack,
-			   .ferr = ferr, .shutdown = shutdown, .halted = halted } };
-	m->c = cpu_new(&cfg, &e);
-	cr_assert(m->c, "%s", e.msg);
 	make_page_tables(m);
 	make_descriptors(m);
 	make_idt(m);
 	make_tss(m);
 	make_handlers(m);
+}
+
+void machine_init(struct machine *m, int bits, int cpl, const struct accel_ops *ops)
+{
+	struct err e = { "" };
+
+	make_board(m, bits, cpl);
+	m->c = make_cpu(m, 0, 1);
 	machine_reset(m);
 	m->c->ops = ops;
 	cr_assert(ops->create(m->c, &e), "%s", e.msg);
@@ -245,10 +269,29 @@ void machine_init(struct machine *m, int bits, int cpl, const struct accel_ops *
 		mmu_load_pdptes(m->c);
 }
 
+void machine_init_smp(struct machine *m, int n, const struct accel_ops *ops)
+{
+	make_board(m, 64, 0);
+	m->ops = ops;
+	m->n_cpus = n;
+	for (int i = 0; i < n; i++) {
+		struct cpu *c = m->cpus[i] = make_cpu(m, i, n);
+
+		c->ops = ops;
+		reset_cpu(m, c);
+		c->regs[RSP] = (uint64_t)(M_STACK - i * 0x800);
+	}
+	m->c = m->cpus[0];
+}
+
 void machine_fini(struct machine *m)
 {
-	m->c->ops->destroy(m->c);
-	cpu_free(m->c);
+	if (!m->n_cpus) {
+		m->c->ops->destroy(m->c);
+		cpu_free(m->c);
+	}
+	for (int i = 0; i < m->n_cpus; i++)
+		cpu_free(m->cpus[i]);
 	phys_free(m->phys);
 }
 
@@ -277,6 +320,45 @@ int machine_run(struct machine *m, uint64_t rip)
 	m->c->rip = rip;
 	m->c->ops->run(m->c);
 	return machine_vector(m);
+}
+
+struct runner {
+	struct machine *m;
+	struct cpu *c;
+	pthread_barrier_t *all;
+};
+
+/* No accelerator comes or goes while another one runs. */
+static void *run_one(void *arg)
+{
+	struct runner *r = arg;
+	struct err e = { "" };
+
+	current = r->c;
+	cr_assert(r->m->ops->create(r->c, &e), "%s", e.msg);
+	if (r->m->begin)
+		r->m->begin(r->c);
+	pthread_barrier_wait(r->all);
+	r->m->ops->run(r->c);
+	pthread_barrier_wait(r->all);
+	r->m->ops->destroy(r->c);
+	return NULL;
+}
+
+void machine_run_smp(struct machine *m)
+{
+	struct runner r[M_MAX_CPUS];
+	pthread_t thread[M_MAX_CPUS];
+	pthread_barrier_t all;
+
+	pthread_barrier_init(&all, NULL, (unsigned)m->n_cpus);
+	for (int i = 0; i < m->n_cpus; i++) {
+		r[i] = (struct runner){ m, m->cpus[i], &all };
+		cr_assert_eq(pthread_create(&thread[i], NULL, run_one, &r[i]), 0);
+	}
+	for (int i = 0; i < m->n_cpus; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&all);
 }
 
 struct machine_frame machine_frame(const struct machine *m)

@@ -21,7 +21,7 @@
 enum {
 	M_GDT = 0x1000, M_IDT = 0x2000, M_TSS = 0x3000, M_HANDLERS = 0x4000, M_STACK = 0x8000,
 	M_FAULT_STACK = 0xa000, M_DATA = 0x20000, M_CODE = 0x40000, M_DEVICE = 0x60000,
-	M_TABLES = 0x100000, M_RAM_SIZE = 0x200000,
+	M_TABLES = 0x100000, M_RAM_SIZE = 0x200000, M_MAX_CPUS = 4,
 };
 /* Selectors. */
 enum { M_CODE0 = 0x08, M_DATA0 = 0x10, M_USER_CODE = 0x1b, M_USER_DATA = 0x23, M_TSS_SEL = 0x30 };
@@ -50,6 +50,12 @@ struct machine {
 	uint32_t outs[64];
 	void (*on_out)(struct machine *m, uint32_t v);	/* may be NULL */
 	void *opaque;			/* the test's */
+
+	/* machine_init_smp(): all vCPUs, the first of them is c. */
+	const struct accel_ops *ops;
+	struct cpu *cpus[M_MAX_CPUS];
+	int n_cpus;
+	void (*begin)(struct cpu *c);	/* on its thread, before it runs; may be NULL */
 };
 
 /* bits 16, 32 or 64. Aborts the test if that is not possible. */
@@ -74,6 +80,14 @@ void machine_map(struct machine *m, uint64_t va, uint64_t pte);
 int machine_run(struct machine *m, uint64_t rip);
 /* The exception whose handler ended the last run, or -1. */
 int machine_vector(const struct machine *m);
+
+/*
+ * The same machine, 64-bit at CPL 0, with n vCPUs; vCPU i has its stack 2 KiB below that of the one
+ * before. machine_run_smp() runs them all, each on a thread of its own from its rip on, until
+ * each has ended. Accelerators live only as long as that.
+ */
+void machine_init_smp(struct machine *m, int n, const struct accel_ops *ops);
+void machine_run_smp(struct machine *m);
 
 /* What delivery of that exception pushed. */
 struct machine_frame {

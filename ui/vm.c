@@ -584,6 +584,7 @@ void vm_fini(struct vm *vm)
 		return;
 	machine_del_saved(vm->m, &vm->saved);
 	ask_to_park(vm);
+	wait_parked(vm);		/* none tells another of code when that one's translator has gone */
 	pthread_mutex_lock(&vm->lock);
 	vm->quit = true;
 	pthread_cond_broadcast(&vm->changed);
