@@ -45,6 +45,7 @@
 #include "hw/usb/xhci.h"
 #include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_input.h"
 #include "hw/virtio/virtio_mmio.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
@@ -82,6 +83,9 @@ const struct dev_type *const dev_types[] = {
 	&virtio_scsi_type,
 	&virtio_serial_type,
 	&virtio_balloon_type,
+	&virtio_keyboard_type,
+	&virtio_mouse_type,
+	&virtio_tablet_type,
 	&ged_type,
 	&pcihp_type,
 	&virtio_mmio_type,
@@ -91,6 +95,9 @@ const struct dev_type *const dev_types[] = {
 	&virtio_scsi_bus_type,
 	&virtio_serial_bus_type,
 	&virtio_balloon_bus_type,
+	&virtio_keyboard_bus_type,
+	&virtio_mouse_bus_type,
+	&virtio_tablet_bus_type,
 	&virtconsole_type,
 	&virtserialport_type,
 	&scsi_hd_type,

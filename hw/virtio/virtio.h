@@ -69,7 +69,7 @@ struct virtio_transport;
 /* What makes a device this kind of device. */
 struct virtio_class {
 	uint16_t id;			/* 5: device type */
-	uint16_t legacy_id;		/* PCI device id of the transitional device */
+	uint16_t legacy_id;		/* PCI device id of the transitional device; 0: there is none */
 	uint32_t pci_class;
 	uint64_t features;		/* of this class */
 	unsigned n_queues;

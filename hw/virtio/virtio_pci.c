@@ -376,6 +376,7 @@ static bool init(struct virtio *v, struct err *e)
 	/* Behind a PCI Express port I/O space is scarce: no legacy interface there. */
 	bool port = v->pci.parent && v->pci.parent->bridge;
 
+	v->disable_legacy |= !v->class->legacy_id;
 	if (v->disable_legacy && v->disable_modern)
 		return err_set(e, "disable-legacy and disable-modern leave no interface");
 	if (v->vectors != VIRTIO_ANY_VECTORS && v->vectors > PCI_MSIX_MAX)

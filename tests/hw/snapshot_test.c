@@ -91,7 +91,9 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "scsi-disk", "drive=disk", "virtio-scsi-pci" },
 	{ "ide-hd", "drive=disk", "ich9-ahci" }, { "ide-cd", NULL, "piix3-ide" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
-	{ "virtio-serial-device", NULL, "virtio-mmio" }, { "virtio-balloon-device", NULL, "virtio-mmio" }, { "virtconsole", NULL, "virtio-serial-pci" },
+	{ "virtio-serial-device", NULL, "virtio-mmio" }, { "virtio-balloon-device", NULL, "virtio-mmio" },
+	{ "virtio-keyboard-device", NULL, "virtio-mmio" }, { "virtio-mouse-device", NULL, "virtio-mmio" },
+	{ "virtio-tablet-device", NULL, "virtio-mmio" }, { "virtconsole", NULL, "virtio-serial-pci" },
 	{ "virtserialport", NULL, "virtio-serial-pci" },
 };
 
