@@ -16,9 +16,10 @@
  * Light.
  */
 #include "cpu/cpu.h"
-#include "cpu/insn.h"
+#include "cpu/decode.h"
 
 #define MAX_LEN 15
+_Static_assert(INSN_WIDE == MAX_LEN + 8, "eight bytes can be read at any place of an instruction");
 
 struct dec {
 	const uint8_t *p;
@@ -591,6 +592,7 @@ static void clear(struct insn *in)
 	word *w = (word *)(void *)in;
 
 	_Static_assert(sizeof(*in) % 8 == 0, "cleared by words");
+#pragma GCC unroll 16
 	for (unsigned i = 0; i < sizeof(*in) / 8; i++)
 		w[i] = 0;
 	in->seg = DS;
@@ -599,12 +601,17 @@ static void clear(struct insn *in)
 
 enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
 {
+	clear(in);
+	if (n >= INSN_WIDE && (env->mode & MODE_CODE) != MODE_CODE16) {
+		if (decode_usual(p, env, in))
+			return INSN_OK;
+		clear(in);
+	}
+
 	struct dec d = {
 		.p = p, .end = n < MAX_LEN ? n : MAX_LEN, .env = env, .in = in, .error = INSN_OK,
-		.is64 = (env->mode & MODE_CODE) == MODE_CODE64, .wide = n >= MAX_LEN + 8,
+		.is64 = (env->mode & MODE_CODE) == MODE_CODE64, .wide = n >= INSN_WIDE,
 	};
-
-	clear(in);
 	opcode(&d);
 	if (d.error == INSN_OK)
 		find_row(&d);
