@@ -14,6 +14,7 @@
 #define MODEL		"RHEA HARDDISK"
 #define FIRMWARE	"1.0"
 #define MAX_CYLINDERS	16383u
+#define MIN_CYLINDERS	2u
 #define HEADS		16u
 #define SECTORS_TRACK	63u
 
@@ -313,10 +314,11 @@ static void put_word(uint8_t *id, unsigned word, uint32_t v)
 	st16(id + 2 * word, (uint16_t)v);
 }
 
+/* Firmware reads no disk without cylinders, so an image of a lone boot sector has some, too. */
 static uint32_t cylinders(uint64_t total, uint32_t heads, uint32_t sectors)
 {
 	uint64_t n = heads && sectors ? total / (heads * sectors) : 0;
-	return n > MAX_CYLINDERS ? MAX_CYLINDERS : (uint32_t)n;
+	return n > MAX_CYLINDERS ? MAX_CYLINDERS : n < MIN_CYLINDERS ? MIN_CYLINDERS : (uint32_t)n;
 }
 
 static void identify_geometry(const struct ide_drive *v, uint8_t *id, uint64_t total)
@@ -328,7 +330,7 @@ static void identify_geometry(const struct ide_drive *v, uint8_t *id, uint64_t t
 	put_word(id, 54, c);
 	put_word(id, 55, v->heads);
 	put_word(id, 56, v->sectors);
-	st32(id + 2 * 57, c * v->heads * v->sectors);
+	st32(id + 2 * 57, (uint32_t)min_u64(total, (uint64_t)c * v->heads * v->sectors));
 	st32(id + 2 * 60, (uint32_t)min_u64(total, 0x0fffffff));
 	st64(id + 2 * 100, total);
 }

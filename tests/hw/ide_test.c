@@ -136,6 +136,23 @@ Test(ide, identify_tells_capacity_and_serial_number)
 	cr_assert_eq(id[10], 'S' << 8 | 'E');
 }
 
+/* Firmware boots from a lone boot sector only if the disk has cylinders. */
+Test(ide, a_disk_of_one_sector_has_cylinders_and_one_sector)
+{
+	uint16_t id[256];
+
+	unlink(path[1]);		/* the disc's, which is open */
+	cr_assert(ide_attach(d, 1, image(1, "small", 1, 0, false), false, NULL, &b.err), "%s", b.err.msg);
+	out(0x1f6, 0xf0);
+	out(0x1f7, 0xec);
+	for (int i = 0; i < 256; i++)
+		id[i] = (uint16_t)word(0x1f0);
+	cr_expect(id[1] >= 1 && id[54] >= 1 && id[3] && id[6]);
+	cr_expect_eq(id[57], 1);
+	cr_expect_eq(id[60], 1);
+	cr_expect_eq(id[0], 0x40);
+}
+
 Test(ide, pio_read_interrupts_for_every_sector)
 {
 	command(0x1f0, 5, 2, 0x20);
