@@ -29,6 +29,7 @@ const struct log_area_info log_areas[LOG_NAREAS] = {
 	[LOG_CPU_RESET]	   = { "cpu_reset",    "the registers at every reset" },
 	[LOG_PAGE]	   = { "page",	       "changes of the physical memory map" },
 	[LOG_STATS]	   = { "stats",	       "counters of the translator at exit" },
+	[LOG_PLUGIN]	   = { "plugin",       "what plugins have to say" },
 };
 
 uint32_t log_mask;

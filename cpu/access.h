@@ -6,6 +6,7 @@
 #define CPU_ACCESS_H
 
 #include "cpu/mmu.h"
+#include "cpu/seen.h"
 
 /* Host address of n bytes at va that may be read straight away, or NULL. */
 static inline const uint8_t *acc_rptr(const struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
@@ -30,17 +31,22 @@ static inline uint64_t acc_ld(struct cpu *c, uint64_t va, int n, enum mmu_idx id
 {
 	const uint8_t *p = acc_rptr(c, va, n, idx);
 
-	return p ? ld_n(p, n) : mmu_ld(c, va, n, idx);
+	if (!p)
+		return mmu_ld(c, va, n, idx);
+	cpu_see(c, va, n, MMU_READ);
+	return ld_n(p, n);
 }
 
 static inline void acc_st(struct cpu *c, uint64_t va, int n, uint64_t v, enum mmu_idx idx)
 {
 	uint8_t *p = acc_wptr(c, va, n, idx);
 
-	if (p)
-		st_n(p, n, v);
-	else
+	if (!p) {
 		mmu_st(c, va, n, v, idx);
+		return;
+	}
+	cpu_see(c, va, n, MMU_WRITE);
+	st_n(p, n, v);
 }
 
 /*

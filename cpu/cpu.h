@@ -161,9 +161,10 @@ struct dtr {
 #define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
 #define MODE_LA57	0x800000u	/* 5-level paging: linear addresses of 57 bits */
 #define MODE_COUNT	0x1000000u	/* performance counters want instructions of this CPL (cpu/pmu.h) */
+#define MODE_AGAIN	0x10000000u	/* tcg only: the first instruction is begun again, its plugin hooks are done (tcg/plug.h) */
 #define MODE_NOSHARE	0x20000000u	/* tcg only: no shared page proofs (tcg/opt_mem.c) */
 #define MODE_REGION	0x40000000u	/* tcg only: a hot loop as one piece (tcg/region.c) */
-#define MODE_TCG	(MODE_NOSHARE | MODE_REGION)
+#define MODE_TCG	(MODE_AGAIN | MODE_NOSHARE | MODE_REGION)
 
 /* No bit has two meanings: the sum is the union. */
 #define MODE_ALL(op) (MODE_CODE op MODE_SS32 op MODE_CPL op MODE_PE op MODE_VM op MODE_LMA op MODE_FLAT op \
@@ -452,6 +453,8 @@ struct cpu {
 	 * empty site, and if it did its access would be one the host refuses.
 	 */
 	uint64_t nowhere;
+	struct plugins *plugins;	/* tcg/plug.h, or NULL */
+	struct cpu_seen *seen;		/* cpu/seen.h: who wants to know what C accesses, or NULL */
 };
 
 /* ---- life ---- */

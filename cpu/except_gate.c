@@ -196,8 +196,10 @@ static void push_long(struct cpu *c, const struct event *e, uint64_t sp, enum mm
 			acc_st(c, sp + (uint64_t)i, 8, from[i / 8], idx);
 		return;
 	}
-	for (int i = 0; i < n; i += 8)
+	for (int i = n - 8; i >= 0; i -= 8) {
+		cpu_see(c, sp + (uint64_t)i, 8, MMU_WRITE);
 		st64(p + i, from[i / 8]);
+	}
 }
 
 void deliver_long(struct cpu *c, const struct event *e)

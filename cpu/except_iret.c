@@ -146,8 +146,11 @@ static void pop_long(struct cpu *c, int opsize, uint64_t frame[5])
 	if (!mmu_canonical(c, sp) || !mmu_canonical(c, sp + 5u * (unsigned)opsize - 1))
 		cpu_raise_err(c, EXC_SS, 0);
 	p = opsize == 8 ? acc_rptr(c, sp, 40, idx) : NULL;
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 5; i++) {
+		if (p)
+			cpu_see(c, sp + (uint64_t)(i * opsize), opsize, MMU_READ);
 		frame[i] = p ? ld64(p + 8 * i) : acc_ld(c, sp + (uint64_t)(i * opsize), opsize, idx);
+	}
 }
 
 static void iret64(struct cpu *c, int opsize)

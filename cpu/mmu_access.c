@@ -3,6 +3,7 @@
  * the breakpoints they meet (contract in cpu/mmu.h).
  * Source: Intel SDM vol. 3A 4.6, vol. 3B 18.2.
  */
+#include "cpu/seen.h"
 #include "cpu/tlb.h"
 
 static bool hits(const struct tlb_entry *t, uint64_t va, int n)
@@ -68,6 +69,7 @@ uint64_t mmu_ld(struct cpu *c, uint64_t va, int size, enum mmu_idx idx)
 	const struct tlb_entry *t = slot_of(c->tlb[idx].r, va);
 	uint64_t pa;
 
+	cpu_see(c, va, size, MMU_READ);
 	if (hits(t, va, size))
 		return ld_n((uint8_t *)t->host + (va & (PAGE - 1)), size);
 	note_watch(c, va, size, false);
@@ -83,6 +85,7 @@ void mmu_st(struct cpu *c, uint64_t va, int size, uint64_t v, enum mmu_idx idx)
 	uint64_t pa;
 	bool code;
 
+	cpu_see(c, va, size, MMU_WRITE);
 	if (hits(t, va, size)) {
 		st_n((uint8_t *)t->host + (va & (PAGE - 1)), size, v);
 		return;
@@ -153,6 +156,7 @@ void mmu_ld_buf(struct cpu *c, uint64_t va, void *buf, int n, enum mmu_idx idx)
 
 	if (n <= 0)
 		return;
+	cpu_see(c, va, n, MMU_READ);
 	note_watch(c, va, n, false);
 	if (n > n1)
 		mmu_check(c, va, n, MMU_READ, idx);
@@ -167,6 +171,7 @@ void mmu_st_buf(struct cpu *c, uint64_t va, const void *buf, int n, enum mmu_idx
 
 	if (n <= 0)
 		return;
+	cpu_see(c, va, n, MMU_WRITE);
 	note_watch(c, va, n, true);
 	if (n > n1)
 		mmu_check(c, va, n, MMU_WRITE, idx);

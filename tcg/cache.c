@@ -13,6 +13,7 @@
 
 #include "cpu/cpuid.h"
 #include "tcg/perfmap.h"
+#include "tcg/plug.h"
 
 #define HUGE_PAGE	((size_t)2 << 20)
 #define TRIM_STEP	((size_t)4 << 20)	/* of new code */
@@ -255,4 +256,6 @@ void tcg_flush(struct tcg *t)
 	t->trimmed = 0;
 	t->remake = NO_TB;
 	perfmap_reset(t->perf);
+	if (t->plug)
+		plug_flushed(t);
 }

@@ -207,6 +207,7 @@ struct tcg {
 	struct tcg_stats stats;
 	uint64_t start_ns, start_ticks;	/* when the translator was made */
 	struct perfmap *perf;
+	struct plug_cpu *plug;		/* tcg/plug.h, or NULL */
 };
 
 static inline struct tcg *tcg_of(struct cpu *c)

@@ -301,7 +301,7 @@ static bool may_go_on(const struct front *f)
 	const struct ir *ir = f->ir;
 	const struct uop *u = ir->uops + ir->n_uops - 1;
 
-	return ir->n_uops > 1 && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == f->next &&
+	return !f->straight && ir->n_uops > 1 && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == f->next &&
 	       u[-1].op == UOP_jcc && (uint64_t)u[-1].imm > f->next && !f->shadow &&
 	       f->next == ir->rip + ir->off[ir->n_insns] && ir->n_uops < IR_MAX_UOPS - FRONT_MAX_UOPS;
 }

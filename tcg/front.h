@@ -15,6 +15,7 @@ struct front {
 	bool poll_next;			/* sti, mov ss: end with a poll behind the next instruction */
 	bool shadow;			/* the current instruction is in such a shadow */
 	uint32_t cs_limit;
+	bool straight;			/* blocks do not go on behind conditional jumps */
 	unsigned stop;			/* no instruction at this offset or behind it; 0: anywhere */
 };
 

@@ -8,6 +8,7 @@
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/pv.h"
+#include "cpu/seen.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
 #include "tcg/cache.h"
@@ -302,6 +303,7 @@ H(ins)
 
 		mmu_check(c, va, s.size, MMU_WRITE, cpu_mmu_idx(c));
 		mmu_st(c, va, s.size, cpu_in(c, (uint16_t)c->regs[RDX], s.size), cpu_mmu_idx(c));
+		cpu_keep_seen(c);
 		if (!advance(c, &s, RDI))
 			return 0;
 		if (must_stop(c))
@@ -322,6 +324,7 @@ H(outs)
 		uint64_t v = mmu_ld(c, va, s.size, cpu_mmu_idx(c));
 
 		cpu_out(c, (uint16_t)c->regs[RDX], s.size, (uint32_t)v);
+		cpu_keep_seen(c);
 		if (!advance(c, &s, RSI))
 			return 0;
 		if (must_stop(c))

@@ -20,6 +20,8 @@
 #include "cpu/system.h"
 #include "cpu/vec.h"
 #include "tcg/interp_priv.h"
+#include "tcg/plug.h"
+#include "tcg/x64/env.h"
 
 /* The interpreter runs blocks only, which have none. */
 void do_label(struct run *x, const struct uop *u)
@@ -355,6 +357,41 @@ DO(call)
 
 	if (u->d != OP_NONE)
 		wr_d(x, u, v);
+}
+
+DO(plug_add)
+{
+	uint64_t *n = (uint64_t *)(void *)(x64_env(x->c)->plug + (uint32_t)u->imm);
+
+	*n += (uint64_t)(u->imm >> 32);
+}
+
+DO(plug_va)
+{
+	uint64_t va = effective(x, u);
+
+	if (!(u->c & PROBE_NOSEG) && (!cpu_is64(x->c) || u->pad == FS || u->pad == GS))
+		va += x->c->segs[u->pad].base;
+	x64_env(x->c)->plug_va[u->aux] = cpu_is64(x->c) ? va : (uint32_t)va;
+}
+
+DO(plug_log)
+{
+	const struct plug_entry *e = (const struct plug_entry *)(uintptr_t)u->imm;
+	struct plug_stream *s = (struct plug_stream *)(void *)(x64_env(x->c)->plug + e->stream);
+
+	*s->next = e->t;
+	if (e->slot >= 0)
+		s->next->va = x64_env(x->c)->plug_va[e->slot];
+	s->next++;
+}
+
+DO(plug_room)
+{
+	struct plug_stream *s = (struct plug_stream *)(void *)(x64_env(x->c)->plug + u->imm);
+
+	if (s->next >= s->limit)
+		helper_info[HELPER_plug_drain].fn(x->c, 0, 0, (uint64_t)u->imm);
 }
 
 DO(vec) { vec_exec(x->c, &x->ir->insns[u->aux], u->a == OP_M ? x->m : NULL); }

@@ -147,7 +147,7 @@ static bool at_start(const struct ir *ir, unsigned i)
 
 	while (i-- && ir->uops[i].insn == insn)
 		if (ir->uops[i].op == UOP_probe || uop_gprs_written(&ir->uops[i], ir->insns) ||
-		    uop_info[ir->uops[i].op].kind == K_CALL)
+		    uop_info[ir->uops[i].op].kind == K_CALL || ir->uops[i].op == UOP_plug_add || ir->uops[i].op == UOP_plug_log)
 			return false;
 	return true;
 }

@@ -13,6 +13,7 @@
  * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
  */
 #include "cpu/access.h"
+#include "cpu/seen.h"
 #include "cpu/seg.h"
 #include "tcg/helper.h"
 #include "tcg/rep.h"
@@ -157,6 +158,26 @@ static uint8_t *element(const struct rep *r, const struct side *s, uint64_t k, u
 	return s->host + (r->down ? k - 1 - i : i) * r->size;
 }
 
+/* n elements are done of a run of k, on both sides or on one (b NULL): for who wants to know accesses. */
+static void see_run(struct cpu *c, const struct rep *r, const struct side *a, const struct side *b, uint64_t k, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t at = (r->down ? k - 1 - i : i) * r->size;
+
+		cpu_see(c, a->va + at, r->size, a->write ? MMU_WRITE : MMU_READ);
+		if (b)
+			cpu_see(c, b->va + at, r->size, b->write ? MMU_WRITE : MMU_READ);
+		cpu_keep_seen(c);
+	}
+}
+
+static inline void see(struct cpu *c, const struct rep *r, const struct side *a, const struct side *b, uint64_t k,
+		       uint64_t n)
+{
+	if (__builtin_expect(c->seen != NULL, 0))
+		see_run(c, r, a, b, k, n);
+}
+
 /* ---- movs ---- */
 
 static void copy_up(uint8_t *d, const uint8_t *s, uint64_t k, int size)
@@ -195,10 +216,12 @@ H(rep_movs)
 			k = run_length(c, &r, &s, k);
 		if (k && find_host(c, &r, &s, k) && find_host(c, &r, &d, k)) {
 			copy(&r, &d, &s, k);
+			see(c, &r, &s, &d, k, k);
 		} else {
 			d.code = false;
 			k = 1;
 			store_one(c, &r, &d, load_one(c, &r, &s));
+			cpu_keep_seen(c);
 		}
 		advance(c, &r, RSI, k);
 		advance(c, &r, RDI, k);
@@ -235,10 +258,12 @@ H(rep_stos)
 		k = run_length(c, &r, &d, n);
 		if (k && find_host(c, &r, &d, k)) {
 			fill_up(d.host, c->regs[RAX], k, r.size);
+			see(c, &r, &d, NULL, k, k);
 		} else {
 			d.code = false;
 			k = 1;
 			store_one(c, &r, &d, c->regs[RAX]);
+			cpu_keep_seen(c);
 		}
 		advance(c, &r, RDI, k);
 		count_down(c, &r, k);
@@ -264,9 +289,11 @@ H(rep_lods)
 		k = run_length(c, &r, &s, n);
 		if (k && find_host(c, &r, &s, k)) {
 			v = ld_n(element(&r, &s, k, k - 1), r.size);
+			see(c, &r, &s, NULL, k, k);
 		} else {
 			k = 1;
 			v = load_one(c, &r, &s);
+			cpu_keep_seen(c);
 		}
 		c->regs[RAX] = (c->regs[RAX] & keep) | v;
 		advance(c, &r, RSI, k);
@@ -352,11 +379,13 @@ H(rep_cmps)
 				x = ld_n(element(&r, &s, k, i), r.size);
 				y = ld_n(element(&r, &d, k, i), r.size);
 			} while (++i < k && (x == y) != r.until_equal);
+			see(c, &r, &s, &d, k, i);
 			k = i;
 		} else {
 			k = 1;
 			x = load_one(c, &r, &s);
 			y = load_one(c, &r, &d);
+			cpu_keep_seen(c);
 		}
 		advance(c, &r, RSI, k);
 		advance(c, &r, RDI, k);
@@ -384,10 +413,12 @@ H(rep_scas)
 			do {
 				y = ld_n(element(&r, &d, k, i), r.size);
 			} while (++i < k && (x == y) != r.until_equal);
+			see(c, &r, &d, NULL, k, i);
 			k = i;
 		} else {
 			k = 1;
 			y = load_one(c, &r, &d);
+			cpu_keep_seen(c);
 		}
 		advance(c, &r, RDI, k);
 		count_down(c, &r, k);

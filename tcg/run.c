@@ -34,6 +34,7 @@
 #include "tcg/interp.h"
 #include "tcg/logs.h"
 #include "tcg/perfmap.h"
+#include "tcg/plug.h"
 #include "tcg/sample.h"
 
 /* ---- callbacks of struct cpu ---- */
@@ -207,9 +208,10 @@ static void run_single(struct cpu *c, uint32_t mode)
 	c->eflags &= ~FL_RF;
 	c->shadow_db = false;
 	c->dbg.alone = true;
-	tb = tcg_find(c, mode | MODE_DEBUG);
+	mode |= MODE_DEBUG | (t->plug ? plug_mode(c) : 0);
+	tb = tcg_find(c, mode);
 	if (!tb)
-		tb = tcg_translate(c, mode | MODE_DEBUG, true);
+		tb = tcg_translate(c, mode, true);
 	t->stats.singles++;
 	t->single = true;
 	run_block(c, tb);
@@ -337,6 +339,20 @@ static bool debug_breaks(struct cpu *c)
 	return true;
 }
 
+/* Plugins have seen an instruction begin that nothing may come in between. */
+static bool begun_already(const struct tcg *t)
+{
+	return t->plug && t->plug->again && !t->plug->open;
+}
+
+static void sleep_now(struct cpu *c)
+{
+	if (tcg_of(c)->plug)
+		plug_wait(c);
+	else
+		cpu_wait(c);
+}
+
 /* No store is under way now: others may count on that. False: wait until they are as far, too. */
 static bool next_round(struct tcg *t)
 {
@@ -361,6 +377,8 @@ static enum accel_exit run_inside(struct cpu *c)
 		if (c->dbg.again)
 			t->single_next = true;
 		c->dbg.again = false;
+		if (t->plug)
+			plug_unwound(c, t->single_next);
 		fpu_error_first(c);
 	}
 	for (;;) {
@@ -373,11 +391,11 @@ static enum accel_exit run_inside(struct cpu *c)
 		if (debug_stops(c))
 			return ACCEL_DEBUG;
 		tcg_unhold(c);
-		if (atomic_load(&c->request) && requests(c, &why))
+		if (atomic_load(&c->request) && !(ready && begun_already(t)) && requests(c, &why))
 			return why;
 		if (c->halted || c->wait_sipi) {
 			if (!cpu_has_work(c))
-				cpu_wait(c);
+				sleep_now(c);
 			else if (c->halted && !(atomic_load(&c->request) & (REQ_INIT | REQ_SIPI)))
 				c->halted = false;
 			continue;
@@ -414,6 +432,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	if (!t)
 		return false;
 	c->accel = t;
+	c->seen = NULL;
 	memset(c->accel_mem, 0, sizeof(struct x64_env));
 	tcg_jc_flush(c);
 	x64_env(c)->self = c;
@@ -423,6 +442,8 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	c->code_written = tcg_code_written;
 	c->mapping_changed = mapping_changed;
 	c->heavy = heavy;
+	if (c->plugins && !(t->plug = plug_cpu_new(c, e)))
+		return false;
 	phys_on_code_write(c->phys, device_wrote_code, c);
 	if (!interp) {
 		hostfault_init(c);
@@ -430,6 +451,8 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 			return err_errno(e, "setting the gs base");
 		sample_start(c);
 	}
+	if (t->plug)
+		plug_event(c, RHEA_VCPU_INIT);
 	return true;
 }
 
@@ -439,10 +462,13 @@ static bool create_interp(struct cpu *c, struct err *e) { return create(c, true,
 static void destroy(struct cpu *c)
 {
 	sample_stop(c);
+	if (tcg_of(c)->plug)
+		plug_event(c, RHEA_VCPU_EXIT);
 	phys_on_code_write(c->phys, NULL, c);
 	perfmap_free(tcg_of(c)->perf);		/* keeps what it has */
 	tcg_of(c)->perf = NULL;
 	tcg_flush(tcg_of(c));
+	plug_cpu_free(tcg_of(c)->plug);
 	tcg_free(tcg_of(c));
 	c->accel = NULL;
 	c->code_written = NULL;

@@ -189,6 +189,8 @@ int uop_text(const struct ir *ir, const struct uop *u, char *buf, int n)
 	put(&o, "%-9s ", name);
 	if (u->op == UOP_probe)
 		put_probe(&o, u);
+	else if (u->op == UOP_plug_va)
+		put(&o, "%d, %s %s:", u->aux, adsize_names[u->c >> PROBE_ADSIZE & 3], seg_names[u->pad % 6]), put_address(&o, u);
 	else if (u->op == UOP_lea)
 		put_operand(&o, u, u->d), put(&o, ", %s ", adsize_names[u->c >> PROBE_ADSIZE & 3]), put_address(&o, u);
 	else if (u->op == UOP_call)

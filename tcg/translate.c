@@ -13,6 +13,7 @@
 #include "tcg/logs.h"
 #include "tcg/pass.h"
 #include "tcg/perfmap.h"
+#include "tcg/plug.h"
 
 _Static_assert((COUNT_MAX_INSNS + 1) * (FRONT_MAX_UOPS + 2) <= IR_MAX_UOPS, "counting blocks fit");
 
@@ -256,11 +257,12 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 		peek->n = off + f->n;
 	}
 	return (struct front){ .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } },
-			       .cs_limit = c->segs[CS].limit,
+			       .cs_limit = c->segs[CS].limit, .straight = t->plug,
 			       .stop = t->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
-static void run_passes(struct tcg *t, struct peek *peek)
+/* False: the block is too long for what is to be put in. */
+static bool run_passes(struct tcg *t, const struct fetch *f, struct peek *peek)
 {
 	struct ir *ir = t->ir;
 
@@ -269,6 +271,11 @@ static void run_passes(struct tcg *t, struct peek *peek)
 	if (ir->mode & MODE_COUNT) {
 		opt_count(ir, t->interp);
 		verify(ir, "opt_count");
+	}
+	if (t->plug) {
+		if (!plug_translate(t->cpu, f->bytes))
+			return false;
+		verify(ir, "plugins");
 	}
 	if (t->without & BIT(PASS_FLAGS))
 		opt_flags_none(ir);
@@ -285,10 +292,11 @@ static void run_passes(struct tcg *t, struct peek *peek)
 	}
 	verify(ir, pass_names[PASS_MEM]);
 	log_ir(ir, LOG_UOP_OPT);
+	return true;
 }
 
-/* Front end and passes; one instruction if the page does not suffice. */
-static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
+/* Front end and passes; one instruction if the page does not suffice. False: try with fewer. */
+static bool make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 {
 	struct peek peek;
 	struct front fr = front_for(c, f, mode, &peek);
@@ -300,7 +308,7 @@ static void make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 		if (front_block(&fr, f->bytes, f->n, 1) == FRONT_TRUNCATED)
 			cpu_raise_err(c, EXC_GP, 0);
 	}
-	run_passes(tcg_of(c), &peek);
+	return run_passes(tcg_of(c), f, &peek);
 }
 
 /* Did a jump from the same page, in the same mode, ask for the block? Then it needs no guard for now. */
@@ -420,7 +428,8 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 
 	begin_read(c, 0, f->r, f->ram);
 	for (;; max = t->ir->n_insns / 2) {
-		make_ir(c, f, mode, max);
+		if (!make_ir(c, f, mode, max))
+			continue;
 		tb = new_tb(c, f, mode, single);
 		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, c, tb, t->n_tbs + 1))
 			break;
@@ -459,7 +468,7 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 #ifdef CONFIG_SANITIZED
 	return NULL;			/* this file is not light then */
 #endif
-	if (t->perf || !t->hot || t->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (t->perf || t->plug || !t->hot || t->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)
@@ -547,7 +556,7 @@ static bool make_region(struct cpu *c, struct tb *head)
 	unsigned off;
 
 	take_back(t, false);
-	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
+	if (t->interp || t->plug || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
@@ -559,7 +568,8 @@ static bool make_region(struct cpu *c, struct tb *head)
 	fetch_next_page(c, &f, two);
 	if (!region_ir(c, &f, &fr, &peek, head->jc))
 		return false;
-	run_passes(t, &peek);
+	if (!run_passes(t, &f, &peek))
+		return false;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
 	if (!compile(t, c, tb, t->n_tbs + 1))

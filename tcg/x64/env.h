@@ -25,6 +25,8 @@ struct x64_swap {
 	uint8_t in : 4, out : 4;
 };
 
+#define PLUG_SLOTS 8
+
 /* Why generated code came back to the run loop. */
 enum x64_reason {
 	X64_LOOKUP,		/* cpu->rip is not translated, or a request is pending */
@@ -55,6 +57,9 @@ struct x64_env {
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];
+	/* tcg/plug.h */
+	uint8_t *plug;			/* the vCPU's counters and streams */
+	uint64_t plug_va[PLUG_SLOTS];	/* where the instruction under way accesses memory */
 };
 _Static_assert(sizeof(struct x64_env) <= CPU_ACCEL_MEM, "cpu->accel_mem is too small");
 

@@ -142,6 +142,9 @@ void swaps_leave(struct lower *l);	/* keeps the host's flags */
 /* All code is there: let jumps inside go to their labels. */
 void bind_labels(struct lower *l);
 
+/* base + (index << scale) + disp, cut to the address size, into register r; r15 is scratch, flags stay. */
+void lower_address(struct lower *l, const struct uop *u, int r);
+
 /* lower_table.c: an indirect jump through a table of the region's labels; false: not possible, nothing done. */
 bool table_jump(struct lower *l, const struct uop *u);
 /* Behind all code: the tables. */

@@ -33,8 +33,7 @@
 
 static bool is64(const struct lower *l) { return (l->ir->mode & MODE_CODE) == MODE_CODE64; }
 
-/* base + (index << scale) + disp, cut to the address size, into register r. */
-static void address(struct lower *l, const struct uop *u, int r)
+void lower_address(struct lower *l, const struct uop *u, int r)
 {
 	struct code *c = &l->c;
 	int ad = 2 << (u->c >> PROBE_ADSIZE & 3);
@@ -116,7 +115,7 @@ void lower_lea(struct lower *l, const struct uop *u)
 
 	if (direct_lea(l, u))
 		return;
-	address(l, u, H_M);
+	lower_address(l, u, H_M);
 	if (u->size == 2) {
 		store(c, 2, operand(l, u->d), H_M);
 		return;
@@ -577,7 +576,7 @@ static void single(struct lower *l, const struct uop *u)
 			l->pending = k;
 		return;
 	}
-	address(l, u, H_M);
+	lower_address(l, u, H_M);
 	segment(l, u, k);
 	if (u->c & PROBE_ALIGN || (l->ir->mode & MODE_AC && u->size > 1 && u->size <= 8)) {
 		ins_imm(c, 0xf6, 1, 0, hop_reg(H_M), 1, u->size - 1);
