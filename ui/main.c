@@ -27,6 +27,7 @@
 #include "ui/layout.h"
 #include "ui/monitor.h"
 #include "ui/options.h"
+#include "ui/plugins.h"
 #include "ui/qmp.h"
 #include "ui/sdl.h"
 #include "ui/snapshot.h"
@@ -42,6 +43,7 @@ struct app {
 	struct pc *pc;
 	struct cpu *cpus[PC_MAX_CPUS];
 	struct vm vm;
+	struct plugins *plugins;
 	struct display *display;
 	struct layout *layout;
 	struct sdl *sdl;
@@ -297,6 +299,7 @@ static bool make_cpus(struct app *a, struct err *e)
 		a->cpus[i] = cpu_new(&cfg, e);
 		if (!a->cpus[i])
 			return err_prefix(e, "-cpu %s", a->o.cpu);
+		a->cpus[i]->plugins = a->plugins;
 	}
 	pc_set_cpus(a->pc, a->cpus, a->o.pc.ncpus);
 	return true;
@@ -356,9 +359,22 @@ static void list_traces(struct app *a)
 	machine_unlock(a->m);
 }
 
+static bool load_plugins(struct app *a, struct err *e)
+{
+	if (!a->o.nplugins)
+		return true;
+	a->plugins = plugins_new(a->o.pc.name, (unsigned)a->o.pc.ncpus);
+	if (!a->plugins)
+		return err_set(e, "out of memory");
+	for (int i = 0; i < a->o.nplugins; i++)
+		if (!plugins_load(a->plugins, a->o.plugins[i], e))
+			return false;
+	return true;
+}
+
 static bool make_machine(struct app *a, struct err *e)
 {
-	if (a->o.log_file && !log_open(a->o.log_file, e))
+	if ((a->o.log_file && !log_open(a->o.log_file, e)) || !load_plugins(a, e))
 		return false;
 	a->m = machine_new(dev_types, NULL, e);
 	a->loop = a->m ? loop_new(a->m, e) : NULL;
@@ -424,6 +440,8 @@ static bool start(struct app *a, struct err *e)
 
 static void unmake_machine(struct app *a, int status)
 {
+	bool ran = a->vm.vcpus;
+
 	if (a->m) {
 		machine_lock(a->m);
 		gdb_end(&a->vm, status);
@@ -433,6 +451,8 @@ static void unmake_machine(struct app *a, int status)
 		machine_unlock(a->m);
 	}
 	vm_fini(&a->vm);
+	if (ran && a->plugins)
+		plugins_exit(a->plugins);
 	if (!a->m)
 		return;
 	close_displays(a);
@@ -452,6 +472,7 @@ static void unmake_machine(struct app *a, int status)
 	machine_unlock(a->m);
 	loop_free(a->loop);
 	machine_free(a->m);
+	plugins_free(a->plugins);
 }
 
 static void fail(struct app *a, const struct err *e)

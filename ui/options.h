@@ -26,6 +26,7 @@
 #define OPT_MAX_AUDIOS		4
 #define OPT_MAX_FDS		16
 #define OPT_MAX_TRACES		32
+#define OPT_MAX_PLUGINS		16
 
 enum opt_accel_kind { OPT_ACCEL_TCG, OPT_ACCEL_KVM };
 struct opt_accel {
@@ -122,6 +123,8 @@ struct options {
 	const char *pidfile, *log_areas, *log_file, *log_filter;
 	struct opt_trace traces[OPT_MAX_TRACES];
 	int ntraces;
+	const char *plugins[OPT_MAX_PLUGINS];	/* as plugins_load() takes them */
+	int nplugins;
 	bool list_traces;		/* -trace help: this machine's, and no more */
 	const char *boot_once;		/* order of the first boot only, or NULL */
 	const char *rtc_base;		/* "utc", "localtime" or a date */

@@ -17,6 +17,7 @@
 #include "ui/json.h"
 #include "ui/keyval.h"
 #include "ui/sdl.h"
+#include "ui/plugins.h"
 
 #define DEFAULT_RAM (128ull << 20)
 #define MAX_RAM (1ull << 40)
@@ -606,6 +607,22 @@ enum opt_result opt_trace(struct options *o, const char *arg, FILE *out, struct 
 	t->file = kv_str(&k, "file", NULL);
 	o->ntraces++;
 	return result(kv_done(&k));
+}
+
+enum opt_result opt_plugin(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	size_t n = strlen(arg);
+
+	if (asks_help(arg)) {
+		plugins_list(out);
+		return OPT_DONE;
+	}
+	if (n > 5 && !strcmp(arg + n - 5, ",help"))
+		return plugins_help(arg, out, e) ? OPT_DONE : OPT_BAD;
+	if (o->nplugins == OPT_MAX_PLUGINS)
+		return bad(e, "-plugin may be given %d times", OPT_MAX_PLUGINS);
+	o->plugins[o->nplugins++] = arg;
+	return OPT_GO;
 }
 
 /* ---- before the first option and behind the last ---- */
