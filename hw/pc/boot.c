@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hw/pc/bytes.h"
 
@@ -40,22 +41,28 @@ static const uint64_t flat_gdt[4] = {
 	0x0000890000000067,				/* 32-bit TSS at 0 */
 };
 
+bool boot_file_size(const char *path, size_t *n, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return err_errno(e, "'%s'", path);
+	if (!S_ISREG(st.st_mode) || st.st_size > INT32_MAX)
+		return err_set(e, "'%s': not a file of a sensible size", path);
+	*n = (size_t)st.st_size;
+	return true;
+}
+
 bool boot_read_file(const char *path, struct boot_file *out, struct err *e)
 {
-	FILE *fp = fopen(path, "rb");
-	long n = -1;
+	FILE *fp = NULL;
 
-	*out = (struct boot_file){ 0 };
+	*out = (struct boot_file){ .path = path };
+	if (!boot_file_size(path, &out->n, e))
+		return false;
+	fp = fopen(path, "rb");
 	if (!fp)
 		return err_errno(e, "'%s'", path);
-	if (!fseek(fp, 0, SEEK_END))
-		n = ftell(fp);
-	rewind(fp);
-	if (n < 0 || n > INT32_MAX) {
-		fclose(fp);
-		return err_set(e, "'%s': not a file of a sensible size", path);
-	}
-	out->n = (size_t)n;
 	out->p = malloc(out->n + 1);
 	if (!out->p || fread(out->p, 1, out->n, fp) != out->n) {
 		free(out->p);

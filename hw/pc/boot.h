@@ -43,8 +43,12 @@ bool boot_plan(struct fwcfg *f, const struct boot_request *r, struct boot_job *j
 struct boot_file {
 	uint8_t *p;
 	size_t n;
+	const char *path;		/* where these bytes are, or NULL: nowhere else */
 };
+/* The caller's path, and p to free(). */
 bool boot_read_file(const char *path, struct boot_file *out, struct err *e);
+/* How large a file is. */
+bool boot_file_size(const char *path, size_t *n, struct err *e);
 
 /* If it is a gzip file, its contents (at most max bytes) take its place. */
 bool boot_gunzip(struct boot_file *k, uint64_t max, struct err *e);

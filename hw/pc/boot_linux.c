@@ -76,27 +76,24 @@ static void set_cmdline(struct fwcfg *f, struct boot_job *j, uint8_t *h, const s
 static bool add_initrd(struct fwcfg *f, const struct boot_request *r, uint8_t *h, uint32_t kernel_end,
 		       struct boot_job *j, struct err *e)
 {
-	struct boot_file img;
+	size_t size;
 	uint64_t top = r->ram_below_4g - FIRMWARE_ROOM;
 	uint64_t max = ld16(h + H_VERSION) >= 0x203 ? ld32(h + H_INITRD_MAX) : 0x37ffffff;
 
-	if (!boot_read_file(r->initrd, &img, e))
+	if (!boot_file_size(r->initrd, &size, e))
 		return err_prefix(e, "initrd");
 	if (top > max + 1)
 		top = max + 1;
-	if (img.n > top || align_down(top - img.n, 4096) < kernel_end) {
-		free(img.p);
+	if (size > top || align_down(top - size, 4096) < kernel_end)
 		return err_set(e, "initrd '%s' does not fit into memory; use a larger -m", r->initrd);
-	}
-	uint32_t at = (uint32_t)align_down(top - img.n, 4096);
-	uint32_t n = (uint32_t)img.n;
+	uint32_t at = (uint32_t)align_down(top - size, 4096);
+	uint32_t n = (uint32_t)size;
 	st32(h + H_RAMDISK, at);
 	st32(h + H_RAMDISK_SIZE, n);
 	fwcfg_add32(f, FWCFG_INITRD_ADDR, at);
 	fwcfg_add32(f, FWCFG_INITRD_SIZE, n);
-	fwcfg_give(f, FWCFG_INITRD_DATA, img.p, n);
 	boot_piece(j, FWCFG_INITRD_DATA, n, at);
-	return true;
+	return fwcfg_give_file(f, FWCFG_INITRD_DATA, r->initrd, 0, n, e) || err_prefix(e, "initrd");
 }
 
 static void set_loader(uint8_t *h, const struct layout *l)
@@ -135,7 +132,10 @@ bool boot_linux(struct fwcfg *f, const struct boot_request *r, struct boot_file 
 	fwcfg_add(f, FWCFG_SETUP_DATA, h, setup);
 	fwcfg_add32(f, FWCFG_KERNEL_ADDR, l.kernel);
 	fwcfg_add32(f, FWCFG_KERNEL_SIZE, n);
-	fwcfg_add(f, FWCFG_KERNEL_DATA, h + setup, n);
+	if (!k->path)
+		fwcfg_add(f, FWCFG_KERNEL_DATA, h + setup, n);
+	else if (!fwcfg_give_file(f, FWCFG_KERNEL_DATA, k->path, setup, n, e))
+		return false;
 	boot_piece(j, FWCFG_SETUP_DATA, setup, l.setup);
 	boot_piece(j, FWCFG_KERNEL_DATA, n, l.kernel);
 	j->entry = (l.setup / 16 + 0x20) << 16;

@@ -31,6 +31,7 @@ enum {	/* the zero page */
 enum { PVH_RSDP = 32 };
 #define KERNEL_32	0x100000u	/* where a bzImage's 32-bit entry is */
 #define MAP_MAX		8
+#define SETUP_HEADER	(ZP_HEADER_JUMP + 1 + 0xff)	/* bytes of the setup code with all that its header may have */
 
 struct direct {
 	struct fwcfg *f;
@@ -93,10 +94,11 @@ void direct_free(struct direct *d)
 }
 
 /* The setup header as the kernel brings it, the map, and where ACPI's tables begin. */
-static void put_zero_page(const struct direct *d, struct machine *m, const uint8_t *setup, uint32_t n)
+static void put_zero_page(const struct direct *d, struct machine *m)
 {
 	struct map_entry map[MAP_MAX];
-	uint8_t page[ZP_SIZE] = { 0 };
+	uint8_t page[ZP_SIZE] = { 0 }, setup[SETUP_HEADER] = { 0 };
+	uint32_t n = fwcfg_read(d->f, FWCFG_SETUP_DATA, 0, setup, sizeof(setup));
 	uint32_t end = ZP_HEADER_JUMP + 1u + setup[ZP_HEADER_JUMP];
 
 	if (end > n)
@@ -112,6 +114,16 @@ static void put_zero_page(const struct direct *d, struct machine *m, const uint8
 		st32(page + ZP_E820 + 20 * i + 16, map[i].type);
 	}
 	dma_write(m, d->setup, page, sizeof(page));
+}
+
+/* A whole item into memory. */
+static void put_piece(const struct direct *d, struct machine *m, uint16_t key, uint64_t addr)
+{
+	uint8_t buf[16384];
+	uint32_t pos = 0, n;
+
+	for (; (n = fwcfg_read(d->f, key, pos, buf, sizeof(buf))); pos += n)
+		dma_write(m, addr + pos, buf, n);
 }
 
 /* PVH: 24 bytes an entry, their number and the RSDP into the start information. */
@@ -138,14 +150,11 @@ void direct_load(const struct direct *d, struct machine *m, struct ram *rom)
 	const struct boot_job *j = &d->job;
 	const uint32_t regs[5] = { j->eax, j->ebx, j->esi, j->esp, j->entry };
 
-	for (int i = 0; i < j->npieces; i++) {
-		uint32_t n;
-		const uint8_t *p = fwcfg_item(d->f, j->piece[i].key, &n);
+	for (int i = 0; i < j->npieces; i++)
 		if (d->zero_page && j->piece[i].key == FWCFG_SETUP_DATA)
-			put_zero_page(d, m, p, n);
+			put_zero_page(d, m);
 		else
-			dma_write(m, j->piece[i].addr, p, j->piece[i].n);
-	}
+			put_piece(d, m, j->piece[i].key, j->piece[i].addr);
 	if (!d->zero_page)
 		put_pvh_map(d, m);
 	phys_ram_write(m->phys, rom, ROM_REGS, regs, sizeof(regs));

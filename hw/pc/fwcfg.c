@@ -12,8 +12,13 @@
  */
 #include "hw/pc/fwcfg.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 #define MAX_ITEMS	0x100		/* common keys */
 #define MAX_LOCAL	0x10		/* keys from 0x8000 */
@@ -31,8 +36,18 @@
 #define PORT_SELECTOR	0x510
 #define PORT_DMA	0x514
 
+/* Where an item's bytes are that are not in memory. */
+struct source {
+	int fd;
+	uint64_t at;
+	struct stat was;		/* when it was opened */
+	bool told;			/* of a change since then */
+	char path[];
+};
+
 struct item {
-	uint8_t *data;
+	uint8_t *data;			/* or NULL */
+	struct source *file;		/* or NULL */
 	uint32_t n;
 	void (*on_select)(void *opaque);
 	void *opaque;
@@ -58,12 +73,46 @@ static struct item *find(struct fwcfg *f, uint16_t key)
 
 /* ---- building ---- */
 
+static void item_fini(struct item *i)
+{
+	free(i->data);
+	i->data = NULL;
+	if (i->file)
+		close(i->file->fd);
+	free(i->file);
+	i->file = NULL;
+}
+
 void fwcfg_give(struct fwcfg *f, uint16_t key, void *data, uint32_t n)
 {
 	struct item *i = find(f, key);
-	free(i->data);
+
+	item_fini(i);
 	i->data = data;
 	i->n = n;
+}
+
+bool fwcfg_give_file(struct fwcfg *f, uint16_t key, const char *path, uint64_t at, uint32_t n, struct err *e)
+{
+	struct source *s = calloc(1, sizeof(*s) + strlen(path) + 1);
+	struct item *i = find(f, key);
+
+	if (!s)
+		return err_set(e, "out of memory");
+	s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0 || fstat(s->fd, &s->was)) {
+		err_errno(e, "'%s'", path);
+		if (s->fd >= 0)
+			close(s->fd);
+		free(s);
+		return false;
+	}
+	s->at = at;
+	strcpy(s->path, path);
+	item_fini(i);
+	i->file = s;
+	i->n = n;
+	return true;
 }
 
 void fwcfg_add(struct fwcfg *f, uint16_t key, const void *data, uint32_t n)
@@ -91,12 +140,35 @@ void fwcfg_add64(struct fwcfg *f, uint16_t key, uint64_t v)
 	fwcfg_add(f, key, &v, sizeof(v));
 }
 
-const uint8_t *fwcfg_item(struct fwcfg *f, uint16_t key, uint32_t *n)
+/* What the file does not have (any more) is zeros. */
+static void read_source(const struct source *s, uint32_t pos, uint8_t *to, uint32_t n)
+{
+	ssize_t r = 1;
+
+	while (n && r > 0) {
+		r = pread(s->fd, to, n, (off_t)(s->at + pos));
+		if (r > 0) {
+			to += r;
+			pos += (uint32_t)r;
+			n -= (uint32_t)r;
+		}
+	}
+	memset(to, 0, n);
+}
+
+uint32_t fwcfg_read(struct fwcfg *f, uint16_t key, uint32_t pos, void *to, uint32_t n)
 {
 	const struct item *i = find(f, key);
 
-	*n = i->n;
-	return i->data;
+	if (!i || pos >= i->n)
+		return 0;
+	if (n > i->n - pos)
+		n = i->n - pos;
+	if (i->file)
+		read_source(i->file, pos, to, n);
+	else
+		memcpy(to, i->data + pos, n);
+	return n;
 }
 
 /* Append to the directory: size, key, reserved, name; big-endian. */
@@ -160,34 +232,38 @@ void fwcfg_on_select(struct fwcfg *f, const char *name, void (*fn)(void *opaque)
 
 /* ---- selector and data port ---- */
 
+/* The guest starts with files as they are now; the other pieces of what it gets are as they were. */
+static void tell_change(struct source *s)
+{
+	struct stat now;
+
+	if (s->told || (!fstat(s->fd, &now) && now.st_size == s->was.st_size && now.st_mtim.tv_sec == s->was.st_mtim.tv_sec &&
+			now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec))
+		return;
+	s->told = true;
+	warn("'%s' has changed since it was opened; start anew to use it", s->path);
+}
+
 static void select_key(struct fwcfg *f, uint16_t key)
 {
 	const struct item *i = find(f, key);
 
 	f->key = key;
 	f->pos = 0;
+	if (i && i->file)
+		tell_change(i->file);
 	if (i && i->on_select)
 		i->on_select(i->opaque);
-}
-
-/* The bytes left in the selected item. */
-static uint32_t rest(struct fwcfg *f, const uint8_t **p)
-{
-	const struct item *i = find(f, f->key);
-	if (!i || f->pos >= i->n)
-		return 0;
-	*p = i->data + f->pos;
-	return i->n - f->pos;
 }
 
 static uint32_t data_read(void *opaque, uint16_t off, int size)
 {
 	struct fwcfg *f = opaque;
-	const uint8_t *p = NULL;
+	uint8_t v = 0;
+
 	if (size != 1 || off != 1)
 		return 0;
-	uint8_t v = rest(f, &p) ? *p : 0;
-	f->pos++;
+	fwcfg_read(f, f->key, f->pos++, &v, 1);
 	return v;
 }
 
@@ -204,19 +280,20 @@ static const struct port_ops selector_ops = { data_read, selector_write, 2, 1 };
 /* Item bytes, then a bounded number of zeros, into guest memory. False: that was too far. */
 static bool transfer(struct fwcfg *f, uint64_t to, uint32_t n)
 {
-	static const uint8_t zeros[4096];
-	const uint8_t *p = NULL;
-	uint32_t have = rest(f, &p);
-	uint32_t k = n < have ? n : have;
-	if (k)
-		dma_write(f->dev.m, to, p, k);
-	f->pos += k;
-	if (n - k > MAX_ZEROS)
+	uint8_t buf[16384];
+	uint32_t k = 0, m = 1;
+
+	for (; n && m; to += m, f->pos += m, n -= m) {
+		m = fwcfg_read(f, f->key, f->pos, buf, n < sizeof(buf) ? n : (uint32_t)sizeof(buf));
+		if (m)
+			dma_write(f->dev.m, to, buf, m);
+	}
+	if (n > MAX_ZEROS)
 		return false;
-	while (k < n) {
-		uint32_t z = n - k < sizeof(zeros) ? n - k : (uint32_t)sizeof(zeros);
-		dma_write(f->dev.m, to + k, zeros, z);
-		k += z;
+	memset(buf, 0, sizeof(buf));
+	for (; k < n; k += m) {
+		m = n - k < sizeof(buf) ? n - k : (uint32_t)sizeof(buf);
+		dma_write(f->dev.m, to + k, buf, m);
 	}
 	return true;
 }
@@ -288,9 +365,9 @@ static void fwcfg_fini(void *dev)
 	port_unmap(f->dev.m, f->ports);
 	port_unmap(f->dev.m, f->dma_ports);
 	for (int i = 0; i < MAX_ITEMS; i++)
-		free(f->item[i].data);
+		item_fini(&f->item[i]);
 	for (int i = 0; i < MAX_LOCAL; i++)
-		free(f->local[i].data);
+		item_fini(&f->local[i]);
 }
 
 static void fwcfg_reset(void *dev)

@@ -3,7 +3,7 @@
  *
  * Items have a 16-bit key; files are items with a name, listed in a directory.
  * Firmware reads them bytewise at port 0x511 or by DMA. Items are added while
- * the board is built and stay constant, so only the position is saved.
+ * the board is built and stay constant, so only the position is saved. Large ones stay in their files.
  */
 #ifndef HW_PC_FWCFG_H
 #define HW_PC_FWCFG_H
@@ -41,8 +41,14 @@ void fwcfg_add64(struct fwcfg *f, uint16_t key, uint64_t v);
 /* The same, but the item takes over `data`, which malloc() made. */
 void fwcfg_give(struct fwcfg *f, uint16_t key, void *data, uint32_t n);
 
-/* The bytes of an item, and how many. */
-const uint8_t *fwcfg_item(struct fwcfg *f, uint16_t key, uint32_t *n);
+/*
+ * The same, but the item is n bytes of a file from `at` on. They are read whenever the guest asks for
+ * them, so they cost no memory; a file that has changed by then is told of.
+ */
+bool fwcfg_give_file(struct fwcfg *f, uint16_t key, const char *path, uint64_t at, uint32_t n, struct err *e);
+
+/* Up to n bytes of an item from pos on into `to`; how many there are. */
+uint32_t fwcfg_read(struct fwcfg *f, uint16_t key, uint32_t pos, void *to, uint32_t n);
 
 /* Add a named file (name shorter than 56) or replace it; its key, or 0 if there are too many. */
 uint16_t fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, uint32_t n);

@@ -1,5 +1,8 @@
 /* fw_cfg as firmware uses it: ports, directory, DMA. */
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "hw/pc/fwcfg.h"
 #include "tests/bench.h"
@@ -126,4 +129,29 @@ Test(fwcfg, a_file_can_be_made_when_it_is_selected)
 	cr_assert_eq(n, 1);
 	dma((uint32_t)key << 16 | FWCFG_DMA_SELECT | FWCFG_DMA_READ, 4, 0x9000);
 	cr_assert_eq(rd(0x9000) >> 16 & 0xff, '2');
+}
+
+Test(fwcfg, an_item_can_stay_in_its_file)
+{
+	char path[] = "/tmp/fwcfg_test.XXXXXX", text[40000];
+	int fd = mkstemp(path);
+
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)(i * 7 >> 3);
+	cr_assert_eq(write(fd, text, sizeof(text)), (ssize_t)sizeof(text));
+	cr_assert(fwcfg_give_file(f, 0x30, path, 100, 39000, &b.err), "%s", b.err.msg);
+	unlink(path);
+	sel(0x30);
+	cr_assert_eq(in(0x511), (uint8_t)text[100]);
+	cr_assert_eq(in(0x511), (uint8_t)text[101]);
+	cr_assert_eq(dma(0x30u << 16 | FWCFG_DMA_SELECT | FWCFG_DMA_READ, 39010, 0x10000), 0);
+	for (unsigned i = 0; i < 39010; i++)
+		cr_assert_eq((uint8_t)phys_read(b.m->phys, 0x10000 + i, 1), i < 39000 ? (uint8_t)text[100 + i] : 0, "byte %u", i);
+
+	cr_assert_eq(ftruncate(fd, 200), 0);		/* what is gone reads as zeros */
+	dma(0x30u << 16 | FWCFG_DMA_SELECT | FWCFG_DMA_READ, 200, 0x10000);
+	cr_assert_eq((uint8_t)phys_read(b.m->phys, 0x10000 + 99, 1), (uint8_t)text[199]);
+	cr_assert_eq((uint8_t)phys_read(b.m->phys, 0x10000 + 100, 1), 0);
+	close(fd);
+	cr_assert_not(fwcfg_give_file(f, 0x30, path, 0, 1, &b.err));
 }
