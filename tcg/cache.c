@@ -16,7 +16,8 @@
 #include "tcg/plug.h"
 
 #define HUGE_PAGE	((size_t)2 << 20)
-#define TRIM_STEP	((size_t)4 << 20)	/* of new code */
+#define TRIM_STEP	((size_t)4 << 20)	/* of new code while the guest runs, */
+#define IDLE_STEP	((size_t)1 << 19)	/* and when it waits */
 
 /*
  * Zeroed memory. In huge pages as it is touched for tables that are used in no order:
@@ -224,11 +225,11 @@ static void trim(uint8_t *from, const uint8_t *to)
 		madvise(first, align_down((size_t)(to - first), 4096), MADV_DONTNEED);
 }
 
-void tcg_trim(struct tcg *t)
+void tcg_trim(struct tcg *t, bool idle)
 {
 	size_t filled = (size_t)(t->code.p - t->blocks_start) + (size_t)(t->cold.p - t->code_start - COLD_AT);
 
-	if (t->interp || filled < t->trimmed + TRIM_STEP)
+	if (t->interp || filled < t->trimmed + (idle ? IDLE_STEP : TRIM_STEP))
 		return;
 	trim(t->blocks_start, t->code.p);
 	trim(t->code_start + COLD_AT, t->cold.p);

@@ -287,7 +287,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
 		sample_taken(c);
-		tcg_trim(tcg_of(c));
+		tcg_trim(tcg_of(c), false);
 	}
 	if (r & ~(REQ_CALL | REQ_SAMPLE) && cpu_handle_requests(c))
 		c->halted = false;
@@ -347,6 +347,7 @@ static bool begun_already(const struct tcg *t)
 
 static void sleep_now(struct cpu *c)
 {
+	tcg_trim(tcg_of(c), true);
 	if (tcg_of(c)->plug)
 		plug_wait(c);
 	else
