@@ -5,7 +5,8 @@
  * CPL has no register of its own: SS.DPL (also of a null SS in 64-bit mode, the
  * one exception to "null has attr 0") and CS.RPL both hold it.
  *
- * Not modelled: the bus lock around setting accessed and busy bits.
+ * Not modelled: the bus lock of LTR around looking at the busy bit and setting it; that of accessed
+ * and busy bits where the descriptor's page holds translated code.
  * Source: SDM vol. 3A chapters 3, 5; vol. 2 MOV, LLDT, LTR, LAR, LSL, VERR.
  */
 #include "cpu/seg.h"
@@ -54,18 +55,29 @@ bool desc_read_high(struct cpu *c, uint16_t sel, const struct desc *d, uint32_t 
 	return !(v >> 40 & 0x1f);
 }
 
+/* Other bits of that byte may change meanwhile. */
+static void put_type_bit(struct cpu *c, struct desc *d, uint8_t bit, bool on)
+{
+	uint8_t *p = acc_wptr(c, d->va + 5, 1, sys_idx(c));
+
+	d->hi = (d->hi & ~((uint32_t)bit << 8)) | (on ? (uint32_t)bit << 8 : 0);
+	if (!p)
+		sys_st(c, d->va + 5, 1, d->hi >> 8 & 0xff);
+	else if (on)
+		__atomic_fetch_or(p, bit, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(p, (uint8_t)~bit, __ATOMIC_SEQ_CST);
+}
+
 void desc_touch(struct cpu *c, struct desc *d)
 {
-	if (d->hi & TYPE_ACCESSED << 8)
-		return;
-	d->hi |= TYPE_ACCESSED << 8;
-	sys_st(c, d->va + 5, 1, d->hi >> 8 & 0xff);
+	if (!(d->hi & TYPE_ACCESSED << 8))
+		put_type_bit(c, d, TYPE_ACCESSED, true);
 }
 
 void desc_set_busy(struct cpu *c, struct desc *d, bool busy)
 {
-	d->hi = (d->hi & ~(TYPE_BUSY << 8)) | (busy ? TYPE_BUSY << 8 : 0);
-	sys_st(c, d->va + 5, 1, d->hi >> 8 & 0xff);
+	put_type_bit(c, d, TYPE_BUSY, busy);
 }
 
 /* ---- segment registers ---- */

@@ -193,7 +193,7 @@ struct tcg {
 	unsigned hot;			/* samples that make a region; 0: at once */
 	struct code_write {
 		uint64_t ram, n;
-	} writes[64];
+	} writes[128];			/* a page has one */
 	unsigned n_writes;		/* more than fit: everything */
 
 	struct ir *ir;			/* scratch */
@@ -376,6 +376,12 @@ void tcg_tell_behind(struct tcg *t);
 /* ---- run.c ---- */
 /* Somebody else wrote to RAM addresses that t may have code of. Any thread. Not light. */
 void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n);
+
+/*
+ * The instruction under way is to be in one piece for all vCPUs, and the host cannot do that: unless it
+ * is so already it is begun again while no other vCPU runs.
+ */
+void tcg_alone(struct cpu *c);
 
 /* ---- smc_light.c ---- */
 /* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. */

@@ -225,3 +225,16 @@ void tcg_tell_behind(struct tcg *t)
 		tcg_tell_others(t, t->tell.r, t->tell.off, t->tell.n);
 	t->tell.n = 0;
 }
+
+/* ---- locked accesses that the host cannot make ---- */
+
+void tcg_alone(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+
+	if (t->alone)
+		return;
+	t->alone_next = t->single_next = true;
+	c->exc_vector = -1;
+	c->unwind(c);
+}

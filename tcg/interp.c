@@ -6,10 +6,9 @@
  * instruction a µop belongs to, so that anything may raise. A probe leaves M as a
  * host pointer: into guest memory where that is plain memory, else to
  * cpu->bounce, which is filled before and written back behind the consumer.
- * A locked µop works on a copy, and compare-and-swap puts it into place.
+ * A locked µop works on a copy, and compare-and-swap puts it into place; one on the bounce
+ * buffer or of 16 bytes runs while no other vCPU does.
  *
- * Not modelled: atomicity of cmpxchg16b and of locked operands in the bounce
- * buffer against other vCPUs.
  * Source: the table tcg/uop.def.
  */
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "cpu/seg.h"
 #include "cpu/system.h"
 #include "cpu/vec.h"
+#include "tcg/cache.h"
 #include "tcg/interp_priv.h"
 #include "tcg/plug.h"
 #include "tcg/x64/env.h"
@@ -121,6 +121,8 @@ void do_probe(struct run *x, const struct uop *u)
 	x->m = plain(c, va, u->size, how);
 	x->m_bounce = !x->m;
 	x->m_store = x->m_bounce && how & MMU_WRITE;
+	if (c->ncpus > 1 && uop_locks(u + 1) && (x->m_bounce || u->size > 8))
+		tcg_alone(c);
 	if (!x->m_bounce)
 		return;
 	x->m = c->bounce;
@@ -132,11 +134,6 @@ void do_probe(struct run *x, const struct uop *u)
 		st_n(c->bounce, u->size, mmu_ld(c, va, u->size, cpu_mmu_idx(c)));
 	else
 		mmu_ld_buf(c, va, c->bounce, u->size, cpu_mmu_idx(c));
-}
-
-static bool is_locked(const struct uop *u)
-{
-	return u->op == UOP_xchg || (uop_info[u->op].kind == K_ALU && u->aux & U_LOCK);
 }
 
 static bool replace(uint8_t *p, int size, uint64_t old, uint64_t v)
@@ -180,7 +177,7 @@ static void locked(struct run *x, const struct uop *u)
 
 static void consume(struct run *x, const struct uop *u)
 {
-	if (is_locked(u) && !x->m_bounce && x->m_size <= 8)
+	if (uop_locks(u) && !x->m_bounce && x->m_size <= 8)
 		locked(x, u);
 	else
 		do_fns[u->op](x, u);

@@ -79,12 +79,33 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	__builtin_longjmp(t->jmp, 1);
 }
 
-void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n)
+/* A page that is written bit by bit is one write: does w grow by these bytes? */
+static bool merge(struct code_write *w, uint64_t ram, uint64_t n)
 {
-	pthread_mutex_lock(&t->lock);
+	uint64_t end = max_u64(w->ram + w->n, ram + n), start = min_u64(w->ram, ram);
+
+	if (PAGE_OF(start) != PAGE_OF(end - 1))
+		return false;
+	*w = (struct code_write){ start, end - start };
+	return true;
+}
+
+static void note(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	if (t->n_writes > ARRAY_LEN(t->writes))
+		return;
+	for (unsigned i = t->n_writes; i > 0; i--)
+		if (merge(&t->writes[i - 1], ram, n))
+			return;
 	if (t->n_writes < ARRAY_LEN(t->writes))
 		t->writes[t->n_writes] = (struct code_write){ ram, n };
 	t->n_writes++;
+}
+
+void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	pthread_mutex_lock(&t->lock);
+	note(t, ram, n);
 	pthread_mutex_unlock(&t->lock);
 	cpu_request(t->cpu, REQ_CALL);
 }
@@ -195,6 +216,14 @@ static bool debugctl_traps(struct cpu *c, const struct tb *tb)
 	return branch || !steps;
 }
 
+/* The instruction that must not be interfered with is done, or has faulted. */
+static void end_alone(struct cpu *c)
+{
+	if (tcg_of(c)->alone)
+		cpu_alone_end(c);
+	tcg_of(c)->alone = false;
+}
+
 /* One instruction, and what hangs on it: breakpoints, shadow, TF, a store into its own block. */
 static void run_single(struct cpu *c, uint32_t mode)
 {
@@ -213,9 +242,15 @@ static void run_single(struct cpu *c, uint32_t mode)
 	if (!tb)
 		tb = tcg_translate(c, mode, true);
 	t->stats.singles++;
+	if (t->alone_next) {
+		cpu_alone_begin(c);
+		t->alone = true;
+		t->alone_next = false;
+	}
 	t->single = true;
 	run_block(c, tb);
 	t->single = false;
+	end_alone(c);
 	tcg_tell_behind(t);
 	if (c->lbr.control && !debugctl_traps(c, tb))
 		trap = false;
@@ -372,6 +407,7 @@ static enum accel_exit run_inside(struct cpu *c)
 	tcg_take_breaks(t);
 	if (__builtin_setjmp(t->jmp)) {
 		tcg_end_read(t);
+		end_alone(c);
 		tcg_tell_behind(t);
 		t->single = false;
 		t->current = NO_TB;

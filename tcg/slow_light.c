@@ -223,11 +223,15 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	if (info & SLOW_ALIGN)
 		cpu_raise_err(c, info & SLOW_SSE ? EXC_GP : EXC_AC, 0);
 	if (crossing(c, va, n, kind, idx)) {
+		if (info & SLOW_LOCK && c->ncpus > 1)
+			tcg_alone(c);
 		env->fault_pc = 0;
 		return c->bounce;
 	}
 	p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
 	if (!p) {
+		if (info & SLOW_LOCK && c->ncpus > 1)
+			tcg_alone(c);
 		if (kind & PROBE_W)
 			check_crossing(c, va, n, idx, ret);
 		p = bounce(c, va, n, kind, idx);

@@ -124,6 +124,12 @@ static inline bool uop_jumps(const struct uop *u)
 	return (u->op == UOP_jmp && !u->c) || u->op == UOP_jcc || u->op == UOP_jrz || u->op == UOP_jrnz;
 }
 
+/* An access to M that is one piece for all vCPUs. */
+static inline bool uop_locks(const struct uop *u)
+{
+	return u->d == OP_M && (u->op == UOP_xchg || (uop_info[u->op].kind == K_ALU && u->aux & U_LOCK));
+}
+
 static inline bool uop_uses_m(const struct uop *u)
 {
 	return u->op != UOP_probe && (u->d == OP_M || u->a == OP_M || u->b == OP_M);

@@ -566,7 +566,8 @@ static void single(struct lower *l, const struct uop *u)
 	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
-		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0);
+		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0) |
+		  (uop_locks(u + 1) ? SLOW_LOCK : 0);
 	k->site = take_site(l, u, write);
 	k->start = here(c);
 	if (!k->site && is_fixed(l, u, &va)) {

@@ -138,6 +138,7 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 #define SLOW_ALIGN	0x20000u	/* misaligned where that faults: #GP(0) with SLOW_SSE, else #AC */
 #define SLOW_SSE	0x40000u
 #define SLOW_NOSEG	0x80000u
+#define SLOW_LOCK	0x100000u	/* in one piece for all vCPUs */
 /* and of the group callback, whose va is the range's start; SLOW_KIND, SLOW_IDX as above */
 #define GROUP_SIZE	0x7fu
 #define GROUP_WRITES	0x80u

@@ -224,8 +224,19 @@ TEST_BOTH(smc_light, code_written_by_a_device_is_new)
 
 static void patch_many(struct machine *m, uint32_t v)
 {
-	for (unsigned i = 0; i < 200; i++)		/* more than are remembered one by one */
+	for (unsigned i = 0; i < 200; i++)
 		MACHINE_PUT(m, M_CODE + 0x3001, (uint8_t)(v + i));
+}
+
+/* The page whose code a device changes, and so many others. */
+static void patch_pages(struct machine *m, uint32_t v)
+{
+	struct phys_page pp;
+
+	MACHINE_PUT(m, M_CODE + 0x3001, (uint8_t)v);
+	phys_lookup(m->c->phys, 0, &pp);
+	for (unsigned i = 0; i < *(unsigned *)m->opaque; i++)
+		tcg_note_write(tcg_of(m->c), pp.ram->id + 0x1000 * i, 8);
 }
 
 TEST_BOTH(smc_light, many_device_writes_are_not_lost)
@@ -251,4 +262,26 @@ TEST_BOTH(smc_light, one_store_to_peeked_bytes_bans_nobody)
 	cr_expect(tcg_may_peek(t, 0x1001));
 	tcg_peek_was_wrong(t, 0x1001);
 	cr_expect_not(tcg_may_peek(t, 0x1001));
+}
+
+TEST_BOTH(smc_light, a_page_written_bit_by_bit_is_one_write)
+{
+	struct tcg *t = tcg_of(m->c);
+	unsigned pages = 100;
+	uint64_t flushes;
+
+	GUEST_PUT(m, M_CODE, dma);
+	GUEST_PUT(m, M_CODE + 0x3000, one);
+	m->on_out = patch_many;
+	for (int more = 0; more < 2; more++) {		/* and more pages than are remembered are all */
+		machine_reset(m);
+		m->opaque = &pages;
+		m->c->regs[RDI] = M_CODE + 0x3000;
+		flushes = t->stats.flushes;
+		cr_expect_eq(machine_run(m, M_CODE), -1);
+		cr_expect_eq(t->stats.flushes - flushes, (unsigned)more);
+		cr_expect_eq(reg(m, RAX), more ? 7 : 7 + 199);
+		m->on_out = patch_pages;
+		pages = 200;
+	}
 }
