@@ -13,6 +13,7 @@
 #include "cpu/cpuid.h"
 #include "hw/backend/audio.h"
 #include "hw/backend/net.h"
+#include "hw/backend/share.h"
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
 #include "hw/core/loop.h"
@@ -123,6 +124,16 @@ static bool open_streams(struct app *a, struct err *e)
 	}
 	return open_stream(a, "-parallel", "parallel0", o->parallel, &o->pc.parallel, e) &&
 	       open_stream(a, "-debugcon", "debugcon", o->debugcon, &o->pc.debugcon, e);
+}
+
+static bool open_shares(struct app *a, struct err *e)
+{
+	const struct options *o = &a->o;
+
+	for (int i = 0; i < o->nshares; i++)
+		if (!share_new(a->m, &o->shares[i], e))
+			return err_prefix(e, "-%s local,id=%s", o->mount_tags[i] ? "virtfs" : "fsdev", o->shares[i].id);
+	return true;
 }
 
 /* ---- networks ---- */
@@ -319,7 +330,7 @@ static bool make_board(struct app *a, struct err *e)
 	if (!clock_set_wall(&a->m->clock, o->rtc_base, e))
 		return err_prefix(e, "-rtc");
 	machine_lock(a->m);
-	ok = open_streams(a, e) && open_nets(a, e) && open_audios(a, e);
+	ok = open_streams(a, e) && open_nets(a, e) && open_shares(a, e) && open_audios(a, e);
 	machine_unlock(a->m);
 	if (!ok)
 		return false;
@@ -467,6 +478,7 @@ static void unmake_machine(struct app *a, int status)
 		cpu_free(a->cpus[i]);
 	machine_lock(a->m);
 	net_free_all(a->m);
+	share_free_all(a->m);
 	audio_free_all(a->m);
 	chr_free_all(a->m);
 	machine_unlock(a->m);

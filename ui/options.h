@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "hw/backend/audio.h"
 #include "hw/backend/net.h"
+#include "hw/backend/share.h"
 #include "hw/pc/pc.h"
 #include "ui/trace.h"
 #include "ui/vm.h"
@@ -24,6 +25,7 @@
 #define OPT_MAX_NODES		32
 #define OPT_MAX_FILES		8
 #define OPT_MAX_AUDIOS		4
+#define OPT_MAX_SHARES		16
 #define OPT_MAX_FDS		16
 #define OPT_MAX_TRACES		32
 #define OPT_MAX_PLUGINS		16
@@ -101,6 +103,10 @@ struct options {
 	int ndumps;
 	const char *card_without_net, *net_without_card;	/* -net: the halves not joined yet */
 	bool net_given;			/* -nic, -netdev or -net, whatever it said */
+
+	struct share_options shares[OPT_MAX_SHARES];
+	const char *mount_tags[OPT_MAX_SHARES];	/* -virtfs: the device to be made for it, or NULL */
+	int nshares;
 
 	struct audio_options audios[OPT_MAX_AUDIOS];
 	int naudios;

@@ -691,7 +691,7 @@ bool options_complete(struct options *o, struct err *e)
 {
 	if (o->help != OPT_HELP_NONE)
 		return true;
-	if (!options_place_files(o, e) || !check_kernel(o, e) || !options_complete_nets(o, e) ||
+	if (!options_place_files(o, e) || !check_kernel(o, e) || !options_complete_nets(o, e) || !options_complete_shares(o, e) ||
 	    !options_place_nodes(o, e))
 		return false;
 	if (!o->pc.ram_size)

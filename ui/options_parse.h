@@ -46,6 +46,8 @@ bool options_net_kind(struct kv *k, struct net_options *o, struct err *e);
 bool options_place_nodes(struct options *o, struct err *e);
 /* Does every half of -net have its other half? */
 bool options_complete_nets(struct options *o, struct err *e);
+/* Devices that -virtfs asks for. */
+bool options_complete_shares(struct options *o, struct err *e);
 
 /* A disk at the next free place. */
 bool options_add_disk(struct options *o, const char *file, struct err *e);

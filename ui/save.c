@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hw/backend/drive.h"
+#include "hw/core/dev.h"
 #include "hw/core/loop.h"
 #include "ui/vm.h"
 
@@ -94,7 +95,7 @@ static void finish(struct save_run *r, bool live)
 
 	uint64_t begun = host_now(vm);
 	vm_freeze(vm);
-	r->ok = r->ok && drive_can_save(vm->m, &r->err) && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) && snapshot_end(r->o, &r->err)
+	r->ok = r->ok && drive_can_save(vm->m, &r->err) && machine_can_save(vm->m, &r->err) && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) && snapshot_end(r->o, &r->err)
 		&& (!s.commit || s.commit(s.opaque, &r->err));
 	if (r->o)
 		snapshot_stats(r->o, &st->out);

@@ -388,3 +388,11 @@ void machine_reset_devices(struct machine *m)
 		dev_reset(d);
 	phys_end(m->phys);
 }
+
+bool machine_can_save(struct machine *m, struct err *e)
+{
+	for (struct dev *d = m->devs; d; d = d->next)
+		if (d->type->can_save && !d->type->can_save(d, e))
+			return false;
+	return true;
+}

@@ -124,6 +124,7 @@ struct dev_type {
 	 */
 	void (*boot_path)(const void *dev, char *buf);
 	char boot_letter;		/* of -boot order=: c disk, d optical drive, n network card; or 0 */
+	bool (*can_save)(void *dev, struct err *e);	/* may the machine be saved now? NULL: always */
 	bool (*loaded)(void *dev, struct err *e);	/* state was loaded: check it, rebuild what is derived */
 };
 
@@ -222,6 +223,8 @@ extern const struct mmio_ops dev_mmio_ops;		/* up to 4 bytes */
  */
 void dev_each_saved(struct dev *d, void (*fn)(void *opaque, const char *name, void *p, uint32_t size),
 		    void *opaque);
+/* False (with err): a device holds something that cannot be saved. */
+bool machine_can_save(struct machine *m, struct err *e);
 /* After all fields are in: timers are armed, type->loaded and update run. */
 bool dev_loaded(struct dev *d, struct err *e);
 

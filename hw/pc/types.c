@@ -43,6 +43,7 @@
 #include "hw/usb/storage.h"
 #include "hw/usb/uhci.h"
 #include "hw/usb/xhci.h"
+#include "hw/virtio/virtio_9p.h"
 #include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_input.h"
@@ -82,6 +83,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_rng_type,
 	&virtio_scsi_type,
 	&virtio_serial_type,
+	&virtio_9p_type,
 	&virtio_balloon_type,
 	&virtio_keyboard_type,
 	&virtio_mouse_type,
@@ -94,6 +96,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_rng_bus_type,
 	&virtio_scsi_bus_type,
 	&virtio_serial_bus_type,
+	&virtio_9p_bus_type,
 	&virtio_balloon_bus_type,
 	&virtio_keyboard_bus_type,
 	&virtio_mouse_bus_type,

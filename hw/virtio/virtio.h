@@ -54,9 +54,15 @@ struct virtq {
 	uint16_t told_once;		/* `signalled` is valid */
 };
 
+/* What gives a buffer back. */
+struct vbuf_head {
+	uint16_t id;
+	uint16_t n;			/* descriptors it takes in the ring */
+};
+
 /* What a driver put into the queue: buffers to be read by the device, then buffers to be written. */
 struct vbuf {
-	uint16_t head;
+	struct vbuf_head head;
 	unsigned n_out, n_in;		/* segments, out ones first */
 	uint64_t out_len, in_len;	/* bytes */
 	struct { uint64_t pa; uint32_t len; } seg[VBUF_MAX_SEGS];
@@ -150,7 +156,7 @@ void virtq_unpop(struct virtio *v, unsigned q);
 /* Done with it; n bytes of its in part were written. */
 void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n);
 /* The same for a buffer of which only the head was kept. */
-void virtq_push_head(struct virtio *v, unsigned q, uint16_t head, uint32_t n);
+void virtq_push_head(struct virtio *v, unsigned q, struct vbuf_head head, uint32_t n);
 /* Fill the used ring n entries ahead without showing them to the driver, which virtq_show() does. */
 void virtq_fill(struct virtio *v, unsigned q, unsigned ahead, const struct vbuf *b, uint32_t n);
 void virtq_show(struct virtio *v, unsigned q, unsigned n);

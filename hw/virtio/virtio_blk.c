@@ -68,7 +68,7 @@ struct request {
 	struct virtio_blk *d;
 	struct request *next;		/* in d->under_way or d->spare */
 	struct sg sg;
-	uint16_t head;
+	struct vbuf_head head;
 	unsigned queue;
 	uint64_t status_at;		/* guest address */
 	bool flush;			/* a write that is to be permanent */

@@ -90,7 +90,7 @@ struct request {
 	uint64_t id;
 	uint64_t room;			/* bytes of data the driver has or takes */
 	uint32_t sense_size;
-	uint16_t head;
+	struct vbuf_head head;
 	unsigned queue;
 	bool in;			/* data go to the driver */
 	bool serving;			/* virtio_serve() will interrupt */

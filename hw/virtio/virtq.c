@@ -149,7 +149,7 @@ static bool walk(struct virtio *v, const struct virtq *q, uint16_t head, struct 
 	uint8_t d[DESC_SIZE];
 	uint16_t flags;
 
-	b->head = head;
+	b->head = (struct vbuf_head){ head, 1 };
 	b->n_out = b->n_in = 0;
 	b->out_len = b->in_len = 0;
 	do {
@@ -200,7 +200,7 @@ void virtq_fill(struct virtio *v, unsigned qn, unsigned ahead, const struct vbuf
 	const struct virtq *q = &v->q[qn];
 	uint8_t e[8];
 
-	st32(e, b->head);
+	st32(e, b->head.id);
 	st32(e + 4, n);
 	virtio_mem_write(v, q->used + 4 + 8 * (uint64_t)((uint16_t)(q->used_idx + ahead) % q->size), e, sizeof(e));
 }
@@ -222,7 +222,7 @@ void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n)
 	virtq_show(v, q, 1);
 }
 
-void virtq_push_head(struct virtio *v, unsigned q, uint16_t head, uint32_t n)
+void virtq_push_head(struct virtio *v, unsigned q, struct vbuf_head head, uint32_t n)
 {
 	v->buf.head = head;
 	virtq_push(v, q, &v->buf, n);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "hw/backend/share.h"
 #include "hw/core/snapshot.h"
 #include "hw/pc/types.h"
 #include "hw/pci/i440fx.h"
@@ -92,6 +93,7 @@ static const struct need { const char *type, *props, *before; } needs[] = {
 	{ "ide-hd", "drive=disk", "ich9-ahci" }, { "ide-cd", NULL, "piix3-ide" },
 	{ "hda-output", NULL, "intel-hda" }, { "hda-duplex", NULL, "intel-hda" },
 	{ "virtio-serial-device", NULL, "virtio-mmio" }, { "virtio-balloon-device", NULL, "virtio-mmio" },
+	{ "virtio-9p-pci", "fsdev=folder,mount_tag=t" }, { "virtio-9p-device", "fsdev=folder,mount_tag=t", "virtio-mmio" },
 	{ "virtio-keyboard-device", NULL, "virtio-mmio" }, { "virtio-mouse-device", NULL, "virtio-mmio" },
 	{ "virtio-tablet-device", NULL, "virtio-mmio" }, { "virtconsole", NULL, "virtio-serial-pci" },
 	{ "virtserialport", NULL, "virtio-serial-pci" },
@@ -119,6 +121,7 @@ static struct need need_of(const struct dev_type *t)
 
 static void open_type(struct bench *b, const struct dev_type *t)
 {
+	static const struct share_options folder = { .id = "folder", .path = "/", .readonly = true };
 	struct need need = need_of(t);
 	struct ram *ram;
 
@@ -130,10 +133,18 @@ static void open_type(struct bench *b, const struct dev_type *t)
 		cr_assert(dev_make(b->m, &i440fx_type, NULL, NULL, &b->err));
 	if (need.before)
 		cr_assert(dev_make(b->m, dev_type_find(b->m, need.before), NULL, NULL, &b->err), "%s", b->err.msg);
-	if (need.props)
+	if (need.props && strstr(need.props, "disk"))
 		make_disk(b);
+	if (need.props && strstr(need.props, "folder"))
+		cr_assert(share_new(b->m, &folder, &b->err), "%s", b->err.msg);
 	b->dev = dev_make(b->m, t, NULL, need.props, &b->err);
 	cr_assert(b->dev, "%s: %s (say in needs[] what it wants)", t->name, b->err.msg);
+}
+
+static void close_type(struct bench *b)
+{
+	share_free_all(b->m);
+	bench_close(b);
 }
 
 /* ---- a guest that does anything ---- */
@@ -339,8 +350,8 @@ ParameterizedTest(size_t *i, snapshot, every_type_loads_what_it_saved)
 			cr_expect_eq(a.isa[k].level, b.isa[k].level, "%s: line %d", t->name, k);
 		free(then.p);
 		free(now.p);
-		bench_close(&a);
-		bench_close(&b);
+		close_type(&a);
+		close_type(&b);
 	}
 }
 
@@ -560,5 +571,5 @@ ParameterizedTest(size_t *i, snapshot, odd_fields_do_no_harm)
 		poke(&b, next(&x), 20);
 	}
 	free(s.p);
-	bench_close(&b);
+	close_type(&b);
 }

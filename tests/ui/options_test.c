@@ -250,6 +250,26 @@ Test(options, snapshot_is_for_all_drives)
 	cr_assert(o.pc.drives[0].drive.image.snapshot);
 }
 
+Test(options, shared_folders)
+{
+	static const char *const bad[] = {
+		"-fsdev local,path=/x,security_model=none", "-fsdev local,id=a,security_model=none", "-fsdev local,id=a,path=/x",
+		"-virtfs local,path=/x,security_model=none", "-virtfs proxy,path=/x,mount_tag=t,security_model=none",
+		"-virtfs local,path=/x,mount_tag=t,security_model=some",
+	};
+
+	cr_assert_eq(parse("-nodefaults -virtfs local,path=/x,mount_tag=t,security_model=mapped-xattr,readonly=on -M microvm"), OPT_GO);
+	cr_assert_eq(o.nshares, 1);
+	cr_assert_eq(o.shares[0].model, SHARE_MAPPED);
+	cr_assert(o.shares[0].readonly);
+	cr_assert_str_eq(o.pc.devices[0].driver, "virtio-9p-device");
+	cr_assert_str_eq(o.pc.devices[0].props, "fsdev=t,mount_tag=t");
+	cr_assert_eq(parse("-nodefaults -fsdev local,id=a,path=/x,security_model=none"), OPT_GO);
+	cr_assert_eq(o.pc.ndevices, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		cr_assert_eq(parse(bad[i]), OPT_BAD, "%s", bad[i]);
+}
+
 Test(options, uuid)
 {
 	cr_assert_eq(parse("-uuid 00112233-4455-6677-8899-aabbccddeeff"), OPT_GO);
