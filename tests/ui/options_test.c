@@ -263,7 +263,7 @@ Test(options, shared_folders)
 	cr_assert_eq(o.shares[0].model, SHARE_MAPPED);
 	cr_assert(o.shares[0].readonly);
 	cr_assert_str_eq(o.pc.devices[0].driver, "virtio-9p-device");
-	cr_assert_str_eq(o.pc.devices[0].props, "fsdev=t,mount_tag=t");
+	cr_assert_str_eq(o.pc.devices[0].options, "fsdev=t,mount_tag=t");
 	cr_assert_eq(parse("-nodefaults -fsdev local,id=a,path=/x,security_model=none"), OPT_GO);
 	cr_assert_eq(o.pc.ndevices, 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
