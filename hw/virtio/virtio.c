@@ -17,7 +17,8 @@
 	STATE(virtio, config), STATE(virtio, q)
 #define VIRTIO_PROPS \
 	PROP(BOOL, virtio, indirect_desc, "indirect_desc", 1, "offer indirect descriptors"), \
-	PROP(BOOL, virtio, event_idx, "event_idx", 1, "offer event indices")
+	PROP(BOOL, virtio, event_idx, "event_idx", 1, "offer event indices"), \
+	PROP(BOOL, virtio, packed, "packed", 0, "offer packed rings")
 
 const struct prop virtio_props[] = {
 	PCI_PROPS,
@@ -180,10 +181,19 @@ void virtio_accept(struct virtio *v, unsigned sel, uint32_t value, bool legacy)
 
 void virtio_set_queue_size(struct virtio *v, struct virtq *q, uint16_t size)
 {
-	if (!size || size > q->max || size & (size - 1))
+	if (!size || size > q->max || (size & (size - 1) && !virtio_has(v, VIRTIO_RING_PACKED)))
 		log_guest("%s: queue size %u", v->pci.dev.id, size);
 	else
 		q->size = size;
+}
+
+/* 2.8.1: both wrap counters of a packed ring begin with 1. */
+void virtio_enable_queue(struct virtio *v, struct virtq *q)
+{
+	if (q->enabled)
+		return;
+	q->last_avail = q->used_idx = virtio_has(v, VIRTIO_RING_PACKED) ? VIRTQ_WRAP : 0;
+	q->enabled = 1;
 }
 
 /* 2.7.2: the three parts follow each other, the used ring on a page of its own. */
@@ -224,7 +234,7 @@ bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_f
 	v->class = c;
 	v->transport = pci ? &virtio_pci_transport : &virtio_mmio_transport;
 	v->offered = c->features | more_features | VIRTIO_ANY_LAYOUT
-		| (v->disable_modern ? 0 : VIRTIO_VERSION_1)
+		| (v->disable_modern ? 0 : VIRTIO_VERSION_1 | (v->packed ? VIRTIO_RING_PACKED : 0))
 		| (v->indirect_desc ? VIRTIO_INDIRECT_DESC : 0) | (v->event_idx ? VIRTIO_EVENT_IDX : 0);
 	timer_init(&v->later, &v->pci.dev.m->clock, run_left_over, v);
 	return v->transport->init(v, e);
@@ -244,16 +254,21 @@ void virtio_reset(struct virtio *v)
 }
 
 /* Saved queues come from a file: what indexes with them must fit. */
-static bool queue_is_sane(const struct virtq *q, const struct virtio_class *c)
+static bool queue_is_sane(const struct virtio *v, const struct virtq *q)
 {
-	return q->size && q->size <= q->max && q->max == c->queue_size && !(q->size & (q->size - 1));
+	if (!q->size || q->size > q->max || q->max != v->class->queue_size)
+		return false;
+	if (!virtio_has(v, VIRTIO_RING_PACKED))
+		return !(q->size & (q->size - 1));
+	return (q->last_avail & ~VIRTQ_WRAP) < q->size && (q->used_idx & ~VIRTQ_WRAP) < q->size
+		&& (q->signalled & ~VIRTQ_WRAP) < q->size;
 }
 
 bool virtio_loaded(struct virtio *v, struct err *e)
 {
-	for (unsigned i = 0; i < v->n_queues; i++)
-		if (!queue_is_sane(&v->q[i], v->class))
-			return err_set(e, "queue %u of the saved state is damaged", i);
 	v->features &= v->offered;
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (!queue_is_sane(v, &v->q[i]))
+			return err_set(e, "queue %u of the saved state is damaged", i);
 	return v->transport->loaded(v, e);
 }

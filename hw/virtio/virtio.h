@@ -34,6 +34,7 @@
 #define VIRTIO_INDIRECT_DESC	BIT(28)
 #define VIRTIO_EVENT_IDX	BIT(29)
 #define VIRTIO_VERSION_1	BIT(32)
+#define VIRTIO_RING_PACKED	BIT(34)
 
 #define VIRTIO_MAX_QUEUES	64
 #define VIRTIO_MAX_QUEUE_SIZE	1024u
@@ -41,10 +42,15 @@
 #define VIRTIO_NO_VECTOR	0xffffu
 #define VIRTIO_ANY_VECTORS	0xffffffffu
 #define VBUF_MAX_SEGS		1024u
+#define VIRTQ_WRAP		0x8000u
 
-/* One queue: what the driver set, and how far the device is. Saved whole: no padding. */
+/*
+ * One queue: what the driver set, and how far the device is. Saved whole: no padding. Places
+ * are indices modulo 65536 of a split ring; of a packed one, an entry's number and in bit 15
+ * the wrap counter.
+ */
 struct virtq {
-	uint64_t desc, avail, used;	/* guest addresses of the three parts */
+	uint64_t desc, avail, used;	/* guest addresses of the three parts; packed: the ring, and both sides' wishes */
 	uint16_t size, max;		/* entries: chosen by the driver, and at most */
 	uint16_t enabled;
 	uint16_t vector;
@@ -96,7 +102,7 @@ struct virtio {
 	const struct virtio_transport *transport;
 	struct virtio_mmio *slot;	/* property of virtio-bus devices: the transport it is at */
 	bool disable_legacy, disable_modern;	/* properties */
-	bool indirect_desc, event_idx;
+	bool indirect_desc, event_idx, packed;	/* properties */
 	uint32_t vectors;			/* property: of MSI-X */
 	unsigned n_queues;			/* set before virtio_init(), or the class's */
 	uint64_t offered;			/* features */
@@ -112,6 +118,10 @@ struct virtio {
 	uint64_t left_over;			/* queues with work for the timer */
 	struct timer later;
 	bool running;				/* a queue is being served */
+	struct {				/* by virtq_fill() of a packed ring, for virtq_show() */
+		struct vbuf_head head;
+		uint32_t len;
+	} filled[VIRTIO_MAX_QUEUE_SIZE];
 	uint8_t cap_cfg;			/* offset of the PCI configuration access capability */
 	struct vbuf buf;			/* scratch for run() */
 };
@@ -152,12 +162,21 @@ void virtio_serve_later(struct virtio *v, unsigned q);
 /* Take the next buffer. False: there is none, or the ring is broken. */
 bool virtq_pop(struct virtio *v, unsigned q, struct vbuf *b);
 /* Put the last popped buffer back; popping gives it again. */
-void virtq_unpop(struct virtio *v, unsigned q);
+void virtq_unpop(struct virtio *v, unsigned q, const struct vbuf *b);
+/* Where popping stands; back to there. */
+static inline uint16_t virtq_place(const struct virtio *v, unsigned q)
+{
+	return v->q[q].last_avail;
+}
+static inline void virtq_rewind(struct virtio *v, unsigned q, uint16_t place)
+{
+	v->q[q].last_avail = place;
+}
 /* Done with it; n bytes of its in part were written. */
 void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n);
 /* The same for a buffer of which only the head was kept. */
 void virtq_push_head(struct virtio *v, unsigned q, struct vbuf_head head, uint32_t n);
-/* Fill the used ring n entries ahead without showing them to the driver, which virtq_show() does. */
+/* Give several back at once, `ahead` 0, 1, 2 ..: the driver sees all of them or none, with virtq_show(). */
 void virtq_fill(struct virtio *v, unsigned q, unsigned ahead, const struct vbuf *b, uint32_t n);
 void virtq_show(struct virtio *v, unsigned q, unsigned n);
 /* Ask (or not) to be notified of new buffers. True: some came while it was asked. */

@@ -149,7 +149,7 @@ static void take_stats(struct virtio_balloon *b)
 
 	if (!virtq_pop(v, STATS, &v->buf))
 		return;
-	virtq_unpop(v, STATS);
+	virtq_unpop(v, STATS, &v->buf);
 	uint64_t n = min_u64(v->buf.out_len / STAT_LEN, MAX_STATS);
 	if (!vbuf_read(v, &v->buf, 0, s, n * STAT_LEN))
 		return;

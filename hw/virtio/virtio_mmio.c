@@ -68,7 +68,7 @@ static void queue_ready(struct virtio *v, uint32_t value)
 	if (!(value & 1))
 		*q = (struct virtq){ .size = q->max, .max = q->max, .vector = VIRTIO_NO_VECTOR };
 	else
-		q->enabled = 1;
+		virtio_enable_queue(v, q);
 }
 
 static uint32_t queue_read(struct virtio_mmio *d, unsigned reg)

@@ -96,12 +96,6 @@ static bool fill_buffer(struct virtio_net *d, uint64_t at, const uint8_t *header
 	return vbuf_write(&d->v, b, 0, header, hlen) && vbuf_write(&d->v, b, hlen, frame, n - hlen);
 }
 
-static void unpop(struct virtio *v, unsigned n)
-{
-	while (n--)
-		virtq_unpop(v, RX);
-}
-
 /* Where byte off of the in part is; the caller knows that there is one. */
 static uint64_t in_address(const struct vbuf *b, uint64_t off)
 {
@@ -123,13 +117,14 @@ static unsigned put_frame(struct virtio_net *d, const uint8_t *frame, size_t len
 	uint8_t header[HEADER] = { 0 };
 	uint64_t all = hlen + len, count_at[2] = { 0 };
 	bool merge = virtio_has(v, F_MRG_RXBUF);
+	uint16_t place = virtq_place(v, RX);
 
 	st16(header + HEADER_NBUFS, 1);
 	if (virtio_has(v, F_GUEST_CSUM) && net_is_sound(d->net))
 		header[0] = H_DATA_VALID;
 	for (uint64_t at = 0; at < all; n++) {
 		if (!virtq_pop(v, RX, &v->buf)) {
-			unpop(v, n);
+			virtq_rewind(v, RX, place);
 			return 0;
 		}
 		uint64_t k = min_u64(v->buf.in_len, all - at);

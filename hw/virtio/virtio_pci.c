@@ -121,8 +121,10 @@ static void queue_write(struct virtio *v, struct virtq *q, unsigned reg, uint32_
 {
 	if (reg == REG_QUEUE_VECTOR)
 		q->vector = checked_vector(v, (uint16_t)value);
+	else if (reg == REG_QUEUE_ENABLE && value == 1)
+		virtio_enable_queue(v, q);
 	else if (reg == REG_QUEUE_ENABLE)
-		q->enabled |= value == 1;
+		log_guest("%s: a queue is disabled by writing %u", v->pci.dev.id, value);
 	else if (q->enabled)
 		log_guest("%s: a queue is changed while it is enabled", v->pci.dev.id);
 	else if (reg == REG_QUEUE_SIZE)

@@ -188,7 +188,7 @@ static bool send(struct virtio *v, unsigned q)
 
 	while (p && p->chr && vserial_host_open(p) && s->sent[nr] < end) {
 		if (s->sent[nr] >= stop || chr_full(p->chr)) {
-			virtq_unpop(v, q);
+			virtq_unpop(v, q, &v->buf);
 			if (s->sent[nr] >= stop)
 				virtio_serve_later(v, q);
 			return false;

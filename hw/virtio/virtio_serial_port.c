@@ -31,7 +31,7 @@ static int room(void *opaque)
 	p->room_asked = s->v.running;
 	if (!vserial_listens(s, p->nr) || !next_buffer(&s->v, vserial_rx(p->nr)))
 		return 0;
-	virtq_unpop(&s->v, vserial_rx(p->nr));
+	virtq_unpop(&s->v, vserial_rx(p->nr), &s->v.buf);
 	if (!s->v.buf.in_len)
 		virtio_broken(&s->v, "a receive buffer without room");
 	return (int)min_u64(s->v.buf.in_len, MOST);

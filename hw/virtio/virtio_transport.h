@@ -27,6 +27,7 @@ void virtio_set_status(struct virtio *v, uint8_t status);
 uint64_t virtio_offered(const struct virtio *v, bool legacy);
 void virtio_accept(struct virtio *v, unsigned sel, uint32_t value, bool legacy);
 void virtio_set_queue_size(struct virtio *v, struct virtq *q, uint16_t size);
+void virtio_enable_queue(struct virtio *v, struct virtq *q);
 /* A legacy queue of q->size entries begins here; 0 takes it away. */
 void virtio_legacy_place(struct virtq *q, uint64_t desc, uint32_t align);
 /* A 64-bit address is written in halves. */

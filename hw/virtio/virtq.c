@@ -1,29 +1,18 @@
 /*
- * Split virtqueues: a table of descriptors, a ring of what the driver offers and
- * a ring of what the device has used.
+ * Virtqueues, whichever of the two layouts the driver has chosen (virtq_split.c,
+ * virtq_packed.c): guest memory, chains of descriptors, and what is in buffers.
  *
- *	desc    size * { address u64, length u32, flags u16, next u16 }
- *	avail   flags u16, idx u16, ring[size] u16, used_event u16
- *	used    flags u16, idx u16, ring[size] { id u32, length u32 }, avail_event u16
+ * Every value the driver wrote is read once, checked and then used; the driver may be
+ * writing on another processor meanwhile.
  *
- * Indices count modulo 65536. Every value the driver wrote is read once, checked
- * and then used; the driver may be writing on another processor meanwhile.
- *
- * Not modelled: packed virtqueues, rings and buffers outside RAM.
- * Source: Virtio 1.2, 2.7.
+ * Not modelled: rings and buffers outside RAM.
+ * Source: Virtio 1.2, 2.6 to 2.8.
  */
 #include <string.h>
 
 #include "hw/core/sg.h"
-#include "hw/virtio/virtio_transport.h"
+#include "hw/virtio/virtq.h"
 
-#define DESC_NEXT	1u
-#define DESC_WRITE	2u
-#define DESC_INDIRECT	4u
-#define DESC_SIZE	16u
-
-#define AVAIL_NO_INTERRUPT 1u
-#define USED_NO_NOTIFY	1u
 #define PAGE_SIZE	4096u
 
 /* ---- memory: RAM only, a page at a time ---- */
@@ -64,7 +53,7 @@ bool virtio_mem_write(struct virtio *v, uint64_t pa, const void *from, uint64_t 
 	return true;
 }
 
-static bool get16(struct virtio *v, uint64_t pa, uint16_t *out)
+bool virtq_get16(struct virtio *v, uint64_t pa, uint16_t *out)
 {
 	struct phys_page pg;
 
@@ -76,7 +65,7 @@ static bool get16(struct virtio *v, uint64_t pa, uint16_t *out)
 }
 
 /* The driver may look at any time: both bytes change at once. Then the page's marks. */
-static bool put16(struct virtio *v, uint64_t pa, uint16_t value)
+bool virtq_put16(struct virtio *v, uint64_t pa, uint16_t value)
 {
 	struct phys_page pg;
 
@@ -88,47 +77,32 @@ static bool put16(struct virtio *v, uint64_t pa, uint16_t value)
 	return true;
 }
 
-/* ---- taking buffers ---- */
+/* ---- chains ---- */
 
-static bool usable(const struct virtio *v, const struct virtq *q)
+void virtq_begin(struct vbuf *b)
 {
-	return virtio_running(v) && q->enabled && v->transport->may_dma(v);
+	b->n_out = b->n_in = 0;
+	b->out_len = b->in_len = 0;
 }
 
-/* How many buffers wait; -1: the ring is broken. */
-static int waiting(struct virtio *v, const struct virtq *q)
-{
-	uint16_t idx;
-
-	if (!usable(v, q))
-		return 0;
-	if (!get16(v, q->avail + 2, &idx))
-		return -1;
-	uint16_t n = (uint16_t)(idx - q->last_avail);
-	if (n > q->size) {
-		virtio_broken(v, "more buffers on offer than the queue holds");
-		return -1;
-	}
-	return n;
-}
-
-static bool add_segment(struct virtio *v, struct vbuf *b, uint64_t pa, uint32_t len, bool in)
+bool virtq_add(struct virtio *v, struct vbuf *b, const uint8_t *d)
 {
 	unsigned n = b->n_out + b->n_in;
+	bool in = ld16(d + 12) & DESC_WRITE;
+	uint32_t len = ld32(d + 8);
 
 	if (n == VBUF_MAX_SEGS)
 		return virtio_broken(v, "an endless or too long chain");
 	if (!in && b->n_in)
 		return virtio_broken(v, "a readable buffer behind a writable one");
-	b->seg[n].pa = pa;
+	b->seg[n].pa = ld64(d);
 	b->seg[n].len = len;
 	*(in ? &b->n_in : &b->n_out) += 1;
 	*(in ? &b->in_len : &b->out_len) += len;
 	return true;
 }
 
-/* A descriptor that leads to a table of its own: the last of its chain, and not in such a table. */
-static bool enter_table(struct virtio *v, const uint8_t *d, bool inside, uint64_t *table, uint32_t *n)
+bool virtq_enter_table(struct virtio *v, const uint8_t *d, bool inside, uint64_t *table, uint32_t *n)
 {
 	uint32_t len = ld32(d + 8);
 
@@ -141,94 +115,48 @@ static bool enter_table(struct virtio *v, const uint8_t *d, bool inside, uint64_
 	return true;
 }
 
-static bool walk(struct virtio *v, const struct virtq *q, uint16_t head, struct vbuf *b)
-{
-	uint64_t table = q->desc;
-	uint32_t n = q->size, i = head;
-	bool inside = false;
-	uint8_t d[DESC_SIZE];
-	uint16_t flags;
+/* ---- of both layouts ---- */
 
-	b->head = (struct vbuf_head){ head, 1 };
-	b->n_out = b->n_in = 0;
-	b->out_len = b->in_len = 0;
-	do {
-		if (i >= n)
-			return virtio_broken(v, "a descriptor outside the table");
-		if (!virtio_mem_read(v, table + (uint64_t)i * DESC_SIZE, d, DESC_SIZE))
-			return false;
-		flags = ld16(d + 12);
-		if (flags & DESC_INDIRECT) {
-			if (!enter_table(v, d, inside, &table, &n))
-				return false;
-			inside = true;
-			flags = DESC_NEXT;
-			i = 0;
-			continue;
-		}
-		if (!add_segment(v, b, ld64(d), ld32(d + 8), flags & DESC_WRITE))
-			return false;
-		i = ld16(d + 14);
-	} while (flags & DESC_NEXT);
-	return true;
+static const struct virtq_ops *ops(const struct virtio *v)
+{
+	return virtio_has(v, VIRTIO_RING_PACKED) ? &virtq_packed : &virtq_split;
 }
 
-bool virtq_pop(struct virtio *v, unsigned qn, struct vbuf *b)
+static bool usable(const struct virtio *v, const struct virtq *q)
 {
-	struct virtq *q = &v->q[qn];
-	uint16_t head;
-
-	if (waiting(v, q) <= 0)
-		return false;
-	if (!get16(v, q->avail + 4 + 2 * (uint64_t)(q->last_avail % q->size), &head))
-		return false;
-	if (!walk(v, q, head, b))
-		return false;
-	q->last_avail++;
-	return true;
+	return virtio_running(v) && q->enabled && v->transport->may_dma(v);
 }
 
-void virtq_unpop(struct virtio *v, unsigned q)
+bool virtq_pop(struct virtio *v, unsigned q, struct vbuf *b)
 {
-	v->q[q].last_avail--;
+	return usable(v, &v->q[q]) && ops(v)->pop(v, &v->q[q], b);
 }
 
-/* ---- giving them back ---- */
-
-void virtq_fill(struct virtio *v, unsigned qn, unsigned ahead, const struct vbuf *b, uint32_t n)
+void virtq_unpop(struct virtio *v, unsigned q, const struct vbuf *b)
 {
-	const struct virtq *q = &v->q[qn];
-	uint8_t e[8];
-
-	st32(e, b->head.id);
-	st32(e + 4, n);
-	virtio_mem_write(v, q->used + 4 + 8 * (uint64_t)((uint16_t)(q->used_idx + ahead) % q->size), e, sizeof(e));
+	ops(v)->unpop(&v->q[q], b);
 }
 
-void virtq_show(struct virtio *v, unsigned qn, unsigned n)
+void virtq_fill(struct virtio *v, unsigned q, unsigned ahead, const struct vbuf *b, uint32_t n)
 {
-	struct virtq *q = &v->q[qn];
+	ops(v)->fill(v, &v->q[q], ahead, b->head, n);
+}
 
-	q->used_idx = (uint16_t)(q->used_idx + n);
-	/* Far from what was told: the comparison of 16-bit indices would be wrong. */
-	if ((uint16_t)(q->used_idx - q->signalled) > 0x7fff)
-		q->told_once = 0;
-	put16(v, q->used + 2, q->used_idx);
+void virtq_show(struct virtio *v, unsigned q, unsigned n)
+{
+	ops(v)->show(v, &v->q[q], n);
 }
 
 void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n)
 {
-	virtq_fill(v, q, 0, b, n);
-	virtq_show(v, q, 1);
+	virtq_push_head(v, q, b->head, n);
 }
 
 void virtq_push_head(struct virtio *v, unsigned q, struct vbuf_head head, uint32_t n)
 {
-	v->buf.head = head;
-	virtq_push(v, q, &v->buf, n);
+	ops(v)->fill(v, &v->q[q], 0, head, n);
+	ops(v)->show(v, &v->q[q], 1);
 }
-
-/* ---- telling each other ---- */
 
 bool virtq_ask(struct virtio *v, unsigned qn, bool on)
 {
@@ -236,29 +164,11 @@ bool virtq_ask(struct virtio *v, unsigned qn, bool on)
 
 	if (!usable(v, q))
 		return false;
-	if (!virtio_has(v, VIRTIO_EVENT_IDX))
-		put16(v, q->used, on ? 0 : USED_NO_NOTIFY);
-	else if (on)
-		put16(v, q->used + 4 + 8 * (uint64_t)q->size, q->last_avail);
+	ops(v)->ask(v, q, on);
 	if (!on)
 		return false;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return waiting(v, q) > 0;
-}
-
-/* 2.7.7, 2.7.10: by flag, or with used_event among the entries that are new. */
-static bool wants_interrupt(struct virtio *v, struct virtq *q)
-{
-	uint16_t event, was = q->signalled;
-	bool known = q->told_once;
-
-	if (!virtio_has(v, VIRTIO_EVENT_IDX))
-		return get16(v, q->avail, &event) && !(event & AVAIL_NO_INTERRUPT);
-	if (!get16(v, q->avail + 4 + 2 * (uint64_t)q->size, &event))
-		return false;
-	q->signalled = q->used_idx;
-	q->told_once = 1;
-	return !known || (uint16_t)(q->used_idx - event - 1) < (uint16_t)(q->used_idx - was);
+	return ops(v)->waiting(v, q);
 }
 
 void virtq_interrupt(struct virtio *v, unsigned qn)
@@ -268,7 +178,7 @@ void virtq_interrupt(struct virtio *v, unsigned qn)
 	if (!usable(v, q))
 		return;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (wants_interrupt(v, q))
+	if (ops(v)->wants_interrupt(v, q))
 		virtio_signal(v, q->vector, VIRTIO_ISR_QUEUE);
 }
 
