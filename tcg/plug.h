@@ -5,8 +5,8 @@
  * A block that is translated is shown to them behind the front end; what they register is
  * kept in the vCPU's arena until its translations are flushed, and plug_weave() puts µops for
  * it between those of the block. So both back ends serve them alike, and code of a machine without
- * plugins is what it is without this file. With them, blocks end at jumps, there are no
- * regions, and the translator is reached from the run loop only.
+ * plugins is what it is without this file. With them, blocks end at jumps, the translator is reached from
+ * the run loop only, and only loops that nothing but counters hook into become regions.
  *
  * What is counted when:
  *	in front of an instruction	calls, entries of streams. Where Rhea begins an instruction again by
@@ -124,8 +124,9 @@ void plug_flushed(struct tcg *t);
 /* ---- translation ---- */
 
 /*
- * Show t->ir, made from `bytes`, to the plugins and put in what they want. False: there is no room, try
- * with fewer instructions (with one there always is: what is too much is left out with a warning).
+ * Show t->ir, made from `bytes`, to the plugins and put in what they want. False: it cannot be a region; or
+ * there is no room, try with fewer instructions (with one there always is: what is too much is left out
+ * with a warning).
  */
 bool plug_translate(struct cpu *c, const uint8_t *bytes);
 
@@ -140,6 +141,7 @@ struct plug_hook {
 };
 
 #define PLUG_MAX_HOOKS	4096
+#define PLUG_BLOCK	IR_MAX_REGION	/* instead of an instruction's number: the block's own hooks */
 
 struct rhea_insn {
 	struct rhea_block *b;
@@ -155,8 +157,8 @@ struct rhea_block {
 	unsigned n_insns;
 	bool overflow;
 	unsigned n_hooks;		/* from 1 on */
-	uint16_t first[IR_MAX_INSNS + 1], last[IR_MAX_INSNS + 1];	/* hooks of each instruction; the last ones: of the block */
-	struct rhea_insn insn[IR_MAX_INSNS];
+	uint16_t first[PLUG_BLOCK + 1], last[PLUG_BLOCK + 1];	/* hooks of each instruction; the last ones: of the block */
+	struct rhea_insn insn[IR_MAX_REGION];
 	struct plug_hook hook[PLUG_MAX_HOOKS];
 	struct uop out[IR_MAX_UOPS];	/* plug_weave()'s */
 };
@@ -165,7 +167,7 @@ struct rhea_block {
 bool plug_weave(struct ir *ir, struct rhea_block *b);
 /* Memory that lives as long as the translations of the vCPU. */
 void *plug_alloc(struct tcg *t, size_t n);
-/* A hook for instruction n, or the block's (IR_MAX_INSNS). */
+/* A hook for instruction n, or PLUG_BLOCK. */
 struct plug_hook *plug_hook(struct rhea_block *b, unsigned n);
 extern const struct rhea_api plug_api;
 /* Hand out what is in the vCPU's streams. */

@@ -194,7 +194,7 @@ static struct rhea_insn_info insn_info(const struct rhea_insn *i)
 
 	return (struct rhea_insn_info){
 		.va = linear(i->b, off), .rip = ir->rip + off, .pa = physical(i->b, off), .bytes = i->b->bytes + off,
-		.len = ir->off[i->n + 1] - off, .name = in ? insn_row(in)->name : "(bad)",
+		.len = in ? in->len : 1, .name = in ? insn_row(in)->name : "(bad)",
 	};
 }
 
@@ -230,7 +230,7 @@ struct plug_hook *plug_hook(struct rhea_block *b, unsigned n)
 /* Handles are const for plugins, as they have nothing to change there. */
 static struct plug_hook *of_block(const struct rhea_block *b)
 {
-	struct plug_hook *h = plug_hook((struct rhea_block *)(uintptr_t)b, IR_MAX_INSNS);
+	struct plug_hook *h = plug_hook((struct rhea_block *)(uintptr_t)b, PLUG_BLOCK);
 
 	h->where = HOOK_BLOCK;
 	return h;
@@ -390,6 +390,18 @@ static void show(struct rhea_block *b, const struct plugins *p)
 			p->list[i].on_block(plug_vcpu(b->c), b, p->list[i].block_data);
 }
 
+/* A region leaves and comes back where nobody but counters may look. */
+static bool only_counts(const struct rhea_block *b)
+{
+	for (unsigned i = 1; i <= b->n_hooks; i++) {
+		const struct plug_hook *h = &b->hook[i];
+
+		if (h->m.kind != PLUG_ADD || (h->where != HOOK_AFTER && h->where != HOOK_MEM))
+			return false;
+	}
+	return true;
+}
+
 bool plug_translate(struct cpu *c, const uint8_t *bytes)
 {
 	struct tcg *t = tcg_of(c);
@@ -401,6 +413,8 @@ bool plug_translate(struct cpu *c, const uint8_t *bytes)
 	b->bytes = bytes;
 	b->n_insns = t->ir->n_insns;
 	show(b, c->plugins);
+	if (t->ir->mode & MODE_REGION)
+		return only_counts(b) && !b->overflow && plug_weave(t->ir, b);
 	if (!b->overflow && plug_weave(t->ir, b))
 		return true;
 	if (b->n_insns > 1)

@@ -136,7 +136,7 @@ static bool may_leave(const struct uop *u)
 {
 	unsigned kind = uop_info[u->op].kind;
 
-	return kind == K_EXIT || kind == K_MEM || kind == K_HOST || u->op == UOP_div1 || u->op == UOP_idiv1 || raises(u);
+	return kind == K_EXIT || kind == K_MEM || kind == K_HOST || u->op == UOP_label || u->op == UOP_div1 || u->op == UOP_idiv1 || raises(u);
 }
 
 /* ---- in front of an instruction ---- */
@@ -161,11 +161,11 @@ static void put_callback(struct weave *w, const struct plug_hook *h)
 static void put_front(struct weave *w, unsigned first)
 {
 	const struct ir *ir = w->b->ir;
-	uint32_t len = (uint32_t)(ir->off[w->insn + 1] - ir->off[w->insn]);
+	unsigned len = ir->insns[w->insn].len;
 
 	for (unsigned i = first; i; i = w->b->hook[i].next) {
 		const struct plug_hook *h = &w->b->hook[i];
-		struct rhea_trace t = { .va = ir->cs_base + rip_of(w), .size = (uint16_t)len };
+		struct rhea_trace t = { .va = ir->cs_base + rip_of(w), .size = (uint16_t)(len ? len : 1) };
 
 		if (h->where != HOOK_BLOCK && h->where != HOOK_BEFORE)
 			continue;
@@ -380,8 +380,10 @@ static void put_insn(struct weave *w, const struct uop *u, const struct uop *end
 		leaves |= may_leave(v);
 	if (w->insn && (leaves || calls_in_front(w, first)))
 		flush(w, w->insn - 1u);
+	for (; u < end && u->op == UOP_label; u++)
+		put(w, u);
 	if (!begun && !w->insn)
-		put_front(w, w->b->first[IR_MAX_INSNS]);
+		put_front(w, w->b->first[PLUG_BLOCK]);
 	if (!begun)
 		put_front(w, first);
 	raised = u < end && end[-1].op == UOP_raise;

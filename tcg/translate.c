@@ -556,7 +556,7 @@ static bool make_region(struct cpu *c, struct tb *head)
 	unsigned off;
 
 	take_back(t, false);
-	if (t->interp || t->plug || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
+	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))

@@ -107,3 +107,96 @@ Test(plugins, the_report_goes_to_the_log_file)
 	cr_expect_eq(run("F=$(mktemp); $R -plugin $P/insns.so -D $F 2>&1; cat $F; rm $F", out, sizeof(out)), 0);
 	EXPECT(out, "cpu 0: ");
 }
+
+/* ---- cache ---- */
+
+static void misses(const char *accel)
+{
+	char out[4000], line[300], expect[100];
+
+	snprintf(line, sizeof(line), "$R %s -plugin $P/cache.so,l1d=1K/2/64,l2=off,top=1 2>&1", accel);
+	cr_expect_eq(run(line, out, sizeof(out)), 1);
+	snprintf(expect, sizeof(expect), "l1i  %16d accesses              2 misses", INSNS);
+	EXPECT(out, expect);
+	EXPECT(out, "l1d               200 accesses              1 misses    0.50%");
+	EXPECT(out, "l1d misses by instruction:\n               1  0xf0007  mov word [bx+0x500], cx\n");
+	cr_expect_not(strstr(out, "l2 "));
+}
+
+Test(plugins, cache_has_the_known_misses) { misses(""); }
+Test(plugins, cache_has_the_known_misses_interpreted) { misses("-accel tcg,interp=on"); }
+
+Test(plugins, cache_shapes_are_looked_at)
+{
+	char out[2000];
+
+	cr_expect_eq(run("for s in 32K 3K/1/64 32K/8/63 32K/0/64 2G/8/64 x; do $R -plugin $P/cache.so,l1i=$s 2>&1; done", out, sizeof(out)), 1);
+	EXPECT(out, "'l1i=32K' is no argument");
+	EXPECT(out, "'l1i=3K/1/64' is no argument");
+	EXPECT(out, "'l1i=32K/8/63' is no argument");
+	EXPECT(out, "'l1i=32K/0/64' is no argument");
+	EXPECT(out, "'l1i=2G/8/64' is no argument");
+	EXPECT(out, "'l1i=x' is no argument");
+}
+
+/* ---- lcov ---- */
+
+Test(plugins, lcov_counts_instructions_without_a_program)
+{
+	char out[4000];
+
+	cr_expect_eq(run("D=$(mktemp -d); $R -plugin $P/lcov.so,file=$D/x.info,from=0xf0000,to=0xf0fff 2>&1; cat $D/x.info $D/x.info.lst;"
+			 "rm -r $D", out, sizeof(out)), 0);
+	EXPECT(out, "TN:rhea\nSF:/");
+	EXPECT(out, "x.info.lst\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,100\nDA:5,100\nDA:6,100\nDA:7,100\nDA:8,1\nDA:9,1\n");
+	EXPECT(out, "LH:9\nend_of_record\n");
+	EXPECT(out, "\n0xf0007  mov word [bx+0x500], cx\n");
+}
+
+/* A kernel with line numbers: what gcov would say of it. */
+static const char kernel[] =
+	"__asm__(\".section .mb,\\\"a\\\"\\n.long 0x1badb002, 0, -0x1badb002\\n.text\\n.globl _start\\n\"\n"		/* 1 */
+	"	\"_start: mov $0x9000, %esp\\n jmp kmain\\n\");\n"
+	"static volatile int sum;\n"
+	"static int never(int x)\n"
+	"{\n"									/* 5 */
+	"	return x * 3;\n"
+	"}\n"
+	"void kmain(void)\n"
+	"{\n"
+	"	for (int i = 0; i < 10; i++)\n"				/* 10 */
+	"		sum += i;\n"
+	"	if (sum == 1)\n"
+	"		sum = never(sum);\n"
+	"	__asm__ volatile(\"outb %0, %1\" :: \"a\"((char)0), \"Nd\"((short)0xf4));\n"
+	"}\n";
+static const char layout[] = "ENTRY(_start) SECTIONS { . = 0x100000; .text : { *(.mb) *(.text*) } .data : { *(.data*) *(.bss*) } }";
+
+Test(plugins, lcov_counts_lines)
+{
+	char out[4000];
+	int status;
+
+	setenv("K", kernel, 1);
+	setenv("L", layout, 1);
+	status = run("D=$(mktemp -d); printf %s \"$K\" >$D/k.c; printf %s \"$L\" >$D/k.ld;"
+		     "echo | cc -m32 -c -x c -o /dev/null - 2>/dev/null || { rm -r $D; exit 4; };"
+		     "cc -m32 -g -O0 -ffreestanding -fno-pic -no-pie -fno-stack-protector -nostdlib -static -Wl,-T,$D/k.ld -o $D/k.elf $D/k.c 2>$D/log ||"
+		     "{ cat $D/log; rm -r $D; exit 3; };"
+		     "./rhea -vga none -display none -device isa-debug-exit,iobase=0xf4 -kernel $D/k.elf -plugin $P/lcov.so,file=$D/x.info,elf=$D/k.elf 2>&1; cat $D/x.info 2>&1; rm -r $D",
+		     out, sizeof(out));
+	if (status == 4 || strstr(out, "needs libdw"))		/* no compiler for 32-bit code, or no libdw */
+		return;
+	EXPECT(out, "k.c\n");
+	EXPECT(out, "DA:5,0\nDA:6,0\nDA:7,0\nDA:9,1\nDA:10,11\nDA:11,10\nDA:12,1\nDA:13,0\nDA:14,1\nDA:15,0\nLF:10\nLH:5\nend_of_record");
+}
+
+Test(plugins, lcov_wants_line_numbers)
+{
+	char out[2000];
+
+	cr_expect_eq(run("$R -plugin $P/lcov.so,elf=/nowhere/k 2>&1", out, sizeof(out)), 1);
+	cr_expect(strstr(out, "elf=/nowhere/k: No such file") || strstr(out, "needs libdw"), "%s", out);
+	cr_expect_eq(run("$R -plugin $P/lcov.so,elf=/etc/passwd 2>&1", out, sizeof(out)), 1);
+	cr_expect(strstr(out, "no line numbers") || strstr(out, "needs libdw"), "%s", out);
+}
