@@ -21,6 +21,7 @@
 #include "hw/pc/types.h"
 #include "tcg/run.h"
 #include "ui/command.h"
+#include "ui/curses.h"
 #include "ui/daemon.h"
 #include "ui/display.h"
 #include "ui/gdb.h"
@@ -49,6 +50,7 @@ struct app {
 	struct layout *layout;
 	struct sdl *sdl;
 	struct web *web;
+	struct curses *curses;
 	struct monitor *monitors[OPT_MAX_MONITORS + PC_MAX_SERIALS];	/* without those for programs */
 	int nmonitors;
 };
@@ -247,6 +249,10 @@ static bool open_displays(struct app *a, struct err *e)
 		a->web = open_web(a, window.name, e);
 		ok = a->web || err_prefix(e, "-display web");
 	}
+	if (a->display && ok && o->display == OPT_DISPLAY_CURSES) {
+		a->curses = curses_new(a->display, pc_vga(a->pc), &a->vm, e);
+		ok = a->curses || err_prefix(e, "-display curses");
+	}
 	machine_unlock(a->m);
 	return a->display && ok;
 }
@@ -254,6 +260,7 @@ static bool open_displays(struct app *a, struct err *e)
 static void close_displays(struct app *a)
 {
 	machine_lock(a->m);
+	curses_free(a->curses);
 	sdl_free(a->sdl);
 	web_free(a->web);
 	vnc_free(a->vm.vnc);
@@ -427,6 +434,8 @@ static void tell_choices(const struct app *a)
 		snprintf(screen, sizeof(screen), "screen in a window");
 	else if (a->web)
 		snprintf(screen, sizeof(screen), "console at %s", web_address(a->web));
+	else if (a->curses)
+		snprintf(screen, sizeof(screen), "screen on this terminal");
 	else if (a->vm.vnc)
 		snprintf(screen, sizeof(screen), "screen for VNC viewers at %s", vnc_address(a->vm.vnc));
 	else if (a->o.nographic)
@@ -489,8 +498,13 @@ static void unmake_machine(struct app *a, int status)
 
 static void fail(struct app *a, const struct err *e)
 {
-	if (a->m)
+	if (a->m) {
+		machine_lock(a->m);
+		curses_free(a->curses);		/* or nobody would see the message */
+		a->curses = NULL;
+		machine_unlock(a->m);
 		chr_flush_all(a->m);
+	}
 	err_report(e);
 }
 

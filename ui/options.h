@@ -70,7 +70,8 @@ struct opt_fd {
 	unsigned set;
 };
 
-enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL, OPT_DISPLAY_WEB };
+enum opt_display { OPT_DISPLAY_DEFAULT, OPT_DISPLAY_NONE, OPT_DISPLAY_VNC, OPT_DISPLAY_SDL, OPT_DISPLAY_WEB,
+		   OPT_DISPLAY_CURSES };
 
 struct options {
 	struct pc_config pc;

@@ -420,6 +420,7 @@ enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struc
 	if (asks_help(arg)) {
 		fputs("none            not shown; 'screendump' of the monitor still works\n"
 		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse\n"
+		      "curses          on this terminal: text modes, serial port and monitor; Alt-1, Alt-2.. change between them\n"
 		      "web[=ADDR:PORT] in a browser, with a terminal for each serial port [127.0.0.1, from 8080 on]\n"
 		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"
 		      "vnc=unix:PATH   to VNC viewers, at a Unix socket\n", out);
@@ -432,10 +433,16 @@ enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struc
 		o->display = OPT_DISPLAY_WEB;
 		return OPT_GO;
 	}
+	if (!strcmp(arg, "curses")) {
+		o->display = OPT_DISPLAY_CURSES;
+		return OPT_GO;
+	}
+	if (!strncmp(arg, "curses,", 7))
+		return bad(e, "-display %s: curses takes no arguments; characters are those of code page 437", arg);
 	if (!strncmp(arg, "vnc=", 4))
 		return opt_vnc(o, arg + 4, out, e);
 	if (strcmp(arg, "none"))
-		return bad(e, "-display %s: expected none, sdl, web or vnc=HOST:N (see -display help)", arg);
+		return bad(e, "-display %s: expected none, sdl, curses, web or vnc=HOST:N (see -display help)", arg);
 	o->display = OPT_DISPLAY_NONE;
 	return OPT_GO;
 }
@@ -665,18 +672,34 @@ static void default_display(struct options *o)
 static void default_consoles(struct options *o)
 {
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
-	bool web = o->display == OPT_DISPLAY_WEB;
-	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !web && !o->nserials && !o->nmonitors);
+	bool has_vcs = o->display == OPT_DISPLAY_WEB || o->display == OPT_DISPLAY_CURSES;
+	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !has_vcs && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
 		warn("the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)%s", terminal ? ": serial port and monitor are on "
 		     "this terminal (Ctrl-A h for help)" : "");
-	if (web && !o->nserials && !o->nodefaults)
+	if (has_vcs && !o->nserials && !o->nodefaults)
 		o->serials[o->nserials++] = "vc";
-	if (web && !o->nmonitors && !o->nodefaults)
+	if (has_vcs && !o->nmonitors && !o->nodefaults)
 		o->monitors[o->nmonitors++] = (struct opt_monitor){ .spec = "vc" };
 	if (terminal && !o->nserials)
 		o->serials[o->nserials++] = o->nmonitors ? "stdio" : "mon:stdio";
+}
+
+/* A terminal that the screen is shown on is nobody else's. */
+static bool check_terminal(const struct options *o, struct err *e)
+{
+	if (o->display != OPT_DISPLAY_CURSES)
+		return true;
+	if (o->nographic || o->daemonize)
+		return err_set(e, "-display curses and %s exclude each other", o->nographic ? "-nographic" : "-daemonize");
+	for (int i = 0; i < o->nserials; i++)
+		if (strstr(o->serials[i], "stdio"))
+			return err_set(e, "-serial %s: -display curses has the terminal; use vc, which Alt-3 shows", o->serials[i]);
+	for (int i = 0; i < o->nmonitors; i++)
+		if (strstr(o->monitors[i].spec, "stdio"))
+			return err_set(e, "a monitor at %s: -display curses has the terminal; use vc, which Alt-2 shows", o->monitors[i].spec);
+	return true;
 }
 
 /* A -device VGA is instead of the board's, unless -vga wants that one. */
@@ -706,6 +729,8 @@ bool options_complete(struct options *o, struct err *e)
 	default_display(o);
 	default_consoles(o);
 	own_display_card(o);
+	if (!check_terminal(o, e))
+		return false;
 	if (o->log_areas && !log_set_areas(o->log_areas, e))
 		return err_prefix(e, "-d");
 	if (o->log_filter && !log_set_filter(o->log_filter, e))

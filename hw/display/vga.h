@@ -16,6 +16,14 @@ bool vga_render(struct vga *v, struct surface *out);
 void vga_watch(struct vga *v, bool on);
 /* May the picture differ from the one at the last call? Cheap. Always true at first. Machine lock. */
 bool vga_changed(struct vga *v);
+/* A text mode as it stands in display memory: character in the low byte, attribute in the high one. */
+struct vga_cells {
+	int w, h;
+	int cursor;			/* index of the cell it is on; -1: not shown */
+	uint16_t cell[16384];
+};
+/* False: a graphics mode, or more cells than fit. */
+bool vga_cells(struct vga *v, struct vga_cells *out);
 /* The characters of a text mode, lines ended by newlines; 0 in a graphics mode. */
 size_t vga_text(struct vga *v, char *buf, size_t n);
 

@@ -156,6 +156,29 @@ static bool is_text(const struct vga *v)
 	return !vga_vbe_on(v) && !(v->gc[GC_MISC] & GC_MISC_GRAPHICS);
 }
 
+bool vga_cells(struct vga *v, struct vga_cells *out)
+{
+	struct geometry g = geometry(v);
+	uint32_t cursor = (uint32_t)v->crtc[CR_CURSOR_HI] << 8 | v->crtc[CR_CURSOR_LO];
+	bool cursor_on = !(v->crtc[CR_CURSOR_START] & 0x20);
+
+	out->w = g.columns;
+	out->h = g.lines / g.scans;
+	out->cursor = -1;
+	if (!is_text(v) || out->w <= 0 || out->h <= 0 || (size_t)out->w * (size_t)out->h > ARRAY_LEN(out->cell))
+		return false;
+	for (int row = 0, n = 0; row < out->h; row++) {
+		uint32_t ma = g.start + (uint32_t)row * g.pitch;
+
+		for (int col = 0; col < out->w; col++, n++, ma++) {
+			out->cell[n] = (uint16_t)group_at(v, plane_address(v, ma));
+			if (cursor_on && ma == cursor)
+				out->cursor = n;
+		}
+	}
+	return true;
+}
+
 size_t vga_text(struct vga *v, char *buf, size_t n)
 {
 	struct geometry g = geometry(v);

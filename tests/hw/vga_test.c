@@ -277,6 +277,19 @@ Test(vga, text_is_drawn_from_the_font_in_plane_2)
 	cr_assert_eq(s.px[(16 + 3) * 640 + 9], 0);
 	cr_assert(vga_text(v, text, sizeof(text)));
 	cr_assert_eq(strncmp(text, "\n A\n", 4), 0, "%.10s", text);
+
+	static struct vga_cells cells;
+	cr_assert(vga_cells(v, &cells));
+	cr_expect_eq(cells.w, 80);
+	cr_expect_eq(cells.h, 25);
+	cr_expect_eq(cells.cell[81], 0x0700 | 'A');
+	cr_expect_eq(cells.cursor, -1, "switched off");
+	index_write(0x3d4, 0x0a, 0x0d);
+	index_write(0x3d4, 0x0f, 85);
+	cr_assert(vga_cells(v, &cells));
+	cr_expect_eq(cells.cursor, 85);
+	index_write(0x3ce, 6, 0x05);
+	cr_expect_not(vga_cells(v, &cells), "graphics");
 }
 
 Test(vga, a_change_shows_once)
