@@ -372,6 +372,7 @@ struct cpu {
 	bool in_smm;
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
 	bool is_bsp;
+	bool absent;			/* the board's: it does not exist (yet), and only sleeps */
 	bool wait_sipi;			/* after INIT, until a start-up IPI */
 
 	/* --- system registers --- */

@@ -120,7 +120,7 @@ static uint64_t heavy_ipi(uint64_t ipi, uint64_t b, uint64_t x, uint64_t y)
 	(void)b, (void)x, (void)y;
 	for (unsigned i = 0; (o = phys_cpu(p->c->phys, i)); i++) {
 		uint32_t bit = o->apic_id - p->first;
-		if (o->apic_id >= p->first && bit < 2 * p->width && p->map[bit / p->width] >> bit % p->width & 1) {
+		if (!o->absent && o->apic_id >= p->first && bit < 2 * p->width && p->map[bit / p->width] >> bit % p->width & 1) {
 			p->c->board.send_ipi(p->c->board.opaque, o, p->icr);
 			n++;
 		}

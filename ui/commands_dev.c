@@ -19,6 +19,7 @@
 #include "hw/pc/pc.h"
 #include "ui/command_text.h"
 #include "ui/commands.h"
+#include "ui/commands_cpu.h"
 #include "ui/options.h"
 #include "ui/vm.h"
 
@@ -39,8 +40,10 @@ struct value *cmd_device_add(struct cmd *c, const struct value *args)
 	struct dev *d = NULL;
 	char *text;
 
-	if (id && dev_find(c->vm->m, id))
+	if (id && (dev_find(c->vm->m, id) || find_cpu(c->vm, id) >= 0))
 		return cmd_fail(c, CMD_GENERIC, "Duplicate device ID '%s'", id);
+	if (is_cpu_driver(driver))
+		return add_cpu(c, driver, args);
 	if (!may_plug(c, driver))
 		return NULL;
 	text = command_text(args, "driver", &c->err);
@@ -68,8 +71,13 @@ static struct dev *find_user_device(struct cmd *c, const char *id)
 
 struct value *cmd_device_del(struct cmd *c, const struct value *args)
 {
-	struct dev *d = find_user_device(c, val_get_str(args, "id", ""));
+	const char *id = val_get_str(args, "id", ""), *slash = strrchr(id, '/');
+	int cpu = find_cpu(c->vm, slash ? slash + 1 : id);
+	struct dev *d;
 
+	if (cpu >= 0)
+		return del_cpu(c, cpu);
+	d = find_user_device(c, id);
 	if (!d || !may_plug(c, d->type->name))
 		return NULL;
 	vm_hold(c->vm);

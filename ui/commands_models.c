@@ -26,7 +26,7 @@ struct value *cmd_query_machines(struct cmd *c, const struct value *args)
 		if (i == 0)
 			val_add_bool(v, "is-default", true);
 		val_add_int(v, "cpu-max", b.max_cpus);
-		val_add_bool(v, "hotpluggable-cpus", false);
+		val_add_bool(v, "hotpluggable-cpus", b.alias != NULL);
 		val_add_bool(v, "numa-mem-supported", false);
 		val_add_bool(v, "deprecated", false);
 		val_add_bool(v, "acpi", b.acpi);

@@ -117,7 +117,7 @@ void options_tell(const struct options *o, const char *screen, FILE *out)
 	fputs("rhea:", out);
 	for (int i = 0; i < o->nfiles; i++)
 		fprintf(out, "%s %s (%s)", i ? "," : "", o->files[i], o->file_kinds[i]);
-	fprintf(out, ": board pc, %d processor%s, ", o->pc.ncpus, o->pc.ncpus == 1 ? "" : "s");
+	fprintf(out, ": board pc, %d processor%s, ", o->pc.online, o->pc.online == 1 ? "" : "s");
 	if (mib % 1024)
 		fprintf(out, "%llu MiB", (unsigned long long)mib);
 	else

@@ -162,10 +162,8 @@ enum opt_result opt_smp(struct options *o, const char *arg, FILE *out, struct er
 		return bad(e, "-smp %s: %d processors at most, and sockets * cores * threads must give "
 			"their number (maxcpus, if given)", arg, PC_MAX_CPUS);
 	}
-	if (maxcpus > cpus)
-		warn("-smp: maxcpus=%d: processors cannot be added later; there will be %d",
-		     (int)maxcpus, (int)cpus);
-	o->pc.ncpus = (int)cpus;
+	o->pc.ncpus = (int)maxcpus;
+	o->pc.online = (int)cpus;
 	return OPT_GO;
 }
 
@@ -639,7 +637,7 @@ void options_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->cpu = "max";
 	o->rtc_base = "utc";
-	o->pc.ncpus = o->pc.sockets = o->pc.cores = o->pc.threads = 1;
+	o->pc.ncpus = o->pc.online = o->pc.sockets = o->pc.cores = o->pc.threads = 1;
 	o->pc.reboot_timeout = -1;
 }
 

@@ -111,6 +111,7 @@ static int highest(const uint32_t *v)
 
 /* ---- modes ---- */
 
+static bool exists(const struct lapic *l) { return !l->cpu || !l->cpu->absent; }
 static bool hw_enabled(const struct lapic *l) { return l->base & BASE_ENABLE; }
 static bool in_x2apic(const struct lapic *l) { return l->base & BASE_X2APIC; }
 static bool sw_enabled(const struct lapic *l) { return hw_enabled(l) && l->svr & SVR_ENABLE; }
@@ -252,7 +253,7 @@ static void receive(struct lapic *l, unsigned mode, unsigned vector, bool level)
 
 static bool is_addressed(const struct lapic *l, uint32_t dest, bool logical)
 {
-	if (!hw_enabled(l))
+	if (!hw_enabled(l) || !exists(l))
 		return false;
 	if (in_x2apic(l)) {
 		if (dest == 0xffffffffu || (!logical && dest == 0xff))
@@ -318,7 +319,7 @@ void lapic_message(void *opaque, uint64_t addr, uint32_t data)
 static void to_all(struct lapic *l, bool self, unsigned mode, unsigned vector)
 {
 	for (int i = 0; i < l->set->n; i++)
-		if (self || l->set->all[i] != l)
+		if ((self || l->set->all[i] != l) && exists(l->set->all[i]))
 			receive(l->set->all[i], mode, vector, false);
 }
 

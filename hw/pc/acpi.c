@@ -233,7 +233,7 @@ static size_t build_madt(struct acpi_files *f, const struct acpi_config *cfg)
 	bytes_put32(t, !cfg->reduced);		/* there are 8259s as well */
 	for (int i = 0; i < cfg->ncpus; i++) {
 		uint32_t id = cpuid_apic_id((unsigned)i, (unsigned)cfg->cores, (unsigned)cfg->threads);
-		const uint8_t lapic[] = { 0, 8, (uint8_t)i, (uint8_t)id, 1, 0, 0, 0 };
+		const uint8_t lapic[] = { 0, 8, (uint8_t)i, (uint8_t)id, !(cfg->absent >> i & 1), 0, 0, 0 };
 		bytes_put(t, lapic, sizeof(lapic));
 	}
 	bytes_put8(t, 1);

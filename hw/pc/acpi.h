@@ -11,7 +11,9 @@
 #include "hw/pc/bytes.h"
 
 struct acpi_config {
-	int ncpus;
+	int ncpus;			/* there can be; */
+	uint64_t absent;		/* a bit for each that does not exist now */
+	bool cpu_hotplug;		/* they come and go, by hw/acpi/cpuhp.h */
 	int cores, threads;		/* of a package, a core: they make the APIC ids */
 	bool hpet;
 	bool serial[4], parallel, floppy;
@@ -53,6 +55,9 @@ void acpi_build_reduced_dsdt(const struct acpi_config *cfg, struct bytes *out);
 /* Hot-plug slots, inside PCI0, and the handler of their event, outside (hw/pc/dsdt_slots.c). */
 void acpi_build_slots(const struct acpi_config *cfg, struct bytes *out);
 void acpi_build_slot_events(const struct acpi_config *cfg, struct bytes *out);
+/* Processors, inside _SB, and the handler of their event, outside (hw/pc/dsdt_cpus.c). */
+void acpi_build_cpus(const struct acpi_config *cfg, struct bytes *out);
+void acpi_build_cpu_events(const struct acpi_config *cfg, struct bytes *out);
 /* Its part about PCI interrupts, inside PCI0 (hw/pc/dsdt_irq.c). */
 void acpi_build_pci_irqs(const struct acpi_config *cfg, struct bytes *out);
 

@@ -224,6 +224,7 @@ static bool make_firmware(struct pc *pc, struct err *e)
 		return false;
 	pc_acpi(pc);
 	firmware_cmos(&pc->cfg, dev_find_type(pc->m, &fdc_type), pc->rtc, pc->low);
+	firmware_cpus((struct fwcfg *)pc->fwcfg, pc->rtc, pc_cpus_present(pc));
 	pc_translation(pc);
 	return true;
 }
@@ -283,7 +284,7 @@ static bool make_board(struct pc *pc, struct err *e)
 		return false;
 	connect_timers(pc);
 	return make_speaker(pc, e) && make_ports(pc, e) && make_display(pc, e)
-		&& make_own(pc, e) && pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e)
+		&& make_own(pc, e) && pc_cpu_places(pc, e) && pc_drives(pc, e) && make_usb(pc, e) && make_user_devices(pc, e)
 		&& pc_scsi_drives(pc, e) && make_firmware(pc, e);
 }
 
@@ -341,6 +342,8 @@ void pc_reset(struct pc *pc)
 	machine_reset_devices(pc->m);
 	if (pc->board->reset)
 		pc->board->reset(pc);
+	if (pc->cpuhp)
+		firmware_cpus((struct fwcfg *)pc->fwcfg, pc->rtc, pc_cpus_present(pc));
 	if (pc->fwcfg)			/* devices have come and gone */
 		firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
 }

@@ -1,12 +1,13 @@
 /*
  * The DSDT: what stands behind the PCI host bridge and cannot be probed, and the
- * sleep states. How PCI interrupts are routed is in dsdt_irq.c.
+ * sleep states. How PCI interrupts are routed is in dsdt_irq.c, processors are in dsdt_cpus.c.
  *
- * Not modelled: sleep states S1-S4, CPU and memory hot plug.
+ * Not modelled: sleep states S1-S4, memory hot plug.
  * Source: ACPI specification 6.3, chapters 5.3, 6.2, 7.4, 9, 19, 20.
  */
 #include <stdio.h>
 
+#include "hw/acpi/cpuhp.h"
 #include "hw/acpi/pcihp.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/aml.h"
@@ -207,6 +208,8 @@ static void board_resources(struct bytes *a, const struct acpi_config *cfg)
 		res_io(&r, PC_SMB_PORT, 16);
 	if (cfg->hotplug_slots)
 		res_io(&r, PCIHP_PORT, PCIHP_LEN);
+	if (cfg->cpu_hotplug)
+		res_io(&r, CPUHP_PORT, CPUHP_LEN);
 	aml_name(a, "_CRS");
 	aml_template(a, &r);
 	aml_end(a, d);
@@ -226,15 +229,6 @@ static void hpet(struct bytes *a)
 	aml_name(a, "_CRS");
 	aml_template(a, &r);
 	aml_end(a, d);
-}
-
-static void processors(struct bytes *a, int n)
-{
-	for (int i = 0; i < n; i++) {
-		char name[8];
-		snprintf(name, sizeof(name), "C%03X", (unsigned)i & 0xfff);
-		aml_end(a, aml_processor(a, name, (uint8_t)i));
-	}
 }
 
 /* ---- all of it ---- */
@@ -271,8 +265,9 @@ void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *a)
 	board_resources(a, cfg);
 	if (cfg->hpet)
 		hpet(a);
-	processors(a, cfg->ncpus);
+	acpi_build_cpus(cfg, a);
 	aml_end(a, sb);
 	acpi_build_slot_events(cfg, a);
+	acpi_build_cpu_events(cfg, a);
 	sleep_states(a);
 }

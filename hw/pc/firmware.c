@@ -206,7 +206,6 @@ static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low
 	bytes_fini(&e820);
 
 	fwcfg_add64(f, FWCFG_RAM_SIZE, cfg->ram_size);
-	fwcfg_add16(f, FWCFG_NB_CPUS, (uint16_t)cfg->ncpus);
 	fwcfg_add16(f, FWCFG_MAX_CPUS, apic_ids(cfg));
 	fwcfg_add16(f, FWCFG_NOGRAPHIC, cfg->vga == PC_VGA_NONE);
 	fwcfg_add32(f, FWCFG_MACHINE_ID, 0);
@@ -327,6 +326,12 @@ static void cmos_floppies(const struct dev *fdc, struct dev *rtc)
 		     (a && b ? EQUIPMENT_TWO : 0));
 }
 
+void firmware_cpus(struct fwcfg *f, struct dev *rtc, int n)
+{
+	fwcfg_add16(f, FWCFG_NB_CPUS, (uint16_t)n);
+	rtc_cmos_set(rtc, CMOS_CPUS, (uint8_t)(n - 1));
+}
+
 void firmware_cmos(const struct pc_config *cfg, const struct dev *fdc, struct dev *rtc, uint64_t low)
 {
 	uint64_t ext_kb = low > 1 << 20 ? (low >> 10) - 1024 : 0;
@@ -339,7 +344,6 @@ void firmware_cmos(const struct pc_config *cfg, const struct dev *fdc, struct de
 	cmos16(rtc, CMOS_ABOVE_16M, above16);
 	for (unsigned i = 0; i < 3; i++)
 		rtc_cmos_set(rtc, CMOS_ABOVE_4G + i, (uint8_t)(above4g >> 8 * i));
-	rtc_cmos_set(rtc, CMOS_CPUS, (uint8_t)(cfg->ncpus - 1));
 	cmos_floppies(fdc, rtc);
 	cmos_boot_order(cfg, rtc);
 }

@@ -23,6 +23,8 @@ bool firmware_config(const struct pc_config *cfg, struct fwcfg *f, uint64_t ram_
 void firmware_boot_order(const struct pc_config *cfg, struct fwcfg *f, struct dev *rtc);
 
 /* Fill the CMOS memory of an RTC. */
+/* So many processors start. */
+void firmware_cpus(struct fwcfg *f, struct dev *rtc, int n);
 void firmware_cmos(const struct pc_config *cfg, const struct dev *fdc, struct dev *rtc, uint64_t ram_below_4g);
 
 #endif

@@ -63,7 +63,8 @@ enum pc_vga { PC_VGA_STD, PC_VGA_NONE };
 struct pc_config {
 	enum pc_board board;
 	uint64_t ram_size;		/* bytes, a multiple of 4 KiB, at least 1 MiB */
-	int ncpus;			/* 1 .. PC_MAX_CPUS */
+	int ncpus;			/* 1 .. PC_MAX_CPUS, those that may be added later included */
+	int online;			/* so many of them are there at the start; 0: all */
 	int sockets, cores, threads;	/* of the board, a socket, a core; 0: one */
 
 	/* -kernel; NULL: boot from the firmware's devices. Multiboot: initrd is "file args,file args". */
@@ -145,6 +146,15 @@ bool pc_plugged(struct pc *pc, struct dev *d, struct err *e);
  * has let go of it. A DEVICE_DELETED event follows either way. vCPUs are held, machine lock.
  */
 bool pc_unplug(struct pc *pc, struct dev *d, struct err *e);
+
+/*
+ * Processor n comes or goes while the machine runs; `id` names it towards the user. The guest is
+ * told, or asked first; a DEVICE_DELETED event says when it has gone. vCPUs are held, machine lock.
+ */
+bool pc_plug_cpu(struct pc *pc, int n, const char *id, struct err *e);
+bool pc_unplug_cpu(struct pc *pc, int n, struct err *e);
+/* The name of a processor that the user has added, or NULL. */
+const char *pc_cpu_id(const struct pc *pc, int n);
 
 /* Write what the display shows to a file. Machine lock. False: no display, or the file failed. */
 bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struct err *e);

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "hw/acpi/cpuhp.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/fwcfg.h"
 #include "hw/disk/fdc.h"
@@ -28,6 +29,9 @@ static struct acpi_config describe(const struct pc *pc)
 		.pci_mem_start = pci_window(pc->low), .pm_base = PC_PM_PORT,
 	};
 
+	a.cpu_hotplug = pc->cpuhp;
+	for (int i = 0; i < c->ncpus && pc->cpuhp; i++)
+		a.absent |= cpuhp_present(pc->cpuhp, i) ? 0 : 1ull << i;
 	for (int i = 0; i < 4; i++)
 		a.serial[i] = c->serials[i];
 	if (pci_high_window(pc->m->pci, &a.pci_mem64_start, &a.pci_mem64_end)) {

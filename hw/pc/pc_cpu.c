@@ -4,10 +4,16 @@
  *
  * Callbacks of struct cpu_board come without the machine lock and take it.
  */
+#include <stdio.h>
+
+#include "base/value.h"
 #include "cpu/cpu.h"
+#include "hw/acpi/cpuhp.h"
 #include "hw/intc/lapic.h"
 #include "hw/pc/pc_priv.h"
 #include "hw/pci/i440fx.h"
+
+#define ICR_INIT	0x500u		/* delivery mode */
 
 /* ---- interrupts ---- */
 
@@ -80,7 +86,8 @@ static bool msr_write(void *opaque, struct cpu *c, uint32_t msr, uint64_t v)
 void pc_nmi(struct pc *pc)
 {
 	for (int i = 0; i < pc->ncpus; i++)
-		cpu_nmi(pc->cpus[i]);
+		if (!pc->cpus[i]->absent)
+			cpu_nmi(pc->cpus[i]);
 }
 
 /* ---- system management ---- */
@@ -195,6 +202,76 @@ struct cpu_board pc_cpu_board(struct pc *pc)
 	};
 }
 
+/* ---- processors that come and go ---- */
+
+int pc_cpus_present(const struct pc *pc)
+{
+	int n = 0;
+
+	for (int i = 0; i < pc->cfg.ncpus; i++)
+		n += !pc->cpuhp || cpuhp_present(pc->cpuhp, i);
+	return n;
+}
+
+/* One that has gone waits as after INIT, and nobody can wake it. */
+static void cpu_changed(void *opaque, int i, bool present)
+{
+	struct pc *pc = opaque;
+	struct value *told;
+
+	if (i >= pc->ncpus || pc->cpus[i]->absent == !present)
+		return;
+	pc->cpus[i]->absent = !present;
+	if (present)
+		return;
+	lapic_command(pc->lapic[i], ICR_INIT);
+	if (!pc->cpu_id[i][0])
+		return;
+	told = val_dict();
+	val_add_str(told, "device", pc->cpu_id[i]);
+	val_add(told, "path", val_strf("/machine/peripheral/%s", pc->cpu_id[i]));
+	pc->cpu_id[i][0] = 0;
+	machine_event(pc->m, "DEVICE_DELETED", told);
+}
+
+bool pc_cpu_places(struct pc *pc, struct err *e)
+{
+	int there = pc->cfg.online ? pc->cfg.online : pc->cfg.ncpus;
+
+	if (there == pc->cfg.ncpus)
+		return true;
+	if (!pc->pm)
+		return err_set(e, "-smp: processors can be added later by ACPI only, which board %s does not have here",
+			       pc->board->name);
+	pc->cpuhp = pc_part(pc, &cpuhp_type, e, "%s", "");
+	if (pc->cpuhp)
+		cpuhp_connect(pc->cpuhp, pc->pm, pc->cfg.ncpus, there, cpu_changed, pc);
+	return pc->cpuhp;
+}
+
+const char *pc_cpu_id(const struct pc *pc, int n)
+{
+	return pc->cpu_id[n][0] ? pc->cpu_id[n] : NULL;
+}
+
+bool pc_plug_cpu(struct pc *pc, int n, const char *id, struct err *e)
+{
+	if (!pc->cpuhp || cpuhp_present(pc->cpuhp, n))
+		return err_set(e, "processor %d is there already", n);
+	snprintf(pc->cpu_id[n], sizeof(pc->cpu_id[n]), "%s", id);
+	cpu_reset(pc->cpus[n]);
+	cpuhp_plug(pc->cpuhp, n);
+	return true;
+}
+
+bool pc_unplug_cpu(struct pc *pc, int n, struct err *e)
+{
+	if (!pc->cpuhp || n == 0 || !cpuhp_present(pc->cpuhp, n))
+		return err_set(e, "processor %d cannot be taken away", n);
+	cpuhp_unplug(pc->cpuhp, n);
+	return true;
+}
+
 void pc_set_cpus(struct pc *pc, struct cpu **cpus, int n)
 {
 	pc->cpus = cpus;
@@ -206,4 +283,6 @@ void pc_set_cpus(struct pc *pc, struct cpu **cpus, int n)
 			lapic_connect_cpu(pc->lapic[i], cpus[i]);
 		else
 			cpus[i]->is_bsp = false;
+	for (int i = 0; i < n && pc->cpuhp; i++)
+		cpus[i]->absent = !cpuhp_present(pc->cpuhp, i);
 }

@@ -55,6 +55,8 @@ struct pc {
 
 	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
 	struct dev *lapic[PC_MAX_CPUS];
+	struct dev *cpuhp;		/* processors that come and go, or NULL */
+	char cpu_id[PC_MAX_CPUS][64];	/* of those the user has added */
 	struct dev *ged;		/* microvm: power management */
 	struct acpi_files tables;	/* ... tables that stand in memory, */
 	uint64_t rsdp;			/* their root, */
@@ -80,6 +82,10 @@ void pc_tick_taken(struct pc *pc, int vector);
 void pc_add_saved(struct pc *pc);
 
 /* ---- pc_cpu.c ---- */
+/* Places for processors that come later, if the user wants such. */
+bool pc_cpu_places(struct pc *pc, struct err *e);
+/* How many processors there are now. */
+int pc_cpus_present(const struct pc *pc);
 void pc_smi(void *opaque, int n, int level);
 extern const struct port_ops pc_ferr_ops;
 

@@ -5,6 +5,7 @@
 #include "hw/pc/types.h"
 
 #include "hw/acpi/ged.h"
+#include "hw/acpi/cpuhp.h"
 #include "hw/acpi/pcihp.h"
 #include "hw/audio/ac97.h"
 #include "hw/audio/hda.h"
@@ -89,7 +90,7 @@ const struct dev_type *const dev_types[] = {
 	&virtio_mouse_type,
 	&virtio_tablet_type,
 	&ged_type,
-	&pcihp_type,
+	&cpuhp_type, &pcihp_type,
 	&virtio_mmio_type,
 	&virtio_blk_bus_type,
 	&virtio_net_bus_type,

@@ -209,3 +209,18 @@ Test(acpi, tables_placed_by_the_board_lead_to_each_other)
 	cr_assert_eq(memcmp(dsdt, "DSDT", 4), 0);
 	cr_assert_eq(bytes_checksum(dsdt, ld32(dsdt + 4)), 0);
 }
+
+Test(acpi, processors_that_may_come_are_there_but_not_enabled)
+{
+	struct acpi_config cfg = { .ncpus = 40, .absent = BIT(1) | BIT(39), .cpu_hotplug = true, .cores = 40, .threads = 1,
+				   .pci_mem_start = 0x80000000, .pm_base = 0x600 };
+
+	teardown();
+	acpi_build(&cfg, &files);
+	mem = calloc(1, MEM);
+	load();
+	const uint8_t *madt = find("APIC");
+	for (unsigned i = 0; i < 40; i++)
+		cr_expect_eq(madt[44 + 8 * i + 4], i != 1 && i != 39, "processor %u", i);
+	cr_expect(memmem(mem, MEM, "C027", 4) && memmem(mem, MEM, "_E02", 4));
+}

@@ -106,6 +106,17 @@ Test(lapic, a_higher_class_interrupts_a_lower_one_waits)
 	cr_assert_eq(lapic_intack(apic[0]), 0x52);
 }
 
+Test(lapic, a_processor_that_does_not_exist_is_not_addressed)
+{
+	b.cpu[1]->absent = true;
+	be(0);
+	wr(REG(ICR), 0xc4500);			/* INIT to all others */
+	cr_assert_not(atomic_load(&b.cpu[1]->request) & REQ_INIT);
+	b.cpu[1]->absent = false;
+	wr(REG(ICR), 0xc4500);
+	cr_assert(atomic_load(&b.cpu[1]->request) & REQ_INIT);
+}
+
 Test(lapic, the_task_priority_holds_interrupts_back)
 {
 	lapic_set_cr8(apic[0], 5);

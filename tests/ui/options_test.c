@@ -88,7 +88,7 @@ Test(options, smp_topology)
 	cr_assert_eq(parse("-smp 8,sockets=2,cores=2"), OPT_GO);
 	cr_assert_eq(o.pc.threads, 2);
 	cr_assert_eq(parse("-smp 2,maxcpus=4"), OPT_GO);
-	cr_assert(o.pc.ncpus == 2 && o.pc.cores == 4);
+	cr_assert(o.pc.ncpus == 4 && o.pc.online == 2 && o.pc.cores == 4);
 	cr_assert_eq(parse("-smp 4,maxcpus=2"), OPT_BAD);
 	cr_assert_eq(parse("-smp 5,sockets=2"), OPT_BAD);
 	cr_assert_eq(parse("-smp 0"), OPT_BAD);
