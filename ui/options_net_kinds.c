@@ -13,6 +13,7 @@ static bool user_options(struct kv *k, struct net_options *o, struct err *e)
 	static const char *const ignored[] = { "ipv6-prefixlen", NULL };
 
 	(void)e;
+	o->queues = (unsigned)kv_num(k, "queues", 1, 1, NET_MAX_QUEUES);
 	u->restricted = kv_bool(k, "restrict", false);
 	u->no_ipv4 = !kv_bool(k, "ipv4", true);
 	u->no_ipv6 = !kv_bool(k, "ipv6", true);
@@ -140,6 +141,8 @@ static bool tap_options(struct kv *k, struct net_options *o, struct err *e)
 	static const char *const ignored[] = { "vhost", "vhostforce", "sndbuf", "vnet_hdr", "poll-us", "helper", "br", NULL };
 
 	(void)e;
+	o->queues = (unsigned)kv_num(k, "queues", 1, 1, NET_MAX_QUEUES);
+	o->tap.multi_queue = o->queues > 1;
 	o->tap.ifname = kv_str(k, "ifname", NULL);
 	o->tap.script = script(k, "script");
 	o->tap.downscript = script(k, "downscript");

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "hw/backend/drive.h"
+#include "hw/backend/net.h"
 #include "base/value.h"
 #include "cpu/tsc.h"
 #include "hw/core/dev.h"
@@ -513,6 +514,7 @@ void vm_loaded(struct vm *vm)
 		set_status(vm, VM_PAUSED);
 	vm->asleep = vm->saved_suspended && vm->status == VM_PAUSED;
 	atomic_store(&vm->asked, 0);	/* by a guest that is no more */
+	net_announce_all(vm->m);
 }
 
 void vm_thaw(struct vm *vm)

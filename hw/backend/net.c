@@ -109,6 +109,7 @@ struct net *net_new(struct machine *m, const struct net_options *o, struct err *
 	n->m = m;
 	n->id = strdup(o->id);
 	n->tail = &n->waiting;
+	n->queues = o->queues;
 	machine_add_backend(m, "netdev", o->id, n);
 	trace_add_source(m, trace_names);
 	return n;
@@ -163,6 +164,20 @@ void net_set_up(struct net *n, bool up)
 bool net_up(const struct net *n)
 {
 	return n && !n->down;
+}
+
+void net_announce_all(struct machine *m)
+{
+	for (const struct backend *b = m->backends; b; b = b->next) {
+		const struct net *n = b->p;
+		if (!strcmp(b->kind, "netdev") && n->front && n->front->announce)
+			n->front->announce(n->front_opaque);
+	}
+}
+
+unsigned net_queues(const struct net *n)
+{
+	return n && n->queues ? n->queues : 1;
 }
 
 bool net_forward(struct net *n, const char *text, bool begin, struct err *e)

@@ -21,12 +21,14 @@ struct net;
 
 #define NET_MAX_FRAME	(65535u + 14u)
 #define NET_MAX_FORWARDS 16
+#define NET_MAX_QUEUES	31
 
 /* The card's half. */
 struct net_front {
 	/* Take (or drop) a frame. False: no room; the card calls net_flush() when it has some. */
 	bool (*input)(void *opaque, const uint8_t *frame, size_t n);
 	void (*link)(void *opaque);	/* net_up() has changed; may be NULL */
+	void (*announce)(void *opaque);	/* the guest is to say where it is; may be NULL */
 };
 
 /* What a network is to be like; strings may be NULL for their defaults. */
@@ -50,12 +52,14 @@ struct net_socket_options {
 };
 struct net_tap_options {
 	const char *ifname;		/* NULL: a new one */
+	bool multi_queue;		/* the interface has several queues; one is used */
 	const char *script, *downscript;	/* run with the interface's name; NULL: none */
 	int fd;				/* -1, or of an interface opened by somebody else */
 };
 struct net_options {
 	const char *kind;		/* "user", "socket", "tap" */
 	const char *id;
+	unsigned queues;		/* pairs of queues that a card may offer; 0: 1 */
 	struct net_user_options user;
 	struct net_socket_options socket;
 	struct net_tap_options tap;
@@ -73,6 +77,10 @@ void net_set_up(struct net *n, bool up);
 bool net_up(const struct net *n);
 /* Begin or end forwarding "tcp|udp:[addr]:port-[addr]:port"; to end, up to the '-' is enough. */
 bool net_forward(struct net *n, const char *text, bool begin, struct err *e);
+/* The machine is another one, or elsewhere: cards that can do so have their guest tell the network. */
+void net_announce_all(struct machine *m);
+/* Pairs of queues that were asked for; n NULL: 1. */
+unsigned net_queues(const struct net *n);
 bool net_kind_exists(const char *kind);
 bool net_user_built_in(void);
 
@@ -116,6 +124,7 @@ struct net {
 	unsigned n_waiting;
 	bool sound;			/* what is delivered was made here, with right checksums */
 	bool down;			/* the cable is out */
+	unsigned queues;		/* 0: 1 */
 	bool busy;			/* the card is sending or being given a frame */
 	struct net_dump *dumps;
 	uint64_t n_in, n_out;		/* frames so far */

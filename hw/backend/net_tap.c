@@ -3,7 +3,7 @@
  * host. Making one needs CAP_NET_ADMIN, unless the interface exists and belongs to
  * the user, or an open descriptor is handed over.
  *
- * Not modelled: vhost, offloads, several queues.
+ * Not modelled: vhost, offloads; of an interface with several queues one is used.
  * Source: Linux, Documentation/networking/tuntap.rst.
  */
 #include <errno.h>
@@ -83,9 +83,9 @@ static void tap_free(struct net *n)
 
 static const struct net_ops tap_ops = { .name = "tap", .send = tap_send, .free = tap_free };
 
-static bool open_interface(struct tap *t, const char *ifname, struct err *e)
+static bool open_interface(struct tap *t, const char *ifname, bool multi_queue, struct err *e)
 {
-	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct ifreq r = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (multi_queue ? IFF_MULTI_QUEUE : 0)) };
 
 	if (ifname && strlen(ifname) >= IFNAMSIZ)
 		return err_set(e, "ifname=%s: at most %d letters", ifname, IFNAMSIZ - 1);
@@ -108,7 +108,7 @@ static bool tap_open(struct tap *t, const struct net_tap_options *o, struct err 
 		t->fd = o->fd;
 		if (fcntl(t->fd, F_SETFL, O_NONBLOCK))
 			return err_errno(e, "fd=%d", t->fd);
-	} else if (!open_interface(t, o->ifname, e)) {
+	} else if (!open_interface(t, o->ifname, o->multi_queue, e)) {
 		return false;
 	}
 	if (o->script && *t->ifname && !run_script(o->script, t->ifname, e))

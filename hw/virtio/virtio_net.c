@@ -1,6 +1,9 @@
 /*
  * virtio-net: a network card. Queue 0 holds buffers for frames that come in, queue 1
- * frames to send, queue 2 commands (which frames to take, another address).
+ * frames to send, and so on in pairs, as many as the network has (mq=on); the last one
+ * has commands (virtio_net_ctrl.c). Of a card with one pair, or for a driver that knows
+ * no more, that is queue 2. A frame that comes in goes to the pair on which its flow was
+ * last sent.
  *
  * Every frame has a header in front: 10 bytes, or 12 with merged buffers or for drivers
  * of the modern interface. Frames larger than a buffer go to several ones if the driver
@@ -9,16 +12,14 @@
  * A driver may leave checksums and the cutting of large TCP segments to the card, and
  * is spared looking at the checksums of frames that no wire can have damaged.
  *
- * Not modelled: large frames on the way in, several queue pairs, VLAN filters,
- * announcements.
+ * Not modelled: large frames on the way in, hashes for the driver (RSS), queues of their
+ * own for pairs on the host's side.
  * Source: Virtio 1.2, 5.1.
  */
-#include "hw/virtio/virtio_net.h"
-
 #include <string.h>
 
-#include "hw/backend/net.h"
 #include "hw/virtio/offload.h"
+#include "hw/virtio/virtio_net_priv.h"
 
 #define F_CSUM		BIT(0)
 #define F_GUEST_CSUM	BIT(1)
@@ -28,13 +29,6 @@
 #define F_HOST_ECN	BIT(13)
 #define F_MRG_RXBUF	BIT(15)
 #define F_STATUS	BIT(16)
-#define F_CTRL_VQ	BIT(17)
-#define F_CTRL_RX	BIT(18)
-#define F_CTRL_MAC_ADDR	BIT(23)
-
-enum { RX, TX, CTRL, NQUEUES };
-enum { C_MAC = 0, C_STATUS = 6, C_LEN = 8 };
-#define LINK_UP		1u
 
 #define QUEUE_SIZE	256u
 #define HEADER		12u
@@ -46,22 +40,13 @@ enum { C_MAC = 0, C_STATUS = 6, C_LEN = 8 };
 #define H_DATA_VALID	0x02u
 enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
 
-/* 5.1.6.5: control commands */
-enum { CLASS_RX = 0, CLASS_MAC = 1 };
-enum { RX_PROMISC = 0, RX_ALLMULTI = 1, MAC_TABLE_SET = 0, MAC_ADDR_SET = 1 };
-enum { ACK_OK = 0, ACK_ERR = 1 };
+static unsigned rx(unsigned pair) { return 2 * pair; }
 
-#define MAX_FILTERS	64u
-
-struct virtio_net {
-	struct virtio v;
-	struct net *net;		/* property */
-	uint8_t mac[6];			/* property */
-	uint8_t promisc, allmulti, too_many;
-	uint32_t n_filters;
-	uint8_t filter[MAX_FILTERS][6];	/* other addresses it takes frames for */
-	uint8_t frame[NET_MAX_FRAME];
-};
+/* With one pair the driver's commands are where a second one would begin. */
+static unsigned control_queue(const struct virtio_net *d)
+{
+	return virtio_has(&d->v, F_MQ) ? 2u * d->max_pairs : 2;
+}
 
 static unsigned header_len(const struct virtio_net *d)
 {
@@ -69,21 +54,6 @@ static unsigned header_len(const struct virtio_net *d)
 }
 
 /* ---- receiving ---- */
-
-/* Is the frame for this card? */
-static bool wanted(const struct virtio_net *d, const uint8_t *frame)
-{
-	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-
-	if (d->promisc || d->too_many || !memcmp(frame, broadcast, 6) || !memcmp(frame, d->v.config + C_MAC, 6))
-		return true;
-	if (frame[0] & 1 && d->allmulti)
-		return true;
-	for (uint32_t i = 0; i < d->n_filters; i++)
-		if (!memcmp(frame, d->filter[i], 6))
-			return true;
-	return false;
-}
 
 /* One buffer's share of header and frame, from byte `at` of both together. */
 static bool fill_buffer(struct virtio_net *d, uint64_t at, const uint8_t *header, unsigned hlen,
@@ -96,35 +66,25 @@ static bool fill_buffer(struct virtio_net *d, uint64_t at, const uint8_t *header
 	return vbuf_write(&d->v, b, 0, header, hlen) && vbuf_write(&d->v, b, hlen, frame, n - hlen);
 }
 
-/* Where byte off of the in part is; the caller knows that there is one. */
-static uint64_t in_address(const struct vbuf *b, uint64_t off)
-{
-	unsigned i = b->n_out;
-
-	for (; off >= b->seg[i].len; i++)
-		off -= b->seg[i].len;
-	return b->seg[i].pa + off;
-}
-
 /*
  * Spread the frame over buffers; the first one's header, which says how many they are,
  * is written again at the end. Returns how many; 0: not enough buffers, or broken.
  */
-static unsigned put_frame(struct virtio_net *d, const uint8_t *frame, size_t len)
+static unsigned put_frame(struct virtio_net *d, unsigned q, const uint8_t *frame, size_t len)
 {
 	struct virtio *v = &d->v;
 	unsigned hlen = header_len(d), n = 0;
 	uint8_t header[HEADER] = { 0 };
 	uint64_t all = hlen + len, count_at[2] = { 0 };
 	bool merge = virtio_has(v, F_MRG_RXBUF);
-	uint16_t place = virtq_place(v, RX);
+	uint16_t place = virtq_place(v, q);
 
 	st16(header + HEADER_NBUFS, 1);
 	if (virtio_has(v, F_GUEST_CSUM) && net_is_sound(d->net))
 		header[0] = H_DATA_VALID;
 	for (uint64_t at = 0; at < all; n++) {
-		if (!virtq_pop(v, RX, &v->buf)) {
-			virtq_rewind(v, RX, place);
+		if (!virtq_pop(v, q, &v->buf)) {
+			virtq_rewind(v, q, place);
 			return 0;
 		}
 		uint64_t k = min_u64(v->buf.in_len, all - at);
@@ -133,10 +93,10 @@ static unsigned put_frame(struct virtio_net *d, const uint8_t *frame, size_t len
 			return 0;
 		}
 		for (unsigned i = 0; !n && merge && i < 2; i++)
-			count_at[i] = in_address(&v->buf, HEADER_NBUFS + i);
+			count_at[i] = vbuf_in_address(&v->buf, HEADER_NBUFS + i);
 		if (!fill_buffer(d, at, header, hlen, frame, k))
 			return 0;
-		virtq_fill(v, RX, n, &v->buf, (uint32_t)k);
+		virtq_fill(v, q, n, &v->buf, (uint32_t)k);
 		at += k;
 	}
 	st16(header, (uint16_t)n);
@@ -151,27 +111,46 @@ static bool net_input(void *opaque, const uint8_t *frame, size_t len)
 	struct virtio_net *d = opaque;
 	struct virtio *v = &d->v;
 
-	if (!virtio_running(v) || !v->q[RX].enabled || len < 14 || !wanted(d, frame))
+	if (!virtio_running(v) || len < 14 || !virtio_net_wants(d, frame))
 		return true;
-	unsigned n = put_frame(d, frame, len);
-	if (!n && virtq_ask(v, RX, true))	/* buffers came while the driver was not asked */
-		n = put_frame(d, frame, len);
+	unsigned q = rx(virtio_net_pair(d, frame, len));
+	if (!v->q[q].enabled)
+		return true;
+	unsigned n = put_frame(d, q, frame, len);
+	if (!n && virtq_ask(v, q, true))	/* buffers came while the driver was not asked */
+		n = put_frame(d, q, frame, len);
 	if (!n)
 		return v->status & VIRTIO_NEEDS_RESET;
-	virtq_show(v, RX, n);
-	virtq_interrupt(v, RX);
+	virtq_show(v, q, n);
+	virtq_interrupt(v, q);
 	return true;
+}
+
+static void fill_status(struct virtio_net *d)
+{
+	uint16_t announce = ld16(d->v.config + C_STATUS) & S_ANNOUNCE;
+
+	st16(d->v.config + C_STATUS, net_up(d->net) ? S_LINK_UP | announce : 0);
 }
 
 static void net_link(void *opaque)
 {
-	struct virtio *v = opaque;
-
-	st16(v->config + C_STATUS, net_up(((struct virtio_net *)v)->net) ? LINK_UP : 0);
-	virtio_config_changed(v);
+	fill_status(opaque);
+	virtio_config_changed(opaque);
 }
 
-static const struct net_front front = { net_input, net_link };
+/* The machine is somewhere else now, and the guest is to say where: it acknowledges by a command. */
+static void net_announce(void *opaque)
+{
+	struct virtio_net *d = opaque;
+
+	if (!virtio_running(&d->v) || !virtio_has(&d->v, F_GUEST_ANNOUNCE) || !net_up(d->net))
+		return;
+	st16(d->v.config + C_STATUS, S_LINK_UP | S_ANNOUNCE);
+	virtio_config_changed(&d->v);
+}
+
+static const struct net_front front = { net_input, net_link, net_announce };
 
 /* ---- sending ---- */
 
@@ -210,71 +189,11 @@ static bool send_frame(struct virtio *v, unsigned q)
 		return false;
 	/* Given back first: an answer may come, and use v->buf, while the frame is sent. */
 	virtq_push(v, q, &v->buf, 0);
+	if (fits)
+		virtio_net_learn(d, d->frame, n, q / 2);
 	if (!fits || !send_with_header(d, header, n))
 		log_guest("%s: a frame of %llu bytes, flags %u, kind %u, that cannot be sent", v->pci.dev.id,
 			  (unsigned long long)n, header[0], header[1]);
-	return true;
-}
-
-/* ---- commands ---- */
-
-/* Two lists of addresses, unicast and multicast, each behind its length. */
-static uint8_t set_filters(struct virtio_net *d, const struct vbuf *b)
-{
-	uint64_t at = 2;
-	uint32_t n = 0;
-	uint8_t count[4];
-
-	d->n_filters = 0;
-	d->too_many = 0;
-	for (int list = 0; list < 2; list++) {
-		if (at + 4 > b->out_len || !vbuf_read(&d->v, b, at, count, 4))
-			return ACK_ERR;
-		uint64_t k = ld32(count);
-		at += 4;
-		if (k * 6 > b->out_len - at)
-			return ACK_ERR;
-		if (n + k > MAX_FILTERS)
-			d->too_many = 1;
-		else if (!vbuf_read(&d->v, b, at, d->filter[n], k * 6))
-			return ACK_ERR;
-		else
-			n += (uint32_t)k;
-		at += k * 6;
-	}
-	d->n_filters = n;
-	return ACK_OK;
-}
-
-static uint8_t command(struct virtio_net *d, const struct vbuf *b)
-{
-	uint8_t c[3];
-
-	if (b->out_len < 3 || !vbuf_read(&d->v, b, 0, c, 3))
-		return ACK_ERR;
-	if (c[0] == CLASS_RX && c[1] == RX_PROMISC) {
-		d->promisc = c[2] & 1;
-		return ACK_OK;
-	}
-	if (c[0] == CLASS_RX && c[1] == RX_ALLMULTI) {
-		d->allmulti = c[2] & 1;
-		return ACK_OK;
-	}
-	if (c[0] == CLASS_MAC && c[1] == MAC_TABLE_SET)
-		return set_filters(d, b);
-	if (c[0] == CLASS_MAC && c[1] == MAC_ADDR_SET && b->out_len == 8)
-		return vbuf_read(&d->v, b, 2, d->v.config + C_MAC, 6) ? ACK_OK : ACK_ERR;
-	return ACK_ERR;
-}
-
-static bool serve_command(struct virtio *v, unsigned q)
-{
-	if (!v->buf.in_len)
-		return virtio_broken(v, "a command without room for the answer");
-	uint8_t ack = command((struct virtio_net *)v, &v->buf);
-	if (!vbuf_write(v, &v->buf, v->buf.in_len - 1, &ack, 1))
-		return false;
-	virtq_push(v, q, &v->buf, 1);
 	return true;
 }
 
@@ -282,17 +201,15 @@ static bool serve_command(struct virtio *v, unsigned q)
 
 static void net_run(struct virtio *v, unsigned q)
 {
-	switch (q) {
-	case RX:
-		virtq_ask(v, RX, false);
-		net_flush(((struct virtio_net *)v)->net);
-		break;
-	case TX:
+	struct virtio_net *d = (struct virtio_net *)v;
+
+	if (q == control_queue(d)) {
+		virtio_serve(v, q, virtio_net_command);
+	} else if (q & 1) {
 		virtio_serve(v, q, send_frame);
-		break;
-	case CTRL:
-		virtio_serve(v, q, serve_command);
-		break;
+	} else {
+		virtq_ask(v, q, false);
+		net_flush(d->net);
 	}
 }
 
@@ -304,7 +221,8 @@ static void net_config_written(struct virtio *v, unsigned off, unsigned n)
 	(void)off, (void)n;
 	if (virtio_has(v, VIRTIO_VERSION_1))
 		memcpy(v->config + C_MAC, d->mac, 6);
-	st16(v->config + C_STATUS, net_up(d->net) ? LINK_UP : 0);
+	st16(v->config + C_MAX_PAIRS, d->max_pairs);
+	fill_status(d);
 }
 
 static void net_class_reset(struct virtio *v)
@@ -312,16 +230,17 @@ static void net_class_reset(struct virtio *v)
 	struct virtio_net *d = (struct virtio_net *)v;
 
 	memcpy(v->config + C_MAC, d->mac, 6);
-	st16(v->config + C_STATUS, net_up(d->net) ? LINK_UP : 0);
-	d->promisc = 1;			/* until the driver says otherwise */
-	d->allmulti = d->too_many = 0;
-	d->n_filters = 0;
+	st16(v->config + C_STATUS, 0);
+	fill_status(d);
+	st16(v->config + C_MAX_PAIRS, d->max_pairs);
+	virtio_net_forget(d);
 }
 
 static const struct virtio_class net_class = {
 	.id = 1, .legacy_id = 0x1000, .pci_class = 0x020000,
-	.features = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR,
-	.n_queues = NQUEUES, .queue_size = QUEUE_SIZE, .config_len = C_LEN,
+	.features = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_MAC | F_MRG_RXBUF
+		| F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN | F_CTRL_RX_EXTRA | F_GUEST_ANNOUNCE | F_CTRL_MAC_ADDR,
+	.queue_size = QUEUE_SIZE, .config_len = C_LEN,
 	.run = net_run, .reset = net_class_reset, .config_written = net_config_written,
 };
 
@@ -332,7 +251,9 @@ static bool net_init(void *dev, struct err *e)
 
 	if (!memcmp(d->mac, none, 6))
 		net_default_mac(d->v.pci.dev.m, d->mac);
-	if (!virtio_init(&d->v, &net_class, 0, e))
+	d->max_pairs = (uint16_t)(d->mq ? net_queues(d->net) : 1);
+	d->v.n_queues = 2u * d->max_pairs + 1;
+	if (!virtio_init(&d->v, &net_class, d->max_pairs > 1 ? F_MQ : 0, e))
 		return false;
 	return !d->net || net_attach(d->net, &front, d, e);
 }
@@ -354,18 +275,20 @@ static bool net_loaded(void *dev, struct err *e)
 {
 	struct virtio_net *d = dev;
 
-	if (d->n_filters > MAX_FILTERS)
-		return err_set(e, "the saved address filters are damaged");
+	if (d->n_filters > MAX_FILTERS || !d->pairs || d->pairs > d->max_pairs)
+		return err_set(e, "the saved address filters or queue pairs are damaged");
 	return virtio_loaded(&d->v, e);
 }
 
 static const struct state net_state[] = {
 	STATE(virtio_net, promisc), STATE(virtio_net, allmulti), STATE(virtio_net, too_many),
-	STATE(virtio_net, n_filters), STATE(virtio_net, filter), { 0 }
+	STATE(virtio_net, n_filters), STATE(virtio_net, filter), STATE(virtio_net, modes), STATE(virtio_net, vlans),
+	STATE(virtio_net, pairs), STATE(virtio_net, flow), { 0 }
 };
 #define NET_PROPS \
 	PROP_REF("netdev", virtio_net, net, "netdev", "the network, a -netdev's id"), \
-	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up")
+	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"), \
+	PROP(BOOL, virtio_net, mq, "mq", 0, "a pair of queues for each of the network's queues=N")
 static const struct prop net_props[] = {
 	NET_PROPS, PROP_BOOTINDEX, { 0 }
 };
@@ -381,7 +304,7 @@ static void net_boot_path(const void *dev, char *buf)
 
 const struct dev_type virtio_net_type = {
 	.name = "virtio-net-pci", .alias = "virtio-net", .bus = "pci", .help = "a network card",
-	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_props,
+	.size = sizeof(struct virtio_net), .version = 2, .state = net_state, .props = net_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
 	.boot_path = net_boot_path, .boot_letter = 'n',
@@ -389,7 +312,7 @@ const struct dev_type virtio_net_type = {
 
 const struct dev_type virtio_net_bus_type = {
 	.name = "virtio-net-device", .bus = "virtio-bus", .help = "a network card",
-	.size = sizeof(struct virtio_net), .version = 1, .state = net_state, .props = net_bus_props,
+	.size = sizeof(struct virtio_net), .version = 2, .state = net_state, .props = net_bus_props,
 	.bus_props = virtio_bus_props, .bus_state = virtio_bus_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
 };

@@ -430,3 +430,144 @@ Test(virtio_net, frames_of_a_wire_are_not)
 	arrive(mac, 100);
 	cr_assert_eq(byte(VT_BUF), 0);
 }
+
+/* ---- commands beyond promiscuous, address filters ---- */
+
+#define F_VLAN		BIT(19)
+#define F_EXTRA		BIT(20)
+#define F_ANNOUNCE	BIT(21)
+#define F_MQ		BIT(22)
+
+static bool taken(const uint8_t *to, unsigned vlan)
+{
+	uint32_t id, len;
+	uint8_t f[64];
+
+	frame_for(f, to, sizeof(f));
+	f[12] = vlan ? 0x81 : 8;
+	f[13] = 0;
+	f[14] = (uint8_t)(vlan >> 8);
+	f[15] = (uint8_t)vlan;
+	net_deliver(&net, f, sizeof(f));
+	if (!vt_take(&t, RX, &id, &len))
+		return false;
+	offer(id, 1526);
+	return true;
+}
+
+Test(virtio_net, vlans_are_filtered)
+{
+	start(F_CTRL | F_VLAN);
+	offer(0, 1526);
+	cr_assert(taken(mac, 5), "promiscuous at first");
+	cr_assert_eq(control("\0\0\0", 3), 0);
+	cr_assert(taken(mac, 0), "no tag");
+	cr_assert_not(taken(mac, 5));
+	cr_assert_eq(control("\2\0\5\0", 4), 0);
+	cr_assert(taken(mac, 5));
+	cr_assert_not(taken(mac, 6));
+	cr_assert_eq(control("\2\1\5\0", 4), 0);
+	cr_assert_not(taken(mac, 5));
+	cr_assert_eq(control("\2\0\0\x10", 4), 1, "there is no VLAN 4096");
+}
+
+Test(virtio_net, kinds_of_frames_are_switched_off_and_on)
+{
+	static const uint8_t group[6] = { 1, 0, 0x5e, 0, 0, 1 }, all[6] = { 255, 255, 255, 255, 255, 255 };
+	static const uint8_t other[6] = { 0x52, 0x54, 0, 1, 2, 3 };
+
+	start(F_CTRL | F_EXTRA);
+	offer(0, 1526);
+	cr_assert_eq(control("\0\0\0", 3), 0);
+	cr_assert_not(taken(other, 0));
+	cr_assert_eq(control("\0\2\1", 3), 0);	/* all unicast */
+	cr_assert(taken(other, 0));
+	cr_assert_eq(control("\0\4\1", 3), 0);	/* no unicast */
+	cr_assert_not(taken(mac, 0));
+	cr_assert_eq(control("\0\1\1", 3), 0);	/* all multicast */
+	cr_assert(taken(group, 0));
+	cr_assert_eq(control("\0\3\1", 3), 0);	/* no multicast */
+	cr_assert_not(taken(group, 0));
+	cr_assert(taken(all, 0));
+	cr_assert_eq(control("\0\5\1", 3), 0);	/* no broadcast */
+	cr_assert_not(taken(all, 0));
+	cr_assert_eq(control("\0\6\1", 3), 1);
+}
+
+Test(virtio_net, a_guest_that_was_moved_is_asked_to_say_so)
+{
+	start(F_CTRL | F_ANNOUNCE);
+	vt_isr(&t);
+	net_announce_all(b.m);
+	cr_assert_eq(vt_config(&t, 6, 2), 3);
+	cr_assert_eq(vt_isr(&t), 2);
+	cr_assert_eq(control("\3\0", 2), 0);
+	cr_assert_eq(vt_config(&t, 6, 2), 1);
+}
+
+/* Four pairs: commands are on queue 8. */
+static void start_pairs(void)
+{
+	vt_machine(&b);
+	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting, .queues = 4 };
+	machine_add_backend(b.m, "netdev", "n", &net);
+	struct dev *d = dev_make(b.m, &virtio_net_type, NULL, "addr=4,netdev=n,mq=on", &b.err);
+	cr_assert(d, "%s", b.err.msg);
+	vt_start(&t, &b, d, F_CTRL | F_MQ, 9);
+}
+
+static int pairs(uint16_t n)
+{
+	uint8_t c[4] = { 4, 0, (uint8_t)n, (uint8_t)(n >> 8) };
+	uint32_t id, len, at = VT_BUF + 0x20000;
+
+	phys_write_buf(b.m->phys, at, c, 4);
+	vt_desc(&t, 8, 0, at, 4, D_NEXT, 1);
+	vt_desc(&t, 8, 1, at + 0x800, 1, D_WRITE, 0);
+	vt_offer(&t, 8, 0);
+	vt_kick(&t, 8);
+	return vt_take(&t, 8, &id, &len) ? byte(at + 0x800) : -1;
+}
+
+/* TCP between two addresses and ports, one way or the other. */
+static void flow_frame(uint8_t *f, uint8_t port, bool out)
+{
+	memset(f, 0, 60);
+	memcpy(f, mac, 6);
+	f[12] = 8;
+	f[14] = 0x45;
+	f[23] = 6;
+	f[29] = out ? 15 : 2;
+	f[33] = out ? 2 : 15;
+	f[out ? 35 : 37] = port;
+	f[out ? 37 : 35] = 80;
+}
+
+Test(virtio_net, answers_come_on_the_pair_of_their_flow)
+{
+	uint32_t id, len;
+	uint8_t f[60];
+
+	start_pairs();
+	cr_assert_eq(vt_config(&t, 8, 2), 4);
+	cr_assert_eq(pairs(0), 1);
+	cr_assert_eq(pairs(5), 1);
+	cr_assert_eq(pairs(4), 0);
+	for (unsigned p = 0; p < 4; p++) {
+		vt_desc(&t, 2 * p, 0, VT_BUF + 0x40000 + 0x1000 * p, 1526, D_WRITE, 0);
+		vt_offer(&t, 2 * p, 0);
+		vt_kick(&t, 2 * p);
+		flow_frame(f, (uint8_t)(100 + p), true);
+		phys_write_buf(b.m->phys, VT_BUF + 12, f, sizeof(f));
+		vt_desc(&t, 2 * p + 1, 0, VT_BUF, 72, 0, 0);
+		vt_offer(&t, 2 * p + 1, 0);
+		vt_kick(&t, 2 * p + 1);
+		cr_assert(vt_take(&t, 2 * p + 1, &id, &len));
+	}
+	for (unsigned p = 0; p < 4; p++) {
+		flow_frame(f, (uint8_t)(100 + p), false);
+		net_deliver(&net, f, sizeof(f));
+		for (unsigned other = 0; other < 4; other++)
+			cr_expect_eq(vt_take(&t, 2 * other, &id, &len), other == p, "flow %u on pair %u", p, other);
+	}
+}
