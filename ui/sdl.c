@@ -5,7 +5,7 @@
  *
  * Keys for the window itself: Ctrl-Alt-F full screen, Ctrl-Alt-G gives the mouse
  * to the guest and back (so does a click into the window; a guest with a tablet needs
- * neither), Ctrl-Alt-U the guest's own size.
+ * neither), Ctrl-Alt-U the guest's own size, Ctrl-Alt-S what the machine is doing, in the title.
  *
  * Not modelled: the guest's pointer shape, clipboard, several screens.
  * Source: SDL 2 wiki, "API by name".
@@ -25,11 +25,13 @@
 #include <string.h>
 
 #include "hw/core/input.h"
+#include "ui/activity.h"
 #include "ui/bridge.h"
 #include "ui/keymap.h"
 #include "ui/vm.h"
 
 #define MAX_TITLE	200
+#define STATUS_PACE	NS_PER_SEC
 
 struct sdl {
 	struct bridge bridge;
@@ -42,10 +44,13 @@ struct sdl {
 	bool ok;
 	struct err err;
 	uint32_t wake_event;		/* SDL's number for "look at the bridge" */
+	struct timer look;		/* at what the machine is doing, */
+	struct activity activity;
+	atomic_bool wants_status;	/* if somebody wants to know */
 
 	pthread_mutex_t lock;		/* for what follows */
 	bool ending;
-	char state[40];
+	char state[40], status[200];
 
 	/* The thread's. */
 	SDL_Window *window;
@@ -63,10 +68,10 @@ struct sdl {
 
 static void show_title(struct sdl *s)
 {
-	char title[MAX_TITLE + 100];
+	char title[MAX_TITLE + 400];
 
 	pthread_mutex_lock(&s->lock);
-	snprintf(title, sizeof(title), "%.*s [%s]%s", MAX_TITLE, s->name, s->state,
+	snprintf(title, sizeof(title), "%.*s [%s]%s%s%s", MAX_TITLE, s->name, s->state, *s->status ? " " : "", s->status,
 		 s->grabbed ? " - Ctrl-Alt-G gives the mouse back" : "");
 	pthread_mutex_unlock(&s->lock);
 	SDL_SetWindowTitle(s->window, title);
@@ -162,6 +167,9 @@ static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
 		break;
 	case SDL_SCANCODE_G:
 		grab(s, !s->grabbed);
+		break;
+	case SDL_SCANCODE_S:
+		atomic_store(&s->wants_status, !atomic_load(&s->wants_status));
 		break;
 	case SDL_SCANCODE_U:
 		SDL_SetWindowSize(s->window, s->w, s->h);
@@ -382,6 +390,24 @@ static void on_status(void *opaque)
 		wake(s);
 }
 
+static void look(void *opaque)
+{
+	struct sdl *s = opaque;
+	bool had = *s->status, wants = atomic_load(&s->wants_status);
+	char text[sizeof(s->status)] = "";
+
+	timer_mod(&s->look, clock_now(s->look.clock) + STATUS_PACE);
+	if (wants)
+		activity_text(s->vm, &s->activity, text, sizeof(text));
+	else
+		s->activity = (struct activity){ 0 };
+	pthread_mutex_lock(&s->lock);
+	snprintf(s->status, sizeof(s->status), "%s", text);
+	pthread_mutex_unlock(&s->lock);
+	if (wants || had)
+		wake(s);
+}
+
 bool sdl_built_in(void)
 {
 	return true;
@@ -424,6 +450,8 @@ struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *
 	}
 	vm->on_status = on_status;
 	vm->status_opaque = s;
+	timer_init(&s->look, loop_host_clock(vm->loop), look, s);
+	look(s);
 	return s;
 }
 
@@ -432,6 +460,7 @@ void sdl_free(struct sdl *s)
 	if (!s)
 		return;
 	s->vm->on_status = NULL;
+	timer_del(&s->look);
 	pthread_mutex_lock(&s->lock);
 	s->ending = true;
 	pthread_mutex_unlock(&s->lock);
