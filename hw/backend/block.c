@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "hw/backend/block_file.h"
 #include "hw/backend/iov.h"
 
 /* ---- overlay ---- */
@@ -207,6 +208,13 @@ struct block *block_open(const struct block_options *o, struct err *e)
 	b->no_discard = o->no_discard;
 	b->detect_zeroes = o->detect_zeroes;
 	b->copy_on_read = o->copy_on_read && b->backing && !b->readonly;
+	b->node = o->node ? strdup(o->node) : NULL;
+	b->file_node = o->file_node ? strdup(o->file_node) : NULL;
+	b->opened = *o;
+	b->opened.file = b->file;
+	b->opened.format = b->ops->name;
+	b->opened.node = b->opened.file_node = NULL;
+	b->opened.backing = NULL;
 	if (o->snapshot) {
 		b->overlay = overlay_new(b->sectors);
 		if (!b->overlay) {
@@ -229,8 +237,99 @@ void block_close(struct block *b)
 		block_flush(b, &ignored);
 	overlay_free(b->overlay);
 	struct block *backing = b->backing;
+	free(b->node);
+	free(b->file_node);
 	b->ops->close(b);
 	block_close(backing);
+}
+
+/* ---- chains ---- */
+
+static bool lock(struct block *b, bool writable, struct err *e)
+{
+	return b->opened.unlocked || b->opened.locking == BLOCK_LOCK_OFF || !b->ops->fd ||
+	       block_file_lock(b->ops->fd(b), b->file, writable, e);
+}
+
+/* It takes the place of another one of the same file. */
+static void take_over(struct block *b, struct block *old)
+{
+	b->backing = old->backing;
+	old->backing = NULL;
+	b->node = old->node;
+	b->file_node = old->file_node;
+	old->node = old->file_node = NULL;
+	b->opened.unlocked = old->opened.unlocked;
+	b->opened.no_backing = old->opened.no_backing;
+	b->copy_on_read = old->copy_on_read;
+}
+
+bool block_reopen(struct block **place, bool writable, struct err *e)
+{
+	struct block *old = *place, *b;
+	struct block_options o = old->opened;
+	struct err ignored;
+
+	if (old->overlay)
+		return err_set(e, "'%s' keeps its changes in memory (snapshot=on)", old->file);
+	if (old->readonly == !writable)
+		return true;
+	/* The new one waits for its locks, or the old one would be in its way. */
+	o.readonly = !writable;
+	o.unlocked = o.no_backing = true;
+	o.auto_readonly = false;
+	if (!block_flush(old, e) || !(b = block_open(&o, e)))
+		return false;
+	take_over(b, old);
+	block_close(old);
+	*place = b;
+	if (lock(b, writable, e))
+		return true;
+	if (writable)
+		block_reopen(place, false, &ignored);
+	return false;
+}
+
+void block_put_on(struct block *b, struct block *below)
+{
+	b->backing = below;
+	b->writethrough = below->writethrough;
+	b->no_flush = below->no_flush;
+	b->no_discard = below->no_discard;
+	b->detect_zeroes = below->detect_zeroes;
+	b->copy_on_read = false;
+}
+
+void block_close_above(struct block *top, struct block *base)
+{
+	for (struct block *b = top; b && b != base; b = b->backing)
+		if (b->backing == base) {
+			b->backing = NULL;
+			break;
+		}
+	if (top != base)
+		block_close(top);
+}
+
+struct block *block_find_node(struct block *b, const char *node)
+{
+	while (b && !(b->node && !strcmp(b->node, node)) && !(b->file_node && !strcmp(b->file_node, node)))
+		b = b->backing;
+	return b;
+}
+
+struct block *block_find_file(struct block *b, const char *file)
+{
+	while (b && strcmp(b->file, file))
+		b = b->backing;
+	return b;
+}
+
+bool block_is_above(const struct block *b, const struct block *below)
+{
+	while (b->backing && b->backing != below)
+		b = b->backing;
+	return b->backing;
 }
 
 uint64_t block_sectors(const struct block *b)

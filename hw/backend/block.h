@@ -49,6 +49,9 @@ struct block_options {
 	bool repairing;		/* of a damaged image: opened as it is */
 	bool no_backing;	/* the backing image is not opened; what it holds reads as zeros */
 	int depth;		/* how many images of the chain stand above this one */
+	/* for programs that name every image of a chain */
+	const char *node, *file_node;	/* the image's name, its file's; NULL: none */
+	const struct block_options *backing;	/* the backing image, whatever the image says; NULL: as it says */
 };
 
 /* What a range of a disk is, in one image or (block_map) in its whole chain. */
@@ -70,6 +73,23 @@ bool block_cache_mode(struct block_options *o, const char *word);
 /* Open an image. NULL with err filled. */
 struct block *block_open(const struct block_options *o, struct err *e);
 void block_close(struct block *b);		/* NULL is fine; flushes */
+
+/* ---- chains: the image must be at rest ---- */
+
+/*
+ * The image at *place is opened anew, for writing or not, with what stands below it. False: it is
+ * there as before. Others are kept off it as far as it is used, but for the moment in between.
+ */
+bool block_reopen(struct block **place, bool writable, struct err *e);
+/* b, which has no backing image, goes on top of below, and is used as that was. */
+void block_put_on(struct block *b, struct block *below);
+/* What is above `base` (NULL: the whole chain) down from top is closed; base stays. */
+void block_close_above(struct block *top, struct block *base);
+/* The image of the chain by its name, or by the name of its file's node; NULL: it is not there. */
+struct block *block_find_node(struct block *b, const char *node);
+struct block *block_find_file(struct block *b, const char *file);
+/* Is `below` in the chain under b? */
+bool block_is_above(const struct block *b, const struct block *below);
 
 uint64_t block_sectors(const struct block *b);
 bool block_readonly(const struct block *b);
@@ -119,6 +139,7 @@ struct block_ops {
 	bool (*resize)(struct block *b, uint64_t sectors, struct err *e);
 	/* may be NULL */
 	bool (*read_now)(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n);
+	int (*fd)(const struct block *b);	/* of its file */
 };
 
 struct block {
@@ -130,6 +151,8 @@ struct block {
 	enum block_zeroes detect_zeroes;
 	struct block *backing;		/* owned; closed after the image */
 	struct block_overlay *overlay;	/* snapshot: sectors written since start, or NULL */
+	char *node, *file_node;		/* names, or NULL */
+	struct block_options opened;	/* how it was opened; file and format are its own */
 };
 
 #define BLOCK_QCOW2_MAGIC "QFI\xfb"

@@ -270,6 +270,14 @@ static bool parse_extensions(struct qcow2 *q, const uint8_t *h, struct err *e)
 
 static bool open_backing(struct qcow2 *q, const struct block_options *o, struct err *e)
 {
+	if (o->backing && !o->no_backing) {
+		struct block_options named = *o->backing;
+
+		named.readonly = true;
+		named.depth = o->depth + 1;
+		q->block.backing = block_open(&named, e);
+		return q->block.backing || err_prefix(e, "'%s': backing image", q->block.file);
+	}
 	if (!q->backing)
 		return true;
 	if (!(q->backing_path = block_backing_path(q->block.file, q->backing)))
@@ -336,9 +344,14 @@ static bool qcow2_flush(struct block *b, struct err *e)
 	return ok && qcow2_barrier(q, e);
 }
 
+static int qcow2_fd(const struct block *b)
+{
+	return ((const struct qcow2 *)b)->f.fd;
+}
+
 static const struct block_ops qcow2_ops = {
 	"qcow2", qcow2_readv, qcow2_writev, qcow2_flush, qcow2_close, qcow2_discard, qcow2_status, qcow2_resize,
-	qcow2_read_now,
+	qcow2_read_now, qcow2_fd,
 };
 
 static bool read_header(struct qcow2 *q, struct err *e)

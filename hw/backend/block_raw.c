@@ -126,8 +126,13 @@ static void raw_close(struct block *b)
 	free(r);
 }
 
+static int raw_fd(const struct block *b)
+{
+	return ((const struct raw *)b)->f.fd;
+}
+
 static const struct block_ops raw_ops = {
-	"raw", raw_readv, raw_writev, raw_flush, raw_close, raw_discard, raw_status, raw_resize, raw_read_now,
+	"raw", raw_readv, raw_writev, raw_flush, raw_close, raw_discard, raw_status, raw_resize, raw_read_now, raw_fd,
 };
 
 struct block *block_raw_open(const struct block_options *o, struct err *e)

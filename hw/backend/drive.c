@@ -129,6 +129,29 @@ struct block *drive_image(struct drive *d)
 	return d->image;
 }
 
+struct block *drive_swap_image(struct drive *d, struct block *b)
+{
+	struct block *before = d->image;
+
+	d->image = b;
+	return before;
+}
+
+struct block *drive_take_apart(struct drive *d)
+{
+	struct block *b;
+
+	drive_drain(d->set->m, d);
+	b = drive_swap_image(d, NULL);
+	drive_free(d);
+	return b;
+}
+
+void drive_set_watch(struct drive *d, const struct drive_watch *w)
+{
+	d->watch = w;
+}
+
 const struct drive_stats *drive_stats(const struct drive *d)
 {
 	return &d->stats;
@@ -190,6 +213,11 @@ bool drive_tray_open(const struct drive *d)
 
 /* ---- media ---- */
 
+bool drive_may_change(const struct drive *d, struct err *e)
+{
+	return !d->watch || err_set(e, "a job works on drive '%s': end it first (query-block-jobs)", d->id);
+}
+
 void drive_tray_moved(struct drive *d, bool open)
 {
 	struct value *v = val_dict();
@@ -228,7 +256,7 @@ bool drive_change(struct drive *d, const struct block_options *image, bool force
 
 	if (d->user && !d->user->removable)
 		return err_set(e, "drive '%s' is not removable", d->id);
-	if (!may_open(d, force, e))
+	if (!may_open(d, force, e) || !drive_may_change(d, e))
 		return false;
 	/* The new one is opened first: if that fails nothing has happened. */
 	if ((image->file || image->null_co) && !(now = block_open(image, e)))
@@ -245,6 +273,8 @@ bool drive_resize(struct drive *d, uint64_t bytes, struct err *e)
 {
 	if (!d->image)
 		return err_set(e, "drive '%s' has no medium", d->id);
+	if (!drive_may_change(d, e))
+		return false;
 	drive_drain(d->set->m, d);
 	if (!block_resize(d->image, (bytes + SECTOR - 1) / SECTOR, e))
 		return false;

@@ -165,6 +165,29 @@ bool drive_set_limits(struct drive *d, const struct drive_limits *l, struct err 
 /* The message of the last failure, "" if there was none. */
 const char *drive_last_error(const struct drive *d);
 
+/*
+ * Another image in the place of this one (or the same, changed below): the guest sees no
+ * difference. Drain first; the one before is the caller's from now on.
+ */
+struct block *drive_swap_image(struct drive *d, struct block *b);
+/* A drive that no device uses gives its image away and goes. */
+struct block *drive_take_apart(struct drive *d);
+
+/*
+ * Somebody works on the images while the guest goes on (block_job.h): told of everything that is
+ * about to change the disk and of what has, by workers, without the machine lock. before() may
+ * wait, but for nothing that wants a lock. Drain first.
+ */
+struct drive_watch {
+	void (*before)(void *opaque, uint64_t at, uint32_t n);
+	void (*after)(void *opaque, uint64_t at, uint32_t n, bool changed);
+	void *opaque;
+	bool reads;			/* of reads, too */
+};
+void drive_set_watch(struct drive *d, const struct drive_watch *w);	/* NULL: nobody */
+/* Nobody works on its images? */
+bool drive_may_change(const struct drive *d, struct err *e);
+
 struct drive_stats {
 	struct drive_op_stats {
 		uint64_t ops, bytes, failed, invalid;

@@ -51,7 +51,7 @@ struct drive_req *drive_pool_take_done(struct drive_set *s)
 
 /* ---- workers ---- */
 
-static bool transfer(struct drive_req *r)
+static bool do_transfer(struct drive_req *r)
 {
 	struct block *b = r->drive->image;
 
@@ -63,6 +63,21 @@ static bool transfer(struct drive_req *r)
 	case DRIVE_ZERO: return block_write_zeroes(b, r->at, r->n, r->unmap, &r->err);
 	default: return err_set(&r->err, "there is no such request");
 	}
+}
+
+static bool transfer(struct drive_req *r)
+{
+	const struct drive_watch *w = r->op == DRIVE_FLUSH ? NULL : r->drive->watch;
+	bool ok;
+
+	if (w && r->op == DRIVE_READ && !w->reads)
+		w = NULL;
+	if (w)
+		w->before(w->opaque, r->at, r->n);
+	ok = do_transfer(r);
+	if (w)
+		w->after(w->opaque, r->at, r->n, r->op != DRIVE_READ);
+	return ok;
 }
 
 static bool may_take(const struct drive_set *s)

@@ -39,6 +39,7 @@ struct drive {
 	char *id, *serial;
 	bool cdrom;
 	struct block *image;		/* or NULL */
+	const struct drive_watch *watch; /* or NULL */
 	const struct drive_user *user;
 	void *user_opaque;
 	enum drive_policy rerror, werror;

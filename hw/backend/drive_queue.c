@@ -140,7 +140,8 @@ static void count(struct drive *d, const struct drive_req *r);
 bool drive_try(struct drive *d, struct drive_req *r)
 {
 	r->drive = d;
-	if (r->op != DRIVE_READ || r->n > TRY_SECTORS || d->limited || d->set->hold || !d->image || must_wait(d, r))
+	if (r->op != DRIVE_READ || r->n > TRY_SECTORS || d->limited || d->set->hold || !d->image || (d->watch && d->watch->reads)
+	    || must_wait(d, r))
 		return false;
 	r->since = drive_now(d->set);
 	r->ok = block_read_now(d->image, r->at, r->iov, r->niov, r->n);
