@@ -178,7 +178,7 @@ static void damage(struct text *t)
 /* Never a command with effects outside, whatever damage makes of a name. */
 static bool is_safe(const struct text *t)
 {
-	static const char *const bad[] = { "memsave", "screendump", "dump-guest", "human-", "-add", "migrat", "quit" };
+	static const char *const bad[] = { "memsave", "screendump", "dump-guest", "human-", "-add", "migrat", "quit", "blockdev-", "drive-" };
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		if (memmem(t->buf, t->n, bad[i], strlen(bad[i])))

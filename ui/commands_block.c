@@ -2,12 +2,13 @@
  * Commands about drives. A drive is called by its id (ide1-cd0), by the id of the
  * device in front of it, or by people by the index of an IDE position.
  *
- * Not modelled: inserting block nodes (blockdev-insert-medium); block jobs.
+ * Not modelled: inserting block nodes (blockdev-insert-medium).
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hw/backend/drive.h"
 #include "hw/core/dev.h"
@@ -15,6 +16,7 @@
 #include "ui/commands.h"
 #include "ui/keyval.h"
 #include "ui/monitor_priv.h"
+#include "ui/node.h"
 #include "ui/options_parse.h"
 #include "ui/vm.h"
 
@@ -40,8 +42,16 @@ static const struct dev *device_of(const struct vm *vm, const struct drive *driv
 
 static struct drive *by_device(const struct vm *vm, const char *id)
 {
-	const char *slash = strrchr(id, '/');
-	const struct dev *dev = dev_find(vm->m, slash ? slash + 1 : id);
+	static const char behind[] = "/virtio-backend";
+	char name[200];
+	const char *slash;
+	size_t n = strlen(id);
+
+	if (n > strlen(behind) && !strcmp(id + n - strlen(behind), behind))
+		n -= strlen(behind);
+	snprintf(name, sizeof(name), "%.*s", (int)n, id);
+	slash = strrchr(name, '/');
+	const struct dev *dev = dev_find(vm->m, slash ? slash + 1 : name);
 
 	for (struct drive *d = NULL; dev && (d = drive_next(vm->m, d));)
 		if (refers_to(dev, d))
@@ -67,8 +77,9 @@ static struct drive *by_index(const struct vm *vm, const char *text)
 /* By the members "device" and "id" (of the device in front). */
 static struct drive *find(struct cmd *c, const struct value *args)
 {
-	const char *name = val_get_str(args, "device", NULL), *id = val_get_str(args, "id", NULL);
+	const char *name = val_get_str(args, "device", val_get_str(args, "node-name", NULL)), *id = val_get_str(args, "id", NULL);
 	struct drive *d = NULL;
+	struct err ignored;
 
 	if (!name == !id) {
 		cmd_fail(c, CMD_GENERIC, "Need exactly one of 'device' and 'id'");
@@ -76,6 +87,8 @@ static struct drive *find(struct cmd *c, const struct value *args)
 	}
 	if (name)
 		d = drive_find(c->vm->m, name);
+	if (name && !d)
+		d = node_drive(c->vm, name, &ignored);
 	if (name && !d && c->mon)
 		d = by_index(c->vm, name);
 	if (!d)
@@ -121,14 +134,17 @@ static int backing_depth(const struct block *b)
 	return n;
 }
 
-static struct value *inserted(struct drive *d)
+/* An image of the drive's chain, or (b NULL) the first one. */
+static struct value *inserted(struct drive *d, const struct block *b)
 {
-	const struct block *b = drive_image(d), *backing = block_backing(b);
+	const struct block *backing;
 	struct value *v = val_dict(), *cache;
 
+	val_add_str(v, "node-name", !b ? node_name(d) : b->node ? b->node : block_file(b));
+	b = b ? b : drive_image(d);
+	backing = block_backing(b);
 	val_add_str(v, "file", block_file(b));
-	val_add_str(v, "node-name", drive_id(d));
-	val_add_bool(v, "ro", drive_readonly(d));
+	val_add_bool(v, "ro", block_readonly(b));
 	val_add_str(v, "drv", block_format(b));
 	if (backing)
 		val_add_str(v, "backing_file", block_file(backing));
@@ -145,6 +161,22 @@ static struct value *inserted(struct drive *d)
 	return v;
 }
 
+/* What programs know by a node's name has no other. */
+static const char *device_name(struct drive *d)
+{
+	return drive_present(d) && drive_image(d)->node ? "" : drive_id(d);
+}
+
+/* As QEMU has it: a virtio disk behind PCI is two objects. */
+static void add_qdev(const struct vm *vm, struct value *v, const struct drive *d)
+{
+	const struct dev *dev = device_of(vm, d);
+
+	if (dev)
+		val_add(v, "qdev", val_strf("/machine/%s/%s%s", dev->user ? "peripheral" : "unattached", dev->id,
+					    strcmp(dev->type->name, "virtio-blk-pci") ? "" : "/virtio-backend"));
+}
+
 struct value *cmd_query_block(struct cmd *c, const struct value *args)
 {
 	struct value *list = val_list();
@@ -152,12 +184,10 @@ struct value *cmd_query_block(struct cmd *c, const struct value *args)
 	(void)args;
 	for (struct drive *d = NULL; (d = drive_next(c->vm->m, d));) {
 		const struct drive_user *user = drive_user(d);
-		const struct dev *dev = device_of(c->vm, d);
 		struct value *v = val_dict();
 
-		val_add_str(v, "device", drive_id(d));
-		if (dev)
-			val_add(v, "qdev", val_strf("/machine/%s/%s", dev->user ? "peripheral" : "unattached", dev->id));
+		val_add_str(v, "device", device_name(d));
+		add_qdev(c->vm, v, d);
 		val_add_str(v, "type", "unknown");
 		val_add_bool(v, "removable", user && user->removable);
 		val_add_bool(v, "locked", drive_locked(d));
@@ -166,20 +196,57 @@ struct value *cmd_query_block(struct cmd *c, const struct value *args)
 		if (user)
 			val_add_str(v, "io-status", drive_stopped(d) ? "failed" : "ok");
 		if (drive_present(d))
-			val_add(v, "inserted", inserted(d));
+			val_add(v, "inserted", inserted(d, NULL));
 		val_append(list, v);
 	}
 	return list;
 }
 
+static uint64_t file_bytes(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+/* A file under an image. */
+static struct value *file_node(const char *name, const char *file)
+{
+	static const char *const none[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr", "write_threshold" };
+	struct value *v = val_dict(), *image, *cache;
+
+	val_add_str(v, "file", file);
+	val_add_str(v, "node-name", name);
+	val_add_bool(v, "ro", false);
+	val_add_str(v, "drv", "file");
+	val_add_int(v, "backing_file_depth", 0);
+	val_add_bool(v, "encrypted", false);
+	val_add_str(v, "detect_zeroes", "off");
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		val_add_int(v, none[i], 0);
+	image = val_add(v, "image", val_dict());
+	val_add_str(image, "filename", file);
+	val_add_str(image, "format", "file");
+	val_add_int(image, "virtual-size", (int64_t)file_bytes(file));
+	cache = val_add(v, "cache", val_dict());
+	val_add_bool(cache, "writeback", true);
+	val_add_bool(cache, "direct", false);
+	val_add_bool(cache, "no-flush", false);
+	return v;
+}
+
 struct value *cmd_query_named_block_nodes(struct cmd *c, const struct value *args)
 {
 	struct value *list = val_list();
+	const char *name, *file;
 
 	(void)args;
 	for (struct drive *d = NULL; (d = drive_next(c->vm->m, d));)
-		if (drive_present(d))
-			val_append(list, inserted(d));
+		for (const struct block *b = drive_image(d); b; b = block_backing(b))
+			val_append(list, inserted(d, b == drive_image(d) ? NULL : b));
+	for (int i = 0; (name = node_nth_file(c->vm, i, &file)); i++)
+		if (file)
+			val_append(list, file_node(name, file));
 	return list;
 }
 
@@ -198,12 +265,19 @@ static void show_inserted(const struct value *in, FILE *out)
 			(long long)val_get_int(in, "iops", 0));
 }
 
+static const char *name_shown(const struct value *d, const struct value *named)
+{
+	const char *device = val_get_str(d, "device", "");
+
+	return *device ? device : val_get_str(named, "node-name", "");
+}
+
 void show_block(const struct value *v, FILE *out)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		const struct value *d = v->item[i], *in = val_get(d, "inserted");
 
-		fputs(val_get_str(d, "device", ""), out);
+		fputs(name_shown(d, in), out);
 		if (in)
 			show_inserted(in, out);
 		else
@@ -265,7 +339,10 @@ struct value *cmd_query_blockstats(struct cmd *c, const struct value *args)
 	for (struct drive *d = NULL; !val_get_bool(args, "query-nodes", false) && (d = drive_next(c->vm->m, d));) {
 		struct value *v = val_dict();
 
-		val_add_str(v, "device", drive_id(d));
+		val_add_str(v, "device", device_name(d));
+		add_qdev(c->vm, v, d);
+		if (drive_present(d))
+			val_add_str(v, "node-name", node_name(d));
 		val_add(v, "stats", stats_of(d));
 		val_append(list, v);
 	}
@@ -277,7 +354,7 @@ void show_blockstats(const struct value *v, FILE *out)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct value *s = val_get(v->item[i], "stats");
 
-		fprintf(out, "%s:", val_get_str(v->item[i], "device", ""));
+		fprintf(out, "%s:", name_shown(v->item[i], v->item[i]));
 		for (size_t k = 0; k < s->n; k++)
 			if (s->item[k]->kind == VAL_INT && !strstr(s->key[k], "_merged"))
 				fprintf(out, " %s=%lld", s->key[k], (long long)s->item[k]->i);
@@ -415,9 +492,12 @@ void mon_drive_add(struct monitor *mon, const struct mon_args *a, FILE *out)
 void mon_drive_del(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	struct drive *d = drive_find(mon->vm->m, a->word[0]);
+	struct err e;
 
 	if (!d)
 		fprintf(out, "drive_del: Device '%s' not found\n", a->word[0]);
+	else if (!drive_may_change(d, &e))
+		fprintf(out, "drive_del: %s\n", e.msg);
 	else if (drive_user(d) || device_of(mon->vm, d))
 		fprintf(out, "drive_del: '%s' is in use: device_del the device in front of it first\n", a->word[0]);
 	else
@@ -431,7 +511,8 @@ static void on_error(void *opaque, struct drive *d, const struct drive_req *r, e
 	struct vm *vm = opaque;
 	struct value *v = val_dict();
 
-	val_add_str(v, "device", drive_id(d));
+	val_add_str(v, "device", device_name(d));
+	val_add_str(v, "node-name", node_name(d));
 	val_add_str(v, "operation", r->op == DRIVE_READ ? "read" : "write");
 	val_add_str(v, "action", action == DRIVE_STOP ? "stop" : action == DRIVE_IGNORE ? "ignore" : "report");
 	val_add_bool(v, "nospace", r->error == ENOSPC);

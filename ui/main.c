@@ -25,6 +25,7 @@
 #include "ui/daemon.h"
 #include "ui/display.h"
 #include "ui/gdb.h"
+#include "ui/job.h"
 #include "ui/migrate.h"
 #include "ui/layout.h"
 #include "ui/monitor.h"
@@ -347,7 +348,7 @@ static bool make_board(struct app *a, struct err *e)
 	a->vm = (struct vm){
 		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name, .cfg = &o->pc, .cpu_model = o->cpu,
 		.boot_once = o->boot_once, .boot_order = boot_order, .no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
-		.watchdog = o->watchdog,
+		.watchdog = o->watchdog, .options = o,
 	};
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
 		return false;
@@ -451,7 +452,7 @@ static bool start(struct app *a, struct err *e)
 	machine_lock(a->m);
 	vm_reset(&a->vm, VM_BY_NOBODY);
 	ok = !a->o.incoming || migrate_in_wait(&a->vm, a->o.incoming, !a->o.stopped, e) || err_prefix(e, "-incoming");
-	ok = ok && (!a->o.loadvm || snapshot_load_vm(&a->vm, a->o.loadvm, &touched, e) || err_prefix(e, "-loadvm"));
+	ok = ok && (!a->o.loadvm || snapshot_load_vm(&a->vm, a->o.loadvm, NULL, &touched, e) || err_prefix(e, "-loadvm"));
 	if (ok && !a->o.stopped && !a->o.incoming)
 		vm_cont(&a->vm);
 	machine_unlock(a->m);
@@ -468,6 +469,7 @@ static void unmake_machine(struct app *a, int status)
 		migrate_in_abandon(&a->vm);
 		migrate_out_abandon(&a->vm);
 		save_abandon(&a->vm);
+		jobs_abandon(&a->vm);
 		machine_unlock(a->m);
 	}
 	vm_fini(&a->vm);

@@ -99,7 +99,7 @@ void mon_savevm(struct monitor *mon, const struct mon_args *a, FILE *out)
 	struct err e = { "" };
 
 	if (t)
-		typed_return(t, snapshot_save_vm(mon->vm, a->n ? a->word[0] : NULL, mon_wait(mon), on_done, t, &e), &e);
+		typed_return(t, snapshot_save_vm(mon->vm, a->n ? a->word[0] : NULL, NULL, mon_wait(mon), on_done, t, &e), &e);
 }
 
 void mon_loadvm(struct monitor *mon, const struct mon_args *a, FILE *out)
@@ -107,7 +107,7 @@ void mon_loadvm(struct monitor *mon, const struct mon_args *a, FILE *out)
 	bool touched;
 	struct err e;
 
-	if (!snapshot_load_vm(mon->vm, a->word[0], &touched, &e))
+	if (!snapshot_load_vm(mon->vm, a->word[0], NULL, &touched, &e))
 		fprintf(out, "loadvm: %s\n", e.msg);
 }
 
@@ -115,7 +115,7 @@ void mon_delvm(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	struct err e;
 
-	if (!snapshot_delete_vm(mon->vm, a->word[0], &e))
+	if (!snapshot_delete_vm(mon->vm, a->word[0], NULL, &e))
 		fprintf(out, "delvm: %s\n", e.msg);
 }
 

@@ -3,8 +3,7 @@
  * which is nested in it ("file.driver=file,file.filename=..") or has a name of its own
  * ("file=NAME"). What stands under no other node is a drive for devices to refer to.
  *
- * Not modelled: filters other than copy-on-read, backing nodes by name (the image says
- * what stands behind it), parts of a raw file.
+ * Not modelled: filters other than copy-on-read, parts of a raw file.
  */
 #include "ui/options_parse.h"
 
@@ -89,6 +88,7 @@ static bool join_child(struct options *o, struct drive_options *v, const char *d
 		return err_set(e, "-blockdev: node '%s' stands on '%s', which is no file but an image itself", v->id, ref);
 	}
 	child->below = true;
+	i->file_node = child->is_file ? ref : c->file_node;
 	i->file = c->file;
 	i->null_co = c->null_co;
 	i->size = c->size;
@@ -97,6 +97,25 @@ static bool join_child(struct options *o, struct drive_options *v, const char *d
 	i->locking = c->locking;
 	i->auto_readonly |= c->auto_readonly;
 	i->readonly |= c->readonly && !c->auto_readonly;
+	return true;
+}
+
+/* "" (null): none, whatever the image says. */
+static bool join_backing(struct options *o, struct drive_options *v, const char *ref, struct err *e)
+{
+	struct opt_node *child = ref && *ref ? find(o, ref) : NULL;
+
+	if (!ref)
+		return true;
+	if (*ref && (!child || child->below || child->is_file))
+		return err_set(e, "-blockdev: node '%s' has backing=%s, which %s", v->id, ref,
+			       !child ? "must be given before it" : child->below ? "is under another node already"
+			       : "is a file without a format");
+	v->image.no_backing = !*ref;
+	if (child) {
+		child->below = true;
+		v->image.backing = &child->drive.image;
+	}
 	return true;
 }
 
@@ -121,7 +140,7 @@ enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, stru
 	static const char *const ignored[] = {
 		"file.aio", "file.discard", "file.read-only", "file.node-name", "pass-discard-request",
 		"pass-discard-snapshot", "pass-discard-other", "overlap-check", "cache-size", "l2-cache-size",
-		"refcount-cache-size", "cache-clean-interval", "lazy-refcounts", "backing", "file.pr-manager", NULL
+		"refcount-cache-size", "cache-clean-interval", "lazy-refcounts", "file.pr-manager", NULL
 	};
 	struct opt_node n = { .drive.image.readonly = false };
 	char *text = text_of(arg, e);
@@ -132,7 +151,7 @@ enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, stru
 		return OPT_BAD;
 	kv_parse(&k, "-blockdev", text, "driver", e);
 	const char *driver = kv_str(&k, "driver", NULL), *below = kv_str(&k, "file.driver", "file");
-	const char *ref = kv_str(&k, "file", NULL);
+	const char *ref = kv_str(&k, "file", NULL), *backing = kv_str(&k, "backing", NULL);
 	n.drive.id = kv_str(&k, "node-name", NULL);
 	opt_drive_image(&k, &n.drive);
 	n.drive.image.file = kv_str(&k, "filename", kv_str(&k, "file.filename", NULL));
@@ -152,12 +171,13 @@ enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, stru
 		err_set(e, "-blockdev: there is a node '%s' already", n.drive.id);
 	else if (o->nnodes == OPT_MAX_NODES)
 		err_set(e, "-blockdev: more than %d nodes", OPT_MAX_NODES);
-	else if (!join_child(o, &n.drive, driver, ref, e))
+	else if (!join_child(o, &n.drive, driver, ref, e) || !join_backing(o, &n.drive, backing, e))
 		return OPT_BAD;
 	else if (!n.drive.image.file && !n.drive.image.null_co)
 		err_set(e, "-blockdev: node '%s' has no file: give file.filename=, or file=NODE", n.drive.id);
 	else if (opt_drive_check(&n.drive, "-blockdev", arg, e)) {
 		n.is_file = is_file_driver(driver) || !strcmp(driver, "null-co");
+		n.drive.image.node = n.drive.id;
 		o->nodes[o->nnodes++] = n;
 		return OPT_GO;
 	}

@@ -14,6 +14,7 @@
 #include "hw/backend/drive.h"
 #include "hw/backend/qcow2.h"
 #include "hw/core/snapshot.h"
+#include "ui/node.h"
 #include "ui/vm.h"
 
 #define MAX_DISKS	64
@@ -27,16 +28,49 @@ struct disks {
 	unsigned n;
 };
 
+/* Was the drive chosen, by its name or its first image's? Without a choice all are. */
+static bool is_chosen(struct drive *drive, const struct snapshot_choice *c)
+{
+	for (size_t i = 0; c && c->devices && i < c->devices->n; i++)
+		if (!strcmp(c->devices->item[i]->s, drive_id(drive)) || !strcmp(c->devices->item[i]->s, node_name(drive)))
+			return true;
+	return !c || !c->devices;
+}
+
+/* The chosen image holds the state. */
+static bool state_first(struct vm *vm, struct disks *d, const char *name, struct err *e)
+{
+	struct drive *drive = name ? node_drive(vm, name, e) : NULL;
+
+	if (name && !drive)
+		return false;
+	for (unsigned i = 0; name && i < d->n; i++)
+		if (d->b[i] == drive_image(drive)) {
+			struct block *b = d->b[0];
+			const char *was = d->name[0];
+
+			d->b[0] = d->b[i];
+			d->name[0] = d->name[i];
+			d->b[i] = b;
+			d->name[i] = was;
+			return true;
+		}
+	return !name || err_set(e, "vmstate block device '%.200s' is not among the writable ones", name);
+}
+
 /* All writable images, if they can have snapshots. */
-static bool find_disks(struct vm *vm, struct disks *d, struct err *e)
+static bool find_disks(struct vm *vm, const struct snapshot_choice *c, struct disks *d, struct err *e)
 {
 	struct qcow2_info ignored;
 
+	for (size_t i = 0; c && c->devices && i < c->devices->n; i++)
+		if (!node_drive(vm, c->devices->item[i]->s, e))
+			return false;
 	d->n = 0;
 	for (struct drive *drive = NULL; d->n < MAX_DISKS && (drive = drive_next(vm->m, drive));) {
 		struct block *b = drive_image(drive);
 
-		if (!b || (block_readonly(b) && !b->overlay))
+		if (!b || (block_readonly(b) && !b->overlay) || !is_chosen(drive, c))
 			continue;
 		d->name[d->n] = drive_id(drive);
 		if (b->overlay)
@@ -49,7 +83,9 @@ static bool find_disks(struct vm *vm, struct disks *d, struct err *e)
 				       "it readonly=on", d->name[d->n], block_file(b), block_format(b));
 		d->b[d->n++] = b;
 	}
-	return d->n || err_set(e, "no drive can hold a snapshot: one with a writable qcow2 image is needed "
+	if (d->n)
+		return state_first(vm, d, c ? c->vmstate : NULL, e);
+	return err_set(e, "no drive can hold a snapshot: one with a writable qcow2 image is needed "
 			       "(or use migrate file:PATH)");
 }
 
@@ -84,12 +120,20 @@ struct stage {
 	struct vm *vm;
 	struct disks d;
 	char tag[256];
+	struct snapshot_choice which;	/* copies */
 	void (*done)(void *opaque, bool ok, const struct err *e);
 	void *opaque;
 	uint64_t at;
 	size_t n;
 	uint8_t buf[STAGE];
 };
+
+static void stage_free(struct stage *s)
+{
+	free((char *)s->which.vmstate);
+	val_free((struct value *)s->which.devices);
+	free(s);
+}
 
 static bool stage_flush(struct stage *s, struct err *e)
 {
@@ -151,7 +195,7 @@ static bool same_disks(struct stage *s, struct err *e)
 {
 	struct disks now;
 
-	if (!find_disks(s->vm, &now, e))
+	if (!find_disks(s->vm, &s->which, &now, e))
 		return false;
 	bool same = now.n == s->d.n;
 	for (unsigned i = 0; same && i < now.n; i++)
@@ -176,7 +220,7 @@ static void saved(void *opaque, bool ok, const struct err *e)
 		e = &left;
 	}
 	s->done(s->opaque, ok, e);
-	free(s);
+	stage_free(s);
 }
 
 static void make_tag(char *tag, size_t n)
@@ -200,10 +244,15 @@ static bool start(struct stage *s, const char *tag, bool live, struct err *e)
 		make_tag(s->tag, sizeof(s->tag));
 	if (save_busy(s->vm))
 		return err_set(e, "the machine is being saved already");
-	return find_disks(s->vm, &s->d, e) && qcow2_vmstate_begin(s->d.b[0], e) && save_start(s->vm, &save, live, e);
+	if (!find_disks(s->vm, &s->which, &s->d, e))
+		return false;
+	for (unsigned i = 0; s->which.devices && i < s->d.n; i++)
+		if (has(s->d.b[i], s->tag))
+			return err_set(e, "Snapshot '%s' already exists in one or more devices", s->tag);
+	return qcow2_vmstate_begin(s->d.b[0], e) && save_start(s->vm, &save, live, e);
 }
 
-bool snapshot_save_vm(struct vm *vm, const char *tag, bool live,
+bool snapshot_save_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, bool live,
 		      void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e)
 {
 	struct stage *s = calloc(1, sizeof(*s));
@@ -213,9 +262,13 @@ bool snapshot_save_vm(struct vm *vm, const char *tag, bool live,
 	s->vm = vm;
 	s->done = done;
 	s->opaque = opaque;
+	if (which) {
+		s->which.vmstate = which->vmstate ? strdup(which->vmstate) : NULL;
+		s->which.devices = val_copy(which->devices);
+	}
 	if (start(s, tag, live, e))
 		return true;
-	free(s);
+	stage_free(s);
 	return false;
 }
 
@@ -275,7 +328,7 @@ static bool sizes_fit(const struct disks *d, const char *tag, struct err *e)
 	return true;
 }
 
-bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err *e)
+bool snapshot_load_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, bool *touched, struct err *e)
 {
 	struct disks d;
 	uint64_t size;
@@ -283,7 +336,7 @@ bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err 
 	*touched = false;
 	if (save_busy(vm))
 		return err_set(e, "the machine is being saved");
-	if (!find_disks(vm, &d, e) || !all_have(&d, tag, e) || !sizes_fit(&d, tag, e))
+	if (!find_disks(vm, which, &d, e) || !all_have(&d, tag, e) || !sizes_fit(&d, tag, e))
 		return false;
 	struct qcow2_vmstate *v = qcow2_vmstate_open(d.b[0], tag, &size, e);
 	if (!v)
@@ -298,14 +351,14 @@ bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err 
 
 /* ---- the rest ---- */
 
-bool snapshot_delete_vm(struct vm *vm, const char *tag, struct err *e)
+bool snapshot_delete_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, struct err *e)
 {
 	struct disks d;
 	bool any = false;
 
 	if (save_busy(vm))
 		return err_set(e, "the machine is being saved");
-	if (!find_disks(vm, &d, e))
+	if (!find_disks(vm, which, &d, e))
 		return false;
 	for (unsigned i = 0; i < d.n; i++)
 		any |= has(d.b[i], tag);
@@ -349,7 +402,7 @@ void snapshot_list(struct vm *vm, FILE *out)
 	struct disks d;
 	struct err e;
 
-	if (!find_disks(vm, &d, &e)) {
+	if (!find_disks(vm, NULL, &d, &e)) {
 		fprintf(out, "%s\n", e.msg);
 		return;
 	}

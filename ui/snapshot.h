@@ -14,19 +14,26 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/value.h"
 
 struct vm;
 struct snapshot_source;
 
+/* Of which drives, by name; NULL: all. */
+struct snapshot_choice {
+	const char *vmstate;		/* holds the machine's state; NULL: the first one */
+	const struct value *devices;	/* list of names; NULL: all writable ones */
+};
+
 /*
- * tag NULL: made from the date. One of the same name is replaced. live and done: as in
- * save_start(); done is called unless this returns false.
+ * tag NULL: made from the date. One of the same name is replaced (with a choice: an error). live
+ * and done: as in save_start(); done is called unless this returns false.
  */
-bool snapshot_save_vm(struct vm *vm, const char *tag, bool live,
+bool snapshot_save_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, bool live,
 		      void (*done)(void *opaque, bool ok, const struct err *e), void *opaque, struct err *e);
 /* By tag or id. *touched false: the machine is as it was. */
-bool snapshot_load_vm(struct vm *vm, const char *tag, bool *touched, struct err *e);
-bool snapshot_delete_vm(struct vm *vm, const char *tag, struct err *e);
+bool snapshot_load_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, bool *touched, struct err *e);
+bool snapshot_delete_vm(struct vm *vm, const char *tag, const struct snapshot_choice *which, struct err *e);
 void snapshot_list(struct vm *vm, FILE *out);
 
 /* Check a stream and become what it says; commit as in snapshot_load(). */

@@ -24,6 +24,8 @@ struct pc_config;
 struct qmp;
 struct loop;
 struct vnc;
+struct job;
+struct options;
 
 enum vm_status {
 	VM_PRELAUNCH,		/* -S: nothing has run yet */
@@ -86,6 +88,8 @@ struct vm {
 	int ncpus;
 	const struct pc_config *cfg;	/* what the machine was made from; NULL in tests */
 	const char *cpu_model;
+	struct options *options;	/* with the nodes of images, to which programs may add; NULL in tests */
+	struct job *jobs;	/* ui/job.h */
 	struct qmp *qmps;	/* sessions with programs (ui/qmp.h) */
 	const char *name;	/* of the guest, or NULL */
 	const char *boot_once;	/* boot order of the first start, or NULL */

@@ -245,6 +245,14 @@ void block_close(struct block *b)
 
 /* ---- chains ---- */
 
+uint64_t block_overlay_extent(const struct block *b, uint64_t at, bool *changed)
+{
+	uint64_t n = CHUNK_SECTORS - at % CHUNK_SECTORS;
+
+	*changed = overlay_find(b->overlay, at / CHUNK_SECTORS);
+	return min_u64(n, b->sectors - at);
+}
+
 static bool lock(struct block *b, bool writable, struct err *e)
 {
 	return b->opened.unlocked || b->opened.locking == BLOCK_LOCK_OFF || !b->ops->fd ||

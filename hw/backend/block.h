@@ -88,6 +88,8 @@ void block_close_above(struct block *top, struct block *base);
 /* The image of the chain by its name, or by the name of its file's node; NULL: it is not there. */
 struct block *block_find_node(struct block *b, const char *node);
 struct block *block_find_file(struct block *b, const char *file);
+/* An image with changes in memory: are the sectors from `at` among them? For how many that holds. */
+uint64_t block_overlay_extent(const struct block *b, uint64_t at, bool *changed);
 /* Is `below` in the chain under b? */
 bool block_is_above(const struct block *b, const struct block *below);
 

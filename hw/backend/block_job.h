@@ -49,4 +49,10 @@ void block_job_progress(struct block_job *j, uint64_t *done, uint64_t *all);
 /* The program ends: it is over when this returns. */
 void block_job_abandon(struct block_job *j);
 
+/*
+ * At once, with everything else waiting: what the first image holds goes into the next one, and the
+ * first one is empty then; of a drive with snapshot=on, what it keeps in memory goes into its image.
+ */
+bool drive_commit(struct drive *d, struct err *e);
+
 #endif
