@@ -465,7 +465,7 @@ enum opt_result opt_vga(struct options *o, const char *arg, FILE *out, struct er
 	else if (!strcmp(arg, "none"))
 		o->pc.vga = PC_VGA_NONE;
 	else
-		return bad(e, "-vga %s: expected std or none", arg);
+		return bad(e, "-vga %s: expected std or none (there is no other adapter; guests drive std by VESA, Linux by its bochs driver)", arg);
 	return OPT_GO;
 }
 
@@ -700,9 +700,11 @@ static bool check_terminal(const struct options *o, struct err *e)
 	return true;
 }
 
-/* A -device VGA is instead of the board's, unless -vga wants that one. */
+/* A -device VGA is instead of the board's, and -nodefaults takes that away, unless -vga wants it. */
 static void own_display_card(struct options *o)
 {
+	if (o->nodefaults && !o->vga_given)
+		o->pc.vga = PC_VGA_NONE;
 	for (int i = 0; i < o->pc.ndevices && !o->vga_given; i++)
 		if (!strcmp(o->pc.devices[i].driver, "VGA"))
 			o->pc.vga = PC_VGA_NONE;

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/log.h"
 #include "hw/core/bus.h"
 #include "hw/core/input.h"
 #include "ui/bridge.h"
@@ -391,8 +392,7 @@ static bool make_screen(struct vnc *v, const char *title, struct err *e)
 static bool set_up(struct vnc *v, const char *spec, const char *title, struct err *e)
 {
 	static const char *const share[] = { "allow-exclusive", "force-shared", "ignore", NULL };
-	static const char *const unheard[] = { "audiodev", NULL };	/* viewers get no sound */
-	const char *where;
+	const char *where, *audio;
 	int to, how;
 	struct kv k;
 	bool ok;
@@ -402,9 +402,11 @@ static bool set_up(struct vnc *v, const char *spec, const char *title, struct er
 	v->wants_password = kv_bool(&k, "password", false);
 	to = kv_str(&k, "to", NULL) ? (int)kv_num(&k, "to", 0, 0, 65535) : -1;
 	how = kv_word(&k, "share", 0, share);
-	kv_ignore(&k, unheard);
+	audio = kv_str(&k, "audiodev", NULL);
 	ok = kv_done(&k) && (where || err_set(e, "-vnc %s: expected HOST:N or unix:PATH", spec)) &&
 	     (!strcmp(where, "nowhere") || vnc_listen_open(&v->listen, where, to, e)) && make_screen(v, title, e);
+	if (ok && audio)
+		warn("-vnc audiodev=%s: viewers hear nothing; let the sound card use '-audiodev sdl' or '-audiodev wav', or leave this out", audio);
 	kv_free(&k);
 	if (!ok)
 		return false;

@@ -11,9 +11,9 @@ static struct pci_dev *pci_function(struct dev *d)
 	return !strcmp(d->type->bus, "pci") ? (struct pci_dev *)d : NULL;
 }
 
-static bool no_hot_plug(const char *bus, struct err *e)
+static bool no_hot_plug(struct err *e)
 {
-	return err_set(e, "Bus '%s' does not support hotplugging", bus);
+	return err_set(e, "Bus 'ide' does not support hotplugging; virtio-blk-pci, scsi-hd and usb-storage do");
 }
 
 bool pc_plugged(struct pc *pc, struct dev *d, struct err *e)
@@ -22,7 +22,7 @@ bool pc_plugged(struct pc *pc, struct dev *d, struct err *e)
 
 	(void)pc;
 	if (!strcmp(d->type->bus, "ide")) {
-		no_hot_plug("ide", e);
+		no_hot_plug(e);
 		dev_free(d);
 		return false;
 	}
@@ -43,7 +43,7 @@ bool pc_unplug(struct pc *pc, struct dev *d, struct err *e)
 
 	(void)pc;
 	if (!strcmp(d->type->bus, "ide"))
-		return no_hot_plug("ide", e);
+		return no_hot_plug(e);
 	if (p && p->bus->slots)
 		return p->bus->slots->unplug(p->bus, p, e);
 	dev_unplug(d);

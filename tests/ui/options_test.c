@@ -475,6 +475,16 @@ Test(options, a_card_is_there_unless_networks_were_named)
 	cr_assert_eq(o.nnets, 0);
 }
 
+Test(options, nodefaults_means_no_screen_either)
+{
+	cr_assert_eq(parse("-nodefaults"), OPT_GO);
+	cr_expect_eq(o.pc.vga, PC_VGA_NONE);
+	cr_assert_eq(parse("-nodefaults -vga std"), OPT_GO);
+	cr_expect_eq(o.pc.vga, PC_VGA_STD);
+	cr_assert_eq(parse("-vga cirrus"), OPT_BAD);
+	cr_expect(strstr(e.msg, "-vga cirrus: expected std or none"), "%s", e.msg);
+}
+
 Test(options, what_a_watchdog_does)
 {
 	cr_assert_eq(parse(""), OPT_GO);
