@@ -215,10 +215,15 @@ void cpu_request(struct cpu *c, uint32_t bits)
 
 void cpu_nmi(struct cpu *c)
 {
-	uint8_t n = atomic_load(&c->nmis), most = c->nmi_blocked ? 1 : 2;
+	bool blocked;
+	uint8_t n;
 
-	while (n < most && !atomic_compare_exchange_weak(&c->nmis, &n, (uint8_t)(n + 1)))
-		;
+	do {
+		do {				/* the two at one time, or a second one could seem to be a third */
+			blocked = __atomic_load_n(&c->nmi_blocked, __ATOMIC_ACQUIRE);
+			n = atomic_load(&c->nmis);
+		} while (blocked != __atomic_load_n(&c->nmi_blocked, __ATOMIC_ACQUIRE));
+	} while (n < (blocked ? 1 : 2) && !atomic_compare_exchange_weak(&c->nmis, &n, (uint8_t)(n + 1)));
 	cpu_request(c, REQ_NMI);
 }
 

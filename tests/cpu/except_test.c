@@ -1,5 +1,8 @@
 /* Delivery and return: cpu/except*.c, cpu/smm.c. */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "cpu/cpuid.h"
 #include "cpu/except.h"
@@ -485,6 +488,44 @@ Test(except, only_one_nmi_is_remembered_while_one_is_in_service)
 	cr_assert_not(cpu_handle_requests(C));
 	cpu_iret(C, 4, 0);
 	cr_assert_eq(nmis_taken(), 1);
+}
+
+enum { NMI_ROUNDS = 100000 };
+static _Atomic int nmi_go, nmi_sent;
+
+static void *send_nmis(void *unused)
+{
+	for (int i = 1; i <= NMI_ROUNDS; i++) {
+		while (atomic_load(&nmi_go) < i)
+			sched_yield();
+		cpu_nmi(C);
+		atomic_store(&nmi_sent, i);
+	}
+	return unused;
+}
+
+/* Its own and another processor's, whenever that one comes. */
+Test(except, an_nmi_is_not_lost_while_another_one_is_taken)
+{
+	pthread_t t;
+	int bad = 0;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	bench_protected(&B, 0);
+	cr_assert_eq(pthread_create(&t, NULL, send_nmis, NULL), 0);
+	for (int i = 1; i <= NMI_ROUNDS; i++) {
+		int n = 0;
+
+		atomic_store(&nmi_go, i);
+		cpu_nmi(C);
+		n = nmis_taken();
+		while (atomic_load(&nmi_sent) < i)
+			sched_yield();
+		bad += n + nmis_taken() != 2;
+	}
+	pthread_join(t, NULL);
+	cr_expect_eq(bad, 0, "%d of %d", bad, NMI_ROUNDS);
 }
 
 Test(except, sipi_starts_a_waiting_processor_once)
