@@ -81,6 +81,8 @@ static const char *const harmless[] = {
 	"device_del", "device-list-properties", "query-mice", "send-key", "input-send-event", "eject", "netdev_del",
 	"chardev-remove", "query-cpu-model-expansion", "query-command-line-options", "object-del", "block_resize",
 	"block_set_io_throttle", "query-blockstats", "balloon", "set_password", "qmp_capabilities",
+	"query-jobs", "query-block-jobs", "job-cancel", "job-dismiss", "block-commit", "block-stream", "transaction",
+	"block-job-set-speed", "query-named-block-nodes",
 };
 
 struct text {
@@ -104,7 +106,7 @@ static void make_members(struct text *t, int depth)
 {
 	static const char *const keys[] = {
 		"device", "id", "path", "property", "value", "typename", "driver", "keys", "events", "type", "data",
-		"model", "name", "props", "size", "bps", "enable", "implements", "option", "x",
+		"model", "name", "props", "size", "bps", "enable", "implements", "option", "job-id", "speed", "actions", "base-node", "x",
 	};
 
 	for (uint32_t i = 0, n = roll(5); i < n; i++) {

@@ -130,6 +130,7 @@ static bool unix_address(const char *path, struct sockaddr_un *a, struct err *e)
 static bool open_unix(struct channel *c, const char *path, struct err *e)
 {
 	struct sockaddr_un a;
+	struct stat st;
 
 	if (!unix_address(path, &a, e))
 		return false;
@@ -137,7 +138,8 @@ static bool open_unix(struct channel *c, const char *path, struct err *e)
 	if (!c->in)
 		return c->path || err_set(e, "no memory");
 	c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	unlink(path);			/* of a program that was here before */
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+		unlink(path);		/* of a program that was here before */
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) || listen(c->listener, 1))
 		return err_errno(e, "'%s'", path);
 	return true;
@@ -347,17 +349,16 @@ bool channel_is_file(const struct channel *c, int *fd, uint64_t *at, uint64_t *s
 
 /* ---- the end ---- */
 
-/* The command ends by itself when its input or output has; *status is what it says then. */
-static bool wait_child(struct channel *c, int *status, struct err *e)
+static bool child_ends(struct channel *c, int *status, int ms)
 {
-	for (int tick = 0; tick < PATIENCE * 10 && !atomic_load(&c->cancel); tick++) {
+	for (int i = 0; i < ms / 10 && !atomic_load(&c->cancel); i++) {
 		if (waitpid(c->child, status, WNOHANG) == c->child) {
 			c->child = 0;
 			return true;
 		}
-		usleep(TICK_MS * 100);
+		usleep(10000);
 	}
-	return err_set(e, "the command does not end");
+	return false;
 }
 
 bool channel_finish(struct channel *c, struct err *e)
@@ -367,8 +368,9 @@ bool channel_finish(struct channel *c, struct err *e)
 	close_fd(c);
 	if (!c->child)
 		return true;
-	if (!wait_child(c, &status, e))
-		return false;
+	/* By itself, when its input or output has ended. */
+	if (!child_ends(c, &status, PATIENCE * TICK_MS))
+		return err_set(e, "%s: the command does not end", c->uri);
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
 	return err_set(e, "%s: the command ended with %s %d", c->uri, WIFEXITED(status) ? "status" : "signal",
@@ -390,8 +392,14 @@ void channel_free(struct channel *c)
 	if (c->in && c->path)
 		unlink(c->path);
 	if (c->child) {
+		int status;
+
+		atomic_store(&c->cancel, false);
 		kill(c->child, SIGTERM);
-		waitpid(c->child, NULL, 0);
+		if (!child_ends(c, &status, 500)) {
+			kill(c->child, SIGKILL);
+			waitpid(c->child, NULL, 0);
+		}
 	}
 	free(c->uri);
 	free(c->host);
