@@ -240,7 +240,7 @@ Test(block_job, what_is_in_the_middle_goes_down)
 Test(block_job, what_the_guest_writes_goes_down_and_the_base_takes_over)
 {
 	begin((struct block_job_spec){ .kind = BLOCK_COMMIT, .top = drive_image(d), .base = drive_image(d)->backing->backing });
-	cr_expect_not(block_job_complete(job.j, &b.err), "it has only begun");
+	cr_assert_not(block_job_complete(job.j, &b.err), "it has only begun");
 	until(&job.ready);
 	for (int i = 0; i < 50; i++)
 		guest_works();
@@ -248,7 +248,7 @@ Test(block_job, what_the_guest_writes_goes_down_and_the_base_takes_over)
 	until(&job.over);
 	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
 	cr_expect_eq(depth(), 1);
-	cr_expect_str_eq(block_file(drive_image(d)), path[0]);
+	cr_assert_str_eq(block_file(drive_image(d)), path[0]);
 }
 
 Test(block_job, cancelled_it_changes_nothing)
@@ -269,7 +269,7 @@ Test(block_job, all_comes_up)
 	until(&job.over);
 	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
 	cr_expect_eq(depth(), 1);
-	cr_expect_str_eq(block_file(drive_image(d)), path[2]);
+	cr_assert_str_eq(block_file(drive_image(d)), path[2]);
 }
 
 Test(block_job, what_is_above_a_base_comes_up)
@@ -305,7 +305,7 @@ Test(block_job, a_mirror_takes_the_place_of_the_disk)
 	must(block_job_complete(job.j, &b.err));
 	until(&job.over);
 	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
-	cr_expect_str_eq(block_file(drive_image(d)), path[DEPTH]);
+	cr_assert_str_eq(block_file(drive_image(d)), path[DEPTH]);
 }
 
 Test(block_job, or_it_is_a_copy)
@@ -329,10 +329,10 @@ Test(block_job, meanwhile_the_drive_is_nobody_elses)
 	struct block_job_spec again = { .kind = BLOCK_STREAM, .drive = d, .done = over, .opaque = &job };
 
 	begin((struct block_job_spec){ .kind = BLOCK_STREAM, .rate = 1 << 16 });
-	cr_expect_not(block_job_start(&again, &b.err));
+	cr_assert_not(block_job_start(&again, &b.err));
 	cr_expect(strstr(b.err.msg, "a job works on drive 'd'"), "%s", b.err.msg);
-	cr_expect_not(drive_resize(d, 1 << 20, &b.err));
-	cr_expect_not(drive_commit(d, &b.err));
+	cr_assert_not(drive_resize(d, 1 << 20, &b.err));
+	cr_assert_not(drive_commit(d, &b.err));
 	block_job_cancel(job.j, false);
 	until(&job.over);
 }
