@@ -26,6 +26,7 @@
 
 #include "cpu/phys.h"
 #include "cpu/svm.h"
+#include "tcg/plug.h"
 #include "tcg/uop.h"
 #include "tcg/x64/x64.h"
 
@@ -278,6 +279,8 @@ static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct 
 	c->rip = tb->rip + side->off;
 	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
 	x64_unswap(c, tb->swaps, tb->n_swaps);
+	if (__builtin_expect(tcg_of(c)->plug != NULL, 0))
+		plug_stopped(tcg_of(c)->plug, (uint32_t)(tb - tcg_of(c)->tbs), side->off);
 }
 
 /* Requests that cannot be taken as things are. Light. */

@@ -108,6 +108,7 @@ void plug_cpu_free(struct plug_cpu *p)
 		return;
 	free_arena(p);
 	free(p->block);
+	free(p->left);
 	free(p);
 }
 
@@ -121,7 +122,8 @@ struct plug_cpu *plug_cpu_new(struct cpu *c, struct err *e)
 		err_set(e, "out of memory");
 	else if (c->index >= PLUG_MAX_CPUS)
 		err_set(e, "plugins can watch %d processors", PLUG_MAX_CPUS);
-	else if ((p->block = malloc(sizeof(*p->block))) && (p->memory = memory(c->plugins, (unsigned)c->index, e))) {
+	else if ((p->block = malloc(sizeof(*p->block))) && (p->left = calloc(MAX_TBS, sizeof(*p->left))) &&
+		 (p->memory = memory(c->plugins, (unsigned)c->index, e))) {
 		p->all = c->plugins;
 		p->seen.full = seen_full;
 		x64_env(c)->plug = p->memory;

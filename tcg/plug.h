@@ -13,8 +13,8 @@
  *					itself (a store into its own block, a device that wants to be
  *					alone, a repeated string instruction that looks for requests) its new
  *					translation has MODE_AGAIN and nothing in front.
- *	behind it			counters and accesses. A counter of instructions that cannot leave the
- *					block waits for the next that can, so that they share one addition.
+ *	behind it			counters and accesses. Additions wait for the next exit or call, so that
+ *					instructions share one; what waits when one faults is in struct plug_left.
  *
  * Not modelled: a jump that faults because its target may not be executed has counted as complete.
  */
@@ -66,6 +66,23 @@ struct plug_entry {
 	int slot;			/* -1: t.va */
 };
 
+/*
+ * Additions of complete instructions that translated code has not made yet when the instruction at
+ * `off` faults or is left for other code: what tcg_stop_at() makes up for.
+ */
+struct plug_add {
+	uint32_t counter;
+	int32_t n;
+};
+struct plug_left {
+	unsigned n;
+	struct plug_left_at {
+		uint16_t off;		/* of the instruction, from the block's start */
+		uint16_t n;
+		const struct plug_add *add;
+	} at[];
+};
+
 /* ---- per vCPU ---- */
 
 /* Of a stream, in the vCPU's memory. */
@@ -91,6 +108,8 @@ struct plug_cpu {
 	uint64_t arena_bytes;
 	bool asleep;			/* it was told so */
 	struct rhea_block *block;	/* scratch of plug_translate() */
+	const struct plug_left *left_next;	/* of the block being translated, or NULL */
+	const struct plug_left **left;	/* by block */
 };
 
 /* ---- ui: loading and ending ---- */
@@ -129,6 +148,10 @@ void plug_flushed(struct tcg *t);
  * with a warning).
  */
 bool plug_translate(struct cpu *c, const uint8_t *bytes);
+/* What was translated last is block n. Light. */
+static inline void plug_entered(struct plug_cpu *p, uint32_t n) { p->left[n] = p->left_next; }
+/* Block n is left in front of the instruction at that offset, not by an exit. Light. */
+void plug_stopped(struct plug_cpu *p, uint32_t n, unsigned off);
 
 /* ---- between the files of this ---- */
 
@@ -161,6 +184,8 @@ struct rhea_block {
 	struct rhea_insn insn[IR_MAX_REGION];
 	struct plug_hook hook[PLUG_MAX_HOOKS];
 	struct uop out[IR_MAX_UOPS];	/* plug_weave()'s */
+	struct plug_left_at left[IR_MAX_REGION];
+	unsigned n_left;
 };
 
 /* Put the hooks of b into ir. False: no room. */

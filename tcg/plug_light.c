@@ -37,3 +37,12 @@ H(plug_again)
 	c->exc_vector = -1;
 	c->unwind(c);
 }
+
+void plug_stopped(struct plug_cpu *p, uint32_t n, unsigned off)
+{
+	const struct plug_left *l = p->left[n];
+
+	for (unsigned i = 0; l && i < l->n; i++)
+		for (unsigned k = 0; l->at[i].off == off && k < l->at[i].n; k++)
+			*(uint64_t *)(void *)(p->memory + l->at[i].add[k].counter) += (uint64_t)(int64_t)l->at[i].add[k].n;
+}

@@ -3,7 +3,7 @@
  * and µops that touch neither flags nor guest registers.
  *
  * Of an instruction come in this order:
- *	additions that earlier ones have left, if it can leave the block or calls a plugin
+ *	additions that earlier ones have left, if it may raise in C or calls a plugin
  *	what stands in front of it
  *	its µops; before a probe, where it will access; around helpers, that accesses be noted
  *	its accesses and counters: in front of its first exit, or at its end
@@ -24,10 +24,7 @@ struct weave {
 	unsigned n;
 	bool full;
 	bool again;
-	struct pending {
-		uint32_t counter;
-		int32_t n;
-	} pending[MAX_PENDING];		/* additions of instructions that are complete */
+	struct plug_add pending[MAX_PENDING];	/* additions of instructions that are complete */
 	unsigned n_pending;
 	/* The instruction under way. */
 	uint16_t insn;
@@ -100,7 +97,41 @@ static void later(struct weave *w, uint32_t counter, int32_t n)
 	}
 	if (w->n_pending == MAX_PENDING)
 		flush(w, w->insn);
-	w->pending[w->n_pending++] = (struct pending){ counter, n };
+	w->pending[w->n_pending++] = (struct plug_add){ counter, n };
+}
+
+/*
+ * The instruction may stop: note what waits in front of it. False: the interpreter, whose blocks
+ * have no side table.
+ */
+static bool remember(struct weave *w)
+{
+	struct rhea_block *b = w->b;
+	struct plug_add *add;
+
+	if (b->t->interp)
+		return false;
+	if (!w->n_pending)
+		return true;
+	add = plug_alloc(b->t, w->n_pending * sizeof(*add));
+	for (unsigned i = 0; i < w->n_pending; i++)
+		add[i] = w->pending[i];
+	b->left[b->n_left++] = (struct plug_left_at){ b->ir->off[w->insn], (uint16_t)w->n_pending, add };
+	return true;
+}
+
+/* What was noted, for tcg_stop_at(). */
+static const struct plug_left *keep_left(const struct rhea_block *b)
+{
+	struct plug_left *l;
+
+	if (!b->n_left)
+		return NULL;
+	l = plug_alloc(b->t, sizeof(*l) + b->n_left * sizeof(l->at[0]));
+	l->n = b->n_left;
+	for (unsigned i = 0; i < l->n; i++)
+		l->at[i] = b->left[i];
+	return l;
 }
 
 /* ---- the kinds of µops ---- */
@@ -131,12 +162,18 @@ static bool ends(const struct uop *u)
 	return uop_info[u->op].kind == K_EXIT && u->op != UOP_raise;
 }
 
-/* May control leave the block there, or does somebody look at counters? */
-static bool may_leave(const struct uop *u)
+/* May it leave in the middle of its instruction, with nobody to make up for what waits? Or does control join? */
+static bool leaves(const struct uop *u)
+{
+	return u->op == UOP_label || u->op == UOP_raise || raises(u);
+}
+
+/* Does it fault so that tcg_stop_at() is called? */
+static bool stops(const struct uop *u)
 {
 	unsigned kind = uop_info[u->op].kind;
 
-	return kind == K_EXIT || kind == K_MEM || kind == K_HOST || u->op == UOP_label || u->op == UOP_div1 || u->op == UOP_idiv1 || raises(u);
+	return kind == K_MEM || kind == K_HOST || u->op == UOP_div1 || u->op == UOP_idiv1;
 }
 
 /* ---- in front of an instruction ---- */
@@ -371,14 +408,16 @@ static void put_uop(struct weave *w, const struct uop *u, unsigned first)
 static void put_insn(struct weave *w, const struct uop *u, const struct uop *end)
 {
 	unsigned first = w->b->first[w->insn];
-	bool leaves = false, begun = w->again && !w->insn, raised;
+	bool leave = false, stop = false, begun = w->again && !w->insn, raised;
 
 	w->n_probes = 0;
 	w->armed = w->told = w->complete = false;
 	take_memory(w, first);
-	for (const struct uop *v = u; v < end; v++)
-		leaves |= may_leave(v);
-	if (w->insn && (leaves || calls_in_front(w, first)))
+	for (const struct uop *v = u; v < end; v++) {
+		leave |= leaves(v);
+		stop |= stops(v);
+	}
+	if (w->insn && (leave || calls_in_front(w, first) || (stop && !remember(w))))
 		flush(w, w->insn - 1u);
 	for (; u < end && u->op == UOP_label; u++)
 		put(w, u);
@@ -398,6 +437,8 @@ bool plug_weave(struct ir *ir, struct rhea_block *b)
 	struct weave w = { .b = b, .out = b->out, .again = ir->mode & MODE_AGAIN };
 	const struct uop *u = ir->uops, *end = u + ir->n_uops, *next;
 
+	b->n_left = 0;
+	b->t->plug->left_next = NULL;
 	if (!b->n_hooks)
 		return true;
 	put_rooms(&w);
@@ -409,6 +450,7 @@ bool plug_weave(struct ir *ir, struct rhea_block *b)
 	}
 	if (w.full)
 		return false;
+	b->t->plug->left_next = keep_left(b);
 	ir->n_uops = w.n;
 	for (unsigned i = 0; i < w.n; i++)
 		ir->uops[i] = w.out[i];

@@ -400,6 +400,8 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 {
 	uint32_t n = ++t->n_tbs;
 
+	if (t->plug)
+		plug_entered(t->plug, n);
 	if (!t->interp)
 		keep_code(t, tb, n);
 	if (f->r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {

@@ -182,6 +182,10 @@ GUEST(helpers, "mov ebx, 0x20000\n sgdt [rbx]\n sldt [rbx + 16]\n fxsave [rbx + 
       "lock cmpxchg16b [rbx]\n bts qword ptr [rbx], 3\n mov ax, ss\n mov ss, ax\n" END)
 GUEST(crossing, "mov ebx, 0x20ffe\n mov eax, [rbx]\n mov [rbx], eax\n add dword ptr [rbx], 1\n mov rsp, 0x21004\n push rax\n pop rcx\n"
       "mov esi, 0x20ffd\n mov edi, 0x22ffe\n mov ecx, 3\n rep movsd\n" END)
+GUEST(group_crossing, "mov ecx, 30\n mov ebx, 0x20fd0\n 1: inc rdx\n inc rdx\n mov rax, [rbx]\n add rax, [rbx + 8]\n mov [rbx + 16], rax\n"
+      "add rbx, 4\n dec ecx\n jnz 1b\n" END)
+GUEST(waits, "mov ecx, 100\n mov ebx, 0x20000\n fninit\n 1: inc rdx\n add rsi, rdx\n push rdx\n imul rsi, rdx\n mov eax, [rbx + rcx]\n"
+      "xor edx, edx\n div ecx\n inc rdi\n fld1\n fstp qword ptr [rbx]\n pop rdx\n clc\n jc 2f\n inc r8\n 2: dec ecx\n jnz 1b\n" END)
 GUEST(device, "mov ebx, 0x60000\n mov eax, [rbx]\n mov [rbx + 8], eax\n or dword ptr [rbx], 1\n mov eax, [rbx + 4]\n" END)
 GUEST(indirect, "lea rax, [rip + 2f]\n mov [0x20000], rax\n mov ecx, 20\n 1: call [0x20000]\n dec ecx\n jnz 1b\n jmp 3f\n"
       "2: xlatb\n ret 0\n 3:" END)
@@ -196,6 +200,8 @@ static const struct known known[] = {
 	KNOWN(vectors, 9 + 1, 4, 3),
 	KNOWN(helpers, 12 + 1, 1 + 1 + 1 + 1 + 1, 1 + 1 + 1 + 1 + 1 + 1 + 1),
 	KNOWN(crossing, 11 + 1, 1 + 1 + 1 + 3, 1 + 1 + 1 + 3),
+	KNOWN(group_crossing, 2 + 30 * 8 + 1, 60, 30),
+	KNOWN(waits, 3 + 100 * 16 + 1, 200, 200),
 	KNOWN(device, 5 + 1, 3, 2),
 	KNOWN(indirect, 3 + 20 * 5 + 1 + 1, 20 * 3, 1 + 20),
 	KNOWN(down, 9 + 1, 20 + 5, 20),
