@@ -44,6 +44,7 @@ struct link {
 	int x, y;			/* the thread's: last pointer position; x < 0: none */
 	int buttons;
 	bool let_in;			/* the thread's: it has seen something */
+	bool old_size;			/* the thread's: it was told another size, and no new one */
 };
 
 struct vnc {
@@ -163,7 +164,10 @@ static void tell(struct vnc *v, const char *name, const struct link *k)
 	loop_call(v->bridge.loop, tell_on_loop, t);
 }
 
-/* The first picture is asked for: the viewer is let in. */
+/*
+ * The first picture is asked for: the viewer is let in. If the size has changed between
+ * its greeting and its list of encodings, the library has told it nothing.
+ */
 static void on_asked(rfbClientPtr cl, rfbFramebufferUpdateRequestMsg *msg)
 {
 	struct link *k = cl->clientData;
@@ -172,6 +176,10 @@ static void on_asked(rfbClientPtr cl, rfbFramebufferUpdateRequestMsg *msg)
 	if (!k->let_in)
 		tell(vnc_of(cl), "VNC_INITIALIZED", k);
 	k->let_in = true;
+	if (k->old_size && cl->useNewFBSize) {
+		cl->newFBSizePending = TRUE;
+		k->old_size = false;
+	}
 }
 
 static void on_gone(rfbClientPtr cl)
@@ -254,8 +262,11 @@ static void each_client(struct vnc *v, void (*fn)(rfbClientPtr cl))
 			fn(v->links[i].client);
 }
 
-static void translate(rfbClientPtr cl)
+static void resized(rfbClientPtr cl)
 {
+	struct link *k = cl->clientData;
+
+	k->old_size = cl->state == RFB_NORMAL && !cl->useNewFBSize;
 	cl->screen->setTranslateFunction(cl);
 }
 
@@ -272,7 +283,7 @@ static bool resize(void *opaque, int w, int h)
 	v->rfb->serverFormat.redShift = 16;
 	v->rfb->serverFormat.greenShift = 8;
 	v->rfb->serverFormat.blueShift = 0;
-	each_client(v, translate);
+	each_client(v, resized);
 	return true;
 }
 

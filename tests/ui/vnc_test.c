@@ -11,7 +11,9 @@
 
 #include "hw/core/input.h"
 #include "hw/core/loop.h"
+#include "hw/display/vga.h"
 #include "hw/input/i8042.h"
+#include "hw/pci/i440fx.h"
 #include "ui/display.h"
 #include "ui/vnc.h"
 
@@ -139,6 +141,54 @@ Test(vnc, a_viewer_sees_the_size_and_its_keys_reach_the_keyboard)
 	cr_expect_eq(scan_code(), 0xaa);
 	close(fd);			/* lets go of what it held */
 	cr_expect_eq(scan_code(), 0xb0);
+}
+
+static void pass(int ms)
+{
+	for (int i = 0; i < ms / 10; i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+	}
+}
+
+static void vbe(uint8_t index, uint16_t value)
+{
+	bench_out(&b, 0x1ce, 2, index);
+	bench_out(&b, 0x1cf, 2, value);
+}
+
+/* Its size is that of the last viewer's time until the main loop has drawn a new picture. */
+Test(vnc, a_size_that_changes_before_a_viewer_lists_its_encodings_is_told)
+{
+	int w, h, fd;
+	uint8_t head[4], rect[12];
+
+	struct dev *vga;
+
+	cr_assert(dev_make(b.m, &i440fx_type, NULL, "addr=0", &b.err), "%s", b.err.msg);
+	vga = dev_make(b.m, &vga_type, NULL, "addr=2", &b.err);
+	cr_assert(vga, "%s", b.err.msg);
+	vbe(1, 320);
+	vbe(2, 240);
+	vbe(3, 32);
+	vbe(4, 0x41);
+	display_free(display);
+	display = display_new(b.m, (struct vga *)vga, &b.err);
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	cr_expect_eq(w, 640);
+	pass(300);
+	put(fd, (uint8_t[]){ 2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x21 }, 12);	/* raw, DesktopSize */
+	put(fd, (uint8_t[]){ 3, 0, 0, 0, 0, 0, 0, 16, 0, 16 }, 10);
+	get(fd, head, 4);
+	get(fd, rect, 12);
+	cr_expect_eq(rect[4] << 8 | rect[5], 320);
+	cr_expect_eq(rect[6] << 8 | rect[7], 240);
+	cr_expect_arr_eq(rect + 8, ((uint8_t[]){ 0xff, 0xff, 0xff, 0x21 }), 4);
+	close(fd);
 }
 
 /* ---- what programs are told ---- */
