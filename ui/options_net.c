@@ -15,6 +15,8 @@ static const struct { const char *name, *driver, *help; } cards[] = {
 	{ "e1000",          "e1000",          "Intel 82540EM (default)" },
 	{ "virtio-net-pci", "virtio-net-pci", "virtio, the fastest" },
 	{ "virtio",         "virtio-net-pci", "the same" },
+	{ "ne2k_pci",       "ne2k_pci",       "NE2000 on PCI (Realtek RTL8029)" },
+	{ "ne2k_isa",       "ne2k_isa",       "NE2000 on ISA: ports at 0x300, interrupt 9" },
 	{ "virtio-net-device", "virtio-net-device", "virtio, for the board microvm" },
 };
 

@@ -26,6 +26,7 @@
 #include "hw/intc/lapic.h"
 #include "hw/intc/pic.h"
 #include "hw/net/e1000.h"
+#include "hw/net/ne2k.h"
 #include "hw/pc/fwcfg.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/ich9.h"
@@ -79,6 +80,7 @@ const struct dev_type *const dev_types[] = {
 	&nvme_type,
 	&vga_type,
 	&e1000_type,
+	&ne2k_pci_type,
 	&virtio_blk_type,
 	&virtio_net_type,
 	&virtio_rng_type,
@@ -124,6 +126,7 @@ const struct dev_type *const dev_types[] = {
 	&hda_duplex_type,
 	&pcspk_type,
 	&i6300esb_type,
+	&ne2k_isa_type,
 	&uart_type,
 	&parallel_type,
 	&fdc_type,
