@@ -100,24 +100,18 @@ static void later(struct weave *w, uint32_t counter, int32_t n)
 	w->pending[w->n_pending++] = (struct plug_add){ counter, n };
 }
 
-/*
- * The instruction may stop: note what waits in front of it. False: the interpreter, whose blocks
- * have no side table.
- */
-static bool remember(struct weave *w)
+/* The instruction may stop: note what waits in front of it. */
+static void remember(struct weave *w)
 {
 	struct rhea_block *b = w->b;
 	struct plug_add *add;
 
-	if (b->t->interp)
-		return false;
 	if (!w->n_pending)
-		return true;
+		return;
 	add = plug_alloc(b->t, w->n_pending * sizeof(*add));
 	for (unsigned i = 0; i < w->n_pending; i++)
 		add[i] = w->pending[i];
 	b->left[b->n_left++] = (struct plug_left_at){ b->ir->off[w->insn], (uint16_t)w->n_pending, add };
-	return true;
 }
 
 /* What was noted, for tcg_stop_at(). */
@@ -314,7 +308,7 @@ static void tell_probe(struct weave *w, unsigned slot)
 		const struct plug_memhook *m = &w->mem->hook[i];
 
 		if (m->how & how && m->kind == PLUG_ADD)
-			put_add(w, m->at, (int32_t)m->arg);
+			later(w, m->at, (int32_t)m->arg);
 		else if (m->how & how && m->kind == PLUG_TRACE)
 			put_entry(w, m, t, (int)slot);
 	}
@@ -417,8 +411,11 @@ static void put_insn(struct weave *w, const struct uop *u, const struct uop *end
 		leave |= leaves(v);
 		stop |= stops(v);
 	}
-	if (w->insn && (leave || calls_in_front(w, first) || (stop && !remember(w))))
+	/* Interpreted blocks have no side table to tell where they stop. */
+	if (w->insn && (leave || calls_in_front(w, first) || w->b->t->interp))
 		flush(w, w->insn - 1u);
+	if (stop)
+		remember(w);
 	for (; u < end && u->op == UOP_label; u++)
 		put(w, u);
 	if (!begun && !w->insn)
