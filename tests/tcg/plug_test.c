@@ -598,6 +598,33 @@ TEST_BOTH(plug, events_come_in_pairs)
 	cr_expect_eq(w->n_events[RHEA_VCPU_INIT], 2);
 }
 
+static void *wake_later(void *arg)
+{
+	struct machine *m = arg;
+
+	usleep(2000);
+	cpu_request(m->c, REQ_INTR);
+	return NULL;
+}
+
+GUEST(sleeps, "sti\n hlt\n nop\n" END)
+
+TEST_BOTH(plug, sleep_is_told)
+{
+	struct watch *w = watched(m, (struct watch){ 0 });
+	pthread_t t;
+
+	begin(m, w);
+	m->irq = 0x20;
+	GUEST_PUT(m, M_CODE, sleeps);
+	cr_assert_eq(pthread_create(&t, NULL, wake_later, m), 0);
+	cr_expect_eq(machine_run(m, M_CODE), 0x20);
+	pthread_join(t, NULL);
+	cr_expect_eq(w->n_events[RHEA_VCPU_IDLE], 1);
+	cr_expect_eq(w->n_events[RHEA_VCPU_RESUME], 1);
+	cr_expect_eq(sum(w, w->insns), 2 + 1, "and the out of the handler");
+}
+
 static int refuse(struct rhea_plugin *self, const struct rhea_api *api, int argc, const char *const *argv)
 {
 	api->error(self, "no %s, %d", argv[0], argc);
