@@ -7,20 +7,23 @@
  * structure's time stamp, so all vCPUs agree, and the structure changes only when
  * a guest writes its counter.
  *
- * Not modelled: asynchronous page faults, steal time and what rests on it (flush
- * and yield of vCPUs that do not run), PV EOI, clock pairing. Hypercalls do not
+ * A yield to a vCPU gives up the host's processor to whoever the host's scheduler chooses.
+ *
+ * Not modelled: asynchronous page faults, steal time and what rests on it (the flush
+ * of vCPUs that do not run), PV EOI, clock pairing. Hypercalls do not
  * rewrite the guest's instruction: both encodings work on models of any vendor.
  * Source: Linux Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst.
  */
 #include "cpu/cpuid.h"
 #include "cpu/phys.h"
 #include "cpu/pv.h"
+#include "cpu/system.h"
 #include "cpu/tsc.h"
 
 #define CLOCK_ENABLE	1u
 #define CLOCK_STABLE	1u	/* flags: all vCPUs tell the same time */
 
-enum { HC_VAPIC_POLL_IRQ = 1, HC_KICK_CPU = 5, HC_SEND_IPI = 10 };
+enum { HC_VAPIC_POLL_IRQ = 1, HC_KICK_CPU = 5, HC_SEND_IPI = 10, HC_SCHED_YIELD = 11 };
 enum { E_PERM = 1, E_INVAL = 22, E_NOSYS = 1000 };
 
 /* ---- clock ---- */
@@ -105,6 +108,17 @@ static int64_t kick(struct cpu *c, uint32_t apic_id)
 	return 0;
 }
 
+/* The caller waits for the target: if that one is not asleep it may want the host's processor. */
+static int64_t yield_to(struct cpu *c, uint32_t apic_id)
+{
+	struct cpu *o;
+
+	for (unsigned i = 0; (o = phys_cpu(c->phys, i)); i++)
+		if (o->apic_id == apic_id && o != c && !atomic_load(&o->sleeping))
+			cpu_yield(c);
+	return 0;
+}
+
 struct ipi {
 	struct cpu *c;
 	uint64_t map[2];
@@ -152,6 +166,8 @@ static int64_t call(struct cpu *c, uint64_t nr, const uint64_t a[4])
 		return cpu_has(c, CPUID_KVM_UNHALT) ? kick(c, (uint32_t)a[1]) : -E_NOSYS;
 	case HC_SEND_IPI:
 		return cpu_has(c, CPUID_KVM_IPI) ? send_ipi(c, a) : -E_NOSYS;
+	case HC_SCHED_YIELD:
+		return cpu_has(c, CPUID_KVM_YIELD) ? yield_to(c, (uint32_t)a[0]) : -E_NOSYS;
 	default:
 		return -E_NOSYS;
 	}

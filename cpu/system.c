@@ -366,11 +366,16 @@ static uint64_t heavy_yield(uint64_t a, uint64_t b, uint64_t x, uint64_t y)
  */
 #define PAUSES_TO_YIELD	64
 
+void cpu_yield(struct cpu *c)
+{
+	cpu_heavy(c, heavy_yield, 0, 0, 0, 0);
+}
+
 void cpu_pause(struct cpu *c)
 {
 	__builtin_ia32_pause();
 	if (c->ncpus > 1 && ++c->pauses % PAUSES_TO_YIELD == 0)
-		cpu_heavy(c, heavy_yield, 0, 0, 0, 0);
+		cpu_yield(c);
 }
 
 /* ---- protection keys ---- */

@@ -54,6 +54,7 @@ uint64_t monitor_sum(struct cpu *c, uint64_t pa);
 void mwait_sleep(struct cpu *c);
 void pause_yield(void);
 void cpu_pause(struct cpu *c);		/* now and then lets other threads run */
+void cpu_yield(struct cpu *c);		/* lets other threads run */
 void cpu_invlpg(struct cpu *c, uint64_t va);
 void cpu_invpcid(struct cpu *c, uint64_t type, uint64_t desc_va);
 void cpu_swapgs(struct cpu *c);

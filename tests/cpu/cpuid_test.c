@@ -261,7 +261,7 @@ Test(cpuid, interface_says_kvm_or_hides)
 	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x4b4d564b);	/* KVMK VMKV M */
 	cr_expect_eq(leaf(0x40000000, 0, ECX), 0x564b4d56);
 	cr_expect_eq(leaf(0x40000000, 0, EDX), 0x4d);
-	cr_expect_eq(leaf(0x40000001, 0, EAX), 0x100188b);
+	cr_expect_eq(leaf(0x40000001, 0, EAX), 0x100388b);
 	configure("qemu64,kvm=off");
 	cr_expect_eq(leaf(0x40000000, 0, EBX), 0x61656852);	/* Rhea */
 	cr_expect_eq(leaf(0x40000001, 0, EAX), 0);

@@ -133,6 +133,14 @@ Test(pv, unknown_calls_and_users_are_refused)
 	cr_expect_eq(hypercall(0xffff, 0, 0, 0, 0), 0xfffffc18, "32-bit code sees 32 bits");
 }
 
+Test(pv, a_yield_to_whomever_is_none_of_the_guests_business)
+{
+	cr_expect_eq(hypercall(11, c->apic_id, 0, 0, 0), 0);
+	cr_expect_eq(hypercall(11, 77, 0, 0, 0), 0, "nobody there");
+	c->feat[FEAT_KVM] &= ~(1u << (CPUID_KVM_YIELD & 31));
+	cr_expect_eq(hypercall(11, c->apic_id, 0, 0, 0), -1000);
+}
+
 Test(pv, a_kick_ends_hlt_or_the_next_one)
 {
 	cpu_hlt(c);
