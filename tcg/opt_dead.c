@@ -66,8 +66,14 @@ void opt_dead(struct ir *ir)
 		if (u->insn != insn) {		/* from here on the instruction before */
 			insn = u->insn;
 			live = REGS;
-			if ((!i || u[-1].insn != insn) && (u->d < OP_T0 || u->d > OP_T3))
-				continue;	/* alone, and not for a temporary: somebody may want it */
+			if (u->d < OP_T0 || u->d > OP_T3) {	/* not for a temporary: somebody may want it */
+				if (!i || u[-1].insn != insn)
+					continue;
+				if (u[-1].op == UOP_probe && (i == 1 || u[-2].insn != insn)) {
+					i--;
+					continue;
+				}
+			}
 		}
 		written = uop_info[u->op].d && u->op != UOP_probe ? bit_of(u->d) : 0;
 		if (is_pure(u) && !(live & written)) {

@@ -25,6 +25,7 @@
 #include "tcg/pass.h"
 
 #define MAX_RANGE 256		/* a longer range crosses pages too often, and the back end keeps it in nine bits */
+#define NONE	  UINT16_MAX
 #define MAX_STEP  (1 << 30)	/* of the base: follower displacements fit 32 bits */
 
 static inline bool plain(const struct ir *ir, const struct uop *u)
@@ -99,15 +100,18 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 	return j;
 }
 
-/* Which accesses can share the proof of probe `first`, kept in `place`? With `mark`, note it in them. False: T0 is used. */
-static bool walk(struct ir *ir, unsigned first, unsigned place, struct group *g, bool mark)
+/*
+ * Which accesses up to number `end` can share the proof of probe `first`, kept in `place`? With `mark`, note it
+ * in them. False: T0 is used.
+ */
+static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, struct group *g, bool mark)
 {
 	struct uop *l = &ir->uops[first];
 	int64_t off = 0, step;
 
 	if (!mark)
 		*g = (struct group){ l->imm, l->imm + l->size, first, 1, l->c & PROBE_W };
-	for (unsigned i = first + 1; i < ir->n_uops && (!mark || i <= g->last); i++) {
+	for (unsigned i = first + 1; i <= end; i++) {
 		struct uop *u = &ir->uops[i];
 
 		if (u->op == UOP_call || u->op == UOP_label)
@@ -156,20 +160,20 @@ static bool at_start(const struct ir *ir, unsigned i)
  * The place for a group led by probe i, and the group; until[] is the last µop
  * that needs what is kept there. T0's register if no member is lost by that.
  */
-static unsigned choose(struct ir *ir, unsigned i, const unsigned *until, struct group *g)
+static unsigned choose(struct ir *ir, unsigned i, unsigned end, const unsigned *until, struct group *g)
 {
 	struct group in_t0 = { 0 };
 	unsigned place = 1;
 
 	while (place < PROBE_PLACES && until[place] > i)
 		place++;
-	if (until[0] <= i && walk(ir, i, 0, &in_t0, false)) {
+	if (until[0] <= i && walk(ir, i, end, 0, &in_t0, false)) {
 		*g = in_t0;
 		return 0;
 	}
 	*g = in_t0;
 	if (place < PROBE_PLACES)
-		walk(ir, i, place, g, false);
+		walk(ir, i, end, place, g, false);
 	if (in_t0.n >= g->n) {
 		*g = in_t0;
 		return 0;
@@ -177,36 +181,40 @@ static unsigned choose(struct ir *ir, unsigned i, const unsigned *until, struct 
 	return place;
 }
 
-/* How many probes could share with others of that base register; true: some base has two. */
-static bool count_bases(const struct ir *ir, uint16_t *n)
+/* The last probe that could share with others of that base register; true: some base has two. */
+static bool find_last(const struct ir *ir, uint16_t *last)
 {
 	bool two = false;
 
 	for (unsigned i = 0; i < ir->n_uops; i++)
-		if (plain(ir, &ir->uops[i]))
-			two |= ++n[ir->uops[i].a] == 2;
+		if (plain(ir, &ir->uops[i])) {
+			two |= last[ir->uops[i].a] != NONE;
+			last[ir->uops[i].a] = (uint16_t)i;
+		}
 	return two;
 }
 
 void opt_mem(struct ir *ir)
 {
 	unsigned until[PROBE_PLACES] = { 0 }, place;
-	uint16_t n_bases[NGPR] = { 0 };
+	uint16_t last[NGPR];
 
 	if (ir->mode & MODE_AC)		/* every access checks its alignment */
 		return;
-	if (!count_bases(ir, n_bases))
+	for (unsigned i = 0; i < NGPR; i++)
+		last[i] = NONE;
+	if (!find_last(ir, last))
 		return;
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		struct uop *u = &ir->uops[i];
 		struct group g;
 
-		if (!plain(ir, u) || u->aux || n_bases[u->a] < 2 || !at_start(ir, i))
+		if (!plain(ir, u) || u->aux || last[u->a] <= i || !at_start(ir, i))
 			continue;
-		place = choose(ir, i, until, &g);
+		place = choose(ir, i, last[u->a], until, &g);
 		if (g.n < 2)
 			continue;
-		walk(ir, i, place, &g, true);
+		walk(ir, i, g.last, place, &g, true);
 		u->aux = (uint16_t)(PROBE_LEADER | (g.write ? PROBE_GROUP_W : 0) | place << PROBE_PLACE);
 		u->pad = (uint16_t)(u->imm - g.lo);
 		u->flx = (uint16_t)(g.hi - g.lo);

@@ -13,11 +13,12 @@
 
 #define MAX_DELAY (1 << 16)	/* opt_mem keeps displacements far enough from the edge of 32 bits */
 
+/* Is that lea a step? */
 static bool is_step(const struct ir *ir, const struct uop *u)
 {
 	bool is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
 
-	return u->op == UOP_lea && u->d == RSP && u->a == RSP && u->b == OP_NONE && u->size == (is64 ? 8 : 4) &&
+	return u->d == RSP && u->a == RSP && u->b == OP_NONE && u->size == (is64 ? 8 : 4) &&
 	       (u->c >> PROBE_ADSIZE & 3) == (is64 ? 2 : 1);
 }
 
@@ -61,14 +62,14 @@ void opt_step(struct ir *ir)
 		return;
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
-		bool step = is_step(ir, u);
+		bool waits = last < i, step = u->op == UOP_lea && is_step(ir, u);
 
-		if (last < i && (step || is_return(ir, u)) && small(ir->uops[last].imm) && small(u->imm) &&
+		if (waits && (step || is_return(ir, u)) && small(ir->uops[last].imm) && small(u->imm) &&
 		    small(ir->uops[last].imm + u->imm))
 			merge(ir, last, i);
 		if (step)
 			last = i;
-		else if (!passes(u))
+		else if (waits && !passes(u))
 			last = ir->n_uops;
 	}
 }

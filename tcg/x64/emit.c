@@ -42,7 +42,7 @@ static uint8_t *memory(uint8_t *p, int reg, struct hop rm)
 }
 
 /* ModRM, SIB and displacement. */
-static uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
+static inline uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
 {
 	int b = rm.reg & 7;
 
@@ -75,7 +75,7 @@ static uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
 }
 
 /* X and B of a REX prefix. */
-static unsigned rex_xb(struct hop rm)
+static inline unsigned rex_xb(struct hop rm)
 {
 	switch (rm.kind) {
 	case HOP_REG: return rm.reg >> 3;
@@ -98,7 +98,7 @@ static uint8_t *prefixes(uint8_t *p, unsigned op, int size)
 	return p;
 }
 
-void ins(struct code *c, unsigned op, int size, int reg, struct hop rm)
+static void ins_any(struct code *c, unsigned op, int size, int reg, struct hop rm)
 {
 	unsigned rex = rex_xb(rm);
 	uint8_t *p = c->p;
@@ -131,6 +131,29 @@ void ins(struct code *c, unsigned op, int size, int reg, struct hop rm)
 	}
 	*p++ = (uint8_t)op;
 	c->p = modrm(p, reg, rm);
+}
+
+/* Two registers, nothing unusual. */
+static void ins_rr(struct code *c, unsigned op, int size, unsigned reg, unsigned rm)
+{
+	unsigned rex = (size == 8 ? 0x48u : 0x40u) | (reg >> 3) << 2 | rm >> 3;
+	uint8_t *p = c->p;
+
+	if (rex != 0x40)
+		*p++ = (uint8_t)rex;
+	if (op & X_0F)
+		*p++ = 0x0f;
+	p[0] = (uint8_t)op;
+	p[1] = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7));
+	c->p = p + 2;
+}
+
+void ins(struct code *c, unsigned op, int size, int reg, struct hop rm)
+{
+	if (rm.kind == HOP_REG && size >= 4 && op < X_0F38)
+		ins_rr(c, op, size, (unsigned)reg, rm.reg);
+	else
+		ins_any(c, op, size, reg, rm);
 }
 
 void ins_imm(struct code *c, unsigned op, int size, int reg, struct hop rm, int n, int64_t imm)

@@ -141,16 +141,22 @@ uint64_t next_rip(const struct lower *l, const struct uop *u)
 void side_mark(struct lower *l, const struct uop *u)
 {
 	struct x64_block *o = l->out;
+	struct x64_side *s = &o->side[o->n_side];
+	uint16_t off = l->ir->off[u->insn];
+	bool flags_host = l->flags == FLAGS_HOST && u->fl;
+	int8_t uncounted = (int8_t)(l->ir->mode & MODE_COUNT ? uop_uncounted(l->ir, u) : 0);
 
+	if (o->n_side > l->first_side && s[-1].off == off && s[-1].flags_host == flags_host && s[-1].uncounted == uncounted)
+		return;
 	if (o->n_side == X64_MAX_SIDE) {
 		l->failed = true;
 		return;
 	}
-	o->side[o->n_side++] = (struct x64_side){
-		.host_off = (uint32_t)(l->c.p - l->base), .off = l->ir->off[u->insn],
-		.flags_host = l->flags == FLAGS_HOST && u->fl,
-		.uncounted = (int8_t)(l->ir->mode & MODE_COUNT ? uop_uncounted(l->ir, u) : 0),
-	};
+	s->host_off = (uint32_t)(l->c.p - l->base);
+	s->off = off;
+	s->flags_host = flags_host;
+	s->uncounted = uncounted;
+	o->n_side++;
 }
 
 enum x64_part part_begins(struct lower *l, enum x64_part p)
@@ -178,7 +184,14 @@ struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold 
 		l->n_cold++;
 	else
 		l->failed = true;
-	*k = (struct cold){ .emit = emit, .u = l->u, .flags_in = l->flags };
+	k->emit = emit;
+	k->u = l->u;
+	k->flags_in = l->flags;
+	k->at[0] = k->at[1] = k->at[2] = NULL;
+	k->form = M_PTR;
+	k->maker = NULL;
+	k->back = NULL;
+	k->site = 0;
 	return k;
 }
 
@@ -310,7 +323,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->labels.n = l->labels.n_jumps = l->labels.n_tables = 0;
 	out->n_sites[0] = out->n_sites[1] = 0;
 	l->failed = false;
-	out->n_links = out->n_side = 0;
+	out->n_links = out->n_side = l->first_side = 0;
 	out->calls = false;
 	start_parts(l, 0);
 	out->guarded = here(hot);
@@ -330,7 +343,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	}
 	out->end = l->c.p;
 	out->size = (uint32_t)(l->c.p - l->base);
-	out->n_hot_side = out->n_side;
+	out->n_hot_side = l->first_side = out->n_side;
 	l->c = *cold;
 	l->base = cold->p;
 	out->cold = here(cold);

@@ -15,7 +15,7 @@ extern const int8_t x64_usual_regs[NGPR];
 #define H_TMP	R15
 #define H_RSP	R12	/* guest rsp */
 
-/* A piece of code emitted into the other buffer. */
+/* A piece of code emitted into the other buffer. What cold_new() does not set its maker sets. */
 struct cold {
 	void (*emit)(struct lower *l, struct cold *k);
 	uint8_t *at[3];		/* rel32s that come here, or NULL */
@@ -84,7 +84,7 @@ struct lower {
 	unsigned n_cold;
 	bool failed;
 	enum x64_part part;	/* what is being emitted */
-	unsigned first_part;	/* number of the buffer's first part */
+	unsigned first_part, first_side;	/* numbers of the buffer's first ones */
 	struct labels labels;
 	struct cold cold[MAX_COLD];
 };

@@ -129,6 +129,36 @@ void lower_lea(struct lower *l, const struct uop *u)
 	store(c, 8, operand(l, u->d), H_M);
 }
 
+/* ---- the table ---- */
+
+/*
+ * The probe's instructions up to the jump, for the linear address in r14 or r13; where the jump's rel32 is. Put as
+ * bytes, because hardly anything is emitted as often.
+ */
+static uint8_t *look_up(struct code *c, int at, int32_t tag_off, unsigned range)
+{
+	static const uint8_t bytes[40] = {
+		0xc4, 0x43, 0xfb, 0xf0, 0xf8, 8,		/* rorx r15, at, 8 */
+		0x41, 0x81, 0xe7, 0, 0, 0, 0,			/* and r15d, slots << 4 */
+		0x65, 0x4d, 0x33, 0x87, 0, 0, 0, 0,		/* xor at, gs:[r15 + tag] */
+		0x49, 0x81, 0xf8, 0, 0, 0, 0,			/* cmp at, 4096 - range */
+		0x0f, 0x87, 0, 0, 0, 0,				/* ja */
+	};
+	unsigned r = (unsigned)at & 7;
+	uint8_t *p = c->p;
+
+	for (unsigned i = 0; i < sizeof(bytes); i += 8)
+		st64(p + i, ld64(bytes + i));
+	p[4] |= r;
+	st32(p + 9, (TLB_SIZE - 1) << 4);
+	p[16] |= r << 3;
+	st32(p + 17, (uint32_t)tag_off);
+	p[23] |= r;
+	st32(p + 24, 4096 - range);
+	c->p = p + 34;
+	return p + 30;
+}
+
 /* ---- sites ---- */
 
 enum { AT_TAG, AT_LIMIT, AT_ALIGN };	/* why the fast path was left */
@@ -168,17 +198,11 @@ static void site_check(struct lower *l, struct cold *k, unsigned range)
 }
 
 /* Cold: r14 and r15 are as the inline probe leaves them. Where it misses is returned. */
-static uint8_t *look_up(struct lower *l, const struct cold *k, unsigned range)
+static uint8_t *site_missed(struct lower *l, const struct cold *k, unsigned range)
 {
-	struct code *c = &l->c;
-
 	if (k->base >= 0)
-		alu_rm(c, ALU_XOR, 8, H_M, SITE(k, tag));
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), (int32_t)(4096 - range));
-	return jcc_rel32(c, CC_A);
+		alu_rm(&l->c, ALU_XOR, 8, H_M, SITE(k, tag));
+	return look_up(&l->c, H_M, k->tag_off, range);
 }
 
 /* Another vCPU empties the entry, then the site; so what is in the site is looked at behind a fence. */
@@ -246,7 +270,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 	part(l, PART_miss);
 	if (k->site) {
 		land32(c, k->at[AT_TAG]);
-		missed = look_up(l, k, u->size);
+		missed = site_missed(l, k, u->size);
 		fill_site(l, k, u->c & PROBE_W);
 	}
 	if (k->at[AT_LIMIT]) {
@@ -335,7 +359,7 @@ static void cold_group(struct lower *l, struct cold *k)
 	if (!k->site)
 		mov_rr(c, 8, H_M, leads_in(u));
 	if (k->site) {
-		uint8_t *miss = look_up(l, k, u->flx);
+		uint8_t *miss = site_missed(l, k, u->flx);
 
 		fill_site(l, k, u->aux & PROBE_GROUP_W);
 		land32(c, miss);
@@ -433,11 +457,7 @@ static void leader(struct lower *l, const struct uop *u)
 		site_proof(l, u, k);
 		return;
 	}
-	rorx(c, 8, H_TMP, hop_reg(at), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, at, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(at), 4096 - u->flx);
-	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	k->at[AT_TAG] = look_up(c, at, k->tag_off, u->flx);
 	alu_rm(c, ALU_ADD, 8, at, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
 	k->back = c->p;
 	keep_proof(l, u);
@@ -509,11 +529,7 @@ static void table_operand(struct lower *l, const struct uop *u, struct cold *k, 
 	struct code *c = &l->c;
 	struct hop host = hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host));
 
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
-	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - u->size);
-	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	k->at[AT_TAG] = look_up(c, H_M, k->tag_off, u->size);
 	if (at_once) {
 		load(c, 8, H_TMP, host);
 		l->m = hop_sib(H_M, H_TMP, 0, 0);
