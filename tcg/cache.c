@@ -16,7 +16,7 @@
 #include "tcg/plug.h"
 
 #define HUGE_PAGE	((size_t)2 << 20)
-#define TRIM_STEP	((size_t)4 << 20)	/* of new code while the guest runs, */
+#define TRIM_STEP	((size_t)16 << 20)	/* of new code while the guest runs, */
 #define IDLE_STEP	((size_t)1 << 19)	/* and when it waits */
 
 /*

@@ -110,7 +110,7 @@ struct itlb_entry {
 #define ROAM_BITS	12
 #define ROAM_SLOT(ram)	((ram) * 0x9e3779b97f4a7c15ull >> (64 - ROAM_BITS))
 #define HASH_BITS	19
-#define VPAGE_BITS	12
+#define VPAGE_BITS	14
 #define TB_BITS		19
 #define MAX_TBS		(1u << TB_BITS)
 #define MAX_LINKS	(1u << 20)

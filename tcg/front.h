@@ -16,6 +16,7 @@ struct front {
 	bool shadow;			/* the current instruction is in such a shadow */
 	uint32_t cs_limit;
 	bool straight;			/* blocks do not go on behind conditional jumps */
+	bool alone;			/* there are no other vCPUs */
 	unsigned stop;			/* no instruction at this offset or behind it; 0: anywhere */
 };
 

@@ -257,7 +257,7 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 		peek->n = off + f->n;
 	}
 	return (struct front){ .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } },
-			       .cs_limit = c->segs[CS].limit, .straight = t->plug,
+			       .cs_limit = c->segs[CS].limit, .straight = t->plug, .alone = c->ncpus == 1,
 			       .stop = t->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 

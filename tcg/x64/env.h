@@ -9,7 +9,7 @@
 #include "cpu/cpu.h"
 #include "tcg/uop.h"
 
-#define ITLB_BITS	12
+#define ITLB_BITS	13
 #define ITLB_SIZE	(1u << ITLB_BITS)
 #define ITLB_SLOT(va)	((uint32_t)((va) >> 12) & (ITLB_SIZE - 1))
 #define JC_TABLES	12	/* modes with an inline jump cache of their own */
