@@ -16,8 +16,6 @@
 #include "tcg/plug.h"
 
 #define HUGE_PAGE	((size_t)2 << 20)
-#define TRIM_STEP	((size_t)16 << 20)	/* of new code while the guest runs, */
-#define IDLE_STEP	((size_t)1 << 19)	/* and when it waits */
 
 /*
  * Zeroed memory. In huge pages as it is touched for tables that are used in no order:
@@ -229,7 +227,7 @@ void tcg_trim(struct tcg *t, bool idle)
 {
 	size_t filled = (size_t)(t->code.p - t->blocks_start) + (size_t)(t->cold.p - t->code_start - COLD_AT);
 
-	if (t->interp || filled < t->trimmed + (idle ? IDLE_STEP : TRIM_STEP))
+	if (t->interp || filled < t->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP))
 		return;
 	trim(t->blocks_start, t->code.p);
 	trim(t->code_start + COLD_AT, t->cold.p);

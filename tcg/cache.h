@@ -228,7 +228,9 @@ uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y);
 void tcg_flush(struct tcg *t);
 /* Seconds that so many ticks of the host's TSC last. */
 double tcg_seconds(const struct tcg *t, uint64_t ticks);
-/* Now and then, from the run loop: keep memory small. idle: the guest waits. */
+/* Now and then, from the run loop: keep memory small. idle: the guest waits. Nothing happens before so much new code. */
+#define TRIM_STEP	((size_t)16 << 20)
+#define TRIM_STEP_IDLE	((size_t)1 << 19)
 void tcg_trim(struct tcg *t, bool idle);
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);

@@ -90,14 +90,14 @@ TEST_BOTH(cache, code_can_be_linked_after_its_writable_pages_were_given_back)
 	run_chain(m);
 	if (t->interp)
 		return;
-	t->code.p += 1 << 20;		/* as if so much had been made */
+	t->code.p += TRIM_STEP_IDLE;	/* as if so much had been made */
 	tcg_trim(t, false);
 	cr_assert_eq(t->trimmed, 0);
 	tcg_trim(t, true);		/* the guest waits: that is enough */
 	cr_assert_gt(t->trimmed, 0);
-	t->code.p += 4 << 20;
+	t->code.p += TRIM_STEP;
 	tcg_trim(t, false);
-	cr_assert_gt(t->trimmed, 5u << 20);
+	cr_assert_gt(t->trimmed, TRIM_STEP);
 	for (uint32_t n = 1; n <= t->n_tbs / 2; n++)
 		tcg_kill(t, n);		/* links to them are taken back and made anew */
 	run_chain(m);
