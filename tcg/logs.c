@@ -1,6 +1,7 @@
 /*
- * Listings of blocks. Guest and host code are disassembled by capstone where
- * it was found at configure time; guest code otherwise by our own table.
+ * Listings of blocks. Guest and host code are disassembled by capstone where it was found at
+ * configure time and is there now: it is loaded for the first listing, for it
+ * takes 3 MiB of memory. Otherwise guest code is listed by our own table, host code as bytes.
  */
 #include "tcg/logs.h"
 
@@ -10,6 +11,7 @@
 #include "cpu/disasm.h"
 #ifdef CONFIG_CAPSTONE
 #include <capstone/capstone.h>
+#include <dlfcn.h>
 #endif
 
 void log_ir(const struct ir *ir, enum log_area area)
@@ -27,65 +29,82 @@ void log_ir(const struct ir *ir, enum log_area area)
 }
 
 #ifdef CONFIG_CAPSTONE
-static void list(enum log_area area, cs_mode mode, const uint8_t *code, size_t n, uint64_t va)
+#define NAME_OF(version)	"libcapstone.so." #version
+#define LIBRARY(version)	NAME_OF(version)
+
+/* Its functions that are used here. */
+struct capstone {
+	__typeof__(&cs_open) open;
+	__typeof__(&cs_malloc) insn_new;
+	__typeof__(&cs_disasm_iter) next;
+	__typeof__(&cs_free) insn_free;
+	__typeof__(&cs_close) close;
+};
+
+static bool find_capstone(struct capstone *cs)
 {
+	void *lib = dlopen(LIBRARY(CS_API_MAJOR), RTLD_NOW);	/* again: the same one */
+
+	if (!lib)
+		return false;
+	cs->open = (__typeof__(cs->open))dlsym(lib, "cs_open");
+	cs->insn_new = (__typeof__(cs->insn_new))dlsym(lib, "cs_malloc");
+	cs->next = (__typeof__(cs->next))dlsym(lib, "cs_disasm_iter");
+	cs->insn_free = (__typeof__(cs->insn_free))dlsym(lib, "cs_free");
+	cs->close = (__typeof__(cs->close))dlsym(lib, "cs_close");
+	return cs->open && cs->insn_new && cs->next && cs->insn_free && cs->close;
+}
+
+/* False: by other means, please. */
+static bool list(enum log_area area, unsigned code_mode, const uint8_t *code, size_t n, uint64_t va)
+{
+	static const cs_mode modes[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
+	struct capstone cs;
 	csh h;
 	cs_insn *in;
 
-	if (cs_open(CS_ARCH_X86, mode, &h) != CS_ERR_OK)
-		return;
-	in = cs_malloc(h);
+	if (!find_capstone(&cs) || cs.open(CS_ARCH_X86, modes[code_mode], &h) != CS_ERR_OK)
+		return false;
+	in = cs.insn_new(h);
 	while (n) {
-		if (!cs_disasm_iter(h, &code, &n, &va, in)) {
+		if (!cs.next(h, &code, &n, &va, in)) {
 			log_to(area, "  %#lx: .byte %#x\n", (unsigned long)va, *code);
 			code++, n--, va++;
 			continue;
 		}
 		log_to(area, "  %#lx: %s %s\n", (unsigned long)in->address, in->mnemonic, in->op_str);
 	}
-	cs_free(in, 1);
-	cs_close(&h);
-}
-
-static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
-{
-	static const cs_mode modes[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
-
-	(void)t;
-	list(LOG_IN_ASM, modes[tb->mode & MODE_CODE], bytes, tb->len, tb->rip);
-}
-
-static void list_host(const struct tb *tb)
-{
-	list(LOG_OUT_ASM, CS_MODE_64, tb->code, tb->size, (uint64_t)(uintptr_t)tb->code);
-	log_to(LOG_OUT_ASM, "cold:\n");
-	list(LOG_OUT_ASM, CS_MODE_64, tb_cold(tb), tb->cold_size, (uint64_t)(uintptr_t)tb_cold(tb));
+	cs.insn_free(in, 1);
+	cs.close(&h);
+	return true;
 }
 #else
+static bool list(enum log_area area, unsigned code_mode, const uint8_t *code, size_t n, uint64_t va)
+{
+	(void)area, (void)code_mode, (void)code, (void)n, (void)va;
+	return false;
+}
+#endif
+
 static void list_guest(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
 {
 	char line[128];
 
-	(void)bytes;
+	if (list(LOG_IN_ASM, tb->mode & MODE_CODE, bytes, tb->len, tb->rip))
+		return;
 	for (unsigned i = 0; i < t->ir->n_insns; i++) {
 		insn_text(&t->ir->insns[i], tb->rip + t->ir->off[i], line, sizeof(line));
 		log_to(LOG_IN_ASM, "  %#lx: %s\n", (unsigned long)(tb->rip + t->ir->off[i]), line);
 	}
 }
 
-static void list_bytes(const uint8_t *code, uint32_t n)
+static void list_host(const uint8_t *code, uint32_t n)
 {
+	if (list(LOG_OUT_ASM, MODE_CODE64, code, n, (uint64_t)(uintptr_t)code))
+		return;
 	for (uint32_t i = 0; i < n; i++)
 		log_to(LOG_OUT_ASM, i % 16 == 15 || i + 1 == n ? "%02x\n" : "%02x ", code[i]);
 }
-
-static void list_host(const struct tb *tb)
-{
-	list_bytes(tb->code, tb->size);
-	log_to(LOG_OUT_ASM, "cold:\n");
-	list_bytes(tb_cold(tb), tb->cold_size);
-}
-#endif
 
 void log_code(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
 {
@@ -98,7 +117,9 @@ void log_code(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
 	if (log_on(LOG_OUT_ASM) && tb->code) {
 		log_to(LOG_OUT_ASM, "out, %#lx, %u bytes, %u cold:\n", (unsigned long)tb->rip, tb->size,
 		       tb->cold_size);
-		list_host(tb);
+		list_host(tb->code, tb->size);
+		log_to(LOG_OUT_ASM, "cold:\n");
+		list_host(tb_cold(tb), tb->cold_size);
 	}
 }
 
