@@ -124,7 +124,6 @@ struct plug_cpu *plug_cpu_new(struct cpu *c, struct err *e)
 		err_set(e, "plugins can watch %d processors", PLUG_MAX_CPUS);
 	else if ((p->block = malloc(sizeof(*p->block))) && (p->left = calloc(MAX_TBS, sizeof(*p->left))) &&
 		 (p->memory = memory(c->plugins, (unsigned)c->index, e))) {
-		p->all = c->plugins;
 		p->seen.full = seen_full;
 		x64_env(c)->plug = p->memory;
 		return p;

@@ -34,7 +34,6 @@ struct tcg;
 struct plug_call {
 	void (*fn)(struct rhea_vcpu *v, void *data);
 	void *data;
-	uint64_t rip;
 };
 
 /* One of an instruction's memory hooks. */
@@ -95,7 +94,6 @@ struct plug_stream {
 #define PLUG_SLACK	(IR_MAX_UOPS + 1u)	/* and so many more that a block may append */
 
 struct plug_cpu {
-	struct plugins *all;
 	uint8_t *memory;
 	bool again;			/* the instruction at again_rip is to be begun again without its hooks in front */
 	bool open;			/* ... but interrupts may come before */

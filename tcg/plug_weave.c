@@ -185,7 +185,7 @@ static void put_callback(struct weave *w, const struct plug_hook *h)
 {
 	struct plug_call *k = plug_alloc(w->b->t, sizeof(*k));
 
-	*k = (struct plug_call){ h->fn, h->m.data, rip_of(w) };
+	*k = (struct plug_call){ h->fn, h->m.data };
 	put_call(w, h->flags & RHEA_REGS ? HELPER_plug_regs : HELPER_plug_call, k);
 }
 

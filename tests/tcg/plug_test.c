@@ -598,11 +598,12 @@ TEST_BOTH(plug, events_come_in_pairs)
 	cr_expect_eq(w->n_events[RHEA_VCPU_INIT], 2);
 }
 
-static void *wake_later(void *arg)
+static void *wake_sleeper(void *arg)
 {
 	struct machine *m = arg;
 
-	usleep(2000);
+	while (!atomic_load(&m->c->sleeping))
+		usleep(100);
 	cpu_request(m->c, REQ_INTR);
 	return NULL;
 }
@@ -617,7 +618,7 @@ TEST_BOTH(plug, sleep_is_told)
 	begin(m, w);
 	m->irq = 0x20;
 	GUEST_PUT(m, M_CODE, sleeps);
-	cr_assert_eq(pthread_create(&t, NULL, wake_later, m), 0);
+	cr_assert_eq(pthread_create(&t, NULL, wake_sleeper, m), 0);
 	cr_expect_eq(machine_run(m, M_CODE), 0x20);
 	pthread_join(t, NULL);
 	cr_expect_eq(w->n_events[RHEA_VCPU_IDLE], 1);
