@@ -216,6 +216,27 @@ struct tlb_site {
 	uint32_t since;		/* when it did that last: its own clock */
 	uint64_t unused;	/* so that none crosses a cache line */
 };
+/*
+ * A run of rounds of a loop whose accesses were looked up beforehand, all at once: registers
+ * of the loop and what they may be while the pages stay the same, registers that must be as they were,
+ * and what addresses are to be added to. It may be taken up again later; mmu_drop_sites() ends it,
+ * by bounds that no value keeps to.
+ */
+#define RUN_REGS	4
+#define RUN_SAME	6
+#define RUN_PROOFS	8
+struct tlb_run {
+	uint64_t most[RUN_REGS], least[RUN_REGS];	/* signed in 64-bit code, else 32 bits unsigned */
+	uint64_t first[RUN_REGS];	/* the registers when it was proven */
+	uint64_t same[RUN_SAME];
+	uint64_t at[RUN_PROOFS];
+	uint32_t owner;			/* the accelerator's number of the loop; or of another one that needs the room, too */
+	uint32_t unused[3];
+};
+#define TLB_RUNS	64u
+#define RUN_OVER_MOST	0x8000000000000000u
+#define RUN_OVER_LEAST	0x7fffffffffffffffu
+
 #define TLB_SITES	512u
 #define SITE_CHUNK	16u	/* so many have one byte of `used` */
 
@@ -449,6 +470,9 @@ struct cpu {
 	struct tlb tlb[NMMU] __attribute__((aligned(64)));
 	struct tlb_site site[NMMU][2][TLB_SITES];	/* [1]: of accesses that write */
 	uint8_t site_used[NMMU][2][TLB_SITES / SITE_CHUNK];	/* not all of them may be empty */
+	struct tlb_run run[TLB_RUNS];
+	uint8_t run_used[TLB_RUNS];	/* it may not have ended */
+	uint32_t drops;			/* how often all of them were */
 	/*
 	 * A page that is not canonical, at random: no guest can know where to reach to meet an
 	 * empty site, and if it did its access would be one the host refuses.

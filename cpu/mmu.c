@@ -143,8 +143,21 @@ static void drop_some_sites(struct cpu *c, unsigned idx, unsigned write)
 			i += SITE_CHUNK - 1;
 }
 
+void mmu_end_runs(struct cpu *c)
+{
+	__atomic_store_n(&c->drops, c->drops + 1, __ATOMIC_RELAXED);
+	for (unsigned n = 0; n < TLB_RUNS; n++)
+		for (unsigned i = 0; c->run_used[n] && i < RUN_REGS; i++) {
+			__atomic_store_n(&c->run[n].most[i], RUN_OVER_MOST, __ATOMIC_RELAXED);
+			__atomic_store_n(&c->run[n].least[i], RUN_OVER_LEAST, __ATOMIC_RELAXED);
+		}
+}
+
 void mmu_drop_sites(struct cpu *c)
 {
+	mmu_end_runs(c);
+	for (unsigned i = 0; i < TLB_RUNS; i += 8)
+		st64(c->run_used + i, 0);
 	for (unsigned i = 0; i < 2 * NMMU; i++) {
 		uint8_t *used = c->site_used[i / 2][i % 2];
 		uint64_t any = 0;
@@ -162,6 +175,7 @@ void mmu_drop_sites(struct cpu *c)
 /* The same for writes. Any thread: what is filled meanwhile is checked again by who fills it. */
 static void drop_write_sites(struct cpu *c)
 {
+	mmu_end_runs(c);
 	for (unsigned idx = 0; idx < NMMU; idx++)
 		drop_some_sites(c, idx, 1);
 }

@@ -13,6 +13,7 @@ static void init_sites(struct cpu *c)
 		r = (uint64_t)(uintptr_t)c * 0x9e3779b97f4a7c15ull;
 	c->nowhere = (r & 0x00fffffffffff000ull) | 0x5a00000000000000ull;
 	memset(c->site_used, 1, sizeof(c->site_used));
+	memset(c->run_used, 1, sizeof(c->run_used));
 	mmu_drop_sites(c);
 }
 

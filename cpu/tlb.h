@@ -241,8 +241,10 @@ struct l2_entry *mmu_l2_find(struct mmu *m, uint64_t va, uint32_t asid);
 const struct l2_entry *mmu_enter(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx);
 /* Forget all write entries; tracked pages among them count as written until now. */
 void mmu_drop_writes(struct cpu *c);
-/* Empty all sites: they copy entries, so whoever takes one away does this, too. */
+/* Empty all sites, and end the run of a loop: they copy entries, so whoever takes one away does this, too. */
 void mmu_drop_sites(struct cpu *c);
+/* End the runs of loops that may be under way or taken up again. Any thread. */
+void mmu_end_runs(struct cpu *c);
 /* After DR7 or DR0-3 changed: which pages must take the slow path. */
 void mmu_update_watch(struct cpu *c);
 

@@ -200,8 +200,10 @@ struct tcg {
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
 	struct no_peek {
+		uint64_t ram;
 		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
 	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
+	uint32_t n_loops;		/* fast loops made so far */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
 	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
 	uint64_t feat[2];		/* of insn_env */

@@ -23,12 +23,16 @@
 #include "tcg/plug.h"
 #include "tcg/x64/env.h"
 
-/* The interpreter runs blocks only, which have none. */
-void do_label(struct run *x, const struct uop *u)
+/* The interpreter runs blocks only, which have none of these. */
+static void only_in_regions(struct run *x, const struct uop *u)
 {
 	(void)x;
 	(void)u;
 }
+
+void do_label(struct run *x, const struct uop *u) { only_in_regions(x, u); }
+void do_prove(struct run *x, const struct uop *u) { only_in_regions(x, u); }
+void do_rounds(struct run *x, const struct uop *u) { only_in_regions(x, u); }
 
 static do_fn *const do_fns[UOP_COUNT] = {
 #define UOP(name, d, a, b, reads, writes, kind, meaning) [UOP_##name] = do_##name,

@@ -55,25 +55,6 @@ static bool uses_t0(const struct uop *u)
 	return false;
 }
 
-/* Base register changed by a constant: by how much. */
-static bool constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step)
-{
-	int size = (ir->mode & MODE_CODE) == MODE_CODE64 ? 8 : 4;
-
-	if (u->d != base || u->a != base || u->size != size)
-		return false;
-	switch (u->op) {
-	case UOP_lea:
-		*step = u->imm;
-		return u->b == OP_NONE && (u->c >> PROBE_ADSIZE & 3) == (size == 8 ? 2 : 1);
-	case UOP_add: *step = u->imm; return u->b == OP_IMM;
-	case UOP_sub: *step = -u->imm; return u->b == OP_IMM;
-	case UOP_inc: *step = 1; return true;
-	case UOP_dec: *step = -1; return true;
-	default: return false;
-	}
-}
-
 struct group {
 	int64_t lo, hi;		/* displacements from the leader's base value */
 	unsigned last, n;
@@ -118,7 +99,7 @@ static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, st
 			return true;
 		if (!place && uses_t0(u))
 			return false;
-		if (constant_step(ir, u, l->a, &step)) {
+		if (uop_constant_step(ir, u, l->a, &step)) {
 			off += step;
 			if (off > MAX_STEP || off < -MAX_STEP)
 				return true;

@@ -28,6 +28,11 @@ void opt_dead(struct ir *ir);
  */
 #define COUNT_MAX_INSNS	16
 void opt_count(struct ir *ir, bool each);
+/*
+ * Fast copies of innermost loops. Of regions, after bind() has marked jumps inside. tired: by instruction, loops
+ * that begin there are left as they are.
+ */
+void opt_loop(struct ir *ir, const bool *tired);
 /* Shared page proofs. Passes behind it have to know about followers. */
 void opt_mem(struct ir *ir);
 /* Steps of the stack pointer that nobody sees. Behind opt_mem(), of which it is a part by name. */

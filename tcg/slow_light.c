@@ -10,6 +10,7 @@
 #include "tcg/cache.h"
 
 #define ROAM_CYCLES	120u	/* host cycles between two misses of a site that is worth having */
+#define LOOP_CYCLES	12u	/* and between two proofs of a fast loop */
 
 static void raise_segment(struct cpu *c, int seg)
 {
@@ -199,6 +200,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	struct x64_env *env = x64_env(c);
 	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3, seg = info >> SLOW_SEG & 15;
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
+	uint32_t drops = c->drops;
 	bool code = false;
 	uint64_t pa;
 	uint8_t *p;
@@ -225,10 +227,14 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	if (crossing(c, va, n, kind, idx)) {
 		if (info & SLOW_LOCK && c->ncpus > 1)
 			tcg_alone(c);
+		if (info & SLOW_IN_RUN && c->drops != drops)
+			again_alone(c);
 		env->fault_pc = 0;
 		return c->bounce;
 	}
 	p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
+	if (info & SLOW_IN_RUN && (!p || c->drops != drops))
+		again_alone(c);
 	if (!p) {
 		if (info & SLOW_LOCK && c->ncpus > 1)
 			tcg_alone(c);
@@ -253,8 +259,8 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint64_t lead = va + (info >> GROUP_LEAD & 0xff), pa;
 	struct x64_side side;
+	uint32_t n_tb, drops = c->drops;
 	bool code = false;
-	uint32_t n_tb;
 	uint8_t *p;
 
 	tcg_of(c)->stats.groups++;
@@ -266,6 +272,8 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
 	env->fault_pc = 0;
 	p = in_tlb(c, va, info >> GROUP_RANGE & 0x1ff, info & GROUP_WRITES, idx);
+	if (c->drops != drops)		/* the run of a loop has ended, perhaps of the one that asks */
+		p = NULL;
 	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
 		tcg_stop_at(c, &tcg_of(c)->tbs[n_tb], &side);
 	return p;
@@ -273,26 +281,32 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 
 /*
  * A site has missed SITE_MISSES times. If that did not take long the access is better off
- * without one: its region goes, and is made again at the next poll.
+ * without one: its region goes, and is made again at the next poll. In the same way a loop
+ * loses its fast copy if runs of it are short.
  */
 void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
-	struct tlb_site *s = &c->site[0][0][site];
+	bool loop = site & ROAM_LOOP;
+	struct tlb_site *s = &c->site[0][0][site & ~(uint64_t)ROAM_LOOP];
 	uint32_t now = (uint32_t)__builtin_ia32_rdtsc(), since = s->since;
+	uint32_t limit = ROAM_CYCLES, n;
 	struct x64_side side;
-	uint32_t n;
+	uint64_t at;
 
 	(void)unused;
+	if (loop)
+		limit = LOOP_CYCLES;
 	s->left = SITE_MISSES - 1;
 	s->since = now;
-	if (now - since > ROAM_CYCLES * SITE_MISSES)
+	if (now - since > limit * SITE_MISSES)
 		return;
 	n = tcg_tb_at(t, ret, &side);
 	if (n == NO_TB || t->tbs[n].dead)
 		return;
 	t->stats.roams++;
-	t->roams[ROAM_SLOT(t->tbs[n].ram + side.off)] = true;
+	at = t->tbs[n].ram + side.off;
+	t->roams[ROAM_SLOT(loop ? ~at : at)] = true;
 	t->remake = t->tbs[n].region;
 	tcg_kill(t, n);
 	atomic_fetch_or(&c->request, REQ_SAMPLE);

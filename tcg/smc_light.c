@@ -24,17 +24,27 @@ bool tcg_may_peek(const struct tcg *t, uint64_t ram)
 {
 	const struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
 
-	return !p->until || (int32_t)(NOW() - p->until) >= 0;
+	return p->ram != ram || !p->until || (int32_t)(NOW() - p->until) >= 0;
+}
+
+/* Whoever else has the place is forgiven. */
+static struct no_peek *take_place(struct tcg *t, uint64_t ram)
+{
+	struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+
+	if (p->ram != ram)
+		*p = (struct no_peek){ .ram = ram };
+	return p;
 }
 
 void tcg_peek_was_wrong(struct tcg *t, uint64_t ram)
 {
-	t->no_peek[NO_PEEK_SLOT(ram)].until = (NOW() + BAN) | 1;	/* 0: never */
+	take_place(t, ram)->until = (NOW() + BAN) | 1;	/* 0: never */
 }
 
 void tcg_peek_was_hit(struct tcg *t, uint64_t ram)
 {
-	struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+	struct no_peek *p = take_place(t, ram);
 	uint32_t now = NOW();
 
 	if (p->hit && (int32_t)(now - p->hit) < IN_A_ROW)

@@ -48,7 +48,7 @@ static bool has_cond(int op)
 /* Exits and their like, whose immediate is an address or number of its own. */
 static bool has_target(int op)
 {
-	return uop_info[op].kind == K_EXIT || op == UOP_setrip || op == UOP_label;
+	return uop_info[op].kind == K_EXIT || op == UOP_setrip || op == UOP_label || op == UOP_prove || op == UOP_rounds;
 }
 
 /* ---- writing ---- */
@@ -121,6 +121,8 @@ static void put_probe(struct out *o, const struct uop *u)
 		put(o, " align");
 	if (u->aux & (PROBE_LEADER | PROBE_FOLLOWER))
 		put(o, " %s proof%d", u->aux & PROBE_LEADER ? "makes" : "uses", u->aux >> PROBE_PLACE);
+	if (u->aux & PROBE_PROVEN)
+		put(o, " proven%d", u->aux >> PROBE_PLACE);
 }
 
 static void put_flags(struct out *o, uint16_t fl)
@@ -155,6 +157,8 @@ static void put_plain(struct out *o, const struct uop *u)
 		put(o, " lock");
 	else if (u->aux == U_INSIDE && (uop_jumps(u) || u->op == UOP_jmpind))
 		put(o, " inside");
+	else if (u->aux == U_FAST && (uop_jumps(u) || u->op == UOP_label))
+		put(o, " fast");
 	else if (u->aux)
 		put(o, " aux=%d", u->aux);
 	if (u->imm && !shown)
@@ -344,6 +348,10 @@ static bool parse_extra(const char **p, const char *word, struct uop *u)
 	}
 	if (!strcmp(word, "inside")) {
 		u->aux = U_INSIDE;
+		return true;
+	}
+	if (!strcmp(word, "fast")) {
+		u->aux = U_FAST;
 		return true;
 	}
 	if (**p != '=')

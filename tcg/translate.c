@@ -261,9 +261,17 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 			       .stop = t->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
+/* Loops of a region that begin at an instruction are better off without a fast copy. */
+static void tired_loops(const struct tcg *t, uint64_t ram, bool *tired)
+{
+	for (unsigned i = 0; i < t->ir->n_insns; i++)
+		tired[i] = t->roams[ROAM_SLOT(~(ram + t->ir->off[i]))];
+}
+
 /* False: the block is too long for what is to be put in. */
 static bool run_passes(struct tcg *t, const struct fetch *f, struct peek *peek)
 {
+	bool tired[IR_MAX_REGION];
 	struct ir *ir = t->ir;
 
 	log_ir(ir, LOG_UOP);
@@ -286,6 +294,11 @@ static bool run_passes(struct tcg *t, const struct fetch *f, struct peek *peek)
 		opt_dead(ir);
 	verify(ir, pass_names[PASS_DEAD]);
 	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM))) {
+		if (ir->mode & MODE_REGION) {
+			tired_loops(t, f->ram, tired);
+			opt_loop(ir, tired);
+			verify(ir, "opt_loop");
+		}
 		opt_mem(ir);
 		verify(ir, "opt_mem");
 		opt_step(ir);
@@ -328,6 +341,7 @@ static void offer_sites(struct tcg *t, struct cpu *c, const struct tb *tb, struc
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
 		roams[i] = t->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
 	p->roams = roams;
+	p->loop = t->n_loops + 1;
 	p->smp = c->ncpus > 1;
 }
 
@@ -335,6 +349,7 @@ static void take_sites(struct tcg *t, struct cpu *c, const struct tb *tb)
 {
 	unsigned idx = tb->mode >> MODE_MMU_SHIFT & 3;
 
+	t->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
 	for (int w = 0; w < 2; w++)
 		for (unsigned i = 0; i < t->block->n_sites[w]; i++) {
 			struct tlb_site *s = &c->site[idx][w][t->next_site[idx][w]++ % TLB_SITES];

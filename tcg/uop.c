@@ -112,7 +112,7 @@ static uint32_t implicit_writes(const struct uop *u, const struct insn *insns)
 		for (int k = 0; k < in->nopd; k++)
 			if (in->opd[k].kind == OPD_REG)
 				m |= 1u << (in->opd[k].reg & 15);
-		return m | 1 << RCX;	/* pcmpestri, pcmpistri */
+		return insn_row(in)->does == DOES_vec_pcmpstr ? m | 1 << RCX : m;
 	default:
 		return 0;
 	}
@@ -135,4 +135,22 @@ uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
 	if (u->op == UOP_xchg || u->op == UOP_xadd || u->op == UOP_mulx)
 		m |= gpr_bit(u->b);
 	return m;
+}
+
+bool uop_constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step)
+{
+	int size = (ir->mode & MODE_CODE) == MODE_CODE64 ? 8 : 4;
+
+	if (u->d != base || u->a != base || u->size != size)
+		return false;
+	switch (u->op) {
+	case UOP_lea:
+		*step = u->imm;
+		return u->b == OP_NONE && (u->c >> PROBE_ADSIZE & 3) == (size == 8 ? 2 : 1);
+	case UOP_add: *step = u->imm; return u->b == OP_IMM;
+	case UOP_sub: *step = -u->imm; return u->b == OP_IMM;
+	case UOP_inc: *step = 1; return true;
+	case UOP_dec: *step = -1; return true;
+	default: return false;
+	}
 }

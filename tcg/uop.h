@@ -61,11 +61,13 @@ struct uop {
 #define U_LOCK		1u	/* aux of arithmetic on M */
 #define U_INSIDE	1u	/* aux of jmp, jcc, jrz, jrnz: to a label of the same region; of jmpind: maybe */
 #define U_TABLE		1u	/* aux of label: one that jmpind may go to */
+#define U_FAST		2u	/* aux of label, and of those jumps: in the fast copy of a loop, see tcg/opt_loop.c */
 
 /* aux of probe: shared proofs, see tcg/opt_mem.c. A follower's imm is less by the range's start. */
 #define PROBE_LEADER	1u
 #define PROBE_FOLLOWER	2u
 #define PROBE_GROUP_W	4u	/* leader: somebody in the group writes */
+#define PROBE_PROVEN	8u	/* in a fast loop: proof PROBE_PLACE of it; `pad` is the register that moves, or OP_NONE */
 #define PROBE_PLACE	8	/* shift: where the proof is kept, 0 T0's register, else memory */
 #define PROBE_PLACES	7u
 
@@ -151,16 +153,41 @@ uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns);
 #define IR_MAX_INSNS	64		/* of a block */
 #define IR_MAX_REGION	192
 #define IR_MAX_UOPS	1024
+#define IR_MAX_LOOPS	8
+/* What the fast copy of a loop has to prove before a number of rounds (tcg/opt_loop.c). */
+struct fast_loop {
+	struct loop_proof {
+		uint8_t seg, a, b, c;	/* the address, as in its probes */
+		uint8_t moving;		/* the one of a and b that changes in the loop, or OP_NONE */
+		uint8_t align;		/* bytes it must be aligned to, or 0 */
+		bool write;
+		uint16_t range;		/* bytes accessed, */
+		uint16_t align_at;	/* offset in them of one that must be aligned */
+		int32_t lo;		/* displacement of the first */
+	} proof[RUN_PROOFS];
+	struct loop_reg {
+		uint8_t reg;
+		bool up, down;		/* where it may go to; one alone: by constant steps */
+		uint8_t align;		/* what must be 0 in its change between two runs, as a mask */
+	} reg[RUN_REGS];
+	uint8_t same[RUN_SAME];		/* other registers in addresses */
+	unsigned n_proofs, n_regs, n_same;
+	bool looks;			/* rounds may go on for long: look at requests */
+};
 struct ir {
 	uint64_t rip;			/* of the first instruction */
 	uint64_t cs_base;
 	uint32_t mode;			/* MODE_* */
 	uint32_t len;			/* guest bytes covered, in a region with gaps */
-	unsigned n_insns, n_uops;
+	unsigned n_insns, n_uops, n_loops;
+	struct fast_loop loops[IR_MAX_LOOPS];
 	struct insn insns[IR_MAX_REGION];
 	uint16_t off[IR_MAX_REGION + 1];	/* instruction's offset from rip */
 	struct uop uops[IR_MAX_UOPS];
 };
+
+/* Does u change register `base`, all of it, by a constant? By how much. */
+bool uop_constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step);
 
 /* Instructions done before u that no `count` has counted; -1: u's own is counted already. */
 int uop_uncounted(const struct ir *ir, const struct uop *u);

@@ -116,7 +116,7 @@ void uop_verify(const struct ir *ir, const char *after)
 
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		k.u = &ir->uops[i];
-		if (i && k.u->insn != k.u[-1].insn) {
+		if (i && (k.u->insn != k.u[-1].insn || k.u->op == UOP_label)) {
 			k.written = NULL;
 			k.temps = 0;
 		}

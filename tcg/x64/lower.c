@@ -319,6 +319,7 @@ bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold,
 	l->tmp_slot = OP_NONE;
 	l->m = hop_mem(H_M, 0);
 	l->pending = NULL;
+	l->in_run = false;
 	l->n_cold = 0;
 	l->labels.n = l->labels.n_jumps = l->labels.n_tables = 0;
 	out->n_sites[0] = out->n_sites[1] = 0;

@@ -41,17 +41,22 @@ enum flags_at { FLAGS_MEM, FLAGS_HOST };
 
 #define MAX_TABLES	4
 
+/* Which of the places that belong to a RIP: in the ordinary body, in the fast copy, its first round. */
+enum inside_to { TO_LABEL, TO_FAST, TO_FIRST_ROUND };
+
 /* Regions: where labels are, and jumps that are to come to them. */
 struct labels {
 	unsigned n, n_jumps, n_tables;
 	struct label {
 		uint64_t rip;
 		uint8_t *at;
+		uint8_t to;	/* enum inside_to */
 		bool table;
 	} label[IR_MAX_REGION];
 	struct inside {
 		uint64_t rip;
 		uint8_t *rel32;
+		uint8_t to;
 	} jump[2 * IR_MAX_REGION];
 	/* Of indirect jumps (lower_table.c): the lea that wants its address, where other targets go, which are in it. */
 	struct table {
@@ -75,6 +80,8 @@ struct lower {
 	enum flags_at flags;	/* where the live arithmetic flags are */
 	struct hop m;		/* what OP_M is now */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
+	bool in_run;		/* this is the fast copy */
+	unsigned loop;		/* of that loop of the region */
 	struct cold *pending;	/* write probe whose consumer comes next */
 	struct proof {
 		struct hop at;
@@ -93,6 +100,8 @@ typedef void lower_fn(struct lower *l, const struct uop *u);
 #define UOP(name, ...) lower_fn lower_##name;
 #include "tcg/uop.def"
 #undef UOP
+
+static inline bool is64(const struct lower *l) { return (l->ir->mode & MODE_CODE) == MODE_CODE64; }
 
 /* Host register of an operand code, or -1 if it is a memory slot, M or an immediate. */
 static inline int host_reg(const struct lower *l, int op)
@@ -138,6 +147,16 @@ void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag opera
 void swaps_choose(struct lower *l);
 void swaps_enter(struct lower *l);
 void swaps_leave(struct lower *l);	/* keeps the host's flags */
+
+/* lower_exit.c: a place that jumps inside go to; such a jump, by its rel32; a look at requests that leaves at rip. */
+void inside_place(struct lower *l, uint64_t rip, enum inside_to to);
+void inside_jump(struct lower *l, uint8_t *rel32, uint64_t rip, enum inside_to to);
+void look_at_requests(struct lower *l, uint64_t rip);
+
+/* lower_mem.c: does u change the register before its access is made? */
+bool lower_disturbs(const struct lower *l, const struct uop *u, int base);
+/* lower_run.c: an access proven beforehand. */
+void lower_proven(struct lower *l, const struct uop *u);
 
 /* All code is there: let jumps inside go to their labels. */
 void bind_labels(struct lower *l);

@@ -80,11 +80,26 @@ static void cold_leave(struct lower *l, struct cold *k)
  */
 static uint8_t *poll(struct lower *l);
 
+void inside_place(struct lower *l, uint64_t rip, enum inside_to to)
+{
+	if (l->labels.n == ARRAY_LEN(l->labels.label))
+		l->failed = true;
+	else
+		l->labels.label[l->labels.n++] = (struct label){ rip, l->c.p, (uint8_t)to, false };
+}
+
+void look_at_requests(struct lower *l, uint64_t rip)
+{
+	struct cold *k = cold_new(l, cold_leave);
+
+	k->imm = rip;
+	k->at[0] = poll(l);
+}
+
 void lower_label(struct lower *l, const struct uop *u)
 {
 	bool head = u == l->ir->uops;
 	uint8_t *over = NULL;
-	struct cold *k;
 
 	part(l, PART_jump);
 	if (!head && uop_leaves(u - 1))
@@ -93,24 +108,23 @@ void lower_label(struct lower *l, const struct uop *u)
 	l->flags = FLAGS_MEM;
 	if (head && u->c)		/* who enters gets one round whatever is pending */
 		over = jmp_short(&l->c);
-	l->labels.label[l->labels.n++] = (struct label){ (uint64_t)u->imm, l->c.p, u->aux == U_TABLE };
+	inside_place(l, (uint64_t)u->imm, u->aux == U_FAST ? TO_FAST : TO_LABEL);
+	l->labels.label[l->labels.n - 1].table = u->aux == U_TABLE;
 	if (!u->c)
 		return;
-	k = cold_new(l, cold_leave);
-	k->imm = (uint64_t)u->imm;
-	k->at[0] = poll(l);
+	look_at_requests(l, (uint64_t)u->imm);
 	if (over)
 		land8(&l->c, over);
 }
 
-static void inside(struct lower *l, uint8_t *rel32, uint64_t rip)
+void inside_jump(struct lower *l, uint8_t *rel32, uint64_t rip, enum inside_to to)
 {
 	struct labels *s = &l->labels;
 
 	if (s->n_jumps == ARRAY_LEN(s->jump))
 		l->failed = true;
 	else
-		s->jump[s->n_jumps++] = (struct inside){ rip, rel32 };
+		s->jump[s->n_jumps++] = (struct inside){ rip, rel32, (uint8_t)to };
 }
 
 void bind_labels(struct lower *l)
@@ -119,15 +133,22 @@ void bind_labels(struct lower *l)
 
 	for (unsigned i = 0; i < s->n_jumps; i++)
 		for (unsigned j = 0; j < s->n; j++)
-			if (s->label[j].rip == s->jump[i].rip)
+			if (s->label[j].rip == s->jump[i].rip && s->label[j].to == s->jump[i].to)
 				fix32(&l->c, s->jump[i].rel32, s->label[j].at + l->c.rx);
+}
+
+static bool stays_inside(const struct uop *u) { return u->aux == U_INSIDE || u->aux == U_FAST; }
+
+static void inside(struct lower *l, uint8_t *rel32, const struct uop *u)
+{
+	inside_jump(l, rel32, (uint64_t)u->imm, u->aux == U_FAST ? TO_FAST : TO_LABEL);
 }
 
 static void cold_inside(struct lower *l, struct cold *k)
 {
 	cold_land(l, k);
 	flags_save(l, k->u->flx);
-	inside(l, jmp_rel32(&l->c), (uint64_t)k->u->imm);
+	inside(l, jmp_rel32(&l->c), k->u);
 }
 
 /* A conditional jump on a host condition. */
@@ -136,7 +157,7 @@ static void inside_if(struct lower *l, const struct uop *u, int cc)
 	if (l->flags == FLAGS_HOST && u->flx)
 		cold_new(l, cold_inside)->at[0] = jcc_rel32(&l->c, cc);
 	else
-		inside(l, jcc_rel32(&l->c, cc), (uint64_t)u->imm);
+		inside(l, jcc_rel32(&l->c, cc), u);
 }
 
 /* ---- exits ---- */
@@ -166,9 +187,9 @@ void lower_jmp(struct lower *l, const struct uop *u)
 	uint8_t *polled = NULL;
 
 	part(l, PART_jump);
-	if (u->aux == U_INSIDE) {
+	if (stays_inside(u)) {
 		flags_save(l, u->flx);
-		inside(l, jmp_rel32(&l->c), (uint64_t)u->imm);
+		inside(l, jmp_rel32(&l->c), u);
 		return;
 	}
 	swaps_leave(l);
@@ -233,7 +254,7 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 	enum flags_at flags = l->flags;
 	uint8_t *over;
 
-	if (u->aux == U_INSIDE) {
+	if (stays_inside(u)) {
 		inside_if(l, u, cc);
 		return;
 	}

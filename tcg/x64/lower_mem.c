@@ -31,8 +31,6 @@
  */
 #include "tcg/x64/lower.h"
 
-static bool is64(const struct lower *l) { return (l->ir->mode & MODE_CODE) == MODE_CODE64; }
-
 void lower_address(struct lower *l, const struct uop *u, int r)
 {
 	struct code *c = &l->c;
@@ -373,8 +371,7 @@ static void cold_group(struct lower *l, struct cold *k)
 	jmp_to(c, k->site ? k->start : k->back + c->rx);
 }
 
-/* Does the consumer change the base register before its access is made? */
-static bool disturbs(const struct lower *l, const struct uop *u, int base)
+bool lower_disturbs(const struct lower *l, const struct uop *u, int base)
 {
 	if (is_hi(u->d) || is_hi(u->a) || is_hi(u->b))	/* rotates a register back and forth */
 		return true;
@@ -386,7 +383,7 @@ static bool disturbs(const struct lower *l, const struct uop *u, int base)
 /* M is an address with the guest's base register: make it r14 if the consumer changes that first. */
 static bool settle(struct lower *l, const struct uop *u)
 {
-	if (!disturbs(l, u + 1, u->a))
+	if (!lower_disturbs(l, u + 1, u->a))
 		return false;
 	ins(&l->c, 0x8d, 8, H_M, l->m);
 	l->m = hop_mem(H_M, 0);
@@ -583,7 +580,7 @@ static void single(struct lower *l, const struct uop *u)
 		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
 		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0) |
-		  (uop_locks(u + 1) ? SLOW_LOCK : 0);
+		  (uop_locks(u + 1) ? SLOW_LOCK : 0) | (l->in_run ? SLOW_IN_RUN : 0);
 	k->site = take_site(l, u, write);
 	k->start = here(c);
 	if (!k->site && is_fixed(l, u, &va)) {
@@ -613,8 +610,10 @@ static void single(struct lower *l, const struct uop *u)
 
 void lower_probe(struct lower *l, const struct uop *u)
 {
-	part(l, u->aux & PROBE_FOLLOWER ? PART_follow : u->aux & PROBE_LEADER ? PART_lead : PART_probe);
-	if (u->aux & PROBE_FOLLOWER)
+	part(l, u->aux & (PROBE_FOLLOWER | PROBE_PROVEN) ? PART_follow : u->aux & PROBE_LEADER ? PART_lead : PART_probe);
+	if (u->aux & PROBE_PROVEN)
+		lower_proven(l, u);
+	else if (u->aux & PROBE_FOLLOWER)
 		follower(l, u);
 	else if (u->aux & PROBE_LEADER)
 		leader(l, u);

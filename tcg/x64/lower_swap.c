@@ -45,10 +45,10 @@ static void count_uop(const struct ir *ir, const struct uop *u, struct uses *s, 
 /* The last jump back to the label at µop `at`, or `at` itself. */
 static unsigned loop_end(const struct ir *ir, unsigned at)
 {
-	unsigned end = at;
+	unsigned end = at, how = ir->uops[at].aux == U_FAST ? U_FAST : U_INSIDE;
 
 	for (unsigned i = at + 1; i < ir->n_uops; i++)
-		if (uop_jumps(&ir->uops[i]) && ir->uops[i].aux == U_INSIDE && ir->uops[i].imm == ir->uops[at].imm)
+		if (uop_jumps(&ir->uops[i]) && ir->uops[i].aux == how && ir->uops[i].imm == ir->uops[at].imm)
 			end = i;
 	return end;
 }

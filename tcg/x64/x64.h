@@ -139,6 +139,7 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 #define SLOW_SSE	0x40000u
 #define SLOW_NOSEG	0x80000u
 #define SLOW_LOCK	0x100000u	/* in one piece for all vCPUs */
+#define SLOW_IN_RUN	0x200000u	/* in a fast loop: nothing may happen that ends its run */
 /* and of the group callback, whose va is the range's start; SLOW_KIND, SLOW_IDX as above */
 #define GROUP_SIZE	0x7fu
 #define GROUP_WRITES	0x80u
@@ -148,6 +149,7 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 
 /* So often does a site miss before anybody asks how long that took. */
 #define SITE_MISSES	256u
+#define ROAM_LOOP	0x10000u	/* of the callback: it is a fast loop that is counted there, and its proofs */
 
 /* Build the stubs into c. */
 void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);
@@ -159,6 +161,7 @@ struct x64_params {
 	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
 	unsigned site[2];
 	const bool *roams;	/* by instruction: has none */
+	uint32_t loop;		/* number of the first fast loop, never 0; they have runs round and round, too */
 	bool smp;		/* other vCPUs may empty them */
 };
 /*
