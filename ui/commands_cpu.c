@@ -27,9 +27,9 @@ static struct value *place(const struct pc_config *cfg, int i)
 
 static struct value *path_of(const struct vm *vm, int i)
 {
-	const char *id = vm->pc ? pc_cpu_id(vm->pc, i) : NULL;
+	char id[PC_CPU_ID];
 
-	return id ? val_strf("/machine/peripheral/%s", id) : val_strf("/machine/unattached/cpu[%d]", i);
+	return vm->pc && pc_cpu_id(vm->pc, i, id) ? val_strf("/machine/peripheral/%s", id) : val_strf("/machine/unattached/cpu[%d]", i);
 }
 
 struct value *cmd_query_cpus_fast(struct cmd *c, const struct value *args)
@@ -175,8 +175,10 @@ struct value *add_cpu(struct cmd *c, const char *driver, const struct value *arg
 /* The processor with that id, or -1. */
 int find_cpu(const struct vm *vm, const char *id)
 {
+	char its[PC_CPU_ID];
+
 	for (int i = 0; i < vm->ncpus && vm->pc; i++)
-		if (pc_cpu_id(vm->pc, i) && !strcmp(pc_cpu_id(vm->pc, i), id))
+		if (pc_cpu_id(vm->pc, i, its) && !strcmp(its, id))
 			return i;
 	return -1;
 }

@@ -15,6 +15,9 @@
  */
 #include "hw/acpi/cpuhp.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "hw/core/port.h"
 #include "hw/pci/acpi_pm.h"
@@ -27,6 +30,7 @@ struct cpuhp {
 	void *opaque;
 	struct port_range *ports;
 	uint32_t present[2], up[2], down[2];
+	char id[CPUHP_MAX][CPUHP_ID];	/* of those the user has added; may lack the NUL */
 };
 
 static bool test(const uint32_t *v, int n) { return v[n >> 5] >> (n & 31) & 1; }
@@ -40,6 +44,8 @@ static void become(struct cpuhp *d, int cpu, bool present)
 	clear(d->down, cpu);
 	if (d->changed)
 		d->changed(d->opaque, cpu, present);
+	if (!present)
+		memset(d->id[cpu], 0, CPUHP_ID);
 }
 
 bool cpuhp_present(const struct dev *dev, int cpu)
@@ -47,10 +53,17 @@ bool cpuhp_present(const struct dev *dev, int cpu)
 	return test(((const struct cpuhp *)dev)->present, cpu);
 }
 
-void cpuhp_plug(struct dev *dev, int cpu)
+bool cpuhp_id(const struct dev *dev, int cpu, char out[CPUHP_ID])
+{
+	snprintf(out, CPUHP_ID, "%.*s", CPUHP_ID - 1, ((const struct cpuhp *)dev)->id[cpu]);
+	return out[0];
+}
+
+void cpuhp_plug(struct dev *dev, int cpu, const char *id)
 {
 	struct cpuhp *d = (struct cpuhp *)dev;
 
+	snprintf(d->id[cpu], CPUHP_ID, "%s", id);
 	become(d, cpu, true);
 	set(d->up, cpu);
 	acpi_pm_raise_gpe(d->pm, CPUHP_GPE);
@@ -143,7 +156,7 @@ static const struct reg cpuhp_regs[] = {
 	{ 0 }
 };
 /* What a reset does not change. */
-static const struct state cpuhp_state[] = { STATE(cpuhp, present), { 0 } };
+static const struct state cpuhp_state[] = { STATE(cpuhp, present), STATE(cpuhp, id), { 0 } };
 
 const struct dev_type cpuhp_type = {
 	.name = "acpi-cpu-hotplug", .bus = "system", .help = "processors that ACPI knows of",

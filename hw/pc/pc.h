@@ -54,6 +54,7 @@ struct pc_device {
 #define PC_MAX_DEVICES	32
 #define PC_MAX_SERIALS	4
 #define PC_MAX_CPUS	64
+#define PC_CPU_ID	64		/* bytes of its name */
 #define PC_MAX_SMBIOS	16
 #define PC_MAX_FWCFG	16
 
@@ -153,8 +154,8 @@ bool pc_unplug(struct pc *pc, struct dev *d, struct err *e);
  */
 bool pc_plug_cpu(struct pc *pc, int n, const char *id, struct err *e);
 bool pc_unplug_cpu(struct pc *pc, int n, struct err *e);
-/* The name of a processor that the user has added, or NULL. */
-const char *pc_cpu_id(const struct pc *pc, int n);
+/* The name of a processor that the user has added; false: it is none. */
+bool pc_cpu_id(const struct pc *pc, int n, char id[PC_CPU_ID]);
 
 /* Write what the display shows to a file. Machine lock. False: no display, or the file failed. */
 bool pc_screendump(struct pc *pc, const char *path, enum surface_format f, struct err *e);

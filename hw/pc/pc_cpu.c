@@ -4,8 +4,6 @@
  *
  * Callbacks of struct cpu_board come without the machine lock and take it.
  */
-#include <stdio.h>
-
 #include "base/value.h"
 #include "cpu/cpu.h"
 #include "hw/acpi/cpuhp.h"
@@ -218,6 +216,7 @@ static void cpu_changed(void *opaque, int i, bool present)
 {
 	struct pc *pc = opaque;
 	struct value *told;
+	char id[CPUHP_ID];
 
 	if (i >= pc->ncpus || pc->cpus[i]->absent == !present)
 		return;
@@ -225,12 +224,11 @@ static void cpu_changed(void *opaque, int i, bool present)
 	if (present)
 		return;
 	lapic_command(pc->lapic[i], ICR_INIT);
-	if (!pc->cpu_id[i][0])
+	if (!cpuhp_id(pc->cpuhp, i, id))
 		return;
 	told = val_dict();
-	val_add_str(told, "device", pc->cpu_id[i]);
-	val_add(told, "path", val_strf("/machine/peripheral/%s", pc->cpu_id[i]));
-	pc->cpu_id[i][0] = 0;
+	val_add_str(told, "device", id);
+	val_add(told, "path", val_strf("/machine/peripheral/%s", id));
 	machine_event(pc->m, "DEVICE_DELETED", told);
 }
 
@@ -249,18 +247,18 @@ bool pc_cpu_places(struct pc *pc, struct err *e)
 	return pc->cpuhp;
 }
 
-const char *pc_cpu_id(const struct pc *pc, int n)
+bool pc_cpu_id(const struct pc *pc, int n, char id[PC_CPU_ID])
 {
-	return pc->cpu_id[n][0] ? pc->cpu_id[n] : NULL;
+	return pc->cpuhp && cpuhp_id(pc->cpuhp, n, id);
 }
+_Static_assert(PC_CPU_ID == CPUHP_ID, "names fit");
 
 bool pc_plug_cpu(struct pc *pc, int n, const char *id, struct err *e)
 {
 	if (!pc->cpuhp || cpuhp_present(pc->cpuhp, n))
 		return err_set(e, "processor %d is there already", n);
-	snprintf(pc->cpu_id[n], sizeof(pc->cpu_id[n]), "%s", id);
 	cpu_reset(pc->cpus[n]);
-	cpuhp_plug(pc->cpuhp, n);
+	cpuhp_plug(pc->cpuhp, n, id);
 	return true;
 }
 

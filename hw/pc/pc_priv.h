@@ -56,7 +56,6 @@ struct pc {
 	struct dev *host, *isa, *pm, *pic, *ioapic, *dma, *pit, *rtc, *hpet, *fwcfg, *vga, *ide;
 	struct dev *lapic[PC_MAX_CPUS];
 	struct dev *cpuhp;		/* processors that come and go, or NULL */
-	char cpu_id[PC_MAX_CPUS][64];	/* of those the user has added */
 	struct dev *ged;		/* microvm: power management */
 	struct acpi_files tables;	/* ... tables that stand in memory, */
 	uint64_t rsdp;			/* their root, */

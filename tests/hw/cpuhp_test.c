@@ -45,7 +45,12 @@ static void eject(uint32_t n) { bench_out(&b, CPUHP_PORT + CPUHP_EJECT, 4, n); }
 Test(cpuhp, a_processor_that_comes_is_announced)
 {
 	listen();
-	cpuhp_plug(hp, 35);
+	char id[CPUHP_ID];
+
+	cr_assert_not(cpuhp_id(hp, 35, id));
+	cpuhp_plug(hp, 35, "more");
+	cr_assert(cpuhp_id(hp, 35, id));
+	cr_assert_str_eq(id, "more");
 	cr_assert_eq(there, BIT(35) | 3);
 	cr_assert(b.line[0].level);
 	cr_assert_eq(get(CPUHP_PRESENT), 3);
@@ -66,6 +71,9 @@ Test(cpuhp, a_processor_leaves_when_the_guest_ejects_it)
 	eject(1);
 	cr_assert_eq(there, 1);
 	cr_assert_not(cpuhp_present(hp, 1));
+	cpuhp_plug(hp, 1, "again");
+	eject(1);
+	cr_assert_not(cpuhp_id(hp, 1, (char [CPUHP_ID]){ 0 }));
 }
 
 Test(cpuhp, a_guest_that_does_not_listen_is_not_asked)
