@@ -220,7 +220,10 @@ static void add_sizes(const struct pc_config *cfg, struct fwcfg *f, uint64_t low
 
 static bool add_smbios(const struct pc_config *cfg, struct fwcfg *f, uint64_t low, struct err *e)
 {
+	bool q35 = cfg->board == PC_BOARD_Q35;
 	struct smbios_config s = {
+		.product = q35 ? "Standard PC (Q35 + ICH9)" : "Standard PC (i440FX + PIIX)",
+		.version = q35 ? "q35" : "pc",
 		.ram_size = cfg->ram_size, .ram_below_4g = low,
 		.cores = cfg->cores ? cfg->cores : 1, .threads = cfg->threads ? cfg->threads : 1,
 		.sockets = cfg->sockets ? cfg->sockets : 1,

@@ -169,8 +169,8 @@ static void system_info(struct builder *b)
 		put_uuid(p + 8, text ? u : b->cfg->uuid);
 	p[24] = 6;			/* woken by the power switch */
 	string(b, 4, "manufacturer", "Rhea");
-	string(b, 5, "product", "Standard PC (i440FX + PIIX)");
-	string(b, 6, "version", "pc");
+	string(b, 5, "product", b->cfg->product);
+	string(b, 6, "version", b->cfg->version);
 	string(b, 7, "serial", NULL);
 	string(b, 25, "sku", NULL);
 	string(b, 26, "family", NULL);
@@ -184,7 +184,7 @@ static void enclosure(struct builder *b)
 	p[9] = p[10] = p[11] = 3;	/* states: safe */
 	p[12] = 2;			/* security: unknown */
 	string(b, 4, "manufacturer", "Rhea");
-	string(b, 6, "version", "pc");
+	string(b, 6, "version", b->cfg->version);
 	string(b, 7, "serial", NULL);
 	string(b, 8, "asset", NULL);
 	end(b);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 
 struct smbios_config {
+	const char *product, *version;	/* the board: its chips, its name */
 	uint64_t ram_size, ram_below_4g;
 	int sockets, cores, threads;	/* a socket's cores, a core's threads */
 	bool has_uuid;

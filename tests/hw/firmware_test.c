@@ -167,3 +167,46 @@ Test(firmware, no_two_devices_have_the_same_index)
 	dev_free(dev_find(b.m, "first"));
 	card("virtio-blk-pci,drive=a,bootindex=1");
 }
+
+/* A file of fw_cfg; its size. */
+static uint32_t file(const char *name, char *buf, uint32_t max)
+{
+	uint8_t entry[64];
+	uint32_t n, size = 0, key = 0;
+
+	bench_out(&b, 0x510, 2, 0x19);
+	for (int i = 0; i < 4; i++)
+		entry[i] = (uint8_t)in(0x511);
+	for (n = entry[3]; n; n--) {
+		for (size_t i = 0; i < sizeof(entry); i++)
+			entry[i] = (uint8_t)in(0x511);
+		if (!strcmp((char *)entry + 8, name)) {
+			size = (uint32_t)entry[2] << 8 | entry[3];
+			key = (uint32_t)entry[4] << 8 | entry[5];
+		}
+	}
+	cr_assert(key && size <= max, "%s", name);
+	bench_out(&b, 0x510, 2, key);
+	for (uint32_t i = 0; i < size; i++)
+		buf[i] = (char)in(0x511);
+	return size;
+}
+
+Test(firmware, smbios_names_the_board)
+{
+	static const struct { enum pc_board board; const char *product, *version; } rows[] = {
+		{ PC_BOARD_I440FX, "Standard PC (i440FX + PIIX)", "pc" }, { PC_BOARD_Q35, "Standard PC (Q35 + ICH9)", "q35" },
+	};
+	char text[4096];
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct pc_config c = { .board = rows[i].board, .ram_size = 64 << 20, .ncpus = 1 };
+
+		cr_assert(firmware_config(&c, (struct fwcfg *)fw, c.ram_size, &b.err), "%s", b.err.msg);
+		uint32_t n = file("etc/smbios/smbios-tables", text, sizeof(text));
+		cr_expect(memmem(text, n, rows[i].product, strlen(rows[i].product) + 1), "%s", rows[i].product);
+		cr_expect(memmem(text, n, rows[i].version, strlen(rows[i].version) + 1), "%s", rows[i].version);
+		dev_free(fw);
+		fw = dev_make(b.m, &fwcfg_type, NULL, NULL, &b.err);
+	}
+}
