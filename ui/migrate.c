@@ -115,11 +115,12 @@ static bool file_open(struct migrate_out *o, struct err *e)
 
 /* ---- others ---- */
 
-/* The machine stands while the loop's thread writes: then the other side is given a time only. */
+/* While the machine stands for it, the other side has half a minute for each piece. */
 static bool channel_sink(void *opaque, const void *p, size_t n, struct err *e)
 {
 	struct migrate_out *o = opaque;
 
+	channel_set_patient(o->c, save_has_time(o->vm));
 	return channel_write(o->c, p, n, e);
 }
 

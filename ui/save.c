@@ -232,9 +232,9 @@ void save_cancel(struct vm *vm)
 	vm->saved_stats.state = SAVE_CANCELLING;
 }
 
-bool save_cancelled(const struct vm *vm)
+bool save_has_time(const struct vm *vm)
 {
-	return vm->saving && atomic_load(&vm->saving->cancel);
+	return vm->saving && vm->saving->threaded;
 }
 
 const char *save_state_word(enum save_state s)

@@ -54,8 +54,8 @@ bool save_start(struct vm *vm, const struct save *s, bool live, struct err *e);
 bool save_busy(const struct vm *vm);
 /* Ask the one under way to end, in failure. */
 void save_cancel(struct vm *vm);
-/* What its sink may ask, if it waits. */
-bool save_cancelled(const struct vm *vm);
+/* For its sink: is this written while the guest may go on? Then there is time. */
+bool save_has_time(const struct vm *vm);
 /* The same at the end of the program: it is over when this returns. */
 void save_abandon(struct vm *vm);
 
