@@ -46,6 +46,14 @@ static unsigned long counted(struct client *c)
 	return strtoul(colon + 2, NULL, 16);
 }
 
+/* The one that is sent; it has counted some. */
+static void start_counting(void)
+{
+	start(&a, "");
+	for (int i = 0; i < 500 && !counted(&a); i++)
+		usleep(20000);
+}
+
 static const char *arg(const char *kind)
 {
 	snprintf(text, sizeof(text), "{\"uri\":\"%s%s/x\"}", kind, dir);
@@ -72,7 +80,7 @@ static void arrives(void)
 
 Test(migrate, over_a_socket_while_both_answer)
 {
-	start(&a, "");
+	start_counting();
 	start(&b, "-incoming defer");
 	client_await(&b, "query-status", "status", "inmigrate");
 	client_do(&b, "migrate-incoming", arg("unix:"));
@@ -86,7 +94,7 @@ Test(migrate, by_commands)
 {
 	char options[200];
 
-	start(&a, "");
+	start_counting();
 	snprintf(text, sizeof(text), "{\"uri\":\"exec:cat >%s/x\"}", dir);
 	client_do(&a, "migrate", text);
 	client_await(&a, "query-migrate", "status", "completed");
@@ -99,7 +107,7 @@ Test(migrate, through_a_file)
 {
 	char options[200];
 
-	start(&a, "");
+	start_counting();
 	client_do(&a, "migrate", arg("file:"));
 	client_await(&a, "query-migrate", "status", "completed");
 	snprintf(options, sizeof(options), "-incoming file:%s/x", dir);
@@ -112,7 +120,7 @@ Test(migrate, from_a_descriptor_in_the_middle_of_a_file)
 {
 	char options[200];
 
-	start(&a, "");
+	start_counting();
 	snprintf(text, sizeof(text), "{\"uri\":\"exec:(printf 12345678; cat) >%s/x\"}", dir);
 	client_do(&a, "migrate", text);
 	client_await(&a, "query-migrate", "status", "completed");
@@ -130,7 +138,7 @@ Test(migrate, cancelled_in_the_middle_the_guest_goes_on)
 {
 	unsigned long before;
 
-	start(&a, "");
+	start_counting();
 	client_do(&a, "migrate-set-parameters", "{\"max-bandwidth\":1000}");
 	client_do(&a, "migrate", arg("file:"));
 	client_await(&a, "query-migrate", "status", "active");
@@ -147,7 +155,7 @@ Test(migrate, cancelled_in_the_middle_the_guest_goes_on)
 
 Test(migrate, nobody_there_is_an_error_and_the_guest_goes_on)
 {
-	start(&a, "");
+	start_counting();
 	client_do(&a, "migrate", arg("unix:"));
 	client_await(&a, "query-migrate", "status", "failed");
 	cr_expect(strstr(val_get_str(client_do(&a, "query-migrate", NULL), "error-desc", ""), "No such file"));
@@ -159,13 +167,40 @@ Test(migrate, nobody_there_is_an_error_and_the_guest_goes_on)
 	client_finish(&a);
 }
 
+/* At f000:0000, 16-bit: gives the power management its ports (0x600) and enters ACPI S3. */
+static const uint8_t sleeper[] = {
+	0x66, 0xb8, 0x40, 0x0b, 0x00, 0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef,	/* PMBASE of function 1.3 */
+	0xba, 0xfc, 0x0c, 0x66, 0xb8, 0x01, 0x06, 0x00, 0x00, 0x66, 0xef,
+	0x66, 0xb8, 0x80, 0x0b, 0x00, 0x80, 0xba, 0xf8, 0x0c, 0x66, 0xef,	/* PMREGMISC: on */
+	0xba, 0xfc, 0x0c, 0xb0, 0x01, 0xee,
+	0xba, 0x04, 0x06, 0xb8, 0x00, 0x24, 0xef,				/* PM1_CNT: SLP_EN, type 1 */
+	0xf4, 0xeb, 0xfd,
+};
+
+Test(migrate, a_machine_that_sleeps_sleeps_on_over_there)
+{
+	char options[200];
+
+	client_start(&a, sleeper, sizeof(sleeper), "");
+	client_await(&a, "query-status", "status", "suspended");
+	client_do(&a, "migrate", arg("file:"));
+	client_await(&a, "query-migrate", "status", "completed");
+	snprintf(options, sizeof(options), "-incoming file:%s/x", dir);
+	client_start(&b, sleeper, sizeof(sleeper), options);
+	client_await(&b, "query-status", "status", "suspended");
+	client_do(&a, "cont", NULL);
+	client_await(&a, "query-status", "status", "suspended");
+	client_finish(&a);
+	client_finish(&b);
+}
+
 Test(migrate, what_is_no_machine_is_refused_and_another_may_come)
 {
 	start(&b, "-incoming defer");
 	client_do(&b, "migrate-incoming", "{\"uri\":\"exec:echo hello\"}");
 	client_await(&b, "query-migrate", "status", "failed");
 	client_await(&b, "query-status", "status", "inmigrate");
-	start(&a, "");
+	start_counting();
 	client_do(&a, "migrate", arg("file:"));
 	client_await(&a, "query-migrate", "status", "completed");
 	client_do(&b, "migrate-incoming", arg("file:"));
