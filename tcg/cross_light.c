@@ -50,7 +50,7 @@ static bool may_store(const struct tcg *o, uint64_t page, const uint8_t *host)
 /* Remember the page as it is, and ask those who may write to it to come through their run loops. */
 static void suspect(struct tcg *t, uint64_t page, const uint8_t *host)
 {
-	struct suspect *s = &t->suspects[t->n_suspects];
+	struct suspect *s = &t->suspects[t->n_suspects % SUSPECTS];
 	bool any = false, end = false;
 
 	for (unsigned i = 0; !end; i++) {
@@ -68,15 +68,18 @@ static void suspect(struct tcg *t, uint64_t page, const uint8_t *host)
 	}
 	if (!any)
 		return;
+	if (t->n_suspects == SUSPECTS)
+		__builtin_trap();		/* who translates asks tcg_may_read() */
 	s->ram = page;
 	s->host = host;
 	copy_words(s->copy, host, PAGE_SIZE);
 	t->n_suspects++;
 }
 
+/* Two pages of a block and two of a region, before anybody asks again. */
 bool tcg_may_read(const struct tcg *t)
 {
-	return t->n_suspects + 2 <= SUSPECTS;
+	return t->n_suspects + 4 <= SUSPECTS;
 }
 
 void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)

@@ -67,6 +67,8 @@ void sample_taken(struct cpu *c)
 {
 	struct tb *tb;
 
+	if (!tcg_may_read(tcg_of(c)))
+		return;
 	if (tcg_of(c)->remake) {
 		remake(c);
 		return;
