@@ -9,6 +9,7 @@
  *	dma.read, dma.write, msi	devices as bus masters
  *	DRIVE.read, .write, .flush, ..	requests as they are submitted
  *	NETWORK.in, .out		frames to and from the card
+ *	VIRTIO.notify, .signal, .status	of virtio devices: the driver's notifications, its interrupts, its steps
  *	monitor.COMMAND, qmp.COMMAND	as they begin
  *
  * Rules are patterns (* ? [..] of the shell) that switch on or off; of those that match a

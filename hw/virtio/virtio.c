@@ -42,6 +42,9 @@ const struct state virtio_bus_state[] = {
 
 void virtio_signal(struct virtio *v, uint16_t vector, uint8_t isr_bit)
 {
+	if (trace_on(v->pci.dev.m))
+		trace_point(v->pci.dev.m, v->pci.dev.id, NULL, "signal", "%s vector %u",
+			    isr_bit == VIRTIO_ISR_CONFIG ? "configuration" : "queue", vector);
 	v->transport->signal(v, vector, isr_bit);
 }
 
@@ -118,6 +121,8 @@ static void run_left_over(void *opaque)
 
 void virtio_notified(struct virtio *v, unsigned q)
 {
+	if (trace_on(v->pci.dev.m))
+		trace_point(v->pci.dev.m, v->pci.dev.id, NULL, "notify", "queue %u", q);
 	if (q < v->n_queues)
 		virtio_run(v, q);
 	else
@@ -146,11 +151,23 @@ static void reset_state(struct virtio *v)
 		v->class->reset(v);
 }
 
+static void trace_names(struct machine *m, struct trace_names *l)
+{
+	static const char *const what[] = { "notify", "signal", "status" };
+
+	for (const struct dev *d = m->devs; d; d = d->next)
+		if (d->type->bus_props == virtio_props || d->type->bus_props == virtio_bus_props)
+			for (size_t i = 0; i < ARRAY_LEN(what); i++)
+				trace_name(l, d->id, NULL, what[i]);
+}
+
 /* 3.1.1: FEATURES_OK sticks only if the features make sense together. */
 void virtio_set_status(struct virtio *v, uint8_t status)
 {
 	uint8_t old = v->status;
 
+	if (trace_on(v->pci.dev.m))
+		trace_point(v->pci.dev.m, v->pci.dev.id, NULL, "status", "0x%02x features 0x%" PRIx64, status, v->features);
 	if (!status) {
 		reset_state(v);
 		return;
@@ -237,6 +254,7 @@ bool virtio_init(struct virtio *v, const struct virtio_class *c, uint64_t more_f
 		| (v->disable_modern ? 0 : VIRTIO_VERSION_1 | (v->packed ? VIRTIO_RING_PACKED : 0))
 		| (v->indirect_desc ? VIRTIO_INDIRECT_DESC : 0) | (v->event_idx ? VIRTIO_EVENT_IDX : 0);
 	timer_init(&v->later, &v->pci.dev.m->clock, run_left_over, v);
+	trace_add_source(v->pci.dev.m, trace_names);
 	return v->transport->init(v, e);
 }
 
