@@ -171,7 +171,8 @@ bool decode_usual(const uint8_t *p, const struct insn_env *env, struct insn *in)
 		return false;
 	row = &insn_rows[r - 1];
 	if (row->opcode != (slot_op < 0x100 ? slot_op : 0x0f00u | u.op) ||	/* ModRM is part of it */
-	    row->attr & refused(env, is64, rex, has_modrm, u.m) || row->pfx == IP_66 || row->pfx == IP_F3 || row->pfx == IP_F2 ||
+	    row->attr & refused(env, is64, rex, has_modrm, u.m) ||
+	    row->pfx == IP_66 || row->pfx == IP_F3 || row->pfx == IP_F2 ||
 	    !(env->feat[row->cpuid >> 6] >> (row->cpuid & 63) & 1))
 		return false;
 	in->row = (uint16_t)(r - 1);

@@ -237,8 +237,8 @@ static void tell_change(struct source *s)
 {
 	struct stat now;
 
-	if (s->told || (!fstat(s->fd, &now) && now.st_size == s->was.st_size && now.st_mtim.tv_sec == s->was.st_mtim.tv_sec &&
-			now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec))
+	if (s->told || (!fstat(s->fd, &now) && now.st_size == s->was.st_size &&
+			now.st_mtim.tv_sec == s->was.st_mtim.tv_sec && now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec))
 		return;
 	s->told = true;
 	warn("'%s' has changed since it was opened; start anew to use it", s->path);
