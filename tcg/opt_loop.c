@@ -287,8 +287,15 @@ static bool settle(struct loop *l, int r, int moving)
 
 static bool new_proof(struct loop *l, const struct uop *u, int32_t lo, int moving)
 {
-	if (l->f.n_proofs == RUN_PROOFS || !settle(l, u->a, moving) || !settle(l, u->b, moving))
+	unsigned n_regs = l->f.n_regs, n_same = l->f.n_same;
+
+	if (l->f.n_proofs == RUN_PROOFS)
 		return false;
+	if (!settle(l, u->a, moving) || !settle(l, u->b, moving)) {	/* no bounds that nothing is proven for */
+		l->f.n_regs = n_regs;
+		l->f.n_same = n_same;
+		return false;
+	}
 	l->f.proof[l->f.n_proofs++] = (struct loop_proof){
 		.seg = u->d, .a = u->a, .b = u->b, .c = (uint8_t)(u->c & ~(PROBE_KIND | PROBE_ALIGN)),
 		.moving = (uint8_t)moving, .lo = lo, .range = u->size,
