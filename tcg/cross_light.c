@@ -41,21 +41,22 @@ static struct tcg *other(const struct tcg *t, unsigned i, bool *end)
 	return o && o != t->cpu && o->ops == t->cpu->ops ? o->accel : NULL;
 }
 
-/* May a store of o's to that page be under way? */
-static bool may_store(const struct tcg *o, uint64_t page, const uint8_t *host)
+/* May a store of o's to that page be under way? If the page is fresh its code bit has just been set. */
+static bool may_store(const struct tcg *o, uint64_t page, const uint8_t *host, bool fresh)
 {
-	return atomic_load(&o->cpu->inside) && (atomic_load(&o->storing) == page || mmu_may_write(o->cpu, host));
+	return atomic_load(&o->cpu->inside) &&
+	       (atomic_load(&o->storing) == page || (fresh && mmu_may_write(o->cpu, host)));
 }
 
 /* Remember the page as it is, and ask those who may write to it to come through their run loops. */
-static void suspect(struct tcg *t, uint64_t page, const uint8_t *host)
+static void suspect(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
 {
 	struct suspect *s = &t->suspects[t->n_suspects % SUSPECTS];
 	bool any = false, end = false;
 
 	for (unsigned i = 0; !end; i++) {
 		struct tcg *o = other(t, i, &end);
-		bool may = o && may_store(o, page, host);
+		bool may = o && may_store(o, page, host, fresh);
 
 		if (i >= SUSPECT_CPUS)
 			break;
@@ -99,8 +100,7 @@ void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
 	if (t->cpu->ncpus == 1)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
-	if (fresh)
-		suspect(t, page, r->host + off);
+	suspect(t, page, r->host + off, fresh);
 }
 
 void tcg_end_read(struct tcg *t)
