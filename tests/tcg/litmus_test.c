@@ -105,7 +105,8 @@ static unsigned rounds(unsigned n)
 
 static void hot(struct cpu *c) { tcg_set_hot(c, 0); }
 
-static void check_counts(const struct machine *m, const struct litmus *l, unsigned batches, bool must)
+/* How many rounds ended as some must. */
+static uint64_t check_counts(const struct machine *m, const struct litmus *l, unsigned batches)
 {
 	uint64_t bad = 0, wanted = 0, all = 0;
 
@@ -121,14 +122,12 @@ static void check_counts(const struct machine *m, const struct litmus *l, unsign
 	}
 	cr_expect_eq(all, (uint64_t)batches * N_BATCH, "%s: %lu rounds", l->name, all);
 	cr_expect_eq(bad, 0, "%s: %lu of %lu rounds are forbidden", l->name, bad, all);
-	if (l->must && must)
-		cr_expect_gt(wanted, 0, "%s: not seen in %lu rounds", l->name, all);
 	if (l->must && getenv("ROUNDS"))
 		cr_log_warn("%s: %lu of %lu", l->name, wanted, all);
+	return wanted;
 }
 
-/* The bodies are run translated as they come, then as regions. */
-static void run_litmus(const struct litmus *l, const struct accel_ops *ops, void (*begin)(struct cpu *c), unsigned n)
+static uint64_t run_once(const struct litmus *l, const struct accel_ops *ops, void (*begin)(struct cpu *c), unsigned n)
 {
 	unsigned batches = (n + N_BATCH - 1) / N_BATCH;
 	struct machine m;
@@ -149,9 +148,21 @@ static void run_litmus(const struct litmus *l, const struct accel_ops *ops, void
 		r[R15] = i == 0;
 	}
 	machine_run_smp(&m);
-	/* One processor at a time hardly ever shows it. */
-	check_counts(&m, l, batches, n >= 1000000 && ops == &tcg_accel && sysconf(_SC_NPROCESSORS_ONLN) > 1);
+	uint64_t wanted = check_counts(&m, l, batches);
 	machine_fini(&m);
+	return wanted;
+}
+
+/* What must be seen is seen only while two vCPUs run at once: on a busy host that may take some runs. */
+static void run_litmus(const struct litmus *l, const struct accel_ops *ops, void (*begin)(struct cpu *c), unsigned n)
+{
+	uint64_t wanted = run_once(l, ops, begin, n);
+
+	if (!l->must || n < 1000000 || ops != &tcg_accel || sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	for (int i = 0; i < 20 && !wanted; i++)
+		wanted = run_once(l, ops, begin, n);
+	cr_expect_gt(wanted, 0, "%s: not seen", l->name);
 }
 
 static struct criterion_test_params indices(void)
