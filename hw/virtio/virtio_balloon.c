@@ -51,6 +51,16 @@ static struct virtio_balloon *balloon(struct virtio *v)
 	return (struct virtio_balloon *)v;
 }
 
+static uint64_t all_ram(const struct machine *m)
+{
+	const struct ram *r;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; (r = phys_ram_nth(m->phys, i)); i++)
+		n += r->size;
+	return n;
+}
+
 /* ---- pages go ---- */
 
 /* Whole pages of RAM; anything else stays as it is. */
@@ -119,13 +129,18 @@ static bool deflate(struct virtio *v, unsigned q)
 	return true;
 }
 
+/* Each page is looked up, so a list may not be longer than it can take to name them all. */
 static bool report(struct virtio *v, unsigned q)
 {
 	const struct vbuf *b = &v->buf;
 
+	if (b->in_len > all_ram(v->pci.dev.m))
+		return virtio_broken(v, "more free memory than there is memory");
 	for (unsigned i = b->n_out; i < b->n_out + b->n_in; i++) {
-		uint64_t from = align_up(b->seg[i].pa, PAGE_SIZE), to = (b->seg[i].pa + b->seg[i].len) & ~(PAGE_SIZE - 1ull);
-		if (from < to)
+		uint64_t at = b->seg[i].pa, end = at + b->seg[i].len;
+		uint64_t from = align_up(at, PAGE_SIZE), to = end & ~(PAGE_SIZE - 1ull);
+		/* Behind the last address there is nothing. */
+		if (at <= from && from < to)
 			discard(v, from, to - from);
 	}
 	virtq_push(v, q, &v->buf, 0);

@@ -148,6 +148,33 @@ Test(virtio_balloon, reported_pages_go_whole_ones_only)
 	cr_assert_neq(at(0x303000), 0);
 }
 
+static bool reported(uint64_t pa, uint32_t n)
+{
+	uint32_t id, len;
+
+	vt_desc(&t, REPORTING, 0, pa, n, D_WRITE, 0);
+	vt_offer(&t, REPORTING, 0);
+	vt_kick(&t, REPORTING);
+	return vt_take(&t, REPORTING, &id, &len);
+}
+
+Test(virtio_balloon, reports_that_reach_behind_the_last_address_are_nothing)
+{
+	fill(0x300000, PAGE);
+	cr_assert(reported(0xfffffffffffff001, 0xf00));
+	cr_assert(reported(0xfffffffffffff000, 4 * PAGE));
+	cr_assert(reported(0xffffffffffffffff, 0x400000));
+	cr_assert_neq(at(0x300000), 0);
+}
+
+Test(virtio_balloon, nobody_has_more_free_memory_than_memory)
+{
+	fill(0x300000, PAGE);
+	cr_assert_not(reported(0x100000, 0xfffff000));
+	cr_assert(vt_broken(&t));
+	cr_assert_neq(at(0x300000), 0);
+}
+
 Test(virtio_balloon, odd_lists_break_the_device)
 {
 	vt_desc(&t, INFLATE, 0, VT_BUF, 7, 0, 0);
