@@ -111,7 +111,7 @@ static bool net_input(void *opaque, const uint8_t *frame, size_t len)
 	struct virtio_net *d = opaque;
 	struct virtio *v = &d->v;
 
-	if (!virtio_running(v) || len < 14 || !virtio_net_wants(d, frame))
+	if (!virtio_running(v) || len < 14 || !virtio_net_wants(d, frame, len))
 		return true;
 	unsigned q = rx(virtio_net_pair(d, frame, len));
 	if (!v->q[q].enabled)

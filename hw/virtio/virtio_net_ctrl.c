@@ -42,20 +42,21 @@ static bool in_table(const struct virtio_net *d, const uint8_t *to)
 	return false;
 }
 
-static bool vlan_wanted(const struct virtio_net *d, const uint8_t *frame)
+static bool vlan_wanted(const struct virtio_net *d, const uint8_t *frame, size_t n)
 {
+	if (!virtio_has(&d->v, F_CTRL_VLAN) || n < ETHER + TAG || be16(frame + 12) != TYPE_VLAN)
+		return true;
 	unsigned id = be16(frame + 14) & (N_VLANS - 1);
-
-	return !virtio_has(&d->v, F_CTRL_VLAN) || be16(frame + 12) != TYPE_VLAN || d->vlans[id / 8] >> id % 8 & 1;
+	return d->vlans[id / 8] >> id % 8 & 1;
 }
 
-bool virtio_net_wants(const struct virtio_net *d, const uint8_t *frame)
+bool virtio_net_wants(const struct virtio_net *d, const uint8_t *frame, size_t n)
 {
 	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
 	if (d->promisc)
 		return true;
-	if (!vlan_wanted(d, frame))
+	if (!vlan_wanted(d, frame, n))
 		return false;
 	if (!memcmp(frame, broadcast, 6))
 		return !(d->modes & M_NOBCAST);

@@ -40,7 +40,7 @@ struct virtio_net {
 /* As after a reset: everything is taken. */
 void virtio_net_forget(struct virtio_net *d);
 /* Is the frame (14 bytes at least) for this card? */
-bool virtio_net_wants(const struct virtio_net *d, const uint8_t *frame);
+bool virtio_net_wants(const struct virtio_net *d, const uint8_t *frame, size_t n);
 /* One command of the control queue, for virtio_serve(). */
 bool virtio_net_command(struct virtio *v, unsigned q);
 

@@ -1,6 +1,7 @@
 /* virtio-net between its driver and a network that the test plays. */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "hw/backend/net.h"
 #include "hw/virtio/virtio_net.h"
@@ -469,6 +470,24 @@ Test(virtio_net, vlans_are_filtered)
 	cr_assert_eq(control("\2\1\5\0", 4), 0);
 	cr_assert_not(taken(mac, 5));
 	cr_assert_eq(control("\2\0\0\x10", 4), 1, "there is no VLAN 4096");
+}
+
+/* What is behind the frame cannot be read. */
+Test(virtio_net, a_frame_may_end_before_the_tag_that_it_announces)
+{
+	uint8_t *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *f = p + 4096 - 14;
+	uint32_t id, len;
+
+	cr_assert_neq(p, MAP_FAILED);
+	cr_assert_eq(mprotect(p + 4096, 4096, PROT_NONE), 0);
+	start(F_CTRL | F_VLAN);
+	offer(0, 1526);
+	cr_assert_eq(control("\0\0\0", 3), 0);
+	memcpy(f, mac, 6);
+	f[12] = 0x81;
+	net_deliver(&net, f, 14);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	munmap(p, 8192);
 }
 
 Test(virtio_net, kinds_of_frames_are_switched_off_and_on)
