@@ -395,6 +395,21 @@ static ssize_t fetch_xattr(struct p9 *s, struct p9_fid *f, const char *name, uin
 	return k;
 }
 
+/* Takes *value over. Who used the number before it was told that it is one finds it in use, and so do we. */
+static int show_xattr(struct p9_fid *f, const char *name, uint8_t **value, size_t n)
+{
+	if (f->fd >= 0 || f->value)
+		return -EBUSY;
+	f->xattr = strdup(name);
+	if (!f->xattr)
+		return -ENOMEM;
+	uint8_t *less = realloc(*value, n + 1);
+	f->value = less ? less : *value;
+	f->value_len = n;
+	*value = NULL;
+	return 0;
+}
+
 int p9_xattrwalk(struct p9 *s, struct p9_in *in, struct p9_out *out)
 {
 	struct p9_fid *made = NULL;
@@ -409,13 +424,9 @@ int p9_xattrwalk(struct p9 *s, struct p9_in *in, struct p9_out *out)
 	ssize_t n = !f ? -EBADF : !value ? -ENOMEM : fetch_xattr(s, f, name, value);
 	r = n < 0 ? (int)n : p9_fid_new(s, new_id, p9_node_of(s, f), f->uid, &made);
 	if (!r) {
-		uint8_t *less = realloc(value, (size_t)n + 1);
 		pthread_mutex_lock(&made->lock);
-		made->value = less ? less : value;
-		made->value_len = (uint64_t)n;
-		made->xattr = strdup(name);
+		r = show_xattr(made, name, &value, (size_t)n);
 		pthread_mutex_unlock(&made->lock);
-		value = NULL;
 		p9_put(out, "q", (uint64_t)n);
 	}
 	free(value);
