@@ -25,6 +25,7 @@
 
 #define CHUNK	128u			/* sectors: 64 KiB */
 #define CHUNK_BYTES (CHUNK * SECTOR)
+#define FEW	16u			/* chunks that may be copied while everything waits */
 
 /* A range somebody is at. */
 struct range {
@@ -291,6 +292,14 @@ static void pace(struct block_job *j, uint64_t *due)
 	*due += rate ? CHUNK_BYTES * NS_PER_SEC / rate : 0;
 }
 
+/* Told to end with what the guest has written, it still comes near enough. Lock held. */
+static bool goes_on(const struct block_job *j)
+{
+	bool wanted = j->wish == COMPLETE || (j->wish == CANCEL && j->s.kind == BLOCK_MIRROR);
+
+	return j->wish == GO_ON || (wanted && j->ready && j->ok && j->n_todo > FEW);
+}
+
 static void finish_on_loop(void *opaque);
 
 static void *work(void *opaque)
@@ -299,12 +308,14 @@ static void *work(void *opaque)
 	uint64_t at = 0, due = now_ns();
 
 	pthread_mutex_lock(&j->lock);
-	while (j->wish == GO_ON) {
-		if (j->paused) {
+	while (goes_on(j)) {
+		bool ending = j->wish != GO_ON;	/* neither pause nor rate count any more */
+		if (j->paused && !ending) {
 			rest(j, NS_PER_SEC);
 		} else if (next_chunk(j, &at)) {
-			pace(j, &due);
-			if (j->wish == GO_ON && !j->paused)
+			if (!ending)
+				pace(j, &due);
+			if (ending || (j->wish == GO_ON && !j->paused))
 				do_chunk(j, at);
 		} else if (!j->follow) {
 			break;
@@ -567,7 +578,7 @@ failed:
 static void wish(struct block_job *j, int what)
 {
 	pthread_mutex_lock(&j->lock);
-	if (j->wish == GO_ON || what == ABANDON)
+	if (j->wish == GO_ON || what == CANCEL_NOW || what == ABANDON)
 		j->wish = what;
 	pthread_cond_broadcast(&j->changed);
 	pthread_mutex_unlock(&j->lock);

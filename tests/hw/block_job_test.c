@@ -314,6 +314,29 @@ Test(block_job, a_mirror_takes_the_place_of_the_disk)
 	cr_assert_str_eq(block_file(drive_image(d)), path[DEPTH]);
 }
 
+/* Most of it, so that the machine need not wait at the end. */
+Test(block_job, what_was_written_meanwhile_is_copied_before_the_loop_is_asked_to_end_it)
+{
+	uint64_t at, all;
+
+	begin((struct block_job_spec){ .kind = BLOCK_MIRROR, .target = target(), .whole = true });
+	until(&job.ready);
+	block_job_pause(job.j, true);
+	for (int i = 0; i < 40; i++)
+		guest_works();
+	drive_drain(b.m, d);
+	block_job_progress(job.j, &at, &all);
+	cr_assert_gt(all - at, 2 << 20, "there is something to copy");
+	must(block_job_complete(job.j, &b.err));
+	for (int i = 0; i < 5000 && all - at > 1 << 20; i++) {
+		usleep(1000);
+		block_job_progress(job.j, &at, &all);
+	}
+	cr_assert_leq(all - at, 1 << 20);
+	until(&job.over);
+	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
+}
+
 Test(block_job, or_it_is_a_copy)
 {
 	begin((struct block_job_spec){ .kind = BLOCK_MIRROR, .target = target(), .whole = true });
