@@ -301,8 +301,8 @@ static int own(const struct share *s, int fd, mode_t mode, dev_t dev, struct sha
 	if (mapped(s))
 		return share_map_set(fd, &m);
 	int r = owner_result(s, result(fchownat(fd, "", o.uid, o.gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)));
-	/* A change of owner takes set-id bits away. */
-	if (!r && !S_ISLNK(mode) && mode & (S_ISUID | S_ISGID))
+	/* This program's umask has taken bits away, and the change of owner others. */
+	if (!r && !S_ISLNK(mode))
 		r = share_chmod(s, fd, mode);
 	return r;
 }

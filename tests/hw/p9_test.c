@@ -177,6 +177,28 @@ Test(p9, files_are_made_written_and_read)
 	cr_assert_eq(clunk(2), EBADF);
 }
 
+/* The guest's own has been taken away already. */
+Test(p9, the_hosts_umask_takes_nothing_away)
+{
+	struct stat st;
+
+	open_share(SHARE_NONE, false);
+	mode_t was = umask(077);
+	cr_assert_eq(attach(1), 0);
+	cr_assert_eq(walk(1, 2, ""), 0);
+	cr_assert_eq(create(2, "file"), 0);
+	cr_assert_eq(make_dir(1, "folder"), 0);
+	begin(MKNOD), put(4, 1), text("fifo"), put(4, S_IFIFO | 0666), put(4, 0), put(4, 0), put(4, 0);
+	cr_assert_eq(end(), 0);
+	umask(was);
+	cr_assert_eq(stat(host("file"), &st), 0);
+	cr_assert_eq(st.st_mode & 07777, 0640);
+	cr_assert_eq(stat(host("folder"), &st), 0);
+	cr_assert_eq(st.st_mode & 07777, 0755);
+	cr_assert_eq(stat(host("fifo"), &st), 0);
+	cr_assert_eq(st.st_mode & 07777, 0666);
+}
+
 Test(p9, a_walk_goes_as_far_as_it_can)
 {
 	attach(1);
