@@ -49,6 +49,7 @@ struct loop {
 	unsigned first, last;	/* its label, its last jump back */
 	struct change change[NGPR];
 	struct place now;
+	int16_t low[NGPR], high[NGPR];	/* of now.off while they are known */
 	struct {
 		int64_t rip;
 		struct place at;
@@ -263,7 +264,7 @@ static bool bound(struct loop *l, int r)
 	if (i == RUN_REGS)
 		return false;
 	l->f.reg[l->f.n_regs++] = (struct loop_reg){
-		(uint8_t)r, c->up || c->by_register || !is64(l->ir), c->down || c->by_register, 0
+		.reg = (uint8_t)r, .up = !c->down || c->up || c->by_register || !is64(l->ir), .down = c->down || c->by_register,
 	};
 	return true;
 }
@@ -380,6 +381,12 @@ static void pass_writes(struct loop *l, const struct uop *u)
 		l->now.off[r] += step;
 		if (l->now.off[r] >= MAX_MOVE || l->now.off[r] <= -MAX_MOVE)
 			l->now.unknown |= (uint16_t)BIT(r);
+		if (l->now.unknown >> r & 1)
+			continue;
+		if (l->now.off[r] < l->low[r])
+			l->low[r] = (int16_t)l->now.off[r];
+		if (l->now.off[r] > l->high[r])
+			l->high[r] = (int16_t)l->now.off[r];
 	}
 }
 
@@ -389,6 +396,8 @@ static void walk(struct loop *l)
 	l->f = (struct fast_loop){ 0 };
 	l->now = (struct place){ 0 };
 	l->advances = 0xffff;
+	for (int r = 0; r < NGPR; r++)
+		l->low[r] = l->high[r] = 0;
 	for (unsigned i = l->first + 1; i <= l->last; i++) {
 		const struct uop *u = &l->ir->uops[i];
 
@@ -422,6 +431,16 @@ static void keep_alignments(struct loop *l)
 		for (unsigned i = 0; i < l->f.n_regs; i++)
 			if (l->f.proof[k].align && l->f.proof[k].moving == l->f.reg[i].reg)
 				l->f.reg[i].align |= (uint8_t)(l->f.proof[k].align - 1);
+}
+
+static void keep_moves(struct loop *l)
+{
+	for (unsigned i = 0; i < l->f.n_regs; i++) {
+		struct loop_reg *r = &l->f.reg[i];
+
+		r->above = (uint16_t)l->high[r->reg];
+		r->below = (uint16_t)-l->low[r->reg];
+	}
 }
 
 /* ---- the copy ---- */
@@ -495,6 +514,7 @@ static unsigned make_copy(struct loop *l)
 
 	l->f.looks = !goes_on(l);
 	keep_alignments(l);
+	keep_moves(l);
 	ir->loops[n] = l->f;
 	more = open_end(l);
 	head.aux = U_FAST;

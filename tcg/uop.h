@@ -169,6 +169,7 @@ struct fast_loop {
 		uint8_t reg;
 		bool up, down;		/* where it may go to; one alone: by constant steps */
 		uint8_t align;		/* what must be 0 in its change between two runs, as a mask */
+		uint16_t above, below;	/* where a round takes it, against its begin */
 	} reg[RUN_REGS];
 	uint8_t same[RUN_SAME];		/* other registers in addresses */
 	unsigned n_proofs, n_regs, n_same;

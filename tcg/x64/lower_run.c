@@ -17,7 +17,8 @@
  *
  * A register that goes in one direction has one bound, if it cannot wrap behind that: the
  * proof fails where it might. In 64-bit code bounds are signed, so that an index may count up to 0. In 32-bit code,
- * where addresses of the host do not wrap, they are not, and what goes down to 0 has both.
+ * where addresses of the host do not wrap, they are not, and what goes down to 0 has both; bounds keep so far
+ * from where the register wraps that it does not inside a round.
  */
 #include "tcg/x64/lower.h"
 
@@ -30,7 +31,7 @@ static struct hop run(const struct lower *l, unsigned n, size_t field, unsigned 
 }
 #define RUN(l, n, field, i) run(l, n, offsetof(struct tlb_run, field), i)
 
-#define MAX_FAILS (RUN_PROOFS * 7 + RUN_REGS * 3 + RUN_SAME + 2)
+#define MAX_FAILS (RUN_PROOFS * 9)	/* of one proof: look_up() 2, twice; bound() 5 */
 
 /* What one `prove` is made of. */
 struct prover {
@@ -100,27 +101,43 @@ static void keep_at(struct prover *v, const struct loop_proof *p)
 	store(c, 8, RUN(l, v->n, at, (unsigned)(p - v->f->proof)), H_T0);
 }
 
+/* 32-bit code, r13 was made the lower bound: it is no less than what a round takes off. */
+static void stop_above_0(struct prover *v, unsigned below)
+{
+	struct code *c = &v->l->c;
+	uint8_t *over = jcc_short(c, CC_NC), *enough;
+
+	mov_ri(c, H_T0, 0);
+	land8(c, over);
+	if (!below)
+		return;
+	alu_ri(c, ALU_CMP, 4, hop_reg(H_T0), (int32_t)below);
+	enough = jcc_short(c, CC_NC);
+	mov_ri(c, H_T0, below);
+	land8(c, enough);
+}
+
 /* r13 was made a bound, the host's flags are those of it. The narrowest counts. */
 static void keep_bound(struct prover *v, unsigned i, bool up)
 {
+	const struct loop_reg *r = &v->f->reg[i];
 	struct code *c = &v->l->c;
 	int size = reg_size(v->l), wraps = size == 8 ? CC_O : CC_C;
 	struct hop at = up ? RUN(v->l, v->n, most, i) : RUN(v->l, v->n, least, i);
+	int32_t margin = size == 4 && up ? r->above : 0;
 	uint8_t *narrower = NULL;
 
-	if (size == 4 && !up) {			/* 0 is as far as it goes */
-		narrower = jcc_short(c, CC_NC);
-		mov_ri(c, H_T0, 0);
-		land8(c, narrower);
-	} else {
+	if (size == 4 && !up)
+		stop_above_0(v, r->below);
+	else
 		fails_if(v, wraps);
-	}
-	if (!(v->f->reg[i].up && v->f->reg[i].down)) {
+	if (!(r->up && r->down))
+		margin = MARGIN;
+	if (margin) {
 		mov_rr(c, size, H_TMP, H_T0);
-		alu_ri(c, up ? ALU_ADD : ALU_SUB, size, hop_reg(H_TMP), MARGIN);
+		alu_ri(c, up ? ALU_ADD : ALU_SUB, size, hop_reg(H_TMP), margin);
 		fails_if(v, wraps);
 	}
-	narrower = NULL;
 	if (v->bounded[i]) {
 		alu_rm(c, ALU_CMP, size, H_T0, at);
 		narrower = jcc_short(c, up ? (size == 8 ? CC_GE : CC_NC) : (size == 8 ? CC_LE : CC_BE));
@@ -149,6 +166,10 @@ static void bound(struct prover *v, const struct loop_proof *p)
 	if (scale)
 		ins_imm(c, 0xc1, 4, 5, hop_reg(H_M), 1, scale);
 	mov_rr(c, 8, H_T0, fetch(l, p->moving, H_T0));
+	if (size == 4 && v->f->reg[i].below) {
+		alu_ri(c, ALU_CMP, 4, hop_reg(H_T0), v->f->reg[i].below);
+		fails_if(v, CC_C);
+	}
 	alu_rm(c, ALU_SUB, size, H_T0, hop_reg(H_M));
 	keep_bound(v, i, false);
 	v->bounded[i] = true;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cpu/mmu.h"
+#include "cpu/tlb.h"
 #include "tcg/cache.h"
 #include "tcg/run.h"
 #include "tests/guest_code.h"
@@ -201,6 +202,36 @@ static void wrapping(const struct accel_ops *ops)
 Test(opt_loop, registers_may_wrap_in_32_bit_code) { wrapping(&tcg_accel); }
 Test(opt_loop, registers_may_wrap_in_32_bit_code_interpreted) { wrapping(&tcg_interp_accel); }
 
+/* The index is changed before the access, past 0 at the begin of a page: down, and (of two ways) up. */
+GUEST(wraps_within, ".code32\n mov esi, 0x21000\n mov ecx, 6\n xor eax, eax\n 1: dec ecx\n add al, [esi + ecx]\n rol eax, 3\n cmp ecx, -6\n jne 1b\n"
+		    " mov ecx, -6\n 1: inc ecx\n add al, [esi + ecx - 1]\n rol eax, 3\n test al, al\n jns 2f\n inc ecx\n dec ecx\n 2: cmp ecx, 6\n jne 1b\n" END)
+
+static void wrapping_within(const struct accel_ops *ops)
+{
+	struct machine m;
+	uint32_t s = 0;
+
+	machine_init(&m, 32, 0, ops);
+	tcg_set_hot(m.c, 0);
+	for (unsigned i = 0; i < 0x2000; i++)
+		*machine_mem(&m, M_DATA + i) = (uint8_t)(i * 7 + (i >> 8));
+	GUEST_PUT(&m, M_CODE, wraps_within);
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	for (int i = 5; i >= -6; i--) {
+		s = (s & ~0xffu) | ((s + *machine_mem(&m, M_DATA + 0x1000 + (uint64_t)i)) & 0xff);
+		s = s << 3 | s >> 29;
+	}
+	for (int i = -6; i < 6; i++) {
+		s = (s & ~0xffu) | ((s + *machine_mem(&m, M_DATA + 0x1000 + (uint64_t)i)) & 0xff);
+		s = s << 3 | s >> 29;
+	}
+	cr_expect_eq((uint32_t)reg(&m, RAX), s);
+	machine_fini(&m);
+}
+
+Test(opt_loop, registers_may_wrap_inside_a_round_of_32_bit_code) { wrapping_within(&tcg_accel); }
+Test(opt_loop, registers_may_wrap_inside_a_round_of_32_bit_code_interpreted) { wrapping_within(&tcg_interp_accel); }
+
 /* ---- what changes under it ---- */
 
 /* The page at 0x20000 is mapped elsewhere between two visits. Its page-table entry is at 0x103100. */
@@ -281,18 +312,65 @@ static void wake(union sigval v)
 	atomic_fetch_or(&m->c->request, REQ_INTR);
 }
 
+/* On another thread, in 20 ms. */
+static timer_t call_soon(struct machine *m, void (*what)(union sigval v))
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = what, .sigev_value.sival_ptr = m };
+	struct itimerspec in = { .it_value = { 0, 20000000 } };
+	timer_t timer;
+
+	cr_assert_eq(timer_create(CLOCK_MONOTONIC, &ev, &timer), 0);
+	timer_settime(timer, 0, &in, NULL);
+	return timer;
+}
+
 TEST_BOTH(opt_loop, a_loop_that_waits_is_interrupted)
 {
-	struct sigevent ev = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = wake, .sigev_value.sival_ptr = m };
-	struct itimerspec in = { .it_value = { 0, 20000000 } };
 	timer_t timer;
 
 	tcg_set_hot(m->c, 0);
 	*machine_mem(m, 0x20000) = 0;
 	GUEST_PUT(m, M_CODE, waits);
 	m->c->eflags |= FL_IF;
-	cr_assert_eq(timer_create(CLOCK_MONOTONIC, &ev, &timer), 0);
-	timer_settime(timer, 0, &in, NULL);
+	timer = call_soon(m, wake);
 	cr_expect_eq(machine_run(m, M_CODE), 0x40);
 	timer_delete(timer);
+}
+
+/* The address changes by nothing, and the round does not end by itself. */
+GUEST(stands, "mov esi, 0x20000\n mov edi, 0x22000\n 1: lea rsi, [rsi + 0]\n mov byte ptr [rsi], 5\n cmp byte ptr [rdi], 0\n je 1b\n" END)
+
+static bool ended_runs_are_left(struct cpu *c)
+{
+	for (unsigned n = 0; n < TLB_RUNS; n++)
+		if (c->run[n].owner && __atomic_load_n(&c->run[n].most[0], __ATOMIC_RELAXED) == RUN_OVER_MOST)
+			return false;
+	return true;
+}
+
+static void end_and_wake(union sigval v)
+{
+	struct machine *m = v.sival_ptr;
+
+	mmu_end_runs(m->c);
+	for (unsigned i = 0; i < 200 && !ended_runs_are_left(m->c); i++)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	*(bool *)m->opaque = ended_runs_are_left(m->c);
+	__atomic_store_n(machine_mem(m, 0x22000), 1, __ATOMIC_RELAXED);
+}
+
+TEST_BOTH(opt_loop, a_run_that_another_thread_ends_is_left)
+{
+	bool left = false;
+	timer_t timer;
+
+	tcg_set_hot(m->c, 0);
+	*machine_mem(m, 0x22000) = 0;
+	GUEST_PUT(m, M_CODE, stands);
+	m->opaque = &left;
+	timer = call_soon(m, end_and_wake);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect(left);
+	timer_delete(timer);
+	loops_were_made(m);
 }
