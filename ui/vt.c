@@ -63,10 +63,18 @@ static void line_feed(struct vt *t)
 		t->y++;
 }
 
+/* Whoever shows the page gives its characters to a terminal, which may obey these in any form. */
+static bool is_control(uint32_t ch)
+{
+	return ch < 0x20 || (ch >= 0x7f && ch < 0xa0);
+}
+
 static void put(struct vt *t, uint32_t ch)
 {
 	uint8_t attr = t->attr;
 
+	if (is_control(ch))
+		return;
 	if (t->x == t->w) {
 		t->x = 0;
 		line_feed(t);
@@ -305,8 +313,7 @@ static void one(struct vt *t, uint8_t b)
 	case VT_CSI: sequence(t, b); break;
 	case VT_SKIP: t->state = VT_TEXT; break;
 	default:
-		if (b >= 0x20 && b != 0x7f)
-			text(t, b);
+		text(t, b);
 	}
 }
 

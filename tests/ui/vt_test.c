@@ -105,6 +105,15 @@ Test(vt, bytes_beyond_ascii_are_utf8)
 	vt_fini(&t);
 }
 
+/* They would be the terminal's own: U+009B begins a control sequence. */
+Test(vt, control_characters_beyond_ascii_are_no_text)
+{
+	PAGE("a\xc2\x9b" "c", "ac||||");
+	PAGE("a\x9b" "c\x84", "ac||||");
+	PAGE("a\xe0\x82\x9b" "c\xc1\xbf", "ac??||||");
+	PAGE("a\xe0\x80\x9b" "c\xe0\x81\xbf", "ac||||");
+}
+
 Test(vt, titles_and_unknown_sequences_are_no_text)
 {
 	PAGE("\033]0;title\007a\033(Bb\033[?25lc\033]2;x\033\\d\033[5ne", "abcde||||");
