@@ -433,6 +433,10 @@ static void keep_alignments(struct loop *l)
 				l->f.reg[i].align |= (uint8_t)(l->f.proof[k].align - 1);
 }
 
+/*
+ * In 32-bit code what ends a run leaves 0 inside the upper bound, so a register that may stand there
+ * has the other one, too.
+ */
 static void keep_moves(struct loop *l)
 {
 	for (unsigned i = 0; i < l->f.n_regs; i++) {
@@ -440,6 +444,7 @@ static void keep_moves(struct loop *l)
 
 		r->above = (uint16_t)l->high[r->reg];
 		r->below = (uint16_t)-l->low[r->reg];
+		r->down |= !is64(l->ir) && !(l->advances >> r->reg & 1);
 	}
 }
 

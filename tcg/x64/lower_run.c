@@ -131,7 +131,7 @@ static void keep_bound(struct prover *v, unsigned i, bool up)
 		stop_above_0(v, r->below);
 	else
 		fails_if(v, wraps);
-	if (!(r->up && r->down))
+	if (!(r->up && r->down) && (up || size == 8))
 		margin = MARGIN;
 	if (margin) {
 		mov_rr(c, size, H_TMP, H_T0);

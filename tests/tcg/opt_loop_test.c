@@ -232,6 +232,26 @@ static void wrapping_within(const struct accel_ops *ops)
 Test(opt_loop, registers_may_wrap_inside_a_round_of_32_bit_code) { wrapping_within(&tcg_accel); }
 Test(opt_loop, registers_may_wrap_inside_a_round_of_32_bit_code_interpreted) { wrapping_within(&tcg_interp_accel); }
 
+GUEST(indexed, ".code32\n mov esi, 0x20000\n xor ecx, ecx\n 1: inc byte ptr [esi + ecx]\n inc ecx\n cmp ecx, 40\n jne 1b\n" END)
+
+Test(opt_loop, an_index_of_32_bit_code_may_begin_at_0)
+{
+	struct machine m;
+	bool any = false;
+
+	machine_init(&m, 32, 0, &tcg_accel);
+	tcg_set_hot(m.c, 0);
+	memset(machine_mem(&m, 0x20000), 1, 64);
+	GUEST_PUT(&m, M_CODE, indexed);
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	for (unsigned i = 0; i < 64; i++)
+		cr_expect_eq(*machine_mem(&m, 0x20000 + i), i < 40 ? 2 : 1);
+	for (unsigned n = 0; n < TLB_RUNS; n++)
+		any |= m.c->run[n].owner != 0;
+	cr_expect(any);
+	machine_fini(&m);
+}
+
 /* ---- what changes under it ---- */
 
 /* The page at 0x20000 is mapped elsewhere between two visits. Its page-table entry is at 0x103100. */
