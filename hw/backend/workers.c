@@ -153,6 +153,24 @@ void workers_add(struct workers *s, struct work *w)
 	}
 }
 
+bool workers_withdraw(struct workers *s, struct work *w)
+{
+	pthread_mutex_lock(&s->lock);
+	struct work **at = &s->todo.first;
+	while (*at && *at != w)
+		at = &(*at)->next;
+	bool found = *at;
+	if (found) {
+		*at = w->next;
+		if (!*at)
+			s->todo.end = at;
+		s->queued--;
+		pthread_cond_broadcast(&s->finished);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
 void workers_drain(struct workers *s)
 {
 	pthread_mutex_lock(&s->lock);

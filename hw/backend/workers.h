@@ -5,6 +5,8 @@
 #ifndef HW_BACKEND_WORKERS_H
 #define HW_BACKEND_WORKERS_H
 
+#include <stdbool.h>
+
 struct machine;
 struct workers;
 
@@ -21,6 +23,8 @@ struct workers *workers_new(struct machine *m, const char *name, int most);
 void workers_free(struct workers *s);
 /* Without a loop (tests) run() and done() are called at once. */
 void workers_add(struct workers *s, struct work *w);
+/* Take back what no thread has begun; done() is not called. False: it is begun, or over. */
+bool workers_withdraw(struct workers *s, struct work *w);
 /* Wait until all is run, and call its done(). */
 void workers_drain(struct workers *s);
 

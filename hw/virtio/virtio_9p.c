@@ -154,7 +154,10 @@ static void done(struct work *w)
 		virtq_interrupt(&d->v, 0);
 }
 
-/* Answers that nobody waits for: the driver or the machine has begun anew. */
+/*
+ * Answers that nobody waits for: the driver or the machine has begun anew. What no thread
+ * has begun goes at once, or resets without end would pile requests up.
+ */
 static void abandon(struct virtio_9p *d)
 {
 	while (d->under_way) {
@@ -168,6 +171,8 @@ static void abandon(struct virtio_9p *d)
 			free_request(f);
 		}
 		x->d = NULL;
+		if (workers_withdraw(d->share->workers, &x->work))
+			free_request(x);
 	}
 }
 
