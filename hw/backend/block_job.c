@@ -188,7 +188,7 @@ static void save_first(struct block_job *j, uint64_t first, uint64_t last)
 static void before(void *opaque, uint64_t at, uint32_t n)
 {
 	struct block_job *j = opaque;
-	uint64_t first = at / CHUNK, last = (at + max_u64(n, 1) - 1) / CHUNK;
+	uint64_t first = at / CHUNK, last = (at + n - 1) / CHUNK;
 	struct range *r = j->worker;
 
 	pthread_mutex_lock(&j->lock);
@@ -203,7 +203,7 @@ static void before(void *opaque, uint64_t at, uint32_t n)
 static void after(void *opaque, uint64_t at, uint32_t n, bool changed)
 {
 	struct block_job *j = opaque;
-	uint64_t first = at / CHUNK, last = (at + max_u64(n, 1) - 1) / CHUNK;
+	uint64_t first = at / CHUNK, last = (at + n - 1) / CHUNK;
 
 	pthread_mutex_lock(&j->lock);
 	for (uint64_t c = first; c <= last && j->follow && changed; c++) {

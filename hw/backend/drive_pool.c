@@ -67,7 +67,8 @@ static bool do_transfer(struct drive_req *r)
 
 static bool transfer(struct drive_req *r)
 {
-	const struct drive_watch *w = r->op == DRIVE_FLUSH ? NULL : r->drive->watch;
+	/* A request for no sectors may be at the disk's end, behind all that somebody watches. */
+	const struct drive_watch *w = r->op == DRIVE_FLUSH || !r->n ? NULL : r->drive->watch;
 	bool ok;
 
 	if (w && r->op == DRIVE_READ && !w->reads)

@@ -337,6 +337,29 @@ Test(block_job, what_was_written_meanwhile_is_copied_before_the_loop_is_asked_to
 	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
 }
 
+static void nothing_done(struct drive_req *r)
+{
+	cr_assert(r->ok, "%s", r->err.msg);
+}
+
+/* At the disk's end, where no chunk is. */
+Test(block_job, a_guest_may_change_nothing)
+{
+	static const enum drive_op ops[] = { DRIVE_WRITE, DRIVE_ZERO, DRIVE_DISCARD };
+	struct drive_req r[3];
+
+	begin((struct block_job_spec){ .kind = BLOCK_MIRROR, .target = target(), .whole = true });
+	until(&job.ready);
+	for (int i = 0; i < 3; i++) {
+		r[i] = (struct drive_req){ .op = ops[i], .at = SECTORS, .done = nothing_done };
+		drive_submit(d, &r[i]);
+	}
+	drive_drain(b.m, d);
+	must(block_job_complete(job.j, &b.err));
+	until(&job.over);
+	cr_expect(!job.cancelled && !*job.err.msg, "%s", job.err.msg);
+}
+
 Test(block_job, or_it_is_a_copy)
 {
 	begin((struct block_job_spec){ .kind = BLOCK_MIRROR, .target = target(), .whole = true });
