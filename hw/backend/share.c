@@ -28,6 +28,20 @@
 #define MAPPED_FOLDER	0700
 #define N_WORKERS	8
 #define MANY_FILES	65536
+#define KEPT_FILES	128		/* that no guest gets: monitors, displays and disks need some, too */
+
+/* A descriptor that a guest has open: what open() gave, or -errno. */
+static int granted(int fd)
+{
+	struct rlimit r;
+
+	if (fd < 0)
+		return -errno;
+	if (getrlimit(RLIMIT_NOFILE, &r) || (rlim_t)fd + KEPT_FILES < r.rlim_cur)
+		return fd;
+	close(fd);
+	return -EMFILE;
+}
 
 /* ---- life ---- */
 
@@ -37,9 +51,8 @@ static int walk(int root, const char *path)
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	long fd = syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
 
-	return fd < 0 ? -errno : (int)fd;
+	return granted((int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how)));
 }
 
 static void free_share(struct share *s)
@@ -166,7 +179,7 @@ int share_open(const struct share *s, int fd, int flags)
 	/* Opening anything else would do something. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return -ENXIO;
-	return result(open(p.text, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT)) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	return granted(open(p.text, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT)) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
 }
 
 int share_readlink(const struct share *s, int fd, char *buf, size_t n)
@@ -342,8 +355,11 @@ int share_create(const struct share *s, int dir, const char *name, int flags, mo
 		return -errno;
 	r = own(s, fd, S_IFREG | (mode & 07777), 0, o);
 	if (!r)
-		return fd;
-	close(fd);
+		r = granted(fd);
+	else
+		close(fd);
+	if (r >= 0)
+		return r;
 	unlinkat(dir, name, 0);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -382,6 +383,19 @@ Test(p9, a_readonly_folder_stays_as_it_is)
 	begin(REMOVE), put(4, 2);
 	cr_assert_eq(end(), EROFS);
 	cr_assert_eq(access(host("f"), F_OK), 0);
+}
+
+Test(p9, a_guest_leaves_descriptors_to_the_program)
+{
+	struct rlimit few = { .rlim_cur = 400, .rlim_max = 400 };
+	int n = 0, fd;
+
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while ((fd = share_walk(share, "")) >= 0)
+		n++;
+	cr_assert_eq(fd, -EMFILE);
+	cr_assert_gt(n, 200);
+	cr_assert_geq(open("/dev/null", O_RDONLY | O_CLOEXEC), 0, "%d", n);
 }
 
 Test(p9, fids_are_bounded)

@@ -413,7 +413,8 @@ int rhea_plugin_install(struct rhea_plugin *self, const struct rhea_api *api, in
 		}
 	if (p->elf && !open_elf(p))
 		return 1;
-	qsort(p->rows, p->n_rows, sizeof(*p->rows), by_va);
+	if (p->n_rows)
+		qsort(p->rows, p->n_rows, sizeof(*p->rows), by_va);
 	api->on_block(self, on_block, p);
 	api->on_exit(self, on_exit_, p);
 	return 0;
