@@ -49,7 +49,7 @@ struct block_job {
 	pthread_cond_t changed;
 	struct range *busy;
 	struct range worker[DRIVE_MAX_WORKERS];
-	uint64_t *todo;			/* bit per chunk */
+	uint64_t *pending;		/* bit per chunk */
 	uint64_t n_todo;
 	bool ready, paused;
 	enum { GO_ON, CANCEL, CANCEL_NOW, COMPLETE, ABANDON } wish;
@@ -91,14 +91,14 @@ static void leave(struct block_job *j, struct range *r)
 
 static bool marked(const struct block_job *j, uint64_t chunk)
 {
-	return j->todo[chunk / 64] >> (chunk % 64) & 1;
+	return j->pending[chunk / 64] >> (chunk % 64) & 1;
 }
 
 static void mark(struct block_job *j, uint64_t chunk, bool on)
 {
 	if (marked(j, chunk) == on)
 		return;
-	j->todo[chunk / 64] ^= BIT(chunk % 64);
+	j->pending[chunk / 64] ^= BIT(chunk % 64);
 	j->n_todo += on ? 1 : -1ull;
 }
 
@@ -457,7 +457,7 @@ static void job_free(struct block_job *j)
 	free((char *)j->s.backing);
 	pthread_mutex_destroy(&j->lock);
 	pthread_cond_destroy(&j->changed);
-	free(j->todo);
+	free(j->pending);
 	free(j);
 }
 
@@ -490,8 +490,8 @@ static bool chunks_init(struct block_job *j, struct err *e)
 {
 	uint64_t n = (block_sectors(j->from) + CHUNK - 1) / CHUNK;
 
-	j->todo = calloc(n / 64 + 1, 8);
-	if (!j->todo)
+	j->pending = calloc(n / 64 + 1, 8);
+	if (!j->pending)
 		return err_set(e, "no memory");
 	for (uint64_t i = 0; i < n; i++)
 		mark(j, i, true);
