@@ -7,7 +7,6 @@
  * damaged, as they could come to mean anything. At the end the program tells how much memory it
  * holds; more than a few megabytes beyond the start is a failure.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "hw/core/loop.h"
 #include "ui/gdb.h"
 #include "ui/vm.h"
+#include "tools/port_fuzz.h"
 
 #define RAM	(1u << 20)
 #define NCPUS	2
@@ -78,14 +78,6 @@ static bool start(struct err *e)
 
 /* ---- packets ---- */
 
-static uint64_t state;
-
-static uint32_t roll(uint32_t n)
-{
-	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)((state >> 33) % n);
-}
-
 static const char *const whole[] = {
 	"?", "g", "!", "D", "D;1", "c", "s", "C05", "S05;10", "vCont?", "vCont;c", "vCont;s:p1.1;c", "vCont;c:p1.2", "vAttach;1",
 	"qSupported:multiprocess+;swbreak+;hwbreak+", "qC", "qfThreadInfo", "qsThreadInfo", "qAttached", "qAttached:1",
@@ -94,21 +86,6 @@ static const char *const whole[] = {
 	"qXfer:features:read:target.xml:0,fff", "qXfer:threads:read::0,fff", "qXfer:memory-map:read::10,20", "QStartNoAckMode",
 	"qRcmd,696e666f20737461747573", "qRcmd,696e666f20726567697374657273", "qRcmd,68656c70", "m", "M", "X", "p", "P", "G", "z", "Z",
 };
-
-struct text {
-	char buf[40000];
-	size_t n;
-};
-
-static void put(struct text *t, const char *s)
-{
-	size_t n = strlen(s);
-
-	if (t->n + n < sizeof(t->buf)) {
-		memcpy(t->buf + t->n, s, n);
-		t->n += n;
-	}
-}
 
 static const char *number(void)
 {
@@ -186,36 +163,6 @@ static void make_packet(struct text *t)
 	}
 }
 
-/* Damage, or none. */
-static void damage(struct text *t)
-{
-	for (uint32_t i = 0, n = roll(4); i < n && t->n; i++) {
-		size_t at = roll((uint32_t)t->n), len = roll((uint32_t)(t->n - at)) + 1;
-
-		switch (roll(5)) {
-		case 0:
-			t->buf[at] = (char)roll(256);
-			break;
-		case 1:
-			memmove(t->buf + at, t->buf + at + len, t->n - at - len);
-			t->n -= len;
-			break;
-		case 2:
-			t->n = at;
-			break;
-		case 3:
-			if (t->n + len < sizeof(t->buf)) {
-				memcpy(t->buf + t->n, t->buf + at, len);
-				t->n += len;
-			}
-			break;
-		default:
-			put(t, number());
-			break;
-		}
-	}
-}
-
 /* No reset of a board that is not there, no end, and no line for the monitor that was damaged. */
 static bool is_safe(const struct text *t, bool damaged)
 {
@@ -225,10 +172,7 @@ static bool is_safe(const struct text *t, bool damaged)
 
 static void feed(const char *p, size_t n)
 {
-	for (size_t part; n; p += part, n -= part) {
-		part = roll((uint32_t)n) + 1;
-		chr_input(&stream, (const uint8_t *)p, (int)part);
-	}
+	feed_port(&stream, p, n);
 }
 
 static void send(const struct text *t, bool right)
@@ -266,11 +210,6 @@ static bool ctrl_c_works(void)
 	return says("\003", 1, "$T");
 }
 
-static size_t held(void)
-{
-	return mallinfo2().uordblks;
-}
-
 static bool fuzz(unsigned long long cases)
 {
 	static struct text t;
@@ -282,7 +221,7 @@ static bool fuzz(unsigned long long cases)
 		t.n = 0;
 		make_packet(&t);
 		if (damaged)
-			damage(&t);
+			damage(&t, number);
 		if (is_safe(&t, damaged))
 			send(&t, roll(8));
 		if (!roll(100))
@@ -296,7 +235,7 @@ static bool fuzz(unsigned long long cases)
 	}
 	printf("gdb-fuzz: %llu packets, %llu replies, %llu of them errors, %zu KiB held, %zu at packet 1000\n", cases,
 	       replies, errors, held() / 1024, before / 1024);
-	return !before || held() < before + (8u << 20);
+	return held_is_bounded(before);
 }
 
 int main(int argc, char **argv)
@@ -304,13 +243,8 @@ int main(int argc, char **argv)
 	unsigned long long cases = 1000000;
 	struct err e = { "" };
 
-	state = 1;
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (!strcmp(argv[i], "--cases"))
-			cases = strtoull(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			state = strtoull(argv[i + 1], NULL, 0);
-	}
+	if (!fuzz_options(argc, argv, &cases))
+		return 2;
 	if (!start(&e)) {
 		err_report(&e);
 		return 1;

@@ -6,7 +6,6 @@
  * of the program (files, streams, its end) are left out. At the end the program tells
  * how much memory it holds; more than a few megabytes beyond the start is a failure.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "ui/json.h"
 #include "ui/qmp.h"
 #include "ui/vm.h"
+#include "tools/port_fuzz.h"
 
 /* ---- the session ---- */
 
@@ -60,19 +60,16 @@ static bool start(struct err *e)
 
 /* ---- messages ---- */
 
-static uint64_t state;
-
-static uint32_t roll(uint32_t n)
-{
-	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)((state >> 33) % n);
-}
-
 static const char *const words[] = {
 	"{", "}", "[", "]", "\"", ":", ",", "\\", "\\u0000", "\\ud800", "null", "true", "false", "-1", "1e999",
 	"18446744073709551616", "0.5", "\"execute\"", "\"arguments\"", "\"id\"", "\xff", "\x01", "\n", "\xc0\x80",
 	"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "\"device\"", "\"type\"", "\"data\"", "\"path\"", " ",
 };
+
+static const char *word(void)
+{
+	return words[roll(ARRAY_LEN(words))];
+}
 
 /* Commands that touch nothing outside, and end soon. */
 static const char *const harmless[] = {
@@ -84,21 +81,6 @@ static const char *const harmless[] = {
 	"query-jobs", "query-block-jobs", "job-cancel", "job-dismiss", "block-commit", "block-stream", "transaction",
 	"block-job-set-speed", "query-named-block-nodes",
 };
-
-struct text {
-	char buf[16384];
-	size_t n;
-};
-
-static void put(struct text *t, const char *s)
-{
-	size_t n = strlen(s);
-
-	if (t->n + n < sizeof(t->buf)) {
-		memcpy(t->buf + t->n, s, n);
-		t->n += n;
-	}
-}
 
 static void make_value(struct text *t, int depth);
 
@@ -147,36 +129,6 @@ static void make_message(struct text *t)
 	put(t, roll(2) ? "}}" : "},\"id\":[1,{}]}");
 }
 
-/* Damage, or none. */
-static void damage(struct text *t)
-{
-	for (uint32_t i = 0, n = roll(4); i < n && t->n; i++) {
-		size_t at = roll((uint32_t)t->n), len = roll((uint32_t)(t->n - at)) + 1;
-
-		switch (roll(5)) {
-		case 0:			/* another byte */
-			t->buf[at] = (char)roll(256);
-			break;
-		case 1:			/* cut something out */
-			memmove(t->buf + at, t->buf + at + len, t->n - at - len);
-			t->n -= len;
-			break;
-		case 2:			/* cut the end off */
-			t->n = at;
-			break;
-		case 3:			/* say something twice */
-			if (t->n + len < sizeof(t->buf)) {
-				memcpy(t->buf + t->n, t->buf + at, len);
-				t->n += len;
-			}
-			break;
-		default:
-			put(t, words[roll(ARRAY_LEN(words))]);
-			break;
-		}
-	}
-}
-
 /* Never a command with effects outside, whatever damage makes of a name. */
 static bool is_safe(const struct text *t)
 {
@@ -190,10 +142,7 @@ static bool is_safe(const struct text *t)
 
 static void feed(const char *p, size_t n)
 {
-	for (size_t part; n; p += part, n -= part) {
-		part = roll((uint32_t)n) + 1;
-		chr_input(&stream, (const uint8_t *)p, (int)part);
-	}
+	feed_port(&stream, p, n);
 }
 
 static bool answers(void)
@@ -205,11 +154,6 @@ static bool answers(void)
 	return strstr(last, "{\"return\": {\"enabled\"") != NULL;
 }
 
-static size_t held(void)
-{
-	return mallinfo2().uordblks;
-}
-
 static bool fuzz(unsigned long long cases)
 {
 	static struct text t;
@@ -218,7 +162,7 @@ static bool fuzz(unsigned long long cases)
 	for (unsigned long long i = 0; i < cases; i++) {
 		t.n = 0;
 		make_message(&t);
-		damage(&t);
+		damage(&t, word);
 		if (!is_safe(&t))
 			continue;
 		feed(t.buf, t.n);
@@ -231,7 +175,7 @@ static bool fuzz(unsigned long long cases)
 	}
 	printf("qmp-fuzz: %llu messages, %llu errors and %llu results, %zu KiB held, %zu at message 1000\n", cases,
 	       errors, results, held() / 1024, before / 1024);
-	return !before || held() < before + (8u << 20);
+	return held_is_bounded(before);
 }
 
 int main(int argc, char **argv)
@@ -239,13 +183,8 @@ int main(int argc, char **argv)
 	unsigned long long cases = 1000000;
 	struct err e = { "" };
 
-	state = 1;
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (!strcmp(argv[i], "--cases"))
-			cases = strtoull(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			state = strtoull(argv[i + 1], NULL, 0);
-	}
+	if (!fuzz_options(argc, argv, &cases))
+		return 2;
 	if (!json_built_in()) {
 		puts("qmp-fuzz: built without jansson: nothing to do");
 		return 0;
