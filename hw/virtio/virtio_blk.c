@@ -19,6 +19,7 @@
 
 #include "hw/backend/drive.h"
 #include "hw/core/sg.h"
+#include "hw/virtio/virtio_pool.h"
 
 #define F_SIZE_MAX	BIT(1)
 #define F_SEG_MAX	BIT(2)
@@ -59,14 +60,13 @@ struct virtio_blk {
 	char *serial;			/* property */
 	uint16_t num_queues;		/* property */
 	bool write_cache;		/* property */
-	struct request *under_way, *spare;
-	unsigned n_under_way;
+	struct virtio_pool pool;
 };
 
 struct request {
+	struct virtio_item item;
 	struct drive_req r;
 	struct virtio_blk *d;
-	struct request *next;		/* in d->under_way or d->spare */
 	struct sg sg;
 	struct vbuf_head head;
 	unsigned queue;
@@ -82,11 +82,9 @@ static const struct virtio_class blk_class;
 
 static struct request *new_request(struct virtio_blk *d, unsigned q)
 {
-	struct request *x = d->spare;
+	struct request *x = virtio_pool_take(&d->pool, sizeof(*x));
 
-	if (x)
-		d->spare = x->next;
-	else if (!(x = calloc(1, sizeof(*x))))
+	if (!x)
 		return NULL;
 	x->d = d;
 	x->queue = q;
@@ -94,31 +92,18 @@ static struct request *new_request(struct virtio_blk *d, unsigned q)
 	x->status_at = vbuf_in_address(&d->v.buf, d->v.buf.in_len - 1);
 	x->flush = false;
 	x->range = x->n_ranges = 0;
-	x->next = d->under_way;
-	d->under_way = x;
-	d->n_under_way++;
 	return x;
 }
 
 static void give_back(struct request *x)
 {
-	struct virtio_blk *d = x->d;
-	struct request **p = &d->under_way;
-
-	while (*p != x)
-		p = &(*p)->next;
-	*p = x->next;
-	x->next = d->spare;
-	d->spare = x;
-	d->n_under_way--;
+	virtio_pool_give(&x->d->pool, &x->item);
 }
 
 static void cancel_all(struct virtio_blk *d)
 {
-	while (d->under_way) {
-		drive_cancel(&d->under_way->r);
-		give_back(d->under_way);
-	}
+	for (struct request *x; (x = (struct request *)d->pool.under_way); give_back(x))
+		drive_cancel(&x->r);
 }
 
 /* The driver gets its buffer back. */
@@ -273,7 +258,7 @@ static bool serve(struct virtio *v, unsigned q)
 
 	if (v->buf.out_len < HEADER_LEN || !v->buf.in_len)
 		return virtio_broken(v, "a block request without header or status");
-	if (d->n_under_way >= v->n_queues * QUEUE_SIZE)
+	if (d->pool.n >= v->n_queues * QUEUE_SIZE)
 		return virtio_broken(v, "more requests under way than the queues hold");
 	struct request *x = new_request(d, q);
 	if (!x)
@@ -359,12 +344,8 @@ static void blk_fini(void *dev)
 	if (!d->drive)
 		return;
 	cancel_all(d);
-	while (d->spare) {
-		struct request *x = d->spare;
-		d->spare = x->next;
+	for (struct request *x; (x = virtio_pool_drop(&d->pool)); free(x))
 		sg_fini(&x->sg);
-		free(x);
-	}
 	virtio_fini(&d->v);
 	drive_detach(d->drive);
 	d->drive = NULL;

@@ -22,6 +22,7 @@
 
 #include "hw/core/sg.h"
 #include "hw/scsi/scsi_bus.h"
+#include "hw/virtio/virtio_pool.h"
 
 #define F_HOTPLUG	BIT(1)
 #define F_CHANGE	BIT(2)
@@ -70,8 +71,7 @@ struct virtio_scsi {
 	uint32_t num_queues;		/* property */
 	bool hotplug, param_change;	/* properties */
 	bool missed;			/* an event found no buffer */
-	struct request *under_way, *spare;
-	unsigned n_under_way;
+	struct virtio_pool pool;
 	struct vbuf event;		/* scratch */
 };
 
@@ -82,10 +82,10 @@ struct address {
 };
 
 struct request {
+	struct virtio_item item;
 	struct scsi_req s;
 	struct virtio_scsi *d;
 	struct scsi_dev *dev;
-	struct request *next;		/* in d->under_way or d->spare */
 	struct sg response, data;
 	uint64_t id;
 	uint64_t room;			/* bytes of data the driver has or takes */
@@ -111,34 +111,21 @@ static struct address address_of(const uint8_t *p)
 
 static struct request *new_request(struct virtio_scsi *d, unsigned q)
 {
-	struct request *x = d->spare;
+	struct request *x = virtio_pool_take(&d->pool, sizeof(*x));
 
-	if (x)
-		d->spare = x->next;
-	else if (!(x = calloc(1, sizeof(*x))))
+	if (!x)
 		return NULL;
 	x->d = d;
 	x->dev = NULL;
 	x->queue = q;
 	x->head = d->v.buf.head;
 	x->serving = true;
-	x->next = d->under_way;
-	d->under_way = x;
-	d->n_under_way++;
 	return x;
 }
 
 static void give_back(struct request *x)
 {
-	struct virtio_scsi *d = x->d;
-	struct request **p = &d->under_way;
-
-	while (*p != x)
-		p = &(*p)->next;
-	*p = x->next;
-	x->next = d->spare;
-	d->spare = x;
-	d->n_under_way--;
+	virtio_pool_give(&x->d->pool, &x->item);
 }
 
 /* The driver gets its buffer back; `moved` bytes of data were, sense data may be NULL. */
@@ -318,7 +305,7 @@ static bool serve_command(struct virtio *v, unsigned q)
 	uint64_t out = COMMAND_LEN + cdb_size, in = RESPONSE_LEN + sense_size;
 	if (v->buf.out_len < out || v->buf.in_len < in)
 		return virtio_broken(v, "a command without header or response");
-	if (d->n_under_way >= v->n_queues * QUEUE_SIZE)
+	if (d->pool.n >= v->n_queues * QUEUE_SIZE)
 		return virtio_broken(v, "more commands under way than the queues hold");
 	struct request *x = new_request(d, q);
 	if (!x)
@@ -348,8 +335,9 @@ static unsigned end_tasks(struct virtio_scsi *d, uint32_t target, const struct s
 {
 	unsigned n = 0;
 
-	for (struct request *x = d->under_way, *next; x; x = next) {
-		next = x->next;
+	for (struct virtio_item *at = d->pool.under_way, *next; at; at = next) {
+		struct request *x = (struct request *)at;
+		next = at->next;
 		if (!x->dev || x->dev->target != target || (dev && x->dev != dev) || (id && x->id != *id))
 			continue;
 		end_early(x, response);
@@ -360,9 +348,11 @@ static unsigned end_tasks(struct virtio_scsi *d, uint32_t target, const struct s
 
 static bool is_task(const struct virtio_scsi *d, const struct scsi_dev *dev, const uint64_t *id)
 {
-	for (const struct request *x = d->under_way; x; x = x->next)
+	for (const struct virtio_item *at = d->pool.under_way; at; at = at->next) {
+		const struct request *x = (const struct request *)at;
 		if (x->dev == dev && (!id || x->id == *id))
 			return true;
+	}
 	return false;
 }
 
@@ -526,10 +516,8 @@ static void class_reset(struct virtio *v)
 {
 	struct virtio_scsi *d = (struct virtio_scsi *)v;
 
-	while (d->under_way) {
-		scsi_cancel(&d->under_way->s);
-		give_back(d->under_way);
-	}
+	for (struct request *x; (x = (struct request *)d->pool.under_way); give_back(x))
+		scsi_cancel(&x->s);
 	d->missed = false;
 	st32(v->config + C_SENSE_SIZE, SENSE_SIZE);
 	st32(v->config + C_CDB_SIZE, CDB_SIZE);
@@ -557,12 +545,9 @@ static void scsi_fini(void *dev)
 	struct virtio_scsi *d = dev;
 
 	scsi_bus_fini(&d->bus);
-	while (d->spare) {
-		struct request *x = d->spare;
-		d->spare = x->next;
+	for (struct request *x; (x = virtio_pool_drop(&d->pool)); free(x)) {
 		sg_fini(&x->response);
 		sg_fini(&x->data);
-		free(x);
 	}
 	if (d->v.class)
 		virtio_fini(&d->v);
