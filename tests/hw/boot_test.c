@@ -10,7 +10,6 @@
 
 static struct bench b;
 static struct fwcfg *f;
-static char path[32];
 static uint8_t image[0x4000];
 
 static void setup(void)
@@ -22,18 +21,19 @@ static void setup(void)
 static void teardown(void)
 {
 	bench_close(&b);
-	unlink(path);
 }
 TestSuite(boot, .init = setup, .fini = teardown);
 
 static bool load(size_t n, const char *append)
 {
-	strcpy(path, "/tmp/rhea-krn-XXXXXX");
+	char path[] = "/tmp/rhea-krn-XXXXXX";
 	int fd = mkstemp(path);
 	cr_assert_eq(write(fd, image, n), (ssize_t)n);
 	close(fd);
 	struct boot_request r = { .kernel = path, .append = append, .ram_below_4g = 64 << 20 };
-	return boot_load(f, &r, &b.err);
+	bool ok = boot_load(f, &r, &b.err);
+	unlink(path);
+	return ok;
 }
 
 static void item(uint16_t key, void *to, unsigned n)

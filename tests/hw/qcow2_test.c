@@ -153,7 +153,7 @@ ParameterizedTestParameters(qcow2, random_writes_read_back)
 {
 	return cr_make_param_array(struct shape, shapes, ARRAY_LEN(shapes));
 }
-ParameterizedTest(struct shape *s, qcow2, random_writes_read_back, .init = setup, .fini = teardown)
+ParameterizedTest(struct shape *s, qcow2, random_writes_read_back)
 {
 	seed = 0x1234567 + s->cluster + s->refcount_bits;
 	make(image, s->cluster, NULL, s->refcount_bits, s->version);
@@ -166,7 +166,7 @@ ParameterizedTestParameters(qcow2, snapshots_keep_what_was)
 {
 	return cr_make_param_array(struct shape, shapes, ARRAY_LEN(shapes));
 }
-ParameterizedTest(struct shape *s, qcow2, snapshots_keep_what_was, .init = setup, .fini = teardown)
+ParameterizedTest(struct shape *s, qcow2, snapshots_keep_what_was)
 {
 	static uint8_t kept[DISK];
 	if (s->refcount_bits < 4)	/* so many references cannot be counted */

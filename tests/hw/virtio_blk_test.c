@@ -509,6 +509,12 @@ Test(virtio_blk, several_requests_are_under_way_at_once)
 	cr_assert(INTX);
 }
 
+Test(virtio_blk, requests_that_were_answered_make_room)
+{
+	for (unsigned k = 0; k < 2 * 256; k++)
+		cr_assert_eq(ask(0, 0, 512, true, NULL), 0, "request %u", k);
+}
+
 Test(virtio_blk, a_reset_by_the_driver_forgets_what_is_under_way)
 {
 	uint32_t id, len;

@@ -201,6 +201,13 @@ Test(virtio_scsi, missing_targets_and_units_differ)
 	cr_assert_eq(result(1, 0).response, BAD_TARGET);
 }
 
+Test(virtio_scsi, commands_that_were_answered_make_room)
+{
+	calm(0);
+	for (unsigned k = 0; k < 4 * 256; k++)
+		cr_assert_eq(run(0, CDB(0), 0, false).status, SCSI_GOOD, "command %u", k);
+}
+
 Test(virtio_scsi, several_commands_are_under_way_at_once)
 {
 	uint32_t id, len, seen = 0;
