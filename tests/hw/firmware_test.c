@@ -46,6 +46,7 @@ static void teardown(void)
 	unlink(other);
 }
 TestSuite(firmware, .init = setup, .fini = teardown);
+TestSuite(firmware_express, .init = setup_express, .fini = teardown);
 
 static struct dev *card(const char *text)
 {
@@ -102,7 +103,7 @@ Test(firmware, usb_disks_are_found_by_controller_and_port)
 			 "/pci@i0cf8/usb@5/hub@2/storage@3/channel@0/disk@0,0");
 }
 
-Test(firmware, devices_behind_bridges_are_found, .init = setup_express)
+Test(firmware_express, devices_behind_bridges_are_found)
 {
 	card("pcie-root-port,id=port,addr=4");
 	card("virtio-blk-pci,drive=a,bus=port,bootindex=1");

@@ -154,7 +154,7 @@ Test(piix4_pm, without_smm_firmware_finds_smm_set_up)
 	cr_assert_eq(b.line[SMI].rises, 0);
 }
 
-Test(piix4_pm, with_smm_an_enabled_command_port_raises_smi, .init = NULL)
+Test(piix4_pm, with_smm_an_enabled_command_port_raises_smi)
 {
 	open_with("addr=1.3,smm=on");
 	out(0xb2, 0x01);
