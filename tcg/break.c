@@ -23,16 +23,16 @@ static bool has(const uint64_t *list, unsigned n, uint64_t va)
 
 bool tcg_breaks_page(const struct tcg *t, uint64_t va)
 {
-	unsigned i = debug_place(t->breaks, t->n_breaks, PAGE_OF(va));
+	unsigned i = debug_place(t->cache->breaks, t->cache->n_breaks, PAGE_OF(va));
 
-	return i < t->n_breaks && PAGE_OF(t->breaks[i]) == PAGE_OF(va);
+	return i < t->cache->n_breaks && PAGE_OF(t->cache->breaks[i]) == PAGE_OF(va);
 }
 
 /* Single instructions stop behind themselves anyway. */
 static void drop_page(struct tcg *t, uint64_t page)
 {
-	for (uint32_t i = 1; i <= t->n_tbs; i++) {
-		const struct tb *tb = &t->tbs[i];
+	for (uint32_t i = 1; i <= t->cache->n_tbs; i++) {
+		const struct tb *tb = &t->cache->tbs[i];
 		uint64_t first = tb->rip + tb->cs_base;
 
 		if ((tb->mode & MODE_CODE) != MODE_CODE64)
@@ -58,13 +58,13 @@ void tcg_take_breaks(struct tcg *t)
 {
 	const struct cpu_debug *d = &t->cpu->dbg;
 	uint64_t before[DEBUG_MAX_BREAKS];
-	unsigned n = t->n_breaks;
+	unsigned n = t->cache->n_breaks;
 
 	if (d->step || (!n && !d->n_breaks))
 		return;
-	memcpy(before, t->breaks, n * sizeof(*before));
-	memcpy(t->breaks, d->breaks, d->n_breaks * sizeof(*before));
-	t->n_breaks = d->n_breaks;
-	drop_changed(t, before, n, t->breaks, t->n_breaks);
-	drop_changed(t, t->breaks, t->n_breaks, before, n);
+	memcpy(before, t->cache->breaks, n * sizeof(*before));
+	memcpy(t->cache->breaks, d->breaks, d->n_breaks * sizeof(*before));
+	t->cache->n_breaks = d->n_breaks;
+	drop_changed(t, before, n, t->cache->breaks, t->cache->n_breaks);
+	drop_changed(t, t->cache->breaks, t->cache->n_breaks, before, n);
 }

@@ -38,7 +38,7 @@ static void *reserve(size_t n, bool huge)
 	return start;
 }
 
-static bool map_code(struct tcg *t, struct err *e)
+static bool map_code(struct code_cache *k, struct err *e)
 {
 	/* Shared, so that a second mapping can show the same memory; no file, so that perf reads its map. */
 	uint8_t *w = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -51,9 +51,9 @@ static bool map_code(struct tcg *t, struct err *e)
 		munmap(w, CODE_SIZE);
 		return err_errno(e, "executable code memory");
 	}
-	t->code_start = w;
-	t->code = (struct code){ .p = w, .end = w + COLD_AT, .rx = x - w };
-	t->cold = (struct code){ .p = w + COLD_AT, .end = w + CODE_SIZE, .rx = x - w };
+	k->code_start = w;
+	k->code = (struct code){ .p = w, .end = w + COLD_AT, .rx = x - w };
+	k->cold = (struct code){ .p = w + COLD_AT, .end = w + CODE_SIZE, .rx = x - w };
 	return true;
 }
 
@@ -86,17 +86,81 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks)
 	return passed ? (double)(now_ns() - t->start_ns) / 1e9 * (double)ticks / (double)passed : 0.0;
 }
 
-struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
+static void unmap(void *p, size_t n)
+{
+	if (p)
+		munmap(p, n);
+}
+
+static void free_irs(struct code_cache *k)
+{
+	for (uint32_t i = 1; i <= k->n_tbs; i++)
+		tcg_drop_ir(&k->tbs[i]);
+}
+
+static void cache_free(struct code_cache *k)
+{
+	if (!k)
+		return;
+	if (k->tbs)
+		free_irs(k);
+	for (unsigned i = 0; i < CP_FANOUT; i++)
+		free(k->cpages[i]);
+	if (k->code_start) {
+		munmap(k->code_start + k->code.rx, CODE_SIZE);
+		munmap(k->code_start, CODE_SIZE);
+	}
+	unmap(k->tbs, MAX_TBS * sizeof(*k->tbs));
+	unmap(k->links, MAX_LINKS * sizeof(*k->links));
+	unmap(k->sides, MAX_SIDE);
+	unmap(k->vpages, MAX_VPAGES * sizeof(*k->vpages));
+	perfmap_free(k->perf);
+	munmap(k, sizeof(*k));
+}
+
+static bool make_code(struct code_cache *k, struct err *e)
 {
 	static const struct x64_callbacks callbacks = {
 		.find = tcg_cb_find, .indirect = tcg_cb_indirect, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
 		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
 		.roam = tcg_cb_roam,
 	};
+
+	if (!host_suffices(e) || !map_code(k, e))
+		return false;
+	k->x.host_avx = host_has_avx();
+	x64_make_stubs(&k->x, &k->code, &callbacks);
+	k->blocks_start = k->code.p;
+	return true;
+}
+
+static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err *e)
+{
+	struct code_cache *k = reserve(sizeof(*k), true);
+
+	if (!k) {
+		err_set(e, "no memory for the code cache");
+		return NULL;
+	}
+	cpuid_insn_features(c, k->feat);
+	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), true);
+	k->links = reserve(MAX_LINKS * sizeof(*k->links), false);
+	k->sides = reserve(MAX_SIDE, false);
+	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
+	if (!k->tbs || !k->links || !k->sides || !k->vpages)
+		err_set(e, "no memory for the code cache");
+	else if (interp || make_code(k, e))
+		return k;
+	cache_free(k);
+	return NULL;
+}
+
+struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
+{
 	struct tcg *t = reserve(sizeof(*t), true);
 
 	if (!t) {
-		err_set(e, "no memory for the code cache");
+		err_set(e, "no memory for the translator");
 		return NULL;
 	}
 	t->cpu = c;
@@ -104,38 +168,18 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	t->start_ticks = __builtin_ia32_rdtsc();
 	for (unsigned i = 0; i < ITLB_SIZE; i++)
 		t->itlb[i].va = 1;
-	cpuid_insn_features(c, t->feat);
 	t->interp = interp;
 	pthread_mutex_init(&t->lock, NULL);
-	t->tbs = reserve(MAX_TBS * sizeof(*t->tbs), true);
-	t->links = reserve(MAX_LINKS * sizeof(*t->links), false);
-	t->sides = reserve(MAX_SIDE, false);
 	t->suspects = reserve(SUSPECTS * sizeof(*t->suspects), false);
 	tcg_end_read(t);
-	t->vpages = reserve(MAX_VPAGES * sizeof(*t->vpages), false);
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
-	if (!t->tbs || !t->links || !t->sides || !t->vpages || !t->suspects || !t->ir || !t->block) {
-		err_set(e, "no memory for the code cache");
-		goto fail;
-	}
-	if (!interp) {
-		if (!host_suffices(e) || !map_code(t, e))
-			goto fail;
-		t->x.host_avx = host_has_avx();
-		x64_make_stubs(&t->x, &t->code, &callbacks);
-		t->blocks_start = t->code.p;
-	}
-	return t;
-fail:
+	if (!t->suspects || !t->ir || !t->block)
+		err_set(e, "no memory for the translator");
+	else if ((t->cache = cache_new(c, interp, e)))
+		return t;
 	tcg_free(t);
 	return NULL;
-}
-
-static void unmap(void *p, size_t n)
-{
-	if (p)
-		munmap(p, n);
 }
 
 /* A copy that ends with the last µop: the arrays are mostly empty. */
@@ -159,16 +203,10 @@ void tcg_drop_ir(struct tb *tb)
 	tb->ir = NULL;
 }
 
-static void free_irs(struct tcg *t)
-{
-	for (uint32_t i = 1; i <= t->n_tbs; i++)
-		tcg_drop_ir(&t->tbs[i]);
-}
-
-uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y)
+uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y)
 {
 	(void)x, (void)y;
-	((struct tcg *)t)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+	((struct code_cache *)k)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
 	return 0;
 }
 
@@ -176,22 +214,10 @@ void tcg_free(struct tcg *t)
 {
 	if (!t)
 		return;
-	if (t->tbs)
-		free_irs(t);
-	for (unsigned i = 0; i < CP_FANOUT; i++)
-		free(t->cpages[i]);
-	if (t->code_start) {
-		munmap(t->code_start + t->code.rx, CODE_SIZE);
-		munmap(t->code_start, CODE_SIZE);
-	}
-	unmap(t->tbs, MAX_TBS * sizeof(*t->tbs));
-	unmap(t->links, MAX_LINKS * sizeof(*t->links));
-	unmap(t->sides, MAX_SIDE);
+	cache_free(t->cache);
 	unmap(t->suspects, SUSPECTS * sizeof(*t->suspects));
-	unmap(t->vpages, MAX_VPAGES * sizeof(*t->vpages));
 	free(t->ir);
 	free(t->block);
-	perfmap_free(t->perf);
 	pthread_mutex_destroy(&t->lock);
 	munmap(t, sizeof(*t));
 }
@@ -225,36 +251,39 @@ static void trim(uint8_t *from, const uint8_t *to)
 
 void tcg_trim(struct tcg *t, bool idle)
 {
-	size_t filled = (size_t)(t->code.p - t->blocks_start) + (size_t)(t->cold.p - t->code_start - COLD_AT);
+	struct code_cache *k = t->cache;
+	size_t filled = (size_t)(k->code.p - k->blocks_start) + (size_t)(k->cold.p - k->code_start - COLD_AT);
 
-	if (t->interp || filled < t->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP))
+	if (t->interp || filled < k->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP))
 		return;
-	trim(t->blocks_start, t->code.p);
-	trim(t->code_start + COLD_AT, t->cold.p);
-	t->trimmed = filled;
+	trim(k->blocks_start, k->code.p);
+	trim(k->code_start + COLD_AT, k->cold.p);
+	k->trimmed = filled;
 }
 
 void tcg_flush(struct tcg *t)
 {
+	struct code_cache *k = t->cache;
+
 	t->stats.flushes++;
 	for (unsigned i = 0; i < CP_FANOUT; i++)
-		if (t->cpages[i])
-			forget_code_pages(t, t->cpages[i], (uint64_t)i << CP_BITS);
-	free_irs(t);
-	t->n_tbs = t->n_links = t->n_sides = t->n_vpages = 0;
-	memset(t->hash, 0, sizeof(t->hash));
-	memset(t->vhash, 0, sizeof(t->vhash));
-	memset(t->granule, 0, sizeof(t->granule));
-	memset(t->jc_mode, 0, sizeof(t->jc_mode));
+		if (k->cpages[i])
+			forget_code_pages(t, k->cpages[i], (uint64_t)i << CP_BITS);
+	free_irs(k);
+	k->n_tbs = k->n_links = k->n_sides = k->n_vpages = 0;
+	memset(k->hash, 0, sizeof(k->hash));
+	memset(k->vhash, 0, sizeof(k->vhash));
+	memset(k->granule, 0, sizeof(k->granule));
+	memset(k->jc_mode, 0, sizeof(k->jc_mode));
 	tcg_jc_flush(t->cpu);
 	tcg_itlb_flush(t->cpu, false);
-	t->code.p = t->blocks_start;
-	t->cold.p = t->cold_kept = t->code_start + COLD_AT;
-	t->flush_wanted = false;
+	k->code.p = k->blocks_start;
+	k->cold.p = k->cold_kept = k->code_start + COLD_AT;
+	k->flush_wanted = false;
+	k->trimmed = 0;
 	t->last_exit = 0;
-	t->trimmed = 0;
 	t->remake = NO_TB;
-	perfmap_reset(t->perf);
+	perfmap_reset(k->perf);
 	if (t->plug)
 		plug_flushed(t);
 }

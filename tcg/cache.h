@@ -138,10 +138,8 @@ struct tcg_stats {
 	uint64_t regions, roams, groups, noshare, finds, resolves, guards, singles, exits[8];
 };
 
-struct tcg {
-	struct cpu *cpu;
-	bool interp;
-	uint32_t without;		/* passes switched off, bit enum pass */
+/* What is translated: blocks, and everything by which they are found. */
+struct code_cache {
 	struct x64 x;
 	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
@@ -152,11 +150,31 @@ struct tcg {
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
 	uint32_t n_tbs, n_links, n_sides, n_vpages;
+	bool flush_wanted;		/* out of room: flush before the next translation */
+	uint32_t without;		/* passes switched off, bit enum pass */
+	uint64_t feat[2];		/* of insn_env */
 	uint32_t hash[1u << HASH_BITS];	/* block | some other bits of its hash above TB_BITS */
 	uint32_t granule[CODE_SIZE >> GRANULE_BITS];	/* block that the first byte of each piece lies in, or 0 */
 	uint32_t vhash[1u << VPAGE_BITS];
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
+	uint64_t breaks[DEBUG_MAX_BREAKS];	/* of the debugger: no block goes on behind one (see break.c) */
+	unsigned n_breaks;
+	struct no_peek {
+		uint64_t ram;
+		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
+	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
+	uint32_t n_loops;		/* fast loops made so far */
+	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
+	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
+	struct perfmap *perf;
+};
+
+/* A vCPU that translates and runs. */
+struct tcg {
+	struct cpu *cpu;
+	bool interp;
+	struct code_cache *cache;
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct {
 		uint16_t slot[ITLB_SIZE];
@@ -164,10 +182,7 @@ struct tcg {
 	} itlb_used[2];			/* by itlb_entry.listed: a CR3 write takes away the first ones */
 
 	uint32_t last_exit;		/* unlinked exit that was just taken, if its block is still there, or 0 */
-	bool flush_wanted;		/* out of room: flush before the next translation */
 	bool single;			/* the block under way is one instruction; come back behind it */
-	uint64_t breaks[DEBUG_MAX_BREAKS];	/* of the debugger: no block goes on behind one (see break.c) */
-	unsigned n_breaks;
 	bool noshare_next;		/* the next block is to be one without shared proofs */
 	bool single_next;		/* the next block is to be such a one */
 	uint32_t current;		/* interpreter: block under way */
@@ -199,17 +214,8 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
-	struct no_peek {
-		uint64_t ram;
-		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
-	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
-	uint32_t n_loops;		/* fast loops made so far */
-	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
-	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
-	uint64_t feat[2];		/* of insn_env */
 	struct tcg_stats stats;
 	uint64_t start_ns, start_ticks;	/* when the translator was made */
-	struct perfmap *perf;
 	struct plug_cpu *plug;		/* tcg/plug.h, or NULL */
 };
 
@@ -224,8 +230,8 @@ void tcg_free(struct tcg *t);
 /* Interpreted blocks: give tb a copy of its µops; take it away. */
 bool tcg_keep_ir(struct tb *tb, const struct ir *ir);
 void tcg_drop_ir(struct tb *tb);
-/* t->cpages[n] (a cpu_heavy() function). */
-uint64_t tcg_new_code_pages(uint64_t t, uint64_t n, uint64_t x, uint64_t y);
+/* k->cpages[n] of a struct code_cache (a cpu_heavy() function). */
+uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y);
 /* Drop every block. On the vCPU thread, outside of generated code. */
 void tcg_flush(struct tcg *t);
 /* Seconds that so many ticks of the host's TSC last. */
@@ -284,7 +290,7 @@ static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct 
 	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
 	x64_unswap(c, tb->swaps, tb->n_swaps);
 	if (__builtin_expect(tcg_of(c)->plug != NULL, 0))
-		plug_stopped(tcg_of(c)->plug, (uint32_t)(tb - tcg_of(c)->tbs), side->off);
+		plug_stopped(tcg_of(c)->plug, (uint32_t)(tb - tcg_of(c)->cache->tbs), side->off);
 }
 
 /* Requests that cannot be taken as things are. Light. */

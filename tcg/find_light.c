@@ -11,23 +11,23 @@ uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
 	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
 	uint32_t i;
 
-	for (i = t->vhash[h]; i; i = t->vpages[i].next) {
-		struct vpage *v = &t->vpages[i];
+	for (i = t->cache->vhash[h]; i; i = t->cache->vpages[i].next) {
+		struct vpage *v = &t->cache->vpages[i];
 
 		if (v->va == va && v->ram == ram && v->user == user)
 			return i;
 	}
-	i = t->n_vpages + 1;
+	i = t->cache->n_vpages + 1;
 	if (i == MAX_VPAGES) {		/* no number: 0 matches no guard */
-		t->flush_wanted = true;
+		t->cache->flush_wanted = true;
 		return 0;
 	}
-	t->n_vpages = i;
-	t->vpages[i].va = va;
-	t->vpages[i].ram = ram;
-	t->vpages[i].user = user;
-	t->vpages[i].next = t->vhash[h];
-	t->vhash[h] = i;
+	t->cache->n_vpages = i;
+	t->cache->vpages[i].va = va;
+	t->cache->vpages[i].ram = ram;
+	t->cache->vpages[i].user = user;
+	t->cache->vpages[i].next = t->cache->vhash[h];
+	t->cache->vhash[h] = i;
 	return i;
 }
 
@@ -130,8 +130,8 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 		return NULL;
 	ram = e->ram + (va & (PAGE_SIZE - 1));
 	key = tcg_hash(ram, c->rip, mode);
-	for (uint32_t i = t->hash[key.slot]; i; i = tb->hash_next) {
-		tb = &t->tbs[hash_tb(i)];
+	for (uint32_t i = t->cache->hash[key.slot]; i; i = tb->hash_next) {
+		tb = &t->cache->tbs[hash_tb(i)];
 		if (hash_tag(i) != key.tag)
 			continue;
 		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
@@ -139,8 +139,8 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 			continue;
 		if (!next_is_mapped(c, tb, va))
 			continue;
-		return tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &t->tbs[tb->region], va) ?
-		       &t->tbs[tb->region] : tb;
+		return tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &t->cache->tbs[tb->region], va) ?
+		       &t->cache->tbs[tb->region] : tb;
 	}
 	return NULL;
 }
@@ -194,7 +194,7 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 		return tcg_cb_find(c);
 	n = tcg_tb_at(t, at, &side);
 	if (n != NO_TB)
-		seg_bad_target(c, t->tbs[n].rip + side.off);
+		seg_bad_target(c, t->cache->tbs[n].rip + side.off);
 	return NULL;
 }
 
@@ -210,8 +210,8 @@ void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
 {
 	size_t unit = (size_t)1 << GRANULE_BITS;
 
-	for (size_t at = align_up((size_t)(*p - t->code_start), unit); at < (size_t)(end - t->code_start); at += unit)
-		t->granule[at >> GRANULE_BITS] = n;
+	for (size_t at = align_up((size_t)(*p - t->cache->code_start), unit); at < (size_t)(end - t->cache->code_start); at += unit)
+		t->cache->granule[at >> GRANULE_BITS] = n;
 	*p = end;
 }
 
@@ -222,25 +222,25 @@ static const uint8_t *start_of(const struct tb *tb, bool cold)
 
 static bool is_cold(const struct tcg *t, const uint8_t *pc)
 {
-	return (uint64_t)(pc - t->code_start - t->code.rx) >= COLD_AT;
+	return (uint64_t)(pc - t->cache->code_start - t->cache->code.rx) >= COLD_AT;
 }
 
 uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	uint64_t at = (uint64_t)(pc - t->code_start - t->code.rx);
+	uint64_t at = (uint64_t)(pc - t->cache->code_start - t->cache->code.rx);
 	bool cold = is_cold(t, pc);
 	const struct tb *tb;
 	uint32_t n;
 
-	if (at >= CODE_SIZE || !t->n_tbs)
+	if (at >= CODE_SIZE || !t->cache->n_tbs)
 		return NO_TB;
-	n = t->granule[at >> GRANULE_BITS];
+	n = t->cache->granule[at >> GRANULE_BITS];
 	if (!n)
 		n = 1;
-	while (n < t->n_tbs && start_of(&t->tbs[n + 1], cold) <= pc)
+	while (n < t->cache->n_tbs && start_of(&t->cache->tbs[n + 1], cold) <= pc)
 		n++;
-	tb = &t->tbs[n];
+	tb = &t->cache->tbs[n];
 	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
 		return NO_TB;
 	return n;
@@ -250,10 +250,10 @@ uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
 static uint32_t link_at(struct tcg *t, uint64_t ret)
 {
 	uint32_t n = tcg_tb_near(t, ret);
-	const struct tb *tb = &t->tbs[n];
+	const struct tb *tb = &t->cache->tbs[n];
 
 	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
-		if (x64_link_ret(&t->x, &t->links[i].x) == (const uint8_t *)(uintptr_t)ret)
+		if (x64_link_ret(&t->cache->x, &t->cache->links[i].x) == (const uint8_t *)(uintptr_t)ret)
 			return i;
 	return 0;
 }
@@ -265,7 +265,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	struct tb *tb;
 
 	t->stats.resolves++;
-	c->rip = t->links[n].x.rip;
+	c->rip = t->cache->links[n].x.rip;
 	t->last_exit = t->single ? 0 : n;
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
@@ -273,7 +273,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	if (!tb)
 		return NULL;
 	if (t->last_exit)	/* it may have been taken back */
-		tcg_link(t, n, (uint32_t)(tb - t->tbs));
+		tcg_link(t, n, (uint32_t)(tb - t->cache->tbs));
 	t->last_exit = 0;
 	return tb_entry(tb);
 }
@@ -282,7 +282,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);
-	const struct tb *tb = &t->tbs[n];
+	const struct tb *tb = &t->cache->tbs[n];
 	const struct itlb_entry *e;
 
 	t->stats.guards++;
@@ -298,8 +298,8 @@ uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
 	bool cold = is_cold(t, pc);
 	uint32_t n = tcg_tb_near(t, ret);
-	const struct tb *tb = &t->tbs[n];
-	const uint8_t *p = t->sides + tb->side;
+	const struct tb *tb = &t->cache->tbs[n];
+	const uint8_t *p = t->cache->sides + tb->side;
 
 	if (n == NO_TB)
 		return NO_TB;

@@ -28,7 +28,7 @@ static void on_sigfpe(int sig, siginfo_t *si, void *ctx)
 	x64_env(c)->fault_pc = (uint64_t)g[REG_RIP] + 1;
 	x64_env(c)->fault_trap = (int)g[REG_TRAPNO];
 	x64_env(c)->fault_flags = (uint64_t)g[REG_EFL];
-	g[REG_RIP] = (greg_t)(uintptr_t)tcg_of(c)->x.stubs.host_fault;
+	g[REG_RIP] = (greg_t)(uintptr_t)tcg_of(c)->cache->x.stubs.host_fault;
 }
 
 void hostfault_init(struct cpu *c)

@@ -7,52 +7,52 @@
 
 static void unlink_one(struct tcg *t, uint32_t n)
 {
-	struct link *l = &t->links[n];
+	struct link *l = &t->cache->links[n];
 
 	if (l->to == NO_TB)
 		return;
 	if (l->prev)
-		t->links[l->prev].next = l->next;
+		t->cache->links[l->prev].next = l->next;
 	else
-		t->tbs[l->to].in = l->next;
+		t->cache->tbs[l->to].in = l->next;
 	if (l->next)
-		t->links[l->next].prev = l->prev;
+		t->cache->links[l->next].prev = l->prev;
 	l->to = NO_TB;
-	x64_set_link(&t->x, &l->x, NULL, 0);
+	x64_set_link(&t->cache->x, &l->x, NULL, 0);
 }
 
 const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
 {
-	uint8_t *at = t->cold.p, *end;
+	uint8_t *at = t->cache->cold.p, *end;
 
 	if (tb->guard)
 		return tb->code;
 	if (!tb->guard_at) {
-		if (t->cold.end - at < X64_GUARD_ROOM) {
-			t->flush_wanted = true;
+		if (t->cache->cold.end - at < X64_GUARD_ROOM) {
+			t->cache->flush_wanted = true;
 			return NULL;
 		}
-		end = x64_make_guard(&t->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0),
-				     (uint32_t)(tb - t->tbs), tb_entry(tb));
-		tb->guard_at = (uint32_t)(at - t->code_start);
-		tcg_take(t, t->n_tbs, &t->cold.p, end);
-		t->cold_kept = end;
+		end = x64_make_guard(&t->cache->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0),
+				     (uint32_t)(tb - t->cache->tbs), tb_entry(tb));
+		tb->guard_at = (uint32_t)(at - t->cache->code_start);
+		tcg_take(t, t->cache->n_tbs, &t->cache->cold.p, end);
+		t->cache->cold_kept = end;
 		t->stats.host_bytes += (uint64_t)(end - at);
 	}
-	return t->code_start + t->code.rx + tb->guard_at;
+	return t->cache->code_start + t->cache->code.rx + tb->guard_at;
 }
 
 bool tcg_stays(const struct tcg *t, const struct link *l)
 {
-	const struct tb *from = &t->tbs[l->from];
+	const struct tb *from = &t->cache->tbs[l->from];
 
 	return PAGE_OF(l->x.rip + from->cs_base) == PAGE_OF(from->rip + from->cs_base) && !l->x.far;
 }
 
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 {
-	struct link *l = &t->links[n];
-	struct tb *from = &t->tbs[l->from], *tb = &t->tbs[to];
+	struct link *l = &t->cache->links[n];
+	struct tb *from = &t->cache->tbs[l->from], *tb = &t->cache->tbs[to];
 	bool sure = tcg_stays(t, l) && tb->ram2 == ~0ull;
 	const uint8_t *target;
 
@@ -71,16 +71,16 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	l->prev = 0;
 	l->next = tb->in;
 	if (tb->in)
-		t->links[tb->in].prev = n;
+		t->cache->links[tb->in].prev = n;
 	tb->in = n;
 	/* What is found instead if the guard fails may read flags that tb does not. */
-	x64_set_link(&t->x, &l->x, target, sure ? tb->needs : FL_ARITH);
+	x64_set_link(&t->cache->x, &l->x, target, sure ? tb->needs : FL_ARITH);
 }
 
 struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)
 {
 	uint64_t n = ram >> 12;
-	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? t->cpages[n >> CP_BITS] : NULL;
+	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? t->cache->cpages[n >> CP_BITS] : NULL;
 
 	return l2 ? &l2[n & (CP_FANOUT - 1)] : NULL;
 }
@@ -132,7 +132,7 @@ bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n)
 	if (tcg_overlaps(tb, ram, n))
 		return true;
 	for (uint32_t i = 0; i < tb->n_links; i++) {
-		uint64_t len, a = peeked(tb, &t->links[tb->first_link + i], &len);
+		uint64_t len, a = peeked(tb, &t->cache->links[tb->first_link + i], &len);
 
 		if (a < ram + n && ram < a + len)
 			return true;
@@ -145,7 +145,7 @@ static uint64_t peeked_chunks(struct tcg *t, const struct tb *tb)
 	uint64_t chunks = 0;
 
 	for (uint32_t i = 0; i < tb->n_links; i++) {
-		uint64_t len, a = peeked(tb, &t->links[tb->first_link + i], &len);
+		uint64_t len, a = peeked(tb, &t->cache->links[tb->first_link + i], &len);
 
 		if (len)
 			chunks |= chunk_mask(a & (PAGE_SIZE - 1), len);
@@ -165,7 +165,7 @@ uint64_t tcg_chunks(const struct tb *tb, int second)
 
 void tcg_enter_pages(struct tcg *t, uint32_t n)
 {
-	struct tb *tb = &t->tbs[n];
+	struct tb *tb = &t->cache->tbs[n];
 	uint64_t len, a = part(tb, 0, &len);
 
 	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(t, tb);
@@ -182,23 +182,23 @@ void tcg_enter_pages(struct tcg *t, uint32_t n)
 
 static void leave_page(struct tcg *t, uint32_t n, int w)
 {
-	struct tb *tb = &t->tbs[n];
+	struct tb *tb = &t->cache->tbs[n];
 	uint64_t len, a = part(tb, w, &len);
 	struct code_page *cp = tcg_code_page(t, a);
 	uint32_t *p = &cp->tbs;
 
 	while (*p != (n << 1 | (uint32_t)w))
-		p = &t->tbs[*p >> 1].page_next[*p & 1];
+		p = &t->cache->tbs[*p >> 1].page_next[*p & 1];
 	*p = tb->page_next[w];
 }
 
 static void leave_hash(struct tcg *t, uint32_t n)
 {
-	struct tb *tb = &t->tbs[n];
-	uint32_t *p = &t->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
+	struct tb *tb = &t->cache->tbs[n];
+	uint32_t *p = &t->cache->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
 
 	while (*p && hash_tb(*p) != n)
-		p = &t->tbs[hash_tb(*p)].hash_next;
+		p = &t->cache->tbs[hash_tb(*p)].hash_next;
 	if (*p)
 		*p = tb->hash_next;
 }
@@ -217,14 +217,14 @@ static void forget_ways(struct tcg *t, const struct tb *tb)
 
 void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region)
 {
-	t->tbs[head].region = region;
-	t->tbs[region].region = head;
-	forget_ways(t, &t->tbs[head]);
+	t->cache->tbs[head].region = region;
+	t->cache->tbs[region].region = head;
+	forget_ways(t, &t->cache->tbs[head]);
 }
 
 void tcg_kill(struct tcg *t, uint32_t n)
 {
-	struct tb *tb = &t->tbs[n];
+	struct tb *tb = &t->cache->tbs[n];
 
 	if (tb->dead)
 		return;
@@ -239,7 +239,7 @@ void tcg_kill(struct tcg *t, uint32_t n)
 		unlink_one(t, tb->first_link + i);
 	if (!tb->region)
 		return;
-	t->tbs[tb->region].region = NO_TB;
+	t->cache->tbs[tb->region].region = NO_TB;
 	if (!(tb->mode & MODE_REGION))
 		tcg_kill(t, tb->region);
 }

@@ -30,7 +30,7 @@ bool pass_list(const char *list, uint32_t *passes)
 
 bool tcg_without(struct cpu *c, const char *passes, struct err *e)
 {
-	if (!pass_list(passes, &tcg_of(c)->without))
+	if (!pass_list(passes, &tcg_of(c)->cache->without))
 		return err_set(e, "%s: the passes are flags, dead, mem and region", passes);
 	tcg_flush(tcg_of(c));
 	return true;

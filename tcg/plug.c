@@ -152,7 +152,7 @@ void *plug_alloc(struct tcg *t, size_t n)
 		p->chunks = k;
 		p->arena_bytes += sizeof(*k);
 		if (p->arena_bytes > ARENA_MOST)
-			t->flush_wanted = true;
+			t->cache->flush_wanted = true;
 	}
 	m = k->bytes + k->used;
 	k->used += n;

@@ -55,9 +55,9 @@ static uint64_t heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t
 	struct tcg *t = tcg_of(c);
 	uint64_t r;
 
-	t->x.stubs.vec_save();
+	t->cache->x.stubs.vec_save();
 	r = fn(a, b, x, y);
-	t->x.stubs.vec_load();
+	t->cache->x.stubs.vec_load();
 	return r;
 }
 
@@ -69,11 +69,11 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	uint32_t n;
 
 	if (c->vec_live)
-		t->x.stubs.vec_save();
+		t->cache->x.stubs.vec_save();
 	if (env->fault_pc) {
 		n = tcg_tb_at(t, env->fault_pc, &side);
 		if (n != NO_TB)
-			tcg_stop_at(c, &t->tbs[n], &side);
+			tcg_stop_at(c, &t->cache->tbs[n], &side);
 		env->fault_pc = 0;
 	}
 	__builtin_longjmp(t->jmp, 1);
@@ -147,7 +147,7 @@ static void host_fault(struct cpu *c)
 	uint32_t n = tcg_tb_at(t, env->fault_pc, &side);
 
 	env->fault_pc = 0;
-	tcg_stop_at(c, &t->tbs[n], &side);
+	tcg_stop_at(c, &t->cache->tbs[n], &side);
 	if (side.flags_host)
 		c->cc = cc_from_eflags((uint32_t)env->fault_flags);
 	switch (env->fault_trap) {
@@ -170,7 +170,7 @@ static void run_interpreted(struct cpu *c, struct tb *tb)
 {
 	struct tcg *t = tcg_of(c);
 
-	t->current = (uint32_t)(tb - t->tbs);
+	t->current = (uint32_t)(tb - t->cache->tbs);
 	t->stop = false;
 	interp_run(c, tb->ir, &t->stop);
 	t->current = NO_TB;
@@ -186,7 +186,7 @@ static void run_block(struct cpu *c, struct tb *tb)
 		run_interpreted(c, tb);
 		return;
 	}
-	x = t->x.stubs.enter(tb_entry(tb), t->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
+	x = t->cache->x.stubs.enter(tb_entry(tb), t->cache->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
 	t->stats.exits[x.reason]++;
 	if (x.reason == X64_HOST_FAULT)
 		host_fault(c);
@@ -275,11 +275,11 @@ static void run_many(struct cpu *c)
 		sample_taken(c);
 		tb = tcg_find(c, mode);
 	}
-	n = (uint32_t)(tb - t->tbs);
+	n = (uint32_t)(tb - t->cache->tbs);
 	from = t->last_exit;
 	t->last_exit = 0;
-	if (from && !tb->dead && t->links[from].x.rip == tb->rip &&
-	    (t->tbs[t->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+	if (from && !tb->dead && t->cache->links[from].x.rip == tb->rip &&
+	    (t->cache->tbs[t->cache->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, n);
 	run_block(c, tb);
 }
@@ -502,8 +502,8 @@ static void destroy(struct cpu *c)
 	if (tcg_of(c)->plug)
 		plug_event(c, RHEA_VCPU_EXIT);
 	phys_on_code_write(c->phys, NULL, c);
-	perfmap_free(tcg_of(c)->perf);		/* keeps what it has */
-	tcg_of(c)->perf = NULL;
+	perfmap_free(tcg_of(c)->cache->perf);		/* keeps what it has */
+	tcg_of(c)->cache->perf = NULL;
 	tcg_flush(tcg_of(c));
 	plug_cpu_free(tcg_of(c)->plug);
 	tcg_free(tcg_of(c));
@@ -526,9 +526,9 @@ static void put(struct cpu *c)
 	if (!t)
 		return;
 	cpuid_insn_features(c, feat);
-	if (!memcmp(feat, t->feat, sizeof(feat)))
+	if (!memcmp(feat, t->cache->feat, sizeof(feat)))
 		return;
-	memcpy(t->feat, feat, sizeof(feat));
+	memcpy(t->cache->feat, feat, sizeof(feat));
 	pthread_mutex_lock(&t->lock);
 	t->n_writes = ARRAY_LEN(t->writes) + 1;
 	pthread_mutex_unlock(&t->lock);
@@ -562,7 +562,7 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"light look-ups    %llu find, %llu link, %llu guard\n"
 		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
 		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n",
-		t->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
+		t->cache->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
 		(unsigned long long)s->killed,
 		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
 		(unsigned long long)s->guest_bytes, (unsigned long long)s->host_bytes,
@@ -581,11 +581,11 @@ bool tcg_perfmap(struct cpu *c, struct err *e)
 {
 	struct tcg *t = tcg_of(c);
 
-	t->perf = perfmap_new(e);
-	if (!t->perf)
+	t->cache->perf = perfmap_new(e);
+	if (!t->cache->perf)
 		return false;
-	t->x.want_parts = true;
+	t->cache->x.want_parts = true;
 	if (!t->interp)
-		perfmap_stubs(t->perf, &t->x, t->blocks_start + t->code.rx);
+		perfmap_stubs(t->cache->perf, &t->cache->x, t->cache->blocks_start + t->cache->code.rx);
 	return true;
 }

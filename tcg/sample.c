@@ -51,7 +51,7 @@ void sample_stop(struct cpu *c)
 static void remake(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
-	struct tb *head = &t->tbs[t->remake];
+	struct tb *head = &t->cache->tbs[t->remake];
 	uint64_t rip = c->rip;
 
 	t->remake = NO_TB;

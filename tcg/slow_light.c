@@ -61,7 +61,7 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 		again_alone(c);
 	if (!t->single && cp && cp->chunks) {
 		self = tcg_tb_near(t, ret);
-		if (self != NO_TB && tcg_overlaps(&t->tbs[self], pp.ram->id + off, (uint64_t)n))
+		if (self != NO_TB && tcg_overlaps(&t->cache->tbs[self], pp.ram->id + off, (uint64_t)n))
 			again_alone(c);
 	}
 	if (others) {
@@ -275,7 +275,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	if (c->drops != drops)		/* the run of a loop has ended, perhaps of the one that asks */
 		p = NULL;
 	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
-		tcg_stop_at(c, &tcg_of(c)->tbs[n_tb], &side);
+		tcg_stop_at(c, &tcg_of(c)->cache->tbs[n_tb], &side);
 	return p;
 }
 
@@ -302,12 +302,12 @@ void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
 	if (now - since > limit * SITE_MISSES)
 		return;
 	n = tcg_tb_at(t, ret, &side);
-	if (n == NO_TB || t->tbs[n].dead)
+	if (n == NO_TB || t->cache->tbs[n].dead)
 		return;
 	t->stats.roams++;
-	at = t->tbs[n].ram + side.off;
-	t->roams[ROAM_SLOT(loop ? ~at : at)] = true;
-	t->remake = t->tbs[n].region;
+	at = t->cache->tbs[n].ram + side.off;
+	t->cache->roams[ROAM_SLOT(loop ? ~at : at)] = true;
+	t->remake = t->cache->tbs[n].region;
 	tcg_kill(t, n);
 	atomic_fetch_or(&c->request, REQ_SAMPLE);
 }

@@ -22,7 +22,7 @@
 
 bool tcg_may_peek(const struct tcg *t, uint64_t ram)
 {
-	const struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+	const struct no_peek *p = &t->cache->no_peek[NO_PEEK_SLOT(ram)];
 
 	return p->ram != ram || !p->until || (int32_t)(NOW() - p->until) >= 0;
 }
@@ -30,7 +30,7 @@ bool tcg_may_peek(const struct tcg *t, uint64_t ram)
 /* Whoever else has the place is forgiven. */
 static struct no_peek *take_place(struct tcg *t, uint64_t ram)
 {
-	struct no_peek *p = &t->no_peek[NO_PEEK_SLOT(ram)];
+	struct no_peek *p = &t->cache->no_peek[NO_PEEK_SLOT(ram)];
 
 	if (p->ram != ram)
 		*p = (struct no_peek){ .ram = ram };
@@ -78,7 +78,7 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 		return;
 	}
 	for (i = cp->tbs; i; i = next) {
-		struct tb *tb = &t->tbs[i >> 1];
+		struct tb *tb = &t->cache->tbs[i >> 1];
 		uint64_t chunks = tcg_chunks(tb, i & 1);
 
 		next = tb->page_next[i & 1];

@@ -69,9 +69,9 @@ static bool page_tables(struct tcg *t, uint64_t ram)
 		return true;
 	if (n >= CP_FANOUT)
 		return false;
-	if (!t->cpages[n])
-		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t, n, 0, 0);
-	return t->cpages[n] != NULL;
+	if (!t->cache->cpages[n])
+		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t->cache, n, 0, 0);
+	return t->cache->cpages[n] != NULL;
 }
 
 /* Bytes of RAM are about to be looked at for translation. */
@@ -151,23 +151,23 @@ static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
-		if (!t->jc_mode[i]) {
-			t->jc_mode[i] = mode + 1;
+		if (!t->cache->jc_mode[i]) {
+			t->cache->jc_mode[i] = mode + 1;
 			x64_env(t->cpu)->jc_mode[i] = mode;
 		}
-		if (t->jc_mode[i] == mode + 1)
+		if (t->cache->jc_mode[i] == mode + 1)
 			return i;
 	}
-	t->flush_wanted = true;		/* a new set of modes: start over */
+	t->cache->flush_wanted = true;		/* a new set of modes: start over */
 	return -1;
 }
 
 static bool room(struct tcg *t)
 {
-	return t->n_tbs + 2 < MAX_TBS && t->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
-	       t->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && t->n_vpages + 8 < MAX_VPAGES && !t->flush_wanted &&
-	       (t->interp || (t->code.end - t->code.p > (intptr_t)(X64_ROOM + 4096) &&
-			      t->cold.end - t->cold.p > (intptr_t)(X64_ROOM + 4096)));
+	return t->cache->n_tbs + 2 < MAX_TBS && t->cache->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
+	       t->cache->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && t->cache->n_vpages + 8 < MAX_VPAGES && !t->cache->flush_wanted &&
+	       (t->interp || (t->cache->code.end - t->cache->code.p > (intptr_t)(X64_ROOM + 4096) &&
+			      t->cache->cold.end - t->cache->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }
 
 /*
@@ -179,27 +179,27 @@ static void take_back(struct tcg *t, bool live)
 {
 	struct tb *tb;
 
-	for (; tb = &t->tbs[t->n_tbs], t->n_tbs && tb->dead && !(live && tb->calls); t->n_tbs--) {
+	for (; tb = &t->cache->tbs[t->cache->n_tbs], t->cache->n_tbs && tb->dead && !(live && tb->calls); t->cache->n_tbs--) {
 		tcg_drop_ir(tb);
 		if (t->interp)
 			continue;
-		t->n_links = tb->first_link - 1;
-		t->n_sides = tb->side;
-		t->code.p = (uint8_t *)(uintptr_t)tb->code - t->code.rx;
-		t->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->code.rx;
+		t->cache->n_links = tb->first_link - 1;
+		t->cache->n_sides = tb->side;
+		t->cache->code.p = (uint8_t *)(uintptr_t)tb->code - t->cache->code.rx;
+		t->cache->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->cache->code.rx;
 	}
-	if (t->cold.p < t->cold_kept)		/* what comes behind it has numbers from the next one on */
-		tcg_take(t, t->n_tbs, &t->cold.p, t->cold_kept);
-	if (t->last_exit > t->n_links)
+	if (t->cache->cold.p < t->cache->cold_kept)		/* what comes behind it has numbers from the next one on */
+		tcg_take(t, t->cache->n_tbs, &t->cache->cold.p, t->cache->cold_kept);
+	if (t->last_exit > t->cache->n_links)
 		t->last_exit = 0;
 }
 
 /* n entries of the back end's side table, packed; the bytes. */
 static uint16_t keep_side(struct tcg *t, const struct x64_side *s, unsigned n)
 {
-	unsigned bytes = tcg_side_pack(t->sides + t->n_sides, s, n, t->ir->mode & MODE_COUNT);
+	unsigned bytes = tcg_side_pack(t->cache->sides + t->cache->n_sides, s, n, t->ir->mode & MODE_COUNT);
 
-	t->n_sides += bytes;
+	t->cache->n_sides += bytes;
 	return (uint16_t)bytes;
 }
 
@@ -211,21 +211,21 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->code = b->guarded;
 	tb->guard = (uint8_t)(b->entry - b->guarded);
 	tb->size = b->size;
-	tb->first_link = t->n_links + 1;
+	tb->first_link = t->cache->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
-		t->links[++t->n_links] = (struct link){ .x = b->links[i], .from = n };
+		t->cache->links[++t->cache->n_links] = (struct link){ .x = b->links[i], .from = n };
 	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;
 	tb->n_swaps = (uint8_t)b->n_swaps;
 	for (unsigned i = 0; i < b->n_swaps; i++)
 		tb->swaps[i] = b->swaps[i];
-	tb->side = t->n_sides;
+	tb->side = t->cache->n_sides;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
-	tcg_take(t, n, &t->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
-	tcg_take(t, n, &t->cold.p, b->cold_end);
+	tcg_take(t, n, &t->cache->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
+	tcg_take(t, n, &t->cache->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
 }
 
@@ -256,16 +256,16 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 		peek->page_rip = c->rip - off;
 		peek->n = off + f->n;
 	}
-	return (struct front){ .ir = t->ir, .env = { mode, { t->feat[0], t->feat[1] } },
+	return (struct front){ .ir = t->ir, .env = { mode, { t->cache->feat[0], t->cache->feat[1] } },
 			       .cs_limit = c->segs[CS].limit, .straight = t->plug, .alone = c->ncpus == 1,
-			       .stop = t->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
+			       .stop = t->cache->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
 /* Loops of a region that begin at an instruction are better off without a fast copy. */
 static void tired_loops(const struct tcg *t, uint64_t ram, bool *tired)
 {
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
-		tired[i] = t->roams[ROAM_SLOT(~(ram + t->ir->off[i]))];
+		tired[i] = t->cache->roams[ROAM_SLOT(~(ram + t->ir->off[i]))];
 }
 
 /* False: the block is too long for what is to be put in. */
@@ -285,15 +285,15 @@ static bool run_passes(struct tcg *t, const struct fetch *f, struct peek *peek)
 			return false;
 		verify(ir, "plugins");
 	}
-	if (t->without & BIT(PASS_FLAGS))
+	if (t->cache->without & BIT(PASS_FLAGS))
 		opt_flags_none(ir);
 	else
 		opt_flags(ir, live_at, peek);
 	verify(ir, pass_names[PASS_FLAGS]);
-	if (!(t->without & BIT(PASS_DEAD)))
+	if (!(t->cache->without & BIT(PASS_DEAD)))
 		opt_dead(ir);
 	verify(ir, pass_names[PASS_DEAD]);
-	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->without & BIT(PASS_MEM))) {
+	if (!t->interp && !(ir->mode & MODE_NOSHARE) && !(t->cache->without & BIT(PASS_MEM))) {
 		if (ir->mode & MODE_REGION) {
 			tired_loops(t, f->ram, tired);
 			opt_loop(ir, tired);
@@ -327,21 +327,21 @@ static bool make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 /* Did a jump from the same page, in the same mode, ask for the block? Then it needs no guard for now. */
 static bool from_own_page(const struct tcg *t, const struct tb *tb)
 {
-	const struct link *l = &t->links[t->last_exit];
+	const struct link *l = &t->cache->links[t->last_exit];
 
 	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && l->x.rip == tb->rip &&
-	       t->tbs[l->from].mode == tb->mode && t->tbs[l->from].cs_base == tb->cs_base && tcg_stays(t, l);
+	       t->cache->tbs[l->from].mode == tb->mode && t->cache->tbs[l->from].cs_base == tb->cs_base && tcg_stays(t, l);
 }
 
 /* A region's sites: where they begin, and which instructions have none. */
 static void offer_sites(struct tcg *t, struct cpu *c, const struct tb *tb, struct x64_params *p, bool *roams)
 {
 	for (int w = 0; w < 2; w++)
-		p->site[w] = t->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
+		p->site[w] = t->cache->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
-		roams[i] = t->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
+		roams[i] = t->cache->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
 	p->roams = roams;
-	p->loop = t->n_loops + 1;
+	p->loop = t->cache->n_loops + 1;
 	p->smp = c->ncpus > 1;
 }
 
@@ -349,10 +349,10 @@ static void take_sites(struct tcg *t, struct cpu *c, const struct tb *tb)
 {
 	unsigned idx = tb->mode >> MODE_MMU_SHIFT & 3;
 
-	t->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
+	t->cache->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
 	for (int w = 0; w < 2; w++)
 		for (unsigned i = 0; i < t->block->n_sites[w]; i++) {
-			struct tlb_site *s = &c->site[idx][w][t->next_site[idx][w]++ % TLB_SITES];
+			struct tlb_site *s = &c->site[idx][w][t->cache->next_site[idx][w]++ % TLB_SITES];
 
 			s->left = SITE_MISSES - 1;
 			s->since = (uint32_t)__builtin_ia32_rdtsc();
@@ -373,7 +373,7 @@ static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, c, tb, &p, roams);
-	if (!x64_compile(&t->x, &t->code, &t->cold, t->ir, &p, t->block))
+	if (!x64_compile(&t->cache->x, &t->cache->code, &t->cache->cold, t->ir, &p, t->block))
 		return false;
 	take_sites(t, c, tb);
 	return true;
@@ -398,7 +398,7 @@ static void fetch_mmio(struct cpu *c, struct fetch *f)
 static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
-	struct tb *tb = &t->tbs[t->n_tbs + 1];
+	struct tb *tb = &t->cache->tbs[t->cache->n_tbs + 1];
 
 	*tb = (struct tb){
 		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
@@ -413,7 +413,7 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 /* It is complete: keep it, and let it be found. */
 static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64_t t0)
 {
-	uint32_t n = ++t->n_tbs;
+	uint32_t n = ++t->cache->n_tbs;
 
 	if (t->plug)
 		plug_entered(t->plug, n);
@@ -422,8 +422,8 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	if (f->r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
 		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
-		tb->hash_next = t->hash[key.slot];
-		t->hash[key.slot] = n | key.tag;
+		tb->hash_next = t->cache->hash[key.slot];
+		t->cache->hash[key.slot] = n | key.tag;
 		tcg_enter_pages(t, n);
 	} else {
 		tb->dead = true;
@@ -434,7 +434,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
 	tcg_end_read(t);
 	log_code(t, tb, f->bytes);
-	perfmap_add(t->perf, tb, t->block);
+	perfmap_add(t->cache->perf, tb, t->block);
 }
 
 static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool single, uint64_t t0)
@@ -448,7 +448,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 		if (!make_ir(c, f, mode, max))
 			continue;
 		tb = new_tb(c, f, mode, single);
-		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, c, tb, t->n_tbs + 1))
+		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, c, tb, t->cache->n_tbs + 1))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");
@@ -485,7 +485,7 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 #ifdef CONFIG_SANITIZED
 	return NULL;			/* this file is not light then */
 #endif
-	if (t->perf || t->plug || !t->hot || t->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (t->cache->perf || t->plug || !t->hot || t->cache->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)
@@ -573,7 +573,7 @@ static bool make_region(struct cpu *c, struct tb *head)
 	unsigned off;
 
 	take_back(t, false);
-	if (t->interp || t->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
+	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
@@ -589,11 +589,11 @@ static bool make_region(struct cpu *c, struct tb *head)
 		return false;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
-	if (!compile(t, c, tb, t->n_tbs + 1))
+	if (!compile(t, c, tb, t->cache->n_tbs + 1))
 		return false;
 	enter_tb(t, tb, &f, t0);
 	t->stats.regions++;
-	tcg_prefer(t, (uint32_t)(head - t->tbs), t->n_tbs);
+	tcg_prefer(t, (uint32_t)(head - t->cache->tbs), t->cache->n_tbs);
 	return true;
 }
 

@@ -69,11 +69,11 @@ void fuzz_count_regions(const struct fuzz *f, uint64_t *regions, uint64_t *swapp
 {
 	const struct tcg *t = tcg_of(f->u[FUZZ_X64].c);
 
-	for (unsigned i = 1; i < t->n_tbs; i++) {
-		bool region = t->tbs[i].mode & MODE_REGION && !t->tbs[i].dead;
+	for (unsigned i = 1; i < t->cache->n_tbs; i++) {
+		bool region = t->cache->tbs[i].mode & MODE_REGION && !t->cache->tbs[i].dead;
 
 		*regions += region;
-		*swapping += region && t->tbs[i].n_swaps;
+		*swapping += region && t->cache->tbs[i].n_swaps;
 	}
 }
 

@@ -73,10 +73,10 @@ TEST_BOTH(cache, a_full_code_memory_is_flushed)
 	run_chain(m);
 	if (t->interp)
 		return;
-	t->code.end = t->code.p + X64_ROOM + 8192;	/* a few blocks more */
+	t->cache->code.end = t->cache->code.p + X64_ROOM + 8192;	/* a few blocks more */
 	for (int i = 0; i < 3; i++) {
 		tcg_flush(t);
-		t->code.end = t->code.p + X64_ROOM + 4096 + 1024;
+		t->cache->code.end = t->cache->code.p + X64_ROOM + 4096 + 1024;
 		run_chain(m);
 	}
 	cr_expect_gt(t->stats.flushes, flushes + 6);
@@ -90,15 +90,15 @@ TEST_BOTH(cache, code_can_be_linked_after_its_writable_pages_were_given_back)
 	run_chain(m);
 	if (t->interp)
 		return;
-	t->code.p += TRIM_STEP_IDLE;	/* as if so much had been made */
+	t->cache->code.p += TRIM_STEP_IDLE;	/* as if so much had been made */
 	tcg_trim(t, false);
-	cr_assert_eq(t->trimmed, 0);
+	cr_assert_eq(t->cache->trimmed, 0);
 	tcg_trim(t, true);		/* the guest waits: that is enough */
-	cr_assert_gt(t->trimmed, 0);
-	t->code.p += TRIM_STEP;
+	cr_assert_gt(t->cache->trimmed, 0);
+	t->cache->code.p += TRIM_STEP;
 	tcg_trim(t, false);
-	cr_assert_gt(t->trimmed, TRIM_STEP);
-	for (uint32_t n = 1; n <= t->n_tbs / 2; n++)
+	cr_assert_gt(t->cache->trimmed, TRIM_STEP);
+	for (uint32_t n = 1; n <= t->cache->n_tbs / 2; n++)
 		tcg_kill(t, n);		/* links to them are taken back and made anew */
 	run_chain(m);
 }
@@ -110,7 +110,7 @@ TEST_BOTH(cache, a_flush_between_any_two_blocks_is_survived)
 	put_chain(m);
 	for (int i = 0; i < 5; i++) {
 		run_chain(m);
-		t->flush_wanted = true;
+		t->cache->flush_wanted = true;
 		MACHINE_PUT(m, FIRST + (uint64_t)i * 0x5000, 0x48);	/* needs a translation in the middle */
 	}
 	cr_expect_geq(t->stats.flushes, 4);
@@ -119,7 +119,7 @@ TEST_BOTH(cache, a_flush_between_any_two_blocks_is_survived)
 static void flush_on_out(struct machine *m, uint32_t v)
 {
 	(void)v;
-	tcg_of(m->c)->flush_wanted = true;
+	tcg_of(m->c)->cache->flush_wanted = true;
 }
 
 GUEST(flushing, "mov ecx, 100\n 1: out 0x80, al\n call 2f\n dec ecx\n jnz 1b\n" END " 2: inc rbx\n ret")
@@ -150,11 +150,11 @@ Test(cache, passes_are_named)
 /* Every exit of a block that is there is known to be that block's. */
 static void expect_exits_are_found(struct tcg *t)
 {
-	for (uint32_t n = 1; n <= t->n_tbs; n++) {
-		const struct tb *tb = &t->tbs[n];
+	for (uint32_t n = 1; n <= t->cache->n_tbs; n++) {
+		const struct tb *tb = &t->cache->tbs[n];
 
 		for (uint32_t i = tb->first_link; !tb->dead && i < tb->first_link + tb->n_links; i++)
-			cr_expect_eq(tcg_tb_near(t, (uintptr_t)x64_link_ret(&t->x, &t->links[i].x)), n, "block %u", n);
+			cr_expect_eq(tcg_tb_near(t, (uintptr_t)x64_link_ret(&t->cache->x, &t->cache->links[i].x)), n, "block %u", n);
 	}
 }
 
@@ -168,14 +168,14 @@ TEST_BOTH(cache, exits_are_found_behind_a_guard_that_outlived_blocks)
 
 	GUEST_PUT(m, M_CODE, inside);
 	cr_expect_eq(machine_run(m, M_CODE), -1);
-	kept = t->n_tbs;
+	kept = t->cache->n_tbs;
 	put_chain(m);
 	run_chain(m);
 	if (t->interp)
 		return;
-	cr_assert_not(t->tbs[kept].guard, "it was reached from its own page");
-	cr_assert(tcg_guarded(t, &t->tbs[kept]));
-	for (uint32_t n = kept + 1; n <= t->n_tbs; n++)
+	cr_assert_not(t->cache->tbs[kept].guard, "it was reached from its own page");
+	cr_assert(tcg_guarded(t, &t->cache->tbs[kept]));
+	for (uint32_t n = kept + 1; n <= t->cache->n_tbs; n++)
 		tcg_kill(t, n);
 	run_chain(m);
 	expect_exits_are_found(t);

@@ -52,7 +52,7 @@ static uint64_t ld(const struct machine *m, uint64_t va, int n)
 static void loops_were_made(const struct machine *m)
 {
 	if (!tcg_of(m->c)->interp)
-		cr_expect_geq(tcg_of(m->c)->n_loops, 1);
+		cr_expect_geq(tcg_of(m->c)->cache->n_loops, 1);
 }
 
 /* ---- what is read and written ---- */
