@@ -1,10 +1,6 @@
 /*
  * A debugger's view of the registers.
  *
- * Control registers can be changed as far as that leaves the processor in the
- * mode it is in; a selector in protected mode brings its descriptor along, without
- * the checks of a MOV.
- *
  * Which registers there are never changes while a debugger is there, whatever the guest
  * switches to: a debugger asks for them once and then expects packets of that length.
  *
@@ -17,17 +13,14 @@
 #include <string.h>
 
 #include "cpu/cpuid.h"
-#include "cpu/desc.h"
+#include "cpu/gdbregs_priv.h"
 #include "cpu/mmu.h"
-#include "cpu/phys.h"
-#include "cpu/regs.h"
-#include "cpu/seg.h"
 #include "cpu/system.h"
 #include "cpu/xstate.h"
 
 enum which { BOTH, LONG, SHORT, AVX, LONGAVX };
 enum kind {
-	K_GPR, K_PC, K_FLAGS, K_SEG, K_PLAIN, K_CONTROL, K_CR8, K_DEBUG, K_BASE, K_SHOWN, K_MSR, K_XSAVE, K_X16, K_TAGS,
+	K_GPR, K_PC, K_FLAGS, K_SEG, K_PLAIN, K_CONTROL, K_CR8, K_DEBUG, K_BASE, K_HIDDEN, K_MSR, K_XSAVE, K_X16, K_TAGS,
 	K_NONE, K_FEATURE
 };
 
@@ -52,7 +45,7 @@ static const struct row rows[] = {
 #define REG_CR8(w, n, at, b, t)			{ w, n, K_CR8, NULL, at, b, t },
 #define REG_DEBUG(w, n, r, b, t)		{ w, n, K_DEBUG, r, 0, b, t },
 #define REG_BASE(w, n, r, b, t)			{ w, n, K_BASE, r, 0, b, t },
-#define REG_SHOWN(w, n, r, b, t)		{ w, n, K_SHOWN, r, 0, b, t },
+#define REG_HIDDEN(w, n, r, b, t)		{ w, n, K_HIDDEN, r, 0, b, t },
 #define REG_MSR(w, n, at, b, t)			{ w, n, K_MSR, NULL, at, b, t },
 #define REG_XSAVE(w, n, at, b, t)		{ w, n, K_XSAVE, NULL, at, b, t },
 #define REG_X16(w, n, at, b, t)			{ w, n, K_X16, NULL, at, b, t },
@@ -164,72 +157,6 @@ int gdb_reg_get(struct cpu *c, enum gdb_view view, int n, uint8_t buf[GDB_REG_MA
 
 /* ---- writing ---- */
 
-/* A data segment's descriptor as the tables have it; nobody is told. */
-static bool load_descriptor(struct cpu *c, int seg, uint16_t sel)
-{
-	bool ldt = sel & 4;
-	uint64_t base = ldt ? c->segs[LDTR].base : c->gdtr.base, pa;
-	uint32_t limit = ldt ? c->segs[LDTR].limit : c->gdtr.limit;
-	struct desc d = { 0 };
-
-	if (!(sel & ~3u)) {
-		seg_set(c, seg, sel, c->segs[seg].base, 0, 0);
-		return true;
-	}
-	if ((sel | 7u) > limit || !mmu_probe(c, base + (sel & ~7u), &pa))
-		return false;
-	d.lo = (uint32_t)phys_read(c->phys, pa, 4);
-	d.hi = (uint32_t)phys_read(c->phys, pa + 4, 4);
-	if (!desc_s(&d) || !desc_p(&d) || (desc_type(&d) & TYPE_CODE && !(desc_type(&d) & TYPE_R)))
-		return false;
-	seg_set(c, seg, sel, desc_base(&d), desc_limit(&d), (uint16_t)(desc_attr(&d) | TYPE_ACCESSED));
-	return true;
-}
-
-static bool set_segment(struct cpu *c, const struct row *r, uint64_t v)
-{
-	size_t at = cpu_reg_find(r->reg)->where - offsetof(struct cpu, segs);
-	int seg = (int)(at / sizeof(struct seg));
-	uint16_t sel = (uint16_t)v;
-
-	if (v > 0xffff)
-		return false;
-	if (sel == c->segs[seg].sel)
-		return true;
-	if (!(c->mode & MODE_PE) || c->mode & MODE_VM) {
-		seg_set(c, seg, sel, (uint64_t)sel << 4, c->segs[seg].limit, c->segs[seg].attr);
-		return true;
-	}
-	return seg != CS && seg != SS && load_descriptor(c, seg, sel);
-}
-
-/* Paging, its format, and protected mode stay as they are. */
-static bool set_control(struct cpu *c, const struct row *r, uint64_t v)
-{
-	static const struct {
-		const char *reg;
-		uint64_t may_change;
-	} rules[] = {
-		{ "cr0", CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM },
-		{ "cr2", ~0ull },
-		{ "cr4", CR4_TSD | CR4_DE | CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP |
-			 CR4_FSGSBASE | CR4_SMEP | CR4_SMAP },
-		{ "efer", EFER_SCE },
-	};
-	const struct cpu_reg *reg = cpu_reg_find(r->reg);
-	uint64_t may = strcmp(r->reg, "cr3") ? 0 : (1ull << c->phys_bits) - 4096;
-
-	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		if (!strcmp(r->reg, rules[i].reg))
-			may = rules[i].may_change;
-	if (!strcmp(r->reg, "cr4"))
-		may &= cpu_cr4_allowed(c);
-	if ((v ^ stored(c, r)) & ~may)
-		return false;
-	st_n((uint8_t *)c + reg->where, reg->bytes, v);
-	return true;
-}
-
 static bool set_cr8(struct cpu *c, uint64_t v)
 {
 	if (v > 15 || !c->board.set_cr8)
@@ -248,6 +175,11 @@ static bool set_debug(struct cpu *c, const struct row *r, uint64_t v)
 	return true;
 }
 
+static int seg_of(const struct cpu_reg *reg)
+{
+	return (int)((reg->where - offsetof(struct cpu, segs)) / sizeof(struct seg));
+}
+
 static bool set_value(struct cpu *c, const struct row *r, uint64_t v)
 {
 	const struct cpu_reg *reg = r->reg ? cpu_reg_find(r->reg) : NULL;
@@ -264,22 +196,22 @@ static bool set_value(struct cpu *c, const struct row *r, uint64_t v)
 		cpu_set_eflags(c, (uint32_t)v);
 		return true;
 	case K_SEG:
-		return set_segment(c, r, v);
+		return gdb_set_segment(c, seg_of(reg), v);
 	case K_CR8:
 		return set_cr8(c, v);
 	case K_DEBUG:
 		return set_debug(c, r, v);
 	case K_MSR:
 		return msr_set(c, r->at, v);
-	case K_SHOWN:
-		return false;
+	case K_HIDDEN:
+		return gdb_set_hidden(c, reg, v);
 	case K_PLAIN: case K_BASE:
 		if (!mmu_canonical_reg(c, v))
 			return false;
 		st64((uint8_t *)c + reg->where, v);
 		return true;
 	case K_CONTROL:
-		return set_control(c, r, v);
+		return gdb_set_control(c, reg, v);
 	case K_X16:
 		st16(c->xsave + r->at, (uint16_t)v);
 		return true;
@@ -303,7 +235,8 @@ static void set_xsave(struct cpu *c, const struct row *r, const uint8_t *buf)
 /* The processor draws conclusions from it. */
 static bool is_deep(const struct row *r)
 {
-	return r->kind == K_SEG || r->kind == K_CONTROL || r->kind == K_BASE || r->kind == K_DEBUG;
+	return r->kind == K_SEG || r->kind == K_CONTROL || r->kind == K_BASE || r->kind == K_HIDDEN ||
+	       r->kind == K_DEBUG;
 }
 
 bool gdb_reg_set(struct cpu *c, enum gdb_view view, int n, const uint8_t *buf)

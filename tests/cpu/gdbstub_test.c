@@ -9,6 +9,7 @@
 #include "cpu/gdbregs.h"
 #include "cpu/gdbstub.h"
 #include "cpu/regs.h"
+#include "cpu/seg.h"
 #include "tests/cpu/harness.h"
 
 static struct session {
@@ -226,7 +227,7 @@ Test(gdbstub, what_would_break_the_processor_is_refused)
 	cr_expect_not(set_reg("efer", 0));
 	cr_expect_not(set_reg("cr3", 1ull << 60));
 	cr_expect_not(set_reg("fs_base", 1ull << 60));
-	cr_expect_not(set_reg("cs", 8 ^ c->segs[CS].sel));
+	cr_expect_not(set_reg("cs", S_DATA));
 	cr_expect_not(set_reg("eflags", FL_VM));
 	cr_expect(set_reg("mxcsr", 0xffffffff));
 	cr_expect_eq(ld32(c->xsave + 24), 0xffff, "reserved bits would fault");
@@ -263,8 +264,89 @@ Test(gdbstub, system_registers_are_read_and_written)
 	cr_expect_eq(get_reg("pat"), c->pat);
 	cr_expect_not(set_reg("pat", 0x0202020202020202), "no such memory type");
 	cr_expect_eq((uint32_t)get_reg("cs_attr"), c->segs[CS].attr);
-	cr_expect_not(set_reg("cs_limit", 5));
 	cr_expect(set_reg("gdtr_base", 0x7000) && c->gdtr.base == 0x7000);
+}
+
+Test(gdbstub, control_registers_obey_the_rules_of_a_move)
+{
+	struct cpu *c = s.b[0].c;
+	uint64_t cr4 = c->cr4, xcr0 = c->xcr0;
+
+	cr_expect(set_reg("cr4", cr4 | CR4_PGE | CR4_DE) && c->cr4 == (cr4 | CR4_PGE | CR4_DE));
+	cr_expect_not(set_reg("cr4", cr4 & ~CR4_PAE), "long mode needs it");
+	cr_expect_not(set_reg("cr4", 1ull << 40));
+	cr_expect(set_reg("cr3", AT_PML4) && c->cr3 == AT_PML4);
+	cr_expect_not(set_reg("cr0", c->cr0 & ~(CR0_PE | CR0_PG)));
+	cr_expect_not(set_reg("cr0", (c->cr0 | CR0_NW) & ~CR0_CD));
+	cr_expect(set_reg("efer", c->efer ^ EFER_SCE));
+	cr_expect_not(set_reg("efer", c->efer ^ EFER_LMA));
+	cr_expect_not(set_reg("xcr0", 4) || set_reg("xcr0", 1ull << 50));
+	cr_expect(set_reg("xcr0", 3) && c->xcr0 == 3 && set_reg("xcr0", xcr0 | 1));
+}
+
+/* In 32-bit code without paging, protected mode and paging come and go. */
+Test(gdbstub, modes_change_by_control_registers)
+{
+	struct cpu *c = s.b[0].c;
+
+	c->efer = c->cr0 = c->cr4 = 0;
+	seg_set(c, CS, 8, 0, 0xffffffff, 0xc09b);
+	cpu_regs_loaded(c);
+	cr_expect(set_reg("cr0", CR0_PE) && c->mode & MODE_PE);
+	cr_expect(set_reg("cr0", 0) && !(c->mode & MODE_PE));
+	cr_expect_not(set_reg("cr0", CR0_PG), "paging needs protected mode");
+	cr_expect(set_reg("efer", EFER_LME));
+	cr_expect_not(set_reg("cr0", CR0_PE | CR0_PG), "long mode needs PAE");
+	cr_expect(set_reg("cr4", CR4_PAE) && set_reg("cr3", AT_PML4) && set_reg("cr0", CR0_PE | CR0_PG));
+	cr_expect(c->efer & EFER_LMA);
+	cr_expect(set_reg("cr0", CR0_PE) && !(c->efer & EFER_LMA));
+	cr_expect(set_reg("efer", 0));
+	mem_put(&s.b[0], 0x9000, 8, 0x1e7);	/* reserved bits in what would be a PDPTE */
+	c->cr3 = 0x9000;
+	cr_expect_not(set_reg("cr0", CR0_PE | CR0_PG));
+	cr_expect_eq(c->cr0, CR0_PE | CR0_ET);
+}
+
+Test(gdbstub, selectors_bring_their_descriptors)
+{
+	struct cpu *c = s.b[0].c;
+	static const uint64_t gdt[] = {
+		0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff,
+		0x0000890070000067, 0xffff8880, 0x0040f1000000ffff, 0x000082006000000f, 0, 0x00ef9b000000ffff,
+	};
+
+	for (size_t i = 0; i < sizeof(gdt) / sizeof(*gdt); i++)
+		mem_put(&s.b[0], 0x5000 + 8 * i, 8, gdt[i]);
+	cr_expect(set_reg("gdtr_base", 0x5000) && set_reg("gdtr_limit", sizeof(gdt) - 1));
+	cr_expect(set_reg("cs", 0x18) && set_reg("cs", 8) && cpu_is64(c) && c->segs[CS].attr == 0xa09b);
+	cr_expect_not(set_reg("cs", 0x10), "data");
+	cr_expect_not(set_reg("cs", 0), "null");
+	cr_expect_not(set_reg("cs", 0x50), "64 and 32 bits at once");
+	cr_expect_not(set_reg("cs", 0x100), "beyond the table");
+	cr_expect(set_reg("ss", 0x23) && cpu_cpl(c) == 3 && set_reg("ss", 0x10) && cpu_cpl(c) == 0);
+	cr_expect_not(set_reg("ss", 8), "code");
+	cr_expect_not(set_reg("ss", 0x38), "read-only");
+	cr_expect(set_reg("tr", 0x28) && c->segs[TR].base == 0xffff888000007000 && c->segs[TR].attr == 0x8b);
+	cr_expect_not(set_reg("tr", 0x10) || set_reg("tr", 0));
+	cr_expect(set_reg("ldtr", 0x40) && c->segs[LDTR].base == 0x6000 && c->segs[LDTR].limit == 15);
+	cr_expect(set_reg("ldtr", 0) && !(c->segs[LDTR].attr & SEG_P));
+	cr_expect(set_reg("ds", 0x1b) && set_reg("ds", 0) && set_reg("fs", 0x10));
+	c->efer = c->cr0 = 0;
+	cpu_regs_loaded(c);
+	cr_expect(set_reg("ds", 0x1234) && c->segs[DS].base == 0x12340, "real mode");
+	cr_expect(set_reg("tr", 0x28) && c->segs[TR].base == 0xffff888000007000);
+}
+
+Test(gdbstub, hidden_parts_of_segments_are_written)
+{
+	struct cpu *c = s.b[0].c;
+
+	cr_expect(set_reg("ds_limit", 5) && c->segs[DS].limit == 5);
+	cr_expect(set_reg("idtr_limit", 0xfff) && c->idtr.limit == 0xfff);
+	cr_expect_not(set_reg("gdtr_limit", 0x10000));
+	cr_expect(set_reg("ds_attr", 0xc0f3) && c->segs[DS].attr == 0xc0f3);
+	cr_expect_not(set_reg("ds_attr", 0x1f3));
+	cr_expect_not(set_reg("cs_attr", 0xe09b), "64 and 32 bits at once");
 }
 
 /* Whatever the guest switches to, packets keep the length that the debugger expects. */
