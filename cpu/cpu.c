@@ -88,6 +88,7 @@ void cpu_free(struct cpu *c)
 		return;
 	phys_del_cpu(c->phys, c);
 	mmu_fini(c);
+	debug_fini(c);
 	free(c);
 }
 

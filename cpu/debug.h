@@ -14,10 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DEBUG_MAX_BREAKS	4096
-#define DEBUG_MAX_WATCHES	32
-
 struct cpu;
+
+/* Numbers, ascending, none twice; as many as there is memory for. All 0: empty. */
+struct debug_list {
+	uint64_t *at;
+	unsigned n, room;
+};
 
 enum debug_why { DEBUG_NOTHING, DEBUG_STEP, DEBUG_BREAK, DEBUG_WATCH };
 
@@ -30,10 +33,9 @@ struct debug_watch {
 };
 
 struct cpu_debug {
-	uint64_t breaks[DEBUG_MAX_BREAKS];	/* ascending */
-	unsigned n_breaks;
-	struct debug_watch watches[DEBUG_MAX_WATCHES];
-	unsigned n_watches;
+	struct debug_list breaks;
+	struct debug_watch *watches;
+	unsigned n_watches, room_watches;
 
 	bool step;			/* run one instruction, then stop with DEBUG_STEP */
 	bool step_irq;			/* that step takes interrupts as usual */
@@ -59,8 +61,9 @@ struct cpu_debug {
 
 /* The linear address of the next instruction. */
 uint64_t debug_pc(const struct cpu *c);
-/* The place of the first of n ascending addresses that is not below va. */
-unsigned debug_place(const uint64_t *list, unsigned n, uint64_t va);
+/* The place of the first that is not below v; l->n if all are. */
+unsigned debug_place(const struct debug_list *l, uint64_t v);
+bool debug_has(const struct debug_list *l, uint64_t v);
 /* Is there a breakpoint at va? */
 bool debug_at_break(const struct cpu_debug *d, uint64_t va);
 /* How far behind va, up to n, the next breakpoint is; n if there is none. One at va itself does not count. */
@@ -72,7 +75,15 @@ void debug_access(struct cpu *c, uint64_t va, uint64_t n, bool write);
 
 /* ---- while the vCPU stands ---- */
 
-/* False: there are too many. One that exists already is fine. */
+/* One that is there already is fine. False: no memory. */
+bool debug_list_add(struct debug_list *l, uint64_t v);
+/* False: it is not there. */
+bool debug_list_del(struct debug_list *l, uint64_t v);
+/* Become the same numbers. False: no memory. */
+bool debug_list_copy(struct debug_list *l, const struct debug_list *from);
+void debug_list_free(struct debug_list *l);
+
+/* False: no memory, or the range wraps. One that exists already is fine. */
 bool debug_add_break(struct cpu *c, uint64_t va);
 bool debug_add_watch(struct cpu *c, const struct debug_watch *w);
 /* False: there is no such one. */
@@ -80,5 +91,6 @@ bool debug_del_break(struct cpu *c, uint64_t va);
 bool debug_del_watch(struct cpu *c, const struct debug_watch *w);
 /* Everything of the above, and steps not taken yet. */
 void debug_clear(struct cpu *c);
+void debug_fini(struct cpu *c);
 
 #endif

@@ -401,6 +401,8 @@ void gdbstub_free(struct gdbstub *g)
 	if (!g)
 		return;
 	gdbstub_closed(g);
+	debug_list_free(&g->soft);
+	debug_list_free(&g->hard);
 	free(g->xml);
 	free(g);
 }

@@ -9,12 +9,6 @@
 /* Thread numbers in packets; vCPU i is thread i + 1. */
 enum { THREAD_ALL = -1, THREAD_ANY = -2, THREAD_BAD = -3 };
 
-/* A breakpoint as the debugger has set it. */
-struct gdb_break {
-	uint64_t va;
-	bool hard;
-};
-
 enum gdb_rx { RX_IDLE, RX_BODY, RX_ESCAPE, RX_SUM1, RX_SUM2 };
 
 struct gdbstub {
@@ -36,8 +30,7 @@ struct gdbstub {
 	bool physical;			/* addresses of memory packets */
 	unsigned step_bits;		/* STEP_* */
 	int c_cpu, g_cpu;		/* what `H` has chosen */
-	struct gdb_break breaks[DEBUG_MAX_BREAKS];
-	unsigned n_breaks;
+	struct debug_list soft, hard;	/* breakpoints, by the kind the debugger has set */
 	enum gdb_view view;		/* since the debugger came */
 	bool view_fixed;
 	char *xml;

@@ -14,38 +14,17 @@
 
 /* ---- breakpoints ---- */
 
-static struct gdb_break *find_break(struct gdbstub *g, uint64_t va, bool hard)
+static bool change_break(struct gdbstub *g, uint64_t va, bool hard, bool set)
 {
-	for (unsigned i = 0; i < g->n_breaks; i++)
-		if (g->breaks[i].va == va && g->breaks[i].hard == hard)
-			return &g->breaks[i];
-	return NULL;
-}
+	struct debug_list *l = hard ? &g->hard : &g->soft, *other = hard ? &g->soft : &g->hard;
+	bool ok = set ? debug_list_add(l, va) : debug_list_del(l, va);
 
-static bool add_break(struct gdbstub *g, uint64_t va, bool hard)
-{
-	if (find_break(g, va, hard))
-		return true;
-	if (g->n_breaks == DEBUG_MAX_BREAKS)
-		return false;
-	g->breaks[g->n_breaks++] = (struct gdb_break){ va, hard };
-	for (int i = 0; i < g->host.ncpus; i++)
-		debug_add_break(gdb_cpu(g, i), va);
-	return true;
-}
-
-static bool del_break(struct gdbstub *g, uint64_t va, bool hard)
-{
-	struct gdb_break *b = find_break(g, va, hard);
-
-	if (!b)
-		return false;
-	*b = g->breaks[--g->n_breaks];
-	if (find_break(g, va, !hard))
-		return true;
-	for (int i = 0; i < g->host.ncpus; i++)
-		debug_del_break(gdb_cpu(g, i), va);
-	return true;
+	for (int i = 0; ok && i < g->host.ncpus; i++)
+		if (set)
+			ok = debug_add_break(gdb_cpu(g, i), va);
+		else if (!debug_has(other, va))
+			debug_del_break(gdb_cpu(g, i), va);
+	return ok;
 }
 
 static bool change_watch(struct gdbstub *g, const struct debug_watch *w, bool set)
@@ -73,7 +52,7 @@ void gdb_cmd_break(struct gdbstub *g, const char *p, bool set)
 		return;
 	}
 	if (type < 2)
-		ok = set ? add_break(g, va, type == 1) : del_break(g, va, type == 1);
+		ok = change_break(g, va, type == 1, set);
 	else
 		ok = change_watch(g, &(struct debug_watch){ va, n, kinds[type] }, set);
 	gdb_say(g, ok ? "OK" : "E22");
@@ -81,7 +60,7 @@ void gdb_cmd_break(struct gdbstub *g, const char *p, bool set)
 
 void gdb_clear_breaks(struct gdbstub *g)
 {
-	g->n_breaks = 0;
+	g->soft.n = g->hard.n = 0;
 	for (int i = 0; i < g->host.ncpus; i++) {
 		bool watched = gdb_cpu(g, i)->dbg.n_watches;
 
@@ -108,9 +87,9 @@ static void reason(struct gdbstub *g, struct cpu *c, char *buf, size_t n)
 		snprintf(buf, n, "%s:%llx;", watch_word(d->met.kind), (unsigned long long)d->met_at);
 	if (d->why != DEBUG_BREAK || pc != c->rip)
 		return;
-	if (g->swbreak && find_break(g, pc, false))
+	if (g->swbreak && debug_has(&g->soft, pc))
 		snprintf(buf, n, "swbreak:;");
-	else if (g->hwbreak && find_break(g, pc, true))
+	else if (g->hwbreak && debug_has(&g->hard, pc))
 		snprintf(buf, n, "hwbreak:;");
 }
 

@@ -10,26 +10,20 @@
  * A debugger takes its breakpoints out whenever the guest stops and puts them in
  * again before it goes on: only the difference between two runs costs anything.
  */
-#include <string.h>
+#include <stdlib.h>
 
+#include "base/log.h"
 #include "tcg/cache.h"
-
-static bool has(const uint64_t *list, unsigned n, uint64_t va)
-{
-	unsigned i = debug_place(list, n, va);
-
-	return i < n && list[i] == va;
-}
 
 bool tcg_breaks_page(const struct tcg *t, uint64_t va)
 {
-	unsigned i = debug_place(t->cache->breaks, t->cache->n_breaks, PAGE_OF(va));
+	unsigned i = debug_place(&t->cache->breaks, PAGE_OF(va));
 
-	return i < t->cache->n_breaks && PAGE_OF(t->cache->breaks[i]) == PAGE_OF(va);
+	return i < t->cache->breaks.n && PAGE_OF(t->cache->breaks.at[i]) == PAGE_OF(va);
 }
 
 /* Single instructions stop behind themselves anyway. */
-static void drop_page(struct tcg *t, uint64_t page)
+static void drop_pages(struct tcg *t, const struct debug_list *pages)
 {
 	for (uint32_t i = 1; i <= t->cache->n_tbs; i++) {
 		const struct tb *tb = &t->cache->tbs[i];
@@ -37,34 +31,32 @@ static void drop_page(struct tcg *t, uint64_t page)
 
 		if ((tb->mode & MODE_CODE) != MODE_CODE64)
 			first = (uint32_t)first;
-		if (!tb->dead && (PAGE_OF(first) == page || PAGE_OF(first + tb->len - 1) == page))
+		if (!tb->dead && (debug_has(pages, PAGE_OF(first)) || debug_has(pages, PAGE_OF(first + tb->len - 1))))
 			tcg_kill(t, i);
 	}
 }
 
-/* The pages of those in `list` that are not in `other`. */
-static void drop_changed(struct tcg *t, const uint64_t *list, unsigned n, const uint64_t *other, unsigned n_other)
+/* The pages of those in `list` that are not in `other`. False: no memory. */
+static bool add_changed(struct debug_list *pages, const struct debug_list *list, const struct debug_list *other)
 {
-	uint64_t last = 1;		/* no page */
-
-	for (unsigned i = 0; i < n; i++)
-		if (PAGE_OF(list[i]) != last && !has(other, n_other, list[i])) {
-			last = PAGE_OF(list[i]);
-			drop_page(t, last);
-		}
+	for (unsigned i = 0; i < list->n; i++)
+		if (!debug_has(other, list->at[i]) && !debug_list_add(pages, PAGE_OF(list->at[i])))
+			return false;
+	return true;
 }
 
 void tcg_take_breaks(struct tcg *t)
 {
-	const struct cpu_debug *d = &t->cpu->dbg;
-	uint64_t before[DEBUG_MAX_BREAKS];
-	unsigned n = t->cache->n_breaks;
+	const struct debug_list *now = &t->cpu->dbg.breaks;
+	struct debug_list *before = &t->cache->breaks, pages = { 0 };
 
-	if (d->step || (!n && !d->n_breaks))
+	if (t->cpu->dbg.step || (!before->n && !now->n))
 		return;
-	memcpy(before, t->cache->breaks, n * sizeof(*before));
-	memcpy(t->cache->breaks, d->breaks, d->n_breaks * sizeof(*before));
-	t->cache->n_breaks = d->n_breaks;
-	drop_changed(t, before, n, t->cache->breaks, t->cache->n_breaks);
-	drop_changed(t, t->cache->breaks, t->cache->n_breaks, before, n);
+	if (!add_changed(&pages, before, now) || !add_changed(&pages, now, before) || !debug_list_copy(before, now)) {
+		warn("out of memory for breakpoints");
+		abort();
+	}
+	if (pages.n)
+		drop_pages(t, &pages);
+	debug_list_free(&pages);
 }

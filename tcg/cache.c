@@ -114,6 +114,7 @@ static void cache_free(struct code_cache *k)
 	unmap(k->links, MAX_LINKS * sizeof(*k->links));
 	unmap(k->sides, MAX_SIDE);
 	unmap(k->vpages, MAX_VPAGES * sizeof(*k->vpages));
+	debug_list_free(&k->breaks);
 	perfmap_free(k->perf);
 	munmap(k, sizeof(*k));
 }

@@ -158,8 +158,7 @@ struct code_cache {
 	uint32_t vhash[1u << VPAGE_BITS];
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
-	uint64_t breaks[DEBUG_MAX_BREAKS];	/* of the debugger: no block goes on behind one (see break.c) */
-	unsigned n_breaks;
+	struct debug_list breaks;	/* of the debugger: no block goes on behind one (see break.c) */
 	struct no_peek {
 		uint64_t ram;
 		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */

@@ -363,7 +363,7 @@ static bool debug_breaks(struct cpu *c)
 		d->stepped = true;
 		return false;
 	}
-	if (!d->n_breaks || !debug_at_break(d, debug_pc(c)) ||
+	if (!d->breaks.n || !debug_at_break(d, debug_pc(c)) ||
 	    !mmu_fetch_page(c, PAGE_OF(debug_pc(c)), &pa, NULL, &pf))
 		return false;
 	if (seen) {

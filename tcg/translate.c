@@ -258,7 +258,7 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 	}
 	return (struct front){ .ir = t->ir, .env = { mode, { t->cache->feat[0], t->cache->feat[1] } },
 			       .cs_limit = c->segs[CS].limit, .straight = t->plug, .alone = c->ncpus == 1,
-			       .stop = t->cache->n_breaks ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
+			       .stop = t->cache->breaks.n ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
 /* Loops of a region that begin at an instruction are better off without a fast copy. */
@@ -485,7 +485,7 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 #ifdef CONFIG_SANITIZED
 	return NULL;			/* this file is not light then */
 #endif
-	if (t->cache->perf || t->plug || !t->hot || t->cache->n_breaks || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (t->cache->perf || t->plug || !t->hot || t->cache->breaks.n || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)

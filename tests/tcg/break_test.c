@@ -35,6 +35,21 @@ TEST_BOTH(break, a_breakpoint_in_the_middle_of_a_block_stops_before_it)
 	cr_expect_eq(m->c->regs[RBX], 0);
 }
 
+/* One that is met among many, on its own page and others. */
+TEST_BOTH(break, there_may_be_any_number)
+{
+	GUEST_PUT(m, M_CODE, loop);
+	m->c->rip = M_CODE;
+	for (uint64_t i = 1; i <= 20000; i++)
+		cr_assert(debug_add_break(m->c, M_CODE + 64 + 7 * i));
+	for (uint64_t i = 0; i < 500; i++)
+		cr_assert(debug_add_watch(m->c, &(struct debug_watch){ M_CODE + 0x100000 + 8 * i, 4, DEBUG_ACCESS }));
+	cr_assert(debug_add_break(m->c, LOOP_INC + 2));
+	cr_assert_eq(go(m), ACCEL_DEBUG);
+	cr_expect_eq(m->c->rip, LOOP_INC + 2);
+	cr_expect_eq(m->c->regs[RAX], 1);
+}
+
 /* The loop runs translated before the breakpoint is set, and after it is taken away. */
 TEST_BOTH(break, breakpoints_take_effect_in_code_that_is_translated_already)
 {
