@@ -491,8 +491,20 @@ static int mmio_piece(const struct span *s, uint64_t pa, uint64_t n)
 	return piece;
 }
 
+/* Callbacks that this access may reach, or NULL. */
+static const struct mmio_ops *reached(const struct span *s, bool dma)
+{
+	const struct mmio_ops *ops = s->r.ops;
+
+	if (dma && ops && !ops->dma) {
+		log_guest("a bus master at %#llx, where %s has registers", (unsigned long long)s->pa, s->r.name);
+		return NULL;
+	}
+	return ops;
+}
+
 /* Read up to n bytes at pa into buf from one span; returns how many. */
-static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n)
+static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n, bool dma)
 {
 	const struct span *s = phys_span(p, pa);
 
@@ -506,12 +518,13 @@ static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n
 		memcpy(buf, s->r.rram->host + s->r.off + at, n);
 		return n;
 	}
-	if (!s->r.ops || !s->r.ops->read) {
+	const struct mmio_ops *ops = reached(s, dma);
+	if (!ops || !ops->read) {
 		memset(buf, 0xff, n);
 		return n;
 	}
 	int piece = mmio_piece(s, pa, n);
-	st_n(buf, piece, s->r.ops->read(s->r.opaque, s->dev_off + at, piece));
+	st_n(buf, piece, ops->read(s->r.opaque, s->dev_off + at, piece));
 	return piece;
 }
 
@@ -539,7 +552,7 @@ void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf
 	phys_ram_written(p, r, off, n);
 }
 
-static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uint64_t n)
+static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uint64_t n, bool dma)
 {
 	const struct span *s = phys_span(p, pa);
 
@@ -555,10 +568,11 @@ static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uin
 		phys_ram_written(p, s->r.wram, off, n);
 		return n;
 	}
-	if (!s->r.ops || !s->r.ops->write)
+	const struct mmio_ops *ops = reached(s, dma);
+	if (!ops || !ops->write)
 		return n;
 	int piece = mmio_piece(s, pa, n);
-	s->r.ops->write(s->r.opaque, s->dev_off + at, piece, ld_n(buf, piece));
+	ops->write(s->r.opaque, s->dev_off + at, piece, ld_n(buf, piece));
 	return piece;
 }
 
@@ -568,27 +582,23 @@ static uint64_t run_length(uint64_t pa, uint64_t n)
 	return min_u64(n, (1u << 20) - (pa & ((1u << 20) - 1)));
 }
 
-void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n)
+static void read_buf(struct phys *p, uint64_t pa, uint8_t *b, uint64_t n, bool dma)
 {
-	uint8_t *b = buf;
-	while (n) {
-		uint64_t done = read_piece(p, phys_gate(p, pa), b, run_length(pa, n));
-		pa += done;
-		b += done;
-		n -= done;
-	}
+	for (uint64_t done; n; pa += done, b += done, n -= done)
+		done = read_piece(p, phys_gate(p, pa), b, run_length(pa, n), dma);
 }
 
-void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n)
+static void write_buf(struct phys *p, uint64_t pa, const uint8_t *b, uint64_t n, bool dma)
 {
-	const uint8_t *b = buf;
-	while (n) {
-		uint64_t done = write_piece(p, phys_gate(p, pa), b, run_length(pa, n));
-		pa += done;
-		b += done;
-		n -= done;
-	}
+	for (uint64_t done; n; pa += done, b += done, n -= done)
+		done = write_piece(p, phys_gate(p, pa), b, run_length(pa, n), dma);
 }
+
+void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n) { read_buf(p, pa, buf, n, false); }
+void phys_dma_read(struct phys *p, uint64_t pa, void *buf, uint64_t n) { read_buf(p, pa, buf, n, true); }
+
+void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n) { write_buf(p, pa, buf, n, false); }
+void phys_dma_write(struct phys *p, uint64_t pa, const void *buf, uint64_t n) { write_buf(p, pa, buf, n, true); }
 
 uint64_t phys_read(struct phys *p, uint64_t pa, int size)
 {

@@ -41,6 +41,7 @@ struct mmio_ops {
 	void (*write)(void *opaque, uint64_t off, int size, uint64_t v);
 	int max_size;		/* largest access the device takes; larger ones are split (0: 4) */
 	bool alone;		/* a write may interrupt the very processor that makes it, at once */
+	bool dma;		/* bus masters reach it, too: memory in all but name */
 };
 
 struct phys_range {
@@ -102,9 +103,16 @@ bool phys_alone(struct phys *p, uint64_t pa);
  */
 uint64_t phys_read(struct phys *p, uint64_t pa, int size);
 void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v);
-/* Blocks of memory, for DMA and loaders; MMIO inside is accessed in pieces. Not light. */
+/* Blocks of memory, for loaders and debuggers; MMIO inside is accessed in pieces. Not light. */
 void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n);
 void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
+/*
+ * The same for bus masters, which reach memory only, and what says that it is like
+ * memory (mmio_ops.dma): a device that could be led to registers, its own among them,
+ * would be called while it is in the middle of something else. Other reads give ones.
+ */
+void phys_dma_read(struct phys *p, uint64_t pa, void *buf, uint64_t n);
+void phys_dma_write(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
 /* A device changes its own memory, mapped or not: translations of these bytes go. Machine lock. */
 void phys_ram_write(struct phys *p, struct ram *r, uint64_t off, const void *buf, uint64_t n);
 /* Memory was written by its host address: mark it, tell those who hold code of it. Machine lock. Not light. */

@@ -322,7 +322,7 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		return NULL;
 	}
 	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque, .name = name,
-			    .locked = { locked_read, locked_write, ops->max_size, ops->alone } };
+			    .locked = { locked_read, locked_write, ops->max_size, ops->alone, ops->dma } };
 	range.ops = &r->locked;
 	range.opaque = r;
 	r->map = phys_map(m->phys, &range, e);

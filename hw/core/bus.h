@@ -203,18 +203,18 @@ void mmio_unmap(struct machine *m, struct mmio *r);	/* NULL is fine */
 void port_trace_names(struct machine *m, struct trace_names *l);
 void mmio_trace_names(struct machine *m, struct trace_names *l);
 
-/* ---- memory as a bus master sees it; lock held ---- */
+/* ---- memory as a bus master sees it (phys_dma_read()); lock held ---- */
 static inline void dma_read(struct machine *m, uint64_t pa, void *buf, uint64_t n)
 {
 	if (trace_on(m))
 		trace_point(m, "dma", NULL, "read", "0x%" PRIx64 " length %" PRIu64, pa, n);
-	phys_read_buf(m->phys, pa, buf, n);
+	phys_dma_read(m->phys, pa, buf, n);
 }
 static inline void dma_write(struct machine *m, uint64_t pa, const void *buf, uint64_t n)
 {
 	if (trace_on(m))
 		trace_point(m, "dma", NULL, "write", "0x%" PRIx64 " length %" PRIu64, pa, n);
-	phys_write_buf(m->phys, pa, buf, n);
+	phys_dma_write(m->phys, pa, buf, n);
 }
 
 #endif

@@ -5,7 +5,7 @@
  * data without it (hw/backend/drive.h), and afterwards, under the lock again, says
  * how much was written: only then do dirty tracking and translated code learn of it,
  * before the guest is told. Guest RAM stays where it is while the machine exists.
- * What is no RAM (registers, ROM, nothing) is moved through memory of its own.
+ * What is no RAM (the window of a display, ROM, nothing) is moved through memory of its own.
  */
 #ifndef HW_CORE_SG_H
 #define HW_CORE_SG_H

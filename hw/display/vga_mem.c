@@ -167,4 +167,4 @@ static void window_write(void *opaque, uint64_t off, int size, uint64_t value)
 		write_byte(opaque, off + (unsigned)i, (uint8_t)(value >> 8 * i));
 }
 
-const struct mmio_ops vga_window_ops = { window_read, window_write, 8 };
+const struct mmio_ops vga_window_ops = { window_read, window_write, 8, .dma = true };

@@ -238,10 +238,7 @@ static inline uint16_t pci_command(const struct pci_dev *p)
 /* Bus mastering; refused while COMMAND.MASTER is clear (reads give ones). */
 bool pci_dma_read(struct pci_dev *p, uint64_t pa, void *buf, uint64_t n);
 bool pci_dma_write(struct pci_dev *p, uint64_t pa, const void *buf, uint64_t n);
-/*
- * The same for masters that must not reach registers, their own least of all: false,
- * and nothing moved, unless all of it is RAM (pci_ram.c).
- */
+/* The same, but false, and nothing moved, unless all of it is RAM (pci_ram.c). */
 bool pci_ram_read(struct pci_dev *p, uint64_t pa, void *buf, uint64_t n);
 bool pci_ram_write(struct pci_dev *p, uint64_t pa, const void *buf, uint64_t n);
 

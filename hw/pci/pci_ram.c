@@ -1,6 +1,6 @@
 /*
- * Bus mastering that only reaches RAM. A controller that walks lists in memory while it
- * handles a write to its registers must not be led to registers by the lists.
+ * Bus mastering that only reaches RAM, and says so: for controllers to which a list
+ * that lies elsewhere is an error.
  */
 #include <string.h>
 

@@ -102,6 +102,27 @@ Test(phys, eight_byte_devices_get_eight_bytes)
 	space_fini(&s);
 }
 
+Test(phys, bus_masters_reach_memory_and_what_is_like_it)
+{
+	static const struct mmio_ops window_ops = { dev_read, dev_write, 4, .dma = true };
+	uint8_t b[16] = { 0 }, back[16];
+	struct space s;
+	struct err e;
+
+	space_init(&s);
+	phys_dma_write(s.p, 0xa0000 - 8, b, 16);
+	cr_assert_eq(s.dev.writes, 0);
+	memset(back, 0x55, sizeof(back));
+	phys_dma_read(s.p, 0xa0000 - 8, back, 16);
+	cr_assert_eq(ld64(back), 0);
+	cr_assert_eq(ld64(back + 8), ~0ull);
+	cr_assert(phys_map(s.p, &(struct phys_range){ .pa = 0xa0000, .size = 0x100, .prio = 2, .ops = &window_ops,
+						      .opaque = &s.dev, .name = "window" }, &e));
+	phys_dma_write(s.p, 0xa0000, b, 16);
+	cr_assert_eq(s.dev.writes, 4);
+	space_fini(&s);
+}
+
 Test(phys, moving_hiding_and_redirecting_take_effect)
 {
 	struct space s;

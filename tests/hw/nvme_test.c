@@ -322,6 +322,21 @@ Test(nvme, features_and_logs)
 	cr_assert_eq(admin(0x0c, 0, 0, 0, 0, NULL), 0x105);
 }
 
+/* Its second completion would clear CC, and with it the queue that is being written to. */
+Test(nvme, its_own_registers_are_no_queue)
+{
+	set(CC, 0);
+	set(0x30, BAR);
+	set(CC, 0x00460001);
+	queue[0].tail = 0;
+	for (int i = 0; i < 4; i++) {
+		put(0, 0x77, 7, 0, 0, 0, 0, 0, 0);
+		ring(0);
+	}
+	cr_assert_eq(get(CSTS), 1);
+	cr_assert_eq(get(CC), 0x00460001);
+}
+
 Test(nvme, random_commands_do_no_harm)
 {
 	uint64_t seed = 5;
