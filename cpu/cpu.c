@@ -228,6 +228,15 @@ void cpu_nmi(struct cpu *c)
 	cpu_request(c, REQ_NMI);
 }
 
+uint64_t cpu_ran_ns(const struct cpu *c)
+{
+	struct timespec t;
+
+	if (!c->thread_clock || clock_gettime(c->thread_clock, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static void tell_halted(struct cpu *c, bool on)
 {
 	if (c->board.halted)

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/bits.h"
 #include "base/error.h"
@@ -478,6 +479,7 @@ struct cpu {
 	 * empty site, and if it did its access would be one the host refuses.
 	 */
 	uint64_t nowhere;
+	clockid_t thread_clock;		/* of the thread that runs it; 0: none does */
 	struct plugins *plugins;	/* tcg/plug.h, or NULL */
 	struct cpu_seen *seen;		/* cpu/seen.h: who wants to know what C accesses, or NULL */
 };
@@ -552,6 +554,8 @@ static inline void cpu_clear_request(struct cpu *c, uint32_t bits)
 {
 	atomic_fetch_and(&c->request, ~bits);
 }
+/* Nanoseconds for which its thread has run on the host; 0: not known. Any thread. */
+uint64_t cpu_ran_ns(const struct cpu *c);
 /* Sleep until a request other than a masked one is there. vCPU thread. */
 void cpu_wait(struct cpu *c);
 

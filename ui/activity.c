@@ -6,32 +6,20 @@
  */
 #include "ui/activity.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "hw/backend/drive.h"
 #include "hw/backend/net.h"
 #include "hw/core/loop.h"
 #include "ui/vm.h"
 
-static uint64_t thread_ns(const struct vcpu *v)
-{
-	struct timespec t;
-	clockid_t clock;
-
-	if (!v->started || pthread_getcpuclockid(v->thread, &clock) || clock_gettime(clock, &t))
-		return 0;
-	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
-}
-
 static struct activity sums(const struct vm *vm)
 {
 	struct activity a = { .at = clock_now(loop_host_clock(vm->loop)) };
 
 	for (int i = 0; i < vm->ncpus; i++)
-		a.cpu_ns += thread_ns(&vm->vcpus[i]);
+		a.cpu_ns += cpu_ran_ns(vm->vcpus[i].cpu);
 	for (struct drive *d = drive_next(vm->m, NULL); d; d = drive_next(vm->m, d)) {
 		a.read += drive_stats(d)->op[DRIVE_READ].bytes;
 		a.written += drive_stats(d)->op[DRIVE_WRITE].bytes;

@@ -560,6 +560,7 @@ static bool start_thread(struct vcpu *v, struct err *e)
 	if (r)
 		return err_set(e, "cannot start a thread for processor %d", v->cpu->index);
 	v->started = true;
+	pthread_getcpuclockid(v->thread, &v->cpu->thread_clock);
 	snprintf(name, sizeof(name), "cpu %d", v->cpu->index);
 	pthread_setname_np(v->thread, name);
 	return true;

@@ -88,6 +88,14 @@ static bool tick_open(void *opaque)
 	return pic_vector(pc->pic, 0) >= 0 || ioapic_vector(pc->ioapic, 2) >= 0;
 }
 
+/* The processor that takes ticks is the first one nearly always. */
+static uint64_t tick_ran(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	return pc->ncpus ? cpu_ran_ns(pc->cpus[0]) : 0;
+}
+
 void pc_tick_taken(struct pc *pc, int vector)
 {
 	if (vector >= 0 && (vector == pic_vector(pc->pic, 0) || vector == ioapic_vector(pc->ioapic, 2)))
@@ -102,7 +110,7 @@ static void connect_isa_lines(struct pc *pc)
 		pc->line[i].out = irq_split_in(&pc->fanout[i]);
 		pc->m->isa_irq[i] = irq_or_in(&pc->line[i], LINE_DEVICE);
 	}
-	pc->tick = (struct tick){ .out = pc->line[0].out, .open = tick_open, .opaque = pc };
+	pc->tick = (struct tick){ .out = pc->line[0].out, .open = tick_open, .ran = tick_ran, .opaque = pc };
 	pc->line[0].out = tick_in(&pc->tick);
 	if (pc->board->connect)
 		pc->board->connect(pc);

@@ -12,10 +12,11 @@ static void set(void *opaque, int n, int level)
 	if (rises && !t->open(t->opaque)) {
 		t->owed = 0;
 		t->waiting = false;
-	} else if (rises) {
-		if (t->waiting && t->owed < TICK_MAX_OWED)
-			t->owed++;
+	} else if (rises && !t->waiting) {
 		t->waiting = true;
+		t->ran_before = t->ran(t->opaque);
+	} else if (rises && t->owed < TICK_MAX_OWED && t->ran(t->opaque) - t->ran_before < TICK_DEAF_NS) {
+		t->owed++;
 	}
 	t->level = level;
 	irq_set(t->out, level);
@@ -34,6 +35,7 @@ void tick_taken(struct tick *t)
 		return;
 	}
 	t->owed--;
+	t->ran_before = t->ran(t->opaque);
 	irq_set(t->out, 0);
 	irq_set(t->out, 1);
 	irq_set(t->out, t->level);

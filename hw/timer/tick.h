@@ -6,6 +6,10 @@
  * board that takes a processor that is deaf for a whole period; here it is enough
  * that the host lets the processor's thread wait. Linux counts ticks against the
  * TSC at start-up, and stops if too few come.
+ *
+ * A processor that has run all the while with interrupts off is owed nothing: small
+ * kernels enable interrupts inside their handler, and would drown in a burst of ticks
+ * that no board sends.
  */
 #ifndef HW_TIMER_TICK_H
 #define HW_TIMER_TICK_H
@@ -13,12 +17,16 @@
 #include "hw/core/irq.h"
 
 #define TICK_MAX_OWED 64	/* a guest that is deaf for longer wants it so */
+#define TICK_DEAF_NS 500000	/* one that runs for so long could have taken it */
 
 struct tick {
 	struct irq out;
 	/* Would an edge reach a processor? Otherwise nothing is owed. */
 	bool (*open)(void *opaque);
+	/* Nanoseconds for which the processor's thread has run. */
+	uint64_t (*ran)(void *opaque);
 	void *opaque;
+	uint64_t ran_before;	/* when the waiting one was sent */
 	bool level, waiting;	/* waiting: sent and not yet taken */
 	int owed;
 };

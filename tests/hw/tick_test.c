@@ -7,6 +7,7 @@ static struct tick t;
 static struct irq in;
 static int rises, level;
 static bool reaches;
+static uint64_t has_run;
 
 static void line(void *opaque, int n, int l)
 {
@@ -17,10 +18,12 @@ static void line(void *opaque, int n, int l)
 
 static bool open(void *opaque) { return *(bool *)opaque; }
 
+static uint64_t ran(void *opaque) { (void)opaque; return has_run; }
+
 static void setup(void)
 {
 	reaches = true;
-	t = (struct tick){ .out = irq_make(line, NULL, 0), .open = open, .opaque = &reaches };
+	t = (struct tick){ .out = irq_make(line, NULL, 0), .open = open, .ran = ran, .opaque = &reaches };
 	in = tick_in(&t);
 }
 
@@ -45,6 +48,21 @@ Test(tick, those_not_taken_come_later)
 		tick_taken(&t);
 	cr_assert_eq(rises, 4);
 	cr_assert_not(level);
+}
+
+Test(tick, those_that_a_running_processor_would_not_take_are_lost)
+{
+	irq_pulse(in);
+	has_run += TICK_DEAF_NS / 2;
+	irq_pulse(in);
+	for (int i = 0; i < 5; i++) {
+		has_run += TICK_DEAF_NS;
+		irq_pulse(in);
+	}
+	rises = 0;
+	for (int i = 0; i < 10; i++)
+		tick_taken(&t);
+	cr_assert_eq(rises, 1);
 }
 
 Test(tick, the_line_keeps_its_level)
