@@ -3,8 +3,8 @@
  *
  * A drive is a named place for an image (block.h): a disk has one for good, an optical
  * or floppy drive has one or none. A device refers to it by a property
- * PROP_REF("drive", ...) and hands it requests; worker threads do them; each request's
- * done() runs later on the main loop's thread under the machine lock.
+ * PROP_REF("drive", ...) and hands it requests; worker threads do them, or the vCPU that
+ * asked, behind its access to the device; each request's done() runs later under the machine lock, on any thread.
  *
  *	struct my_request { struct drive_req r; struct sg sg; ... };
  *	q->r = (struct drive_req){ .op = DRIVE_READ, .at = lba, .n = sectors,
@@ -14,8 +14,7 @@
  *	static void my_done(struct drive_req *r) { r->ok ? ... : ...; free or reuse r }
  *
  * Rules
- *  - Everything here wants the machine lock. No image is read or written under it, but for
- *    drive_try().
+ *  - Everything here wants the machine lock. No image is read or written under it.
  *  - done() is never called from inside drive_submit(). It may submit again.
  *  - A request, its iovec and its memory stay as they are until done() or drive_cancel().
  *    Guest RAM never goes away while the machine exists; hw/core/sg.h makes iovecs of it.
@@ -62,7 +61,7 @@ struct drive_req {
 	struct drive_req *next;		/* in the list that `state` tells */
 	struct drive_req *next_active;
 	enum drive_req_state {
-		DRIVE_IDLE, DRIVE_WAITING, DRIVE_QUEUED, DRIVE_RUNNING, DRIVE_DONE, DRIVE_STOPPED,
+		DRIVE_IDLE, DRIVE_WAITING, DRIVE_OWED, DRIVE_QUEUED, DRIVE_RUNNING, DRIVE_DONE, DRIVE_STOPPED,
 	} state;
 	bool is_active;			/* the workers may have it: state is theirs to change */
 	bool invalid;			/* it was no fault of the host */
@@ -71,11 +70,6 @@ struct drive_req {
 };
 
 void drive_submit(struct drive *d, struct drive_req *r);
-/*
- * A short read of what the host has in memory anyhow, at once: no more than a copy is made under the
- * machine lock. True: r->ok is set and done() is not called; false: submit it.
- */
-bool drive_try(struct drive *d, struct drive_req *r);
 /* Forget r: done() is not called any more. Waits for the worker that has it, at most for one transfer. */
 void drive_cancel(struct drive_req *r);
 /* Do everything that was submitted, in this thread's time, and call its done(). NULL: all drives. */

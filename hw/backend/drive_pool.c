@@ -2,8 +2,9 @@
  * The worker threads that do drives' requests.
  *
  * They are started when there is more to do than idle threads, up to a limit, and
- * stay. A finished request goes into a list, and the main loop is asked once to look
- * at it, however many follow until it does.
+ * stay. A finished request goes into a list. The worker that finishes the last one under way
+ * runs done() of those that are there, if the machine lock is free; otherwise the main loop is
+ * asked once to look at them, however many follow until it does.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -19,23 +20,46 @@ static void look_at_done(void *opaque)
 	drive_reap(opaque);
 }
 
-/* Lock held. */
+/* Lock held, here and in the next two. */
 static void finished(struct drive_set *s, struct drive_req *r)
 {
 	r->state = DRIVE_DONE;
 	drive_list_add(&s->done, r);
 	if (s->nwaiters)
 		pthread_cond_broadcast(&s->finished);
-	if (!s->told && s->m->loop) {
-		s->told = true;
-		loop_call(s->m->loop, look_at_done, s);
+}
+
+static void tell_loop(struct drive_set *s)
+{
+	if (s->told || !s->m->loop)
+		return;
+	s->told = true;
+	loop_call(s->m->loop, look_at_done, s);
+}
+
+/* Without processors (tests) nothing waits for it. */
+static void hand_over(struct drive_set *s)
+{
+	bool last = !s->nrunning && !s->nqueued && s->m->n_cpus;
+
+	if (last) {
+		pthread_mutex_unlock(&s->lock);
+		last = machine_trylock(s->m);
+		if (last) {
+			drive_reap(s);
+			machine_unlock(s->m);
+		}
+		pthread_mutex_lock(&s->lock);
 	}
+	if (!last && s->done.first)
+		tell_loop(s);
 }
 
 void drive_pool_finished(struct drive_set *s, struct drive_req *r)
 {
 	pthread_mutex_lock(&s->lock);
 	finished(s, r);
+	tell_loop(s);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -65,7 +89,7 @@ static bool do_transfer(struct drive_req *r)
 	}
 }
 
-static bool transfer(struct drive_req *r)
+bool drive_pool_transfer(struct drive_req *r)
 {
 	/* A request for no sectors may be at the disk's end, behind all that somebody watches. */
 	const struct drive_watch *w = r->op == DRIVE_FLUSH || !r->n ? NULL : r->drive->watch;
@@ -102,10 +126,13 @@ static void *work(void *arg)
 		struct drive_req *r = drive_list_take(&s->queue);
 		s->nqueued--;
 		r->state = DRIVE_RUNNING;
+		s->nrunning++;
 		pthread_mutex_unlock(&s->lock);
-		r->ok = transfer(r);
+		r->ok = drive_pool_transfer(r);
 		pthread_mutex_lock(&s->lock);
+		s->nrunning--;
 		finished(s, r);
+		hand_over(s);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -126,21 +153,66 @@ static void start_worker(struct drive_set *s)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-void drive_pool_add(struct drive_set *s, struct drive_req *r)
+static void enqueue(struct drive_set *s, struct drive_req *r)
 {
-	pthread_mutex_lock(&s->lock);
 	r->state = DRIVE_QUEUED;
 	drive_list_add(&s->queue, r);
 	s->nqueued++;
 	if (s->nqueued > s->nidle && s->nthreads < DRIVE_MAX_WORKERS)
 		start_worker(s);
 	pthread_cond_signal(&s->work);
+}
+
+void drive_pool_add(struct drive_set *s, struct drive_req *r)
+{
+	pthread_mutex_lock(&s->lock);
+	enqueue(s, r);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- what a vCPU does itself ---- */
+
+void drive_pool_owe(struct drive_set *s, struct drive_req *r)
+{
+	pthread_mutex_lock(&s->lock);
+	r->state = DRIVE_OWED;
+	drive_list_add(&s->owed, r);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct drive_req *drive_pool_take_owed(struct drive_set *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct drive_req *r = drive_list_take(&s->owed);
+	if (r)
+		r->state = DRIVE_RUNNING;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+void drive_pool_owed_done(struct drive_set *s, struct drive_req *r)
+{
+	pthread_mutex_lock(&s->lock);
+	finished(s, r);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Not if somebody waits for it: he is told of its end only. */
+bool drive_pool_pass_on(struct drive_set *s, struct drive_req *r)
+{
+	pthread_mutex_lock(&s->lock);
+	bool ok = !s->nwaiters;
+	if (ok)
+		enqueue(s, r);
+	pthread_mutex_unlock(&s->lock);
+	return ok;
 }
 
 void drive_pool_remove(struct drive_set *s, struct drive_req *r)
 {
 	pthread_mutex_lock(&s->lock);
+	if (r->state == DRIVE_OWED)
+		drive_list_del(&s->owed, r);
 	if (r->state == DRIVE_QUEUED) {
 		drive_list_del(&s->queue, r);
 		s->nqueued--;
@@ -167,8 +239,12 @@ void drive_pool_wait(struct drive_set *s)
 
 void drive_pool_hurry(struct drive_set *s, bool on)
 {
+	struct drive_req *r;
+
 	pthread_mutex_lock(&s->lock);
 	s->hurry = on;
+	while ((r = drive_list_take(&s->owed)))	/* by a thread that may be this one */
+		enqueue(s, r);
 	pthread_cond_broadcast(&s->work);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -201,6 +277,7 @@ struct drive_set *drive_set_of(struct machine *m, struct err *e)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->work, NULL);
 	pthread_cond_init(&s->finished, NULL);
+	drive_list_init(&s->owed);
 	drive_list_init(&s->queue);
 	drive_list_init(&s->done);
 	trace_add_source(m, drive_trace_names);

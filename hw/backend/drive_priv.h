@@ -5,11 +5,12 @@
  *	drive_queue.c	requests from submission to done(), what happens to failed ones
  *	drive_limit.c	limits of bytes and operations per second
  *	drive_pool.c	the worker threads
+ *	drive_prompt.c	what the vCPU that asks does itself
  *
- * A request goes WAITING -> QUEUED -> RUNNING -> DONE -> done(). Waiting and active
- * lists belong to the machine lock; the run queue, the done list and the states from
- * QUEUED to DONE to drive_set.lock, which is held for moments only. A worker that has a
- * request touches nothing but it and the image.
+ * A request goes WAITING -> QUEUED -> RUNNING -> DONE -> done(), or WAITING -> OWED ->
+ * RUNNING. Waiting and active lists belong to the machine lock; the run queue, what is owed,
+ * the done list and the states from OWED to DONE to drive_set.lock, which is held for moments
+ * only. A worker that has a request touches nothing but it and the image.
  */
 #ifndef HW_BACKEND_DRIVE_PRIV_H
 #define HW_BACKEND_DRIVE_PRIV_H
@@ -55,19 +56,22 @@ struct drive {
 	struct drive_bucket bytes[3], ops[3];
 	bool limited;
 	struct timer limit_timer;
+
+	uint64_t prompt_from;		/* host ns: earlier no vCPU writes itself */
 };
 
 struct drive_set {
 	struct machine *m;
 	struct drive *drives;
 	int draining;			/* limits and holds don't count */
+	bool reaping;			/* for a vCPU that has done what it owed */
 	void (*on_error)(void *opaque, struct drive *d, const struct drive_req *r, enum drive_policy action);
 	void *error_opaque;
 
 	pthread_mutex_t lock;		/* what follows */
 	pthread_cond_t work, finished;
-	struct drive_list queue, done;
-	unsigned nqueued, nidle, nwaiters;
+	struct drive_list owed, queue, done;
+	unsigned nqueued, nidle, nrunning, nwaiters;
 	bool told;			/* the loop is going to look at `done` */
 	bool hold, hurry, quit;
 	int nthreads;
@@ -138,5 +142,18 @@ void drive_pool_remove(struct drive_set *s, struct drive_req *r);
 /* Wait until something is finished (or nothing is under way). */
 void drive_pool_wait(struct drive_set *s);
 void drive_pool_hurry(struct drive_set *s, bool on);
+/* The next one that this vCPU owes, RUNNING from now on; NULL: none is left. */
+struct drive_req *drive_pool_take_owed(struct drive_set *s);
+void drive_pool_owe(struct drive_set *s, struct drive_req *r);
+/* The vCPU has done r, or (false) gives it to the workers. */
+void drive_pool_owed_done(struct drive_set *s, struct drive_req *r);
+bool drive_pool_pass_on(struct drive_set *s, struct drive_req *r);
+/* What r asks for, by this thread. */
+bool drive_pool_transfer(struct drive_req *r);
+
+/* ---- drive_prompt.c ---- */
+
+/* The vCPU whose access submits r will do it itself. False: no. */
+bool drive_prompt(struct drive *d, struct drive_req *r);
 
 #endif

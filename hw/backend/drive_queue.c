@@ -89,7 +89,8 @@ void drive_kick(struct drive *d)
 			continue;
 		drive_list_del(&d->waiting, r);
 		activate(d, r);
-		drive_pool_add(d->set, r);
+		if (!drive_prompt(d, r))
+			drive_pool_add(d->set, r);
 	}
 	drive_limit_wait(d, wait);
 }
@@ -132,25 +133,6 @@ void drive_submit(struct drive *d, struct drive_req *r)
 }
 
 /* ---- end ---- */
-
-static void count(struct drive *d, const struct drive_req *r);
-
-#define TRY_SECTORS 32u			/* a copy of some microseconds */
-
-bool drive_try(struct drive *d, struct drive_req *r)
-{
-	r->drive = d;
-	if (r->op != DRIVE_READ || r->n > TRY_SECTORS || d->limited || d->set->hold || !d->image || (d->watch && d->watch->reads)
-	    || must_wait(d, r))
-		return false;
-	r->since = drive_now(d->set);
-	r->ok = block_read_now(d->image, r->at, r->iov, r->niov, r->n);
-	if (r->ok)
-		count(d, r);
-	if (r->ok && trace_on(d->set->m))
-		trace_request(d, r);
-	return r->ok;
-}
 
 static void count(struct drive *d, const struct drive_req *r)
 {

@@ -117,6 +117,14 @@ void machine_unlock(struct machine *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
+bool machine_trylock(struct machine *m)
+{
+	if (pthread_mutex_trylock(&m->lock))
+		return false;
+	atomic_store_explicit(&m->owner, pthread_self(), memory_order_relaxed);
+	return true;
+}
+
 /* Only this thread can have stored its own id, so a relaxed load is exact. */
 bool machine_locked(const struct machine *m)
 {
@@ -134,6 +142,32 @@ struct cpu *machine_current_cpu(const struct machine *m)
 void machine_set_current_cpu(struct cpu *c)
 {
 	current_cpu = c;
+}
+
+void machine_enter(struct machine *m)
+{
+	machine_lock(m);
+	m->in_access = true;
+}
+
+void machine_leave(struct machine *m)
+{
+	void (*late)(void *opaque) = m->late, *opaque = m->late_opaque;
+
+	m->in_access = false;
+	m->late = NULL;
+	machine_unlock(m);
+	if (late)
+		late(opaque);
+}
+
+bool machine_late(struct machine *m, void (*fn)(void *opaque), void *opaque)
+{
+	if (!m->in_access || !current_cpu || (m->late && (m->late != fn || m->late_opaque != opaque)))
+		return false;
+	m->late = fn;
+	m->late_opaque = opaque;
+	return true;
 }
 
 uint64_t machine_now_ns(void *opaque)
@@ -270,14 +304,14 @@ static bool enter(struct machine *m)
 	bool held = machine_locked(m);
 
 	if (!held)
-		machine_lock(m);
+		machine_enter(m);
 	return held;
 }
 
 static void leave(struct machine *m, bool held)
 {
 	if (!held)
-		machine_unlock(m);
+		machine_leave(m);
 }
 
 /* Rows of the device's register table have points of their own. */

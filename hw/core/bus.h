@@ -75,6 +75,9 @@ struct backend {
 struct machine {
 	pthread_mutex_t lock;
 	_Atomic pthread_t owner;	/* who holds it (0: nobody) */
+	bool in_access;			/* for a vCPU's access to a device, which ends with: */
+	void (*late)(void *opaque);	/* machine_late(), or NULL */
+	void *late_opaque;
 	struct phys *phys;
 	struct ports *ports;
 	struct clock clock;		/* guest time */
@@ -132,7 +135,17 @@ void machine_free(struct machine *m);
 
 void machine_lock(struct machine *m);		/* not recursive */
 void machine_unlock(struct machine *m);
+bool machine_trylock(struct machine *m);
 bool machine_locked(const struct machine *m);	/* by this thread; for asserts and wrappers */
+
+/* Around a vCPU's access to a device: the lock, and behind it what machine_late() was told. */
+void machine_enter(struct machine *m);
+void machine_leave(struct machine *m);
+/*
+ * fn(opaque) runs on this vCPU's thread as soon as its access to a device is over and the lock is free
+ * again. False: this is no vCPU's access, or somebody else has asked already.
+ */
+bool machine_late(struct machine *m, void (*fn)(void *opaque), void *opaque);
 
 /*
  * The vCPU whose thread this is, or NULL. A thread-local variable: MMIO and port

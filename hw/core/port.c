@@ -190,9 +190,9 @@ uint32_t machine_port_in(void *opaque, uint16_t port, int size)
 	struct machine *m = opaque;
 	uint32_t v;
 
-	machine_lock(m);
+	machine_enter(m);
 	v = port_read(m, port, size);
-	machine_unlock(m);
+	machine_leave(m);
 	return v;
 }
 
@@ -200,9 +200,9 @@ void machine_port_out(void *opaque, uint16_t port, int size, uint32_t v)
 {
 	struct machine *m = opaque;
 
-	machine_lock(m);
+	machine_enter(m);
 	port_write(m, port, size, v);
-	machine_unlock(m);
+	machine_leave(m);
 }
 
 void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsigned n, const char *name),

@@ -23,13 +23,6 @@ static void start(struct ide *d, int i, struct drive_req r, ide_then *then)
 	io->then = then;
 	io->r = r;
 	io->r.done = done;
-	/* One that is done at once, not one after the other: that could go on for long. */
-	if (!io->nested && drive_try(d->medium[i].drive, &io->r)) {
-		io->nested = true;
-		done(&io->r);
-		io->nested = false;
-		return;
-	}
 	drive_submit(d->medium[i].drive, &io->r);
 }
 

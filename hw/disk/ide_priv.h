@@ -91,7 +91,6 @@ struct ide_io {
 	struct sg sg;			/* guest memory of DMA */
 	struct iovec buf;		/* or the drive's buffer */
 	void (*then)(struct ide *d, int i, bool ok);
-	bool nested;			/* then() is being called from where it was started */
 	struct scsi_req scsi;		/* the packet command; its job is saved */
 	uint64_t from;			/* bytes it had moved before the move under way */
 };

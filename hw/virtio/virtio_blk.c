@@ -163,7 +163,7 @@ static bool in_disk(const struct virtio_blk *d, uint64_t sector, uint64_t bytes)
 	return !(bytes % SECTOR) && bytes <= (uint64_t)SEG_MAX * SIZE_MAX_BYTES && n <= all && sector <= all - n;
 }
 
-static int transfer(struct request *x, uint64_t sector, bool write, uint32_t *written)
+static int transfer(struct request *x, uint64_t sector, bool write)
 {
 	struct virtio_blk *d = x->d;
 	const struct vbuf *b = &d->v.buf;
@@ -178,11 +178,6 @@ static int transfer(struct request *x, uint64_t sector, bool write, uint32_t *wr
 	x->flush = write && writes_through(d);
 	x->r = (struct drive_req){ .op = write ? DRIVE_WRITE : DRIVE_READ, .at = sector,
 				   .n = (uint32_t)(bytes / SECTOR), .iov = x->sg.iov, .niov = x->sg.n, .done = done };
-	if (drive_try(d->drive, &x->r)) {
-		sg_written(&x->sg, bytes);
-		*written = (uint32_t)bytes;
-		return S_OK;
-	}
 	drive_submit(d->drive, &x->r);
 	return UNDER_WAY;
 }
@@ -241,8 +236,8 @@ static int request(struct request *x, uint32_t *written)
 	if (!vbuf_read(&d->v, &d->v.buf, 0, h, HEADER_LEN))
 		return S_IOERR;
 	switch (ld32(h)) {
-	case T_IN: return transfer(x, ld64(h + 8), false, written);
-	case T_OUT: return transfer(x, ld64(h + 8), true, written);
+	case T_IN: return transfer(x, ld64(h + 8), false);
+	case T_OUT: return transfer(x, ld64(h + 8), true);
 	case T_FLUSH: return flush(x);
 	case T_GET_ID: return tell_id(d, written);
 	case T_DISCARD: return ranges(x, false);

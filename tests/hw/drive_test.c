@@ -164,6 +164,108 @@ Test(drive, draining_does_all_without_the_loop)
 	cr_assert_not(drive_busy(d));
 }
 
+/* ---- requests of a vCPU's access to a device ---- */
+
+enum { ONLY_SUBMIT, DRAIN_TOO, CANCEL_TOO };
+
+static void access_submits(void *opaque, uint16_t off, int size, uint32_t v)
+{
+	struct mine *q = opaque;
+
+	(void)off, (void)size;
+	drive_submit(d, &q->r);
+	cr_assert_eq(n_done, 0);
+	if (v == DRAIN_TOO)
+		drive_drain(b.m, d);
+	if (v == CANCEL_TOO)
+		drive_cancel(&q->r);
+}
+
+static void access_device(struct mine *q, uint32_t how)
+{
+	static const struct port_ops ops = { .write = access_submits, .max_size = 1 };
+	struct port_range *p = port_map(b.m, 0x500, 1, &ops, q, "submits");
+
+	machine_unlock(b.m);
+	machine_port_out(b.m, 0x500, 1, how);
+	machine_lock(b.m);
+	port_unmap(b.m, p);
+}
+
+static struct mine *write_by_access(uint32_t how)
+{
+	struct mine *q = request(7, DRIVE_WRITE, 8, 8, 0x77);
+
+	bench_cpus(&b, 1);
+	access_device(q, how);
+	return q;
+}
+
+static uint8_t byte_on_disk(off_t at)
+{
+	FILE *f = fopen(path, "r");
+	fseek(f, at, SEEK_SET);
+	int c = fgetc(f);
+	fclose(f);
+	return (uint8_t)c;
+}
+
+Test(drive, a_short_write_is_done_behind_the_access_by_the_vcpu)
+{
+	struct mine *q = write_by_access(ONLY_SUBMIT);
+	cr_assert_eq(n_done, 1);
+	cr_assert(q->r.ok);
+	cr_assert_eq(byte_on_disk(8 * SECTOR), 0x77);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_WRITE].ops, 1);
+	cr_assert_not(drive_busy(d));
+}
+
+/* By the vCPU, if the host says that it has them in memory; by a worker otherwise. */
+Test(drive, a_vcpu_reads_what_was_just_written)
+{
+	struct mine *q = request(1, DRIVE_READ, 10, 4, 0);
+
+	write_by_access(ONLY_SUBMIT);
+	n_done = 0;
+	access_device(q, ONLY_SUBMIT);
+	drive_drain(b.m, d);
+	cr_assert_eq(n_done, 1);
+	cr_assert(q->r.ok);
+	cr_assert_eq(q->buf[4 * SECTOR - 1], 0x77);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, 1);
+}
+
+/* Its place in the order is that of the submission: the first one is held, the second one waits for it. */
+Test(drive, a_vcpu_does_not_overtake_the_workers)
+{
+	struct mine *q = request(2, DRIVE_WRITE, 8, 1, 0x22);
+
+	bench_cpus(&b, 1);
+	drive_hold(b.m, true);
+	submit(1, DRIVE_WRITE, 8, 1, 0x11);
+	access_device(q, ONLY_SUBMIT);
+	cr_assert_eq(n_done, 0);
+	drive_hold(b.m, false);
+	drive_drain(b.m, d);
+	cr_assert_eq(order[1], 2);
+	cr_assert_eq(byte_on_disk(8 * SECTOR), 0x22);
+}
+
+Test(drive, what_a_vcpu_owes_can_be_drained_inside_the_access)
+{
+	write_by_access(DRAIN_TOO);
+	cr_assert_eq(n_done, 1);
+	cr_assert_eq(byte_on_disk(8 * SECTOR), 0x77);
+}
+
+Test(drive, what_a_vcpu_owes_can_be_cancelled_inside_the_access)
+{
+	write_by_access(CANCEL_TOO);
+	cr_assert_eq(n_done, 0);
+	cr_assert_eq(byte_on_disk(8 * SECTOR), 0);
+	cr_assert_not(drive_busy(d));
+}
+
 Test(drive, impossible_requests_fail_and_are_counted)
 {
 	struct mine *q = submit(0, DRIVE_READ, SECTORS - 1, 2, 0), *w = submit(1, DRIVE_WRITE, UINT64_MAX, 1, 0);
@@ -187,31 +289,6 @@ Test(drive, statistics_count_operations_and_bytes)
 	cr_assert_eq(s->op[DRIVE_READ].bytes, 2 * SECTOR);
 	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 1);
 	cr_assert_eq(s->wr_highest, 12 * SECTOR);
-}
-
-/* A short read of what was just written is in memory; where the host cannot tell, nothing happens. */
-Test(drive, short_reads_from_memory_are_done_at_once)
-{
-	submit(0, DRIVE_WRITE, 10, 4, 0x33);
-	rounds_until(1);
-	struct mine *q = request(1, DRIVE_READ, 10, 4, 0), *w = request(2, DRIVE_WRITE, 10, 1, 0);
-	if (drive_try(d, &q->r)) {
-		cr_assert(q->r.ok);
-		cr_assert_eq(q->buf[4 * SECTOR - 1], 0x33);
-		cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, 1);
-	}
-	cr_assert_not(drive_try(d, &w->r));
-	struct mine *far = request(3, DRIVE_READ, SECTORS - 1, 4, 0);
-	cr_assert_not(drive_try(d, &far->r));
-	drive_hold(b.m, true);
-	submit(4, DRIVE_WRITE, 12, 1, 0x44);
-	drive_hold(b.m, false);
-	if (d->active)			/* it is still on its way, or not: never overtaken */
-		drive_drain(b.m, d);
-	struct mine *after = request(5, DRIVE_READ, 12, 1, 0);
-	if (drive_try(d, &after->r))
-		cr_assert_eq(after->buf[0], 0x44);
-	cr_assert_eq(n_done, 2);
 }
 
 /* ---- the host fails ---- */
