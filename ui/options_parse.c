@@ -710,6 +710,25 @@ static void own_display_card(struct options *o)
 			o->pc.vga = PC_VGA_NONE;
 }
 
+static bool has_device(const struct options *o, const char *const *drivers)
+{
+	for (int i = 0; i < o->pc.ndevices; i++)
+		for (const char *const *d = drivers; *d; d++)
+			if (!strcmp(o->pc.devices[i].driver, *d))
+				return true;
+	return false;
+}
+
+/* An empty CD drive, and on the older board a floppy drive, unless the user says what drives there are. */
+static void default_drives(struct options *o)
+{
+	static const char *const disks[] = { "ide-cd", "ide-hd", "scsi-cd", "scsi-hd", NULL };
+	static const char *const floppies[] = { "isa-fdc", NULL };
+
+	o->pc.empty_cd = !o->nodefaults && !has_device(o, disks);
+	o->pc.empty_floppy = !o->nodefaults && o->pc.board == PC_BOARD_I440FX && !has_device(o, floppies);
+}
+
 bool options_complete(struct options *o, struct err *e)
 {
 	if (o->help != OPT_HELP_NONE)
@@ -729,6 +748,7 @@ bool options_complete(struct options *o, struct err *e)
 	default_display(o);
 	default_consoles(o);
 	own_display_card(o);
+	default_drives(o);
 	if (!check_terminal(o, e))
 		return false;
 	if (o->log_areas && !log_set_areas(o->log_areas, e))

@@ -80,6 +80,7 @@ struct pc_config {
 
 	struct pc_drive drives[PC_MAX_DRIVES];
 	int ndrives;
+	bool empty_cd, empty_floppy;	/* drives without a medium where they are expected, if the place is free */
 	const char *pflash[PC_FLASHES];	/* ids of if=none drives that are flash as well, or NULL */
 
 	struct chr *serials[PC_MAX_SERIALS];	/* NULL: port absent */

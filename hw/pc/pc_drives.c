@@ -158,14 +158,38 @@ void pc_translation(struct pc *pc)
 	rtc_cmos_set(pc->rtc, CMOS_TRANSLATION, v);
 }
 
+static bool at_place(const struct pc_config *cfg, enum pc_if interface, int index)
+{
+	for (int i = 0; i < cfg->ndrives; i++)
+		if (cfg->drives[i].interface == interface && cfg->drives[i].index == index)
+			return true;
+	return false;
+}
+
+/* An empty drive; every other drive has its place already. */
+static void add_empty(struct pc_config *cfg, enum pc_if interface, int index, bool cd)
+{
+	if (cfg->ndrives < PC_MAX_DRIVES && !at_place(cfg, interface, index))
+		cfg->drives[cfg->ndrives++] = (struct pc_drive){ .interface = interface, .index = index,
+								 .drive.cdrom = cd, .drive.image.readonly = cd };
+}
+
+#define CD_POSITION 2
+
 bool pc_drives(struct pc *pc, struct err *e)
 {
+	int n_positions = pc->board->ide_addr ? 4 : pc->board->ahci_addr ? AHCI_PORTS : 0;
+
 	if (pc->board->ide_addr && !(pc->ide = pc_part(pc, &ide_type, e, "addr=%s", pc->board->ide_addr)))
 		return false;
 	if (pc->board->ahci_addr && !(pc->ide = pc_part(pc, &ahci_type, e, "addr=%s", pc->board->ahci_addr)))
 		return false;
-	if (!assign_positions(&pc->cfg, pc->board->ide_addr ? 4 : pc->board->ahci_addr ? AHCI_PORTS : 0, e))
+	if (!assign_positions(&pc->cfg, n_positions, e))
 		return false;
+	if (pc->cfg.empty_cd && n_positions)
+		add_empty(&pc->cfg, PC_IF_IDE, CD_POSITION, true);
+	if (pc->cfg.empty_floppy && !pc->board->bare)
+		add_empty(&pc->cfg, PC_IF_FLOPPY, 0, false);
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))
 			return false;

@@ -88,6 +88,31 @@ Test(program, a_changed_floppy_disk_can_be_written_to)
 	cr_assert(strstr(out, ".img (raw)"), "%s", out);
 }
 
+/* What `info block` says of a machine with these options. */
+static void blocks(const char *options, char *out, size_t size)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "printf 'info block\nquit\n' | $R -bios $B -S -monitor stdio %s 2>&1", options);
+	run(line, sleep_forever, sizeof(sleep_forever), out, size);
+}
+
+Test(program, a_cd_and_a_floppy_drive_are_there_unless_their_places_are_taken)
+{
+	char out[2000];
+
+	blocks("", out, sizeof(out));
+	cr_assert(strstr(out, "ide1-cd0: [not inserted]") && strstr(out, "floppy0: [not inserted]"), "%s", out);
+	blocks("-M q35", out, sizeof(out));
+	cr_assert(strstr(out, "ide2-cd0: [not inserted]") && !strstr(out, "floppy0"), "%s", out);
+	blocks("-nodefaults", out, sizeof(out));
+	cr_assert(!strstr(out, "not inserted"), "%s", out);
+	blocks("-hdc $B -device isa-fdc", out, sizeof(out));
+	cr_assert(strstr(out, "ide1-hd0: ") && !strstr(out, "not inserted"), "%s", out);
+	blocks("-device ide-cd,id=own", out, sizeof(out));
+	cr_assert(strstr(out, "own: [not inserted]") && !strstr(out, "ide1-cd0"), "%s", out);
+}
+
 Test(program, both_accelerators_agree)
 {
 	char out[200];
