@@ -599,19 +599,15 @@ static void clear(struct insn *in)
 	in->base = in->index = in->seg_override = NO_REG;
 }
 
-enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
+/* By prefixes, rows and operand codes. */
+static __attribute__((noinline)) enum insn_result decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
 {
-	clear(in);
-	if (n >= INSN_WIDE && (env->mode & MODE_CODE) != MODE_CODE16) {
-		if (decode_usual(p, env, in))
-			return INSN_OK;
-		clear(in);
-	}
-
 	struct dec d = {
 		.p = p, .end = n < MAX_LEN ? n : MAX_LEN, .env = env, .in = in, .error = INSN_OK,
 		.is64 = (env->mode & MODE_CODE) == MODE_CODE64, .wide = n >= INSN_WIDE,
 	};
+
+	clear(in);
 	opcode(&d);
 	if (d.error == INSN_OK)
 		find_row(&d);
@@ -622,5 +618,14 @@ enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env
 	if (d.error == INSN_OK && !legal(&d))
 		d.error = INSN_INVALID;
 	in->len = (uint8_t)d.pos;
+	if (env->memo && d.error == INSN_OK && n >= INSN_WIDE)
+		decode_remember(p, env, in);
 	return d.error;
+}
+
+enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
+{
+	if (env->memo && n >= INSN_WIDE && decode_known(p, env, in))
+		return INSN_OK;
+	return decode(p, n, env, in);
 }

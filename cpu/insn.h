@@ -155,6 +155,7 @@ enum insn_result {
 struct insn_env {
 	uint32_t mode;		/* MODE_* of cpu/cpu.h; code size, PE, VM matter */
 	uint64_t feat[2];	/* bit F_x */
+	struct decode_memo *memo;	/* what has been learnt with these features (cpu/decode.h), or NULL */
 };
 
 /* Decode up to n bytes at p. *in is complete on INSN_OK; len is set otherwise too where known. */

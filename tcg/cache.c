@@ -5,6 +5,7 @@
  * (W^X). All tables are reserved at their largest size and touched as they
  * fill; when one is full, everything is dropped at once.
  */
+#include "cpu/decode.h"
 #include "tcg/cache.h"
 
 #include <stdlib.h>
@@ -175,7 +176,8 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	tcg_end_read(t);
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
-	if (!t->suspects || !t->ir || !t->block)
+	t->memo = calloc(1, sizeof(*t->memo));
+	if (!t->suspects || !t->ir || !t->block || !t->memo)
 		err_set(e, "no memory for the translator");
 	else if ((t->cache = cache_new(c, interp, e)))
 		return t;
@@ -217,6 +219,7 @@ void tcg_free(struct tcg *t)
 		return;
 	cache_free(t->cache);
 	unmap(t->suspects, SUSPECTS * sizeof(*t->suspects));
+	free(t->memo);
 	free(t->ir);
 	free(t->block);
 	pthread_mutex_destroy(&t->lock);

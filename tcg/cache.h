@@ -213,6 +213,7 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
+	struct decode_memo *memo;
 	struct tcg_stats stats;
 	uint64_t start_ns, start_ticks;	/* when the translator was made */
 	struct plug_cpu *plug;		/* tcg/plug.h, or NULL */

@@ -84,7 +84,7 @@ static uint16_t flags_read(const struct insn_row *row)
 	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
 }
 
-uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n)
+uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n, unsigned room)
 {
 	uint16_t needed = 0, open = FL_ARITH;
 	struct insn in;
@@ -92,7 +92,7 @@ uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned
 	for (int i = 0; i < LOOK_AHEAD && open; i++) {
 		const struct insn_row *row;
 
-		if (insn_decode(bytes, n, env, &in) != INSN_OK)
+		if (insn_decode(bytes, room, env, &in) != INSN_OK || in.len > n)
 			break;
 		row = insn_row(&in);
 		needed |= flags_read(row) & open;
@@ -103,6 +103,7 @@ uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned
 			break;
 		bytes += in.len;
 		n -= in.len;
+		room -= in.len;
 	}
 	return needed | open;
 }

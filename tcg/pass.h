@@ -38,7 +38,10 @@ void opt_mem(struct ir *ir);
 /* Steps of the stack pointer that nobody sees. Behind opt_mem(), of which it is a part by name. */
 void opt_step(struct ir *ir);
 
-/* Flags that straight-line code reads before it writes them, from decoded bytes: the usual live_at. */
-uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n);
+/*
+ * Flags that straight-line code reads before it writes them, from decoded bytes: the usual live_at.
+ * The answer depends on n bytes at most; `room` can be read.
+ */
+uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n, unsigned room);
 
 #endif

@@ -131,10 +131,12 @@ static uint16_t live_at(void *opaque, uint64_t rip)
 {
 	struct peek *p = opaque;
 	uint64_t off = rip - p->page_rip;
+	unsigned room;
 
 	if (!p->page || off >= p->n)
 		return FL_ARITH;
-	return flags_needed(p->env, p->page + off, (unsigned)(p->n - off < PEEK_BYTES ? p->n - off : PEEK_BYTES));
+	room = (unsigned)(p->n - off);
+	return flags_needed(p->env, p->page + off, room < PEEK_BYTES ? room : PEEK_BYTES, room);
 }
 
 static uint16_t live_in(const struct ir *ir)
@@ -256,7 +258,7 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 		peek->page_rip = c->rip - off;
 		peek->n = off + f->n;
 	}
-	return (struct front){ .ir = t->ir, .env = { mode, { t->cache->feat[0], t->cache->feat[1] } },
+	return (struct front){ .ir = t->ir, .env = { mode, { t->cache->feat[0], t->cache->feat[1] }, t->memo },
 			       .cs_limit = c->segs[CS].limit, .straight = t->plug, .alone = c->ncpus == 1,
 			       .stop = t->cache->breaks.n ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }

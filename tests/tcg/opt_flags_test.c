@@ -96,7 +96,7 @@ static uint16_t needed(const uint8_t *bytes, unsigned n)
 {
 	const struct insn_env env = { .mode = M64, .feat = { ~0ull, ~0ull } };
 
-	return flags_needed(&env, bytes, n);
+	return flags_needed(&env, bytes, n, n);
 }
 #define NEEDED(...) needed((const uint8_t []) { __VA_ARGS__ }, sizeof((const uint8_t []) { __VA_ARGS__ }))
 
