@@ -5,7 +5,6 @@
  * (W^X). All tables are reserved at their largest size and touched as they
  * fill; when one is full, everything is dropped at once.
  */
-#include "cpu/decode.h"
 #include "tcg/cache.h"
 
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "cpu/cpuid.h"
+#include "cpu/decode.h"
 #include "tcg/perfmap.h"
 #include "tcg/plug.h"
 

@@ -235,7 +235,9 @@ uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
 
 	if (at >= CODE_SIZE || !t->cache->n_tbs)
 		return NO_TB;
-	n = t->cache->granule[at >> GRANULE_BITS];
+	n = t->cache->n_tbs;		/* code that is new leads to code that is new */
+	if (pc < start_of(&t->cache->tbs[n], cold))
+		n = t->cache->granule[at >> GRANULE_BITS];
 	if (!n)
 		n = 1;
 	while (n < t->cache->n_tbs && start_of(&t->cache->tbs[n + 1], cold) <= pc)
