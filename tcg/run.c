@@ -321,6 +321,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 	}
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
+		sample_next(c);
 		sample_taken(c);
 		tcg_trim(tcg_of(c), false);
 	}
@@ -387,6 +388,7 @@ static void sleep_now(struct cpu *c)
 		plug_wait(c);
 	else
 		cpu_wait(c);
+	sample_awake(c);
 }
 
 /* No store is under way now: others may count on that. False: wait until they are as far, too. */

@@ -10,7 +10,7 @@
 
 #include "tcg/run.h"
 
-#define PERIOD_NS	1000000	/* the host kernel's tick makes it longer */
+#define PERIOD_NS	1000000
 #define HOT		2	/* samples that a loop must be seen in, unless the user says otherwise */
 
 static void on_tick(int sig, siginfo_t *si, void *ctx)
@@ -23,21 +23,37 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 		atomic_fetch_or(&c->request, REQ_SAMPLE);
 }
 
+void sample_next(struct cpu *c)
+{
+	struct itimerspec once = { { 0, 0 }, { 0, PERIOD_NS } };
+
+	if (tcg_of(c)->has_timer)
+		timer_settime(tcg_of(c)->timer, 0, &once, NULL);
+}
+
+void sample_awake(struct cpu *c)
+{
+	if (!(atomic_load(&c->request) & REQ_SAMPLE))
+		return;
+	cpu_clear_request(c, REQ_SAMPLE);
+	sample_next(c);
+}
+
 bool sample_start(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	struct sigaction sa = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
 	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGVTALRM };
-	struct itimerspec every = { { 0, PERIOD_NS }, { 0, PERIOD_NS } };
 
 	ev.sigev_value.sival_ptr = c;
 	ev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGVTALRM, &sa, NULL) || timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &t->timer))
+	if (sigaction(SIGVTALRM, &sa, NULL) || timer_create(CLOCK_MONOTONIC, &ev, &t->timer))
 		return false;
 	t->has_timer = true;
 	t->hot = HOT;
-	return !timer_settime(t->timer, 0, &every, NULL);
+	sample_next(c);
+	return true;
 }
 
 void sample_stop(struct cpu *c)

@@ -1,7 +1,10 @@
 /*
- * Where does the guest spend its time? A timer that runs with the vCPU thread's
- * processor time sets REQ_SAMPLE; the next poll brings the run loop the loop that
- * was at work. Code that does not run for long costs nothing.
+ * Where does the guest spend its time? A timer sets REQ_SAMPLE; the next poll brings
+ * the run loop the loop that was at work. Code that does not run for long costs nothing.
+ *
+ * The timer's clock is not the thread's processor time, which the host's kernel looks at
+ * in its ticks only, every few milliseconds. So it is set for one time only, and again when it
+ * was heard: a vCPU that sleeps is woken once.
  */
 #ifndef TCG_SAMPLE_H
 #define TCG_SAMPLE_H
@@ -13,6 +16,11 @@
 /* Start and stop; on the vCPU's thread. Without a timer nothing proves hot, which is no error. */
 bool sample_start(struct cpu *c);
 void sample_stop(struct cpu *c);
+
+/* Set the timer: REQ_SAMPLE was seen. */
+void sample_next(struct cpu *c);
+/* The vCPU has slept: a sample of that time says nothing. */
+void sample_awake(struct cpu *c);
 
 /* Is it a block that may become a region? */
 static inline bool sample_may_heat(const struct tb *tb)
