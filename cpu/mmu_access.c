@@ -35,33 +35,57 @@ static void note_watch(struct cpu *c, uint64_t va, int n, bool write)
 	}
 }
 
-/* Physical address of every byte of a piece that lies in one page. */
-static uint64_t piece_pa(struct cpu *c, uint64_t va, enum mmu_access how, enum mmu_idx idx)
+/* A part of an access that lies in one page. */
+struct piece {
+	uint8_t *host;		/* plain memory, without code if it is to be written; or NULL: */
+	uint64_t pa;
+};
+
+static struct piece piece_at(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum mmu_idx idx)
 {
-	const struct l2_entry *e = mmu_enter(c, va, how, idx);
-	return (e->pa & ~(PAGE - 1)) | (va & (PAGE - 1));
+	const struct tlb_entry *t = slot_of(how & MMU_WRITE ? c->tlb[idx].w : c->tlb[idx].r, va);
+	struct piece p = { .host = NULL };
+	bool code = false;
+
+	if (hits(t, va, n)) {
+		p.host = (uint8_t *)t->host + (va & (PAGE - 1));
+		return p;
+	}
+	p.host = mmu_fill(c, va, n, how, idx, &code, &p.pa);
+	if (code)
+		p.host = NULL;
+	return p;
 }
 
 static uint64_t ld_crossing(struct cpu *c, uint64_t va, int size, enum mmu_idx idx)
 {
 	int n1 = (int)(PAGE - (va & (PAGE - 1)));
-	uint64_t pa1 = piece_pa(c, va, MMU_READ, idx);
-	uint64_t pa2 = piece_pa(c, va + n1, MMU_READ, idx);
+	struct piece p = piece_at(c, va, n1, MMU_READ, idx), q = piece_at(c, va + n1, size - n1, MMU_READ, idx);
 	uint64_t v = 0;
 
-	for (int i = 0; i < size; i++)
-		v |= phys_ld(c, i < n1 ? pa1 + i : pa2 + (i - n1), 1) << 8 * i;
+	for (int i = 0; i < size; i++) {
+		const struct piece *x = i < n1 ? &p : &q;
+		int at = i < n1 ? i : i - n1;
+
+		v |= (x->host ? x->host[at] : phys_ld(c, x->pa + at, 1)) << 8 * i;
+	}
 	return v;
 }
 
 static void st_crossing(struct cpu *c, uint64_t va, int size, uint64_t v, enum mmu_idx idx)
 {
 	int n1 = (int)(PAGE - (va & (PAGE - 1)));
-	uint64_t pa1 = piece_pa(c, va, MMU_WRITE, idx);
-	uint64_t pa2 = piece_pa(c, va + n1, MMU_WRITE, idx);
+	struct piece p = piece_at(c, va, n1, MMU_WRITE, idx), q = piece_at(c, va + n1, size - n1, MMU_WRITE, idx);
 
-	for (int i = 0; i < size; i++)
-		phys_st(c, i < n1 ? pa1 + i : pa2 + (i - n1), 1, v >> 8 * i & 0xff);
+	for (int i = 0; i < size; i++) {
+		const struct piece *x = i < n1 ? &p : &q;
+		int at = i < n1 ? i : i - n1;
+
+		if (x->host)
+			x->host[at] = v >> 8 * i & 0xff;
+		else
+			phys_st(c, x->pa + at, 1, v >> 8 * i & 0xff);
+	}
 }
 
 uint64_t mmu_ld(struct cpu *c, uint64_t va, int size, enum mmu_idx idx)

@@ -115,6 +115,25 @@ static uint64_t run_length(const struct cpu *c, const struct rep *r, struct side
 	return k;
 }
 
+/*
+ * The usual case: 64-bit code goes up, and the inline table knows the page. At most *k elements, host
+ * memory for them included. Whether their address is canonical, the entry says. False: look closer.
+ */
+static inline bool usual(struct cpu *c, const struct rep *r, struct side *s, uint64_t *k)
+{
+	uint64_t in_page;
+
+	if (r->adsize != 8 || r->down || c->mode & (MODE_TF | MODE_AC) || s->seg >= FS)
+		return false;
+	s->va = c->regs[s->reg];
+	s->code = false;
+	in_page = (4096 - (s->va & 4095)) >> __builtin_ctz(r->size);
+	if (in_page < *k)
+		*k = in_page;
+	s->host = s->write ? acc_wptr(c, s->va, 1, cpu_mmu_idx(c)) : (uint8_t *)(uintptr_t)acc_rptr(c, s->va, 1, cpu_mmu_idx(c));
+	return *k && s->host;
+}
+
 /* Find host memory for k elements from s->va on; may raise. False: there is none. */
 static bool find_host(struct cpu *c, const struct rep *r, struct side *s, uint64_t k)
 {
@@ -200,6 +219,31 @@ static void copy(const struct rep *r, const struct side *d, const struct side *s
 		st_n(element(r, d, k, i), r->size, ld_n(element(r, s, k, i), r->size));
 }
 
+/* A run of at most n elements on one side, or on both, the registers of which go on together; 0: none. May raise. */
+static uint64_t run_of_one(struct cpu *c, const struct rep *r, struct side *s, uint64_t n)
+{
+	uint64_t k = n;
+
+	if (usual(c, r, s, &k))
+		return k;
+	k = run_length(c, r, s, n);
+	return k && find_host(c, r, s, k) ? k : 0;
+}
+
+static uint64_t run_of_two(struct cpu *c, const struct rep *r, struct side *s, struct side *d, uint64_t n)
+{
+	uint64_t k = n;
+
+	if (usual(c, r, s, &k) && usual(c, r, d, &k))
+		return k;
+	k = run_length(c, r, s, n);
+	if (k)
+		k = run_length(c, r, d, k);
+	if (k)			/* the source's start depends on the common length */
+		k = run_length(c, r, s, k);
+	return k && find_host(c, r, s, k) && find_host(c, r, d, k) ? k : 0;
+}
+
 H(rep_movs)
 {
 	struct rep r = rep_unpack(imm);
@@ -209,12 +253,8 @@ H(rep_movs)
 
 	UNUSED;
 	while ((n = reg_get(c, RCX, r.adsize))) {
-		k = run_length(c, &r, &s, n);
-		if (k)
-			k = run_length(c, &r, &d, k);
-		if (k)			/* the source's start depends on the common length */
-			k = run_length(c, &r, &s, k);
-		if (k && find_host(c, &r, &s, k) && find_host(c, &r, &d, k)) {
+		k = run_of_two(c, &r, &s, &d, n);
+		if (k) {
 			copy(&r, &d, &s, k);
 			see(c, &r, &s, &d, k, k);
 		} else {
@@ -255,8 +295,8 @@ H(rep_stos)
 
 	UNUSED;
 	while ((n = reg_get(c, RCX, r.adsize))) {
-		k = run_length(c, &r, &d, n);
-		if (k && find_host(c, &r, &d, k)) {
+		k = run_of_one(c, &r, &d, n);
+		if (k) {
 			fill_up(d.host, c->regs[RAX], k, r.size);
 			see(c, &r, &d, NULL, k, k);
 		} else {
@@ -286,8 +326,8 @@ H(rep_lods)
 
 	UNUSED;
 	while ((n = reg_get(c, RCX, r.adsize))) {
-		k = run_length(c, &r, &s, n);
-		if (k && find_host(c, &r, &s, k)) {
+		k = run_of_one(c, &r, &s, n);
+		if (k) {
 			v = ld_n(element(&r, &s, k, k - 1), r.size);
 			see(c, &r, &s, NULL, k, k);
 		} else {
@@ -364,12 +404,8 @@ H(rep_cmps)
 
 	UNUSED;
 	while ((n = reg_get(c, RCX, r.adsize))) {
-		k = run_length(c, &r, &s, n);
-		if (k)
-			k = run_length(c, &r, &d, k);
-		if (k)
-			k = run_length(c, &r, &s, k);
-		if (k && find_host(c, &r, &s, k) && find_host(c, &r, &d, k)) {
+		k = run_of_two(c, &r, &s, &d, n);
+		if (k) {
 			i = 0;
 			if (!r.down && !r.until_equal) {
 				i = equal_bytes(s.host, d.host, k * r.size) / r.size;
@@ -406,8 +442,8 @@ H(rep_scas)
 
 	UNUSED;
 	while ((n = reg_get(c, RCX, r.adsize))) {
-		k = run_length(c, &r, &d, n);
-		if (k && find_host(c, &r, &d, k)) {
+		k = run_of_one(c, &r, &d, n);
+		if (k) {
 			i = r.down || r.size > 1 ? 0 : passed_bytes(d.host, k, x, r.until_equal);
 			i -= i == k;
 			do {

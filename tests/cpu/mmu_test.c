@@ -368,6 +368,25 @@ static void code_written(struct cpu *cpu, uint64_t pa, int n)
 	code_pa = pa;
 }
 
+Test(mmu, a_write_across_pages_tells_of_the_code_on_one)
+{
+	long_mode();
+	c->code_written = code_written;
+	pte(8, 0x20000 | RWX);
+	pte(9, 0x30000 | RWX);
+	for (int i = 0; i < 2; i++) {		/* the second time the table knows the pages */
+		mmu_st(c, 0x8ffa, 8, 0x8877665544332211, MMU_USER);
+		cr_expect_eq(mmu_ld(c, 0x8ffa, 8, MMU_USER), 0x8877665544332211);
+	}
+	cr_expect_eq(code_calls, 0);
+	phys_set_code(b.phys, b.ram, 0x30000);
+	mmu_protect_ram_page(c, b.ram->host + 0x30000);
+	mmu_st(c, 0x8ffd, 8, 0x1122334455667788, MMU_USER);
+	cr_expect_eq(mmu_ld(c, 0x8ffd, 8, MMU_USER), 0x1122334455667788);
+	cr_expect(code_calls == 5 && code_pa == 0x30004);
+	bench_fini(&b);
+}
+
 Test(mmu, code_pages_never_enter_the_write_table)
 {
 	bool code;
