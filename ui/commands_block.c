@@ -457,6 +457,8 @@ struct value *cmd_block_set_io_throttle(struct cmd *c, const struct value *args)
 	static const char *const bps[] = { "bps", "bps_rd", "bps_wr" }, *const iops[] = { "iops", "iops_rd", "iops_wr" };
 	static const char *const bps_max[] = { "bps_max", "bps_rd_max", "bps_wr_max" };
 	static const char *const iops_max[] = { "iops_max", "iops_rd_max", "iops_wr_max" };
+	static const char *const bps_length[] = { "bps_max_length", "bps_rd_max_length", "bps_wr_max_length" };
+	static const char *const iops_length[] = { "iops_max_length", "iops_rd_max_length", "iops_wr_max_length" };
 	struct drive_limits l = { .iops_size = (uint64_t)val_get_int(args, "iops_size", 0) };
 	struct drive *d = find(c, args);
 
@@ -465,6 +467,8 @@ struct value *cmd_block_set_io_throttle(struct cmd *c, const struct value *args)
 		l.iops[i] = (double)val_get_int(args, iops[i], 0);
 		l.bps_max[i] = (double)val_get_int(args, bps_max[i], 0);
 		l.iops_max[i] = (double)val_get_int(args, iops_max[i], 0);
+		l.bps_length[i] = (double)val_get_int(args, bps_length[i], 0);
+		l.iops_length[i] = (double)val_get_int(args, iops_length[i], 0);
 	}
 	return cmd_result(d && drive_set_limits(d, &l, &c->err));
 }

@@ -129,19 +129,8 @@ static bool known_driver(const char *name)
 	return false;
 }
 
-static bool is_file_driver(const char *name)
-{
-	return !strcmp(name, "file") || !strncmp(name, "host_", 5);
-}
-
 enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	/* Sizes of caches and the like: what they are for is done anyhow. */
-	static const char *const ignored[] = {
-		"file.aio", "file.discard", "file.read-only", "file.node-name", "pass-discard-request",
-		"pass-discard-snapshot", "pass-discard-other", "overlap-check", "cache-size", "l2-cache-size",
-		"refcount-cache-size", "cache-clean-interval", "lazy-refcounts", "file.pr-manager", NULL
-	};
 	struct opt_node n = { .drive.image.readonly = false };
 	char *text = text_of(arg, e);
 	struct kv k;
@@ -155,16 +144,12 @@ enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, stru
 	n.drive.id = kv_str(&k, "node-name", NULL);
 	opt_drive_image(&k, &n.drive);
 	n.drive.image.file = kv_str(&k, "filename", kv_str(&k, "file.filename", NULL));
-	n.drive.image.direct |= kv_bool(&k, "file.cache.direct", false);
-	n.drive.image.no_flush |= kv_bool(&k, "file.cache.no-flush", false);
-	n.drive.image.auto_readonly |= kv_bool(&k, "file.auto-read-only", false);
-	kv_ignore(&k, ignored);
 	free(text);
 	if (!kv_done(&k))
 		return OPT_BAD;
-	if (!driver || !known_driver(driver) || !is_file_driver(below))
+	if (!driver || !known_driver(driver) || !opt_is_file_driver(below))
 		err_set(e, "-blockdev: driver '%s' is not known; there are raw, qcow2, file, null-co and copy-on-read",
-			driver && !is_file_driver(below) ? below : driver ? driver : "");
+			driver && !opt_is_file_driver(below) ? below : driver ? driver : "");
 	else if (!n.drive.id)
 		err_set(e, "-blockdev %s: node-name=NAME is missing", arg);
 	else if (find(o, n.drive.id))
@@ -176,7 +161,7 @@ enum opt_result opt_blockdev(struct options *o, const char *arg, FILE *out, stru
 	else if (!n.drive.image.file && !n.drive.image.null_co)
 		err_set(e, "-blockdev: node '%s' has no file: give file.filename=, or file=NODE", n.drive.id);
 	else if (opt_drive_check(&n.drive, "-blockdev", arg, e)) {
-		n.is_file = is_file_driver(driver) || !strcmp(driver, "null-co");
+		n.is_file = opt_is_file_driver(driver) || !strcmp(driver, "null-co");
 		n.drive.image.node = n.drive.id;
 		o->nodes[o->nnodes++] = n;
 		return OPT_GO;

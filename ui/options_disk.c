@@ -151,12 +151,17 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 	v->cdrom = kv_word(&k, "media", 0, media);
 	v->image.snapshot = kv_bool(&k, "snapshot", false);
 	opt_drive_image(&k, v);
+	const char *below = kv_str(&k, "file.driver", "file");
 	opt_drive_policy(&k, v);
 	opt_drive_limits(&k, &v->limits);
 	if (!kv_done(&k))
 		return OPT_BAD;
 	if (two_ways) {
 		err_set(e, "-drive %s: give either index or bus and unit", arg);
+		return OPT_BAD;
+	}
+	if (!opt_is_file_driver(below)) {
+		err_set(e, "-drive %s: file.driver=%s: images are in files (file, host_device, host_cdrom)", arg, below);
 		return OPT_BAD;
 	}
 	if (d.interface == PC_IF_NONE && !v->id) {
@@ -173,7 +178,7 @@ enum opt_result opt_drive(struct options *o, const char *arg, FILE *out, struct 
 	if (d.interface == PC_IF_PFLASH && !place_flash(o, &d, "-drive", e))
 		return OPT_BAD;
 	if (!v->image.file && !v->image.null_co
-	    && (d.interface == PC_IF_VIRTIO || d.interface == PC_IF_PFLASH || (!v->cdrom && d.interface != PC_IF_FLOPPY))) {
+	    && (d.interface == PC_IF_VIRTIO || d.interface == PC_IF_PFLASH || (!v->cdrom && d.interface < PC_IF_FLOPPY))) {
 		err_set(e, "-drive %s: file=FILE is missing", arg);
 		return OPT_BAD;
 	}

@@ -7,12 +7,18 @@
 #include "base/bits.h"
 #include "ui/keyval.h"
 
+static const char *net6(const char *prefix, unsigned bits)
+{
+	char *text;
+
+	return asprintf(&text, "%s/%u", prefix, bits) < 0 ? NULL : text;
+}
+
 static bool user_options(struct kv *k, struct net_options *o, struct err *e)
 {
 	struct net_user_options *u = &o->user;
-	static const char *const ignored[] = { "ipv6-prefixlen", NULL };
+	const char *prefix;
 
-	(void)e;
 	o->queues = (unsigned)kv_num(k, "queues", 1, 1, NET_MAX_QUEUES);
 	u->restricted = kv_bool(k, "restrict", false);
 	u->no_ipv4 = !kv_bool(k, "ipv4", true);
@@ -22,6 +28,11 @@ static bool user_options(struct kv *k, struct net_options *o, struct err *e)
 	u->dhcpstart = kv_str(k, "dhcpstart", NULL);
 	u->dns = kv_str(k, "dns", NULL);
 	u->ipv6_net = kv_str(k, "ipv6-net", NULL);
+	prefix = kv_str(k, "ipv6-prefix", NULL);	/* the same in two keys */
+	if (!u->ipv6_net && prefix)
+		u->ipv6_net = net6(prefix, (unsigned)kv_num(k, "ipv6-prefixlen", 64, 0, 126));
+	else
+		kv_num(k, "ipv6-prefixlen", 64, 0, 126);
 	u->ipv6_host = kv_str(k, "ipv6-host", NULL);
 	u->ipv6_dns = kv_str(k, "ipv6-dns", NULL);
 	u->hostname = kv_str(k, "hostname", NULL);
@@ -32,8 +43,7 @@ static bool user_options(struct kv *k, struct net_options *o, struct err *e)
 	kv_all(k, "dnssearch", u->dnssearch, NET_MAX_FORWARDS);
 	kv_all(k, "hostfwd", u->hostfwd, NET_MAX_FORWARDS);
 	kv_all(k, "guestfwd", u->guestfwd, NET_MAX_FORWARDS);
-	kv_ignore(k, ignored);
-	return true;
+	return !(u->no_ipv4 && u->no_ipv6) || err_set(e, "user: ipv4=off and ipv6=off leave nothing");
 }
 
 /* How many of the pointers are not NULL. */

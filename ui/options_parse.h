@@ -24,6 +24,8 @@ typedef enum opt_result opt_fn(struct options *o, const char *arg, FILE *out, st
 struct kv;
 /* What an option says of an image, of failures, of limits (options_drive.c). */
 void opt_drive_image(struct kv *k, struct drive_options *v);
+/* Does a -blockdev of this driver stand for a file? */
+bool opt_is_file_driver(const char *name);
 void opt_drive_policy(struct kv *k, struct drive_options *v);
 void opt_drive_limits(struct kv *k, struct drive_limits *l);
 /* Do they make sense together? */

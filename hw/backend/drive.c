@@ -179,6 +179,33 @@ void drive_on_error(struct machine *m, void (*fn)(void *opaque, struct drive *d,
 	}
 }
 
+/* ---- what becomes of failures ---- */
+
+const char *const drive_policy_words[] = { "auto", "report", "ignore", "stop", "enospc", NULL };
+const char *const drive_read_policy_words[] = { "auto", "report", "ignore", "stop", NULL };
+
+static bool policy(const char *key, const char *word, const char *const *words, enum drive_policy *p, struct err *e)
+{
+	int i = 0;
+
+	if (!word)
+		return true;
+	while (words[i] && strcmp(words[i], word))
+		i++;
+	if (!words[i])
+		return err_set(e, "%s=%s: expected auto, report, ignore, stop%s", key, word,
+			       words == drive_policy_words ? ", enospc" : "");
+	if (i != DRIVE_AUTO)
+		*p = (enum drive_policy)i;
+	return true;
+}
+
+bool drive_wish(struct drive *d, const struct drive_wishes *w, struct err *e)
+{
+	return policy("rerror", w->rerror, drive_read_policy_words, &d->rerror, e)
+		&& policy("werror", w->werror, drive_policy_words, &d->werror, e);
+}
+
 /* ---- the device in front ---- */
 
 bool drive_attach(struct drive *d, const struct drive_user *u, void *opaque, struct err *e)

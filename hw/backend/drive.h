@@ -118,8 +118,21 @@ enum drive_policy { DRIVE_AUTO, DRIVE_REPORT, DRIVE_IGNORE, DRIVE_STOP, DRIVE_EN
 struct drive_limits {
 	double bps[3], iops[3];
 	double bps_max[3], iops_max[3];		/* for a burst */
+	double bps_length[3], iops_length[3];	/* ... of so many seconds, 0: 1 */
 	uint64_t iops_size;			/* bytes that count as one operation, 0: any number */
 };
+
+/* Their words, NULL-terminated; reads take no enospc. */
+extern const char *const drive_policy_words[], *const drive_read_policy_words[];
+
+/* Properties by which a device overrules its drive; NULL: as the drive says. */
+struct drive_wishes {
+	char *rerror, *werror;
+};
+bool drive_wish(struct drive *d, const struct drive_wishes *w, struct err *e);
+#define PROP_DRIVE_WISHES(t, f) \
+	PROP_TEXT(t, f.rerror, "rerror", NULL, "when the host fails to read: report, ignore, stop; default: as the -drive says"), \
+	PROP_TEXT(t, f.werror, "werror", NULL, "when the host fails to write: report, ignore, stop, enospc")
 
 struct drive_options {
 	const char *id;

@@ -3,10 +3,10 @@
  *
  * Each limit is a bucket that leaks at the rate allowed. A request pours in what it
  * is, if the bucket is not above its brim; a large one may overflow it, and the next
- * waits the longer. The bucket holds a tenth of a second's worth, or one second of the
- * burst rate where there is one (bps-max, iops-max).
+ * waits the longer. The bucket holds a tenth of a second's worth, or the burst rate's worth for
+ * the length of a burst where there is one (bps-max, bps-max-length).
  *
- * Not modelled: burst lengths other than a second, groups of drives.
+ * Not modelled: groups of drives.
  */
 #include "base/bits.h"
 #include "hw/backend/drive_priv.h"
@@ -87,12 +87,14 @@ void drive_limit_fini(struct drive *d)
 	timer_del(&d->limit_timer);
 }
 
-static void fill(struct drive_bucket *b, double rate, double max, uint64_t now)
+static void fill(struct drive_bucket *b, double rate, double max, double seconds, uint64_t now)
 {
-	*b = (struct drive_bucket){ .rate = rate, .room = max > 0 ? max : rate / 10, .when = now };
+	double room = max > 0 ? max * (seconds > 0 ? seconds : 1) : rate / 10;
+
+	*b = (struct drive_bucket){ .rate = rate, .room = room, .when = now };
 }
 
-static bool check(const char *what, const double v[3], const double max[3], struct err *e)
+static bool check(const char *what, const double v[3], const double max[3], const double length[3], struct err *e)
 {
 	if (v[0] > 0 && (v[1] > 0 || v[2] > 0))
 		return err_set(e, "%s: give either a limit for both directions or one for each", what);
@@ -101,6 +103,8 @@ static bool check(const char *what, const double v[3], const double max[3], stru
 			return err_set(e, "%s: a burst limit needs the ordinary limit, too", what);
 		if (max[i] > 0 && max[i] < v[i])
 			return err_set(e, "%s: a burst limit must not be below the ordinary one", what);
+		if (length[i] > 1 && max[i] <= 0)
+			return err_set(e, "%s: the length of a burst needs its limit, too", what);
 	}
 	return true;
 }
@@ -109,13 +113,15 @@ bool drive_set_limits(struct drive *d, const struct drive_limits *l, struct err 
 {
 	uint64_t now = drive_now(d->set);
 
-	if (!check("bps", l->bps, l->bps_max, e) || !check("iops", l->iops, l->iops_max, e))
+	if (!check("bps", l->bps, l->bps_max, l->bps_length, e) || !check("iops", l->iops, l->iops_max, l->iops_length, e))
 		return false;
+	if (l->iops_size && l->iops[0] <= 0 && l->iops[1] <= 0 && l->iops[2] <= 0)
+		return err_set(e, "iops_size needs a limit of operations, iops");
 	d->limits = *l;
 	d->limited = false;
 	for (int i = 0; i < 3; i++) {
-		fill(&d->bytes[i], l->bps[i], l->bps_max[i], now);
-		fill(&d->ops[i], l->iops[i], l->iops_max[i], now);
+		fill(&d->bytes[i], l->bps[i], l->bps_max[i], l->bps_length[i], now);
+		fill(&d->ops[i], l->iops[i], l->iops_max[i], l->iops_length[i], now);
 		d->limited |= l->bps[i] > 0 || l->iops[i] > 0;
 	}
 	drive_kick(d);

@@ -19,6 +19,7 @@ struct ata_dev {
 	struct drive *own;		/* an optical drive without drive= has this one, empty */
 	uint32_t unit;			/* property */
 	char *serial;			/* property */
+	struct drive_wishes wishes;	/* properties */
 	bool attached;
 };
 
@@ -137,7 +138,7 @@ static bool init(void *dev, struct err *e)
 		return false;
 	d->bus->dev[d->unit] = d;
 	d->attached = true;
-	return true;
+	return drive_wish(d->drive, &d->wishes, e);
 }
 
 static void fini(void *dev)
@@ -167,6 +168,7 @@ static const struct prop props[] = {
 	PROP_REF("ide-bus", ata_dev, bus, "bus", "ide.N, or ID.N of the controller; default: the first with room"),
 	PROP(U32, ata_dev, unit, "unit", ANY, "0 or 1, master or slave of an IDE channel; default: the first free one"),
 	PROP_TEXT(ata_dev, serial, "serial", NULL, "its serial number"),
+	PROP_DRIVE_WISHES(ata_dev, wishes),
 	PROP_BOOTINDEX, { 0 }
 };
 

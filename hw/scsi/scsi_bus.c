@@ -146,7 +146,7 @@ static bool init(void *dev, struct err *e)
 	u->vendor = d->vendor;
 	u->version = d->version;
 	u->wwn = d->wwn;
-	if (!scsi_unit_init(u, e))
+	if (!scsi_unit_init(u, e) || !drive_wish(u->drive, &d->wishes, e))
 		return false;
 	u->product = d->product ? d->product : u->cd ? "CD-ROM" : "HARDDISK";
 	u->serial = d->serial ? d->serial : drive_serial(u->drive);
@@ -197,6 +197,7 @@ static const struct prop props[] = {
 	PROP_TEXT(scsi_dev, version, "ver", "1.0", "its version, 4 characters"),
 	PROP(U64, scsi_dev, wwn, "wwn", 0, "its world-wide name"),
 	PROP(BOOL, scsi_dev, removable, "removable", 0, "the medium can be taken out"),
+	PROP_DRIVE_WISHES(scsi_dev, wishes),
 	PROP_BOOTINDEX,
 	{ 0 }
 };

@@ -20,6 +20,7 @@ struct scsi_dev {
 	char *serial, *vendor, *product, *version;	/* properties */
 	uint64_t wwn;			/* property */
 	bool removable;			/* property */
+	struct drive_wishes wishes;	/* properties */
 	bool attached;
 	struct scsi_dev *next;		/* by address */
 };

@@ -33,6 +33,7 @@ enum { PHASE_COMMAND, PHASE_IN, PHASE_OUT, PHASE_STATUS, PHASE_BROKEN };
 struct usb_storage {
 	struct usb_dev usb;
 	bool removable;			/* property */
+	struct drive_wishes wishes;	/* properties */
 	struct scsi_unit unit;		/* unit.drive: property */
 	struct scsi_req req;
 	struct iovec iov;
@@ -269,7 +270,7 @@ static bool storage_init(void *dev, struct err *e)
 	s->req.unit = u;
 	s->req.done = on_done;
 	s->req.opaque = s;
-	if (!scsi_unit_init(u, e))
+	if (!scsi_unit_init(u, e) || !drive_wish(u->drive, &s->wishes, e))
 		return false;
 	u->product = u->cd ? "CD-ROM" : "HARDDISK";
 	u->user.removable |= s->removable;
@@ -318,6 +319,7 @@ static void storage_boot_path(const void *dev, char *buf)
 static const struct prop storage_props[] = {
 	PROP_REF("drive", usb_storage, unit.drive, "drive", "the image, a -drive's id"),
 	PROP(BOOL, usb_storage, removable, "removable", 0, "the medium can be taken out"),
+	PROP_DRIVE_WISHES(usb_storage, wishes),
 	PROP_BOOTINDEX,
 	{ 0 }
 };

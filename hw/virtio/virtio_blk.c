@@ -60,6 +60,7 @@ struct virtio_blk {
 	char *serial;			/* property */
 	uint16_t num_queues;		/* property */
 	bool write_cache;		/* property */
+	struct drive_wishes wishes;	/* properties */
 	struct virtio_pool pool;
 };
 
@@ -326,6 +327,8 @@ static bool blk_init(void *dev, struct err *e)
 		return false;
 	}
 	d->v.n_queues = d->num_queues;
+	if (!drive_wish(d->drive, &d->wishes, e))
+		return false;
 	fill_config(d);
 	more = (drive_readonly(d->drive) ? F_RO : F_DISCARD | F_WRITE_ZEROES) | (d->num_queues > 1 ? F_MQ : 0)
 		| (d->write_cache ? F_FLUSH : 0);
@@ -377,7 +380,8 @@ static const struct virtio_class blk_class = {
 	PROP_REF("drive", virtio_blk, drive, "drive", "the image, a -drive's id"), \
 	PROP_TEXT(virtio_blk, serial, "serial", NULL, "what the disk calls itself"), \
 	PROP(U16, virtio_blk, num_queues, "num-queues", 1, "how many queues the driver may use, 1 to 64"), \
-	PROP(BOOL, virtio_blk, write_cache, "write-cache", 1, "tell the driver to flush what it wants to be permanent")
+	PROP(BOOL, virtio_blk, write_cache, "write-cache", 1, "tell the driver to flush what it wants to be permanent"), \
+	PROP_DRIVE_WISHES(virtio_blk, wishes)
 static const struct prop blk_props[] = {
 	BLK_PROPS, PROP_BOOTINDEX, { 0 }
 };

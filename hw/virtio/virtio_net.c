@@ -23,6 +23,7 @@
 
 #define F_CSUM		BIT(0)
 #define F_GUEST_CSUM	BIT(1)
+#define F_MTU		BIT(3)
 #define F_MAC		BIT(5)
 #define F_HOST_TSO4	BIT(11)
 #define F_HOST_TSO6	BIT(12)
@@ -222,6 +223,7 @@ static void net_config_written(struct virtio *v, unsigned off, unsigned n)
 	if (virtio_has(v, VIRTIO_VERSION_1))
 		memcpy(v->config + C_MAC, d->mac, 6);
 	st16(v->config + C_MAX_PAIRS, d->max_pairs);
+	st16(v->config + C_MTU, d->host_mtu);
 	fill_status(d);
 }
 
@@ -233,13 +235,21 @@ static void net_class_reset(struct virtio *v)
 	st16(v->config + C_STATUS, 0);
 	fill_status(d);
 	st16(v->config + C_MAX_PAIRS, d->max_pairs);
+	st16(v->config + C_MTU, d->host_mtu);
 	virtio_net_forget(d);
 }
+
+#define F_CONTROL (F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN | F_CTRL_RX_EXTRA | F_GUEST_ANNOUNCE | F_CTRL_MAC_ADDR | F_MQ)
+/* Large segments cannot be left to a card that makes no checksums, nor pairs be chosen without commands. */
+static const uint64_t offers[N_OFFERS] = {
+	F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN, F_GUEST_CSUM, F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN, F_MRG_RXBUF,
+	F_STATUS | F_GUEST_ANNOUNCE, F_CONTROL,
+};
 
 static const struct virtio_class net_class = {
 	.id = 1, .legacy_id = 0x1000, .pci_class = 0x020000,
 	.features = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_MAC | F_MRG_RXBUF
-		| F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN | F_CTRL_RX_EXTRA | F_GUEST_ANNOUNCE | F_CTRL_MAC_ADDR,
+		| F_STATUS | (F_CONTROL & ~F_MQ),
 	.queue_size = QUEUE_SIZE, .config_len = C_LEN,
 	.run = net_run, .reset = net_class_reset, .config_written = net_config_written,
 };
@@ -253,8 +263,11 @@ static bool net_init(void *dev, struct err *e)
 		net_default_mac(d->v.pci.dev.m, d->mac);
 	d->max_pairs = (uint16_t)(d->mq ? net_queues(d->net) : 1);
 	d->v.n_queues = 2u * d->max_pairs + 1;
-	if (!virtio_init(&d->v, &net_class, d->max_pairs > 1 ? F_MQ : 0, e))
+	if (!virtio_init(&d->v, &net_class, (d->max_pairs > 1 ? F_MQ : 0) | (d->host_mtu ? F_MTU : 0), e))
 		return false;
+	for (size_t i = 0; i < N_OFFERS; i++)
+		if (!d->offer[i])
+			d->v.offered &= ~offers[i];
 	return !d->net || net_attach(d->net, &front, d, e);
 }
 
@@ -288,7 +301,16 @@ static const struct state net_state[] = {
 #define NET_PROPS \
 	PROP_REF("netdev", virtio_net, net, "netdev", "the network, a -netdev's id"), \
 	PROP(MAC, virtio_net, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"), \
-	PROP(BOOL, virtio_net, mq, "mq", 0, "a pair of queues for each of the network's queues=N")
+	PROP(BOOL, virtio_net, mq, "mq", 0, "a pair of queues for each of the network's queues=N"), \
+	PROP(BOOL, virtio_net, offer[0], "csum", 1, "offer to make checksums (and with that to cut large segments)"), \
+	PROP(BOOL, virtio_net, offer[1], "guest_csum", 1, "tell which checksums are right"), \
+	PROP(BOOL, virtio_net, offer[2], "host_tso4", 1, "offer to cut large segments of TCP over IPv4"), \
+	PROP(BOOL, virtio_net, offer[3], "host_tso6", 1, "... over IPv6"), \
+	PROP(BOOL, virtio_net, offer[4], "host_ecn", 1, "... with congestion notification"), \
+	PROP(BOOL, virtio_net, offer[5], "mrg_rxbuf", 1, "put large frames into several buffers"), \
+	PROP(BOOL, virtio_net, offer[6], "status", 1, "tell whether the cable is in"), \
+	PROP(BOOL, virtio_net, offer[7], "ctrl_vq", 1, "take commands: filters, address, pairs of queues"), \
+	PROP(U16, virtio_net, host_mtu, "host_mtu", 0, "the longest packet the driver is to send; 0: it chooses")
 static const struct prop net_props[] = {
 	NET_PROPS, PROP_BOOTINDEX, { 0 }
 };

@@ -14,18 +14,21 @@
 #define F_CTRL_MAC_ADDR	BIT(23)
 
 /* 5.1.4: offsets in the configuration */
-enum { C_MAC = 0, C_STATUS = 6, C_MAX_PAIRS = 8, C_LEN = 10 };
+enum { C_MAC = 0, C_STATUS = 6, C_MAX_PAIRS = 8, C_MTU = 10, C_LEN = 12 };
 enum { S_LINK_UP = 1, S_ANNOUNCE = 2 };
 
 #define MAX_FILTERS	64u
 #define N_VLANS		4096u
 #define N_FLOWS		256u
+#define N_OFFERS	8u
 
 struct virtio_net {
 	struct virtio v;
 	struct net *net;		/* property */
 	uint8_t mac[6];			/* property */
 	bool mq;			/* property */
+	bool offer[N_OFFERS];		/* properties: features that can be withheld from the driver */
+	uint16_t host_mtu;		/* property */
 	uint16_t max_pairs;
 	uint16_t pairs;			/* in use */
 	uint8_t promisc, allmulti, too_many;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hw/backend/drive.h"
+#include "hw/backend/drive_priv.h"
 #include "hw/disk/ide.h"
 #include "hw/pci/i440fx.h"
 #include "tests/bench.h"
@@ -59,6 +59,15 @@ static const char *serial(uint16_t base, int unit)
 	for (int i = 20; i && text[i - 1] == ' '; i--)
 		text[i - 1] = 0;
 	return text;
+}
+
+Test(ata_bus, a_device_says_what_becomes_of_failures)
+{
+	good("ide-hd,drive=a,werror=stop,rerror=ignore");
+	bad("ide-hd,drive=b,rerror=enospc", "rerror=enospc: expected auto, report, ignore, stop");
+	bad("ide-hd,drive=b,werror=never", "werror=never: expected auto, report, ignore, stop, enospc");
+	cr_assert_eq(drive_find(b.m, "a")->werror, DRIVE_STOP);
+	cr_assert_eq(drive_find(b.m, "a")->rerror, DRIVE_IGNORE);
 }
 
 Test(ata_bus, a_disk_stands_where_it_is_told)

@@ -409,6 +409,19 @@ Test(drive_bare, operations_wait_for_their_limit)
 	rounds_until(4);
 }
 
+Test(drive_bare, a_burst_lasts_as_long_as_it_may)
+{
+	make((struct drive_options){ .limits = { .iops = { 1 }, .iops_max = { 2 }, .iops_length = { 5 } } });
+	for (int i = 0; i < 20; i++)
+		submit(i, DRIVE_READ, (uint64_t)i, 1, 0);
+	rounds_until(11);			/* twice five, and one that overflows it */
+	machine_unlock(b.m);
+	for (int i = 0; i < 10; i++)
+		loop_step(l, 0);
+	machine_lock(b.m);
+	cr_assert_eq(n_done, 11);
+}
+
 Test(drive_bare, draining_does_not_wait_for_limits)
 {
 	make((struct drive_options){ .limits = { .bps = { 0, 0, 1 } } });
@@ -424,6 +437,8 @@ Test(drive, limits_that_contradict_each_other_are_refused)
 	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops_max = { 5 } }, &b.err));
 	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops = { 9 }, .iops_max = { 5 } }, &b.err));
 	cr_assert(drive_set_limits(d, &(struct drive_limits){ .iops = { 9 }, .iops_max = { 50 } }, &b.err));
+	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops = { 9 }, .iops_length = { 5 } }, &b.err));
+	cr_assert_not(drive_set_limits(d, &(struct drive_limits){ .iops_size = 4096 }, &b.err));
 }
 
 /* ---- media and devices ---- */

@@ -31,14 +31,19 @@ static void net_sent(struct net *n, const uint8_t *frame, size_t len)
 
 static const struct net_ops ops = { "test", net_sent, NULL };
 
-static void start(uint64_t features)
+static void start_with(const char *props, uint64_t features)
 {
 	vt_machine(&b);
 	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting };
 	machine_add_backend(b.m, "netdev", "n", &net);
-	struct dev *d = dev_make(b.m, &virtio_net_type, NULL, "addr=4,netdev=n", &b.err);
+	struct dev *d = dev_make(b.m, &virtio_net_type, NULL, props, &b.err);
 	cr_assert(d, "%s", b.err.msg);
 	vt_start(&t, &b, d, features, 3);
+}
+
+static void start(uint64_t features)
+{
+	start_with("addr=4,netdev=n", features);
 }
 
 static void teardown(void)
@@ -93,6 +98,15 @@ Test(virtio_net, tells_its_address_and_that_the_link_is_up)
 	cr_assert_eq(vt_config(&t, 0, 4), 0x12005452);
 	cr_assert_eq(vt_config(&t, 4, 2), 0x5634);
 	cr_assert_eq(vt_config(&t, 6, 2), 1);
+}
+
+Test(virtio_net, what_the_user_withholds_is_not_offered)
+{
+	start_with("addr=4,netdev=n,mrg_rxbuf=off,csum=off,ctrl_vq=off,host_mtu=1400", 0);
+	cr_assert_eq(vt_offered(&t) & (F_MRG | F_CTRL | BIT(0) | BIT(11)), 0);
+	cr_assert(vt_offered(&t) & BIT(1));
+	cr_assert(vt_offered(&t) & BIT(3));
+	cr_assert_eq(vt_config(&t, 10, 2), 1400);
 }
 
 Test(virtio_net, frames_are_sent_without_their_header)

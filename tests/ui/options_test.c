@@ -215,7 +215,7 @@ Test(options, network_mistakes)
 {
 	static const char *const bad[] = {
 		"-netdev user", "-netdev pigeon,id=x", "-netdev user,id=x,nett=1", "-nic user,model=ne3000",
-		"-net nic", "-net user", "-net nic -net nic", "-object filter-dump,id=f", "-object pigeon,id=f",
+		"-netdev user,id=x,ipv4=off,ipv6=off", "-net nic", "-net user", "-net nic -net nic", "-object filter-dump,id=f", "-object pigeon,id=f",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -563,6 +563,35 @@ Test(options, what_a_drive_says_of_its_image)
 	cr_assert_eq(d->limits.iops[2], 5);
 	cr_assert_eq(parse("-drive file=a"), OPT_GO);
 	cr_assert(d->image.no_discard);
+}
+
+Test(options, images_by_nested_keys_and_by_prefixes)
+{
+	const struct drive_options *d = &o.pc.drives[0].drive;
+
+	cr_assert_eq(parse("-drive driver=qcow2,file.driver=file,file.filename=a,l2-cache-size=1M,file.cache.direct=on"), OPT_GO);
+	cr_assert_str_eq(d->image.file, "a");
+	cr_assert_str_eq(d->image.format, "qcow2");
+	cr_assert(d->image.direct);
+	cr_assert_eq(parse("-drive file=file:a:b"), OPT_GO);
+	cr_assert_str_eq(d->image.file, "a:b");
+	cr_assert_eq(parse("-drive file=null-co://,format=raw,size=1M,if=virtio"), OPT_GO);
+	cr_assert(d->image.null_co && !d->image.file);
+	cr_assert_eq(d->image.size, 1 << 20);
+	cr_assert_eq(parse("-drive file.driver=nbd,file.filename=a"), OPT_BAD);
+	cr_assert(strstr(e.msg, "file.driver=nbd"), "%s", e.msg);
+}
+
+Test(options, a_drive_for_a_device_may_be_empty)
+{
+	cr_assert_eq(parse("-drive if=none,id=x -device ide-cd,drive=x"), OPT_GO);
+	cr_assert_eq(parse("-drive if=ide"), OPT_BAD);
+}
+
+Test(options, bursts_have_lengths)
+{
+	cr_assert_eq(parse("-drive file=a,throttling.iops-total=10,throttling.iops-total-max=20,throttling.iops-total-max-length=5"), OPT_GO);
+	cr_assert_eq(o.pc.drives[0].drive.limits.iops_length[0], 5);
 }
 
 Test(options, drives_that_cannot_be)
