@@ -212,21 +212,25 @@ static void filter_renew(struct cpu *c)
 			if (c->tlb[idx].w[s].tag != TLB_EMPTY(s)) {
 				unsigned bit = filter_bit(c->tlb[idx].w[s].host);
 				fresh[bit >> 6] |= 1ull << (bit & 63);
+				__atomic_store_n(&m->wplace[bit], MANY_PLACES, __ATOMIC_RELAXED);
 			}
 	for (unsigned i = 0; i < ARRAY_LEN(fresh); i++)
 		__atomic_store_n(&m->wfilter[i], fresh[i], __ATOMIC_RELAXED);
 	m->filter_room = FILTER_BITS / 4;
 }
 
-static void filter_add(struct cpu *c, const uint8_t *host)
+static void filter_add(struct cpu *c, const uint8_t *host, enum mmu_idx idx, unsigned slot)
 {
+	uint16_t place = (uint16_t)(idx << TLB_BITS | slot);
 	struct mmu *m = c->mmu;
 	unsigned bit = filter_bit((uint64_t)host);
 
-	if (filter_has(m, host))
-		return;
-	if (!m->filter_room--)
+	if (!filter_has(m, host) && !m->filter_room--)
 		filter_renew(c);
+	if (!filter_has(m, host))
+		__atomic_store_n(&m->wplace[bit], place, __ATOMIC_RELAXED);
+	else if (m->wplace[bit] != place)
+		__atomic_store_n(&m->wplace[bit], MANY_PLACES, __ATOMIC_RELAXED);
 	m->wfilter[bit >> 6] |= 1ull << (bit & 63);
 }
 
@@ -306,7 +310,7 @@ static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu
 	t->r[slot].tag = tag;
 	t->r[slot].host = (uint64_t)e->host;
 	if (writes_plain(c, e, how, idx)) {
-		filter_add(c, e->host);
+		filter_add(c, e->host, idx, slot);
 		t->w[slot].host = (uint64_t)e->host;
 		t->w[slot].tag = tag;
 		if (c->ncpus > 1 && code_since(e))
@@ -360,17 +364,26 @@ bool mmu_may_write(const struct cpu *c, const uint8_t *host_page)
 	return c->mmu && filter_has(c->mmu, host_page);
 }
 
+static void protect_entry(struct tlb *t, unsigned slot, const uint8_t *host_page)
+{
+	if (__atomic_load_n(&t->w[slot].host, __ATOMIC_RELAXED) == (uint64_t)host_page)
+		__atomic_store_n(&t->w[slot].tag, TLB_EMPTY(slot), __ATOMIC_RELAXED);
+}
+
 /* c may be running on another thread: what it loses by a race it will fill again. */
 static void protect_in(struct cpu *c, const uint8_t *host_page)
 {
+	unsigned place;
+
 	if (!c->mmu || !filter_has(c->mmu, host_page))
 		return;
-	for (int idx = 0; idx < NMMU; idx++) {
-		struct tlb_entry *w = c->tlb[idx].w;
-		for (unsigned s = 0; s < TLB_SIZE; s++)
-			if (__atomic_load_n(&w[s].host, __ATOMIC_RELAXED) == (uint64_t)host_page)
-				__atomic_store_n(&w[s].tag, TLB_EMPTY(s), __ATOMIC_RELAXED);
-	}
+	place = __atomic_load_n(&c->mmu->wplace[filter_bit((uint64_t)host_page)], __ATOMIC_RELAXED);
+	if (place != MANY_PLACES)
+		protect_entry(&c->tlb[place >> TLB_BITS], place & (TLB_SIZE - 1), host_page);
+	else
+		for (int idx = 0; idx < NMMU; idx++)
+			for (unsigned s = 0; s < TLB_SIZE; s++)
+				protect_entry(&c->tlb[idx], s, host_page);
 	atomic_thread_fence(memory_order_seq_cst);	/* who fills a site looks the other way round */
 	drop_write_sites(c);
 }

@@ -27,6 +27,7 @@
 #define NSPACES		5u	/* the host, and guests of VMRUN remembered */
 #define NPT_SLOTS	512u
 #define FILTER_BITS	4096u
+#define MANY_PLACES	UINT16_MAX
 
 /* Attributes in the low bits of l2_entry.pa: what the walk found. */
 #define TR_W		0x01u	/* writable at all levels */
@@ -139,6 +140,8 @@ struct mmu {
 	/* Host pages that may stand in a write table, as a hash filter; made anew before it is too full. */
 	uint64_t wfilter[FILTER_BITS / 64];
 	unsigned filter_room;		/* bits that may be set before it is made anew */
+	/* For each bit that is set: the one place (enum mmu_idx << TLB_BITS | slot) where such pages may stand, or MANY_PLACES. */
+	uint16_t wplace[FILTER_BITS];
 	/* Pages with dirty tracking that do. */
 	_Atomic uint8_t *log_pages[LOG_PAGES];
 	unsigned nlog_pages;

@@ -112,6 +112,7 @@ static void cache_free(struct code_cache *k)
 		munmap(k->code_start, CODE_SIZE);
 	}
 	unmap(k->tbs, MAX_TBS * sizeof(*k->tbs));
+	unmap(k->hash_next, MAX_TBS * sizeof(*k->hash_next));
 	unmap(k->links, MAX_LINKS * sizeof(*k->links));
 	unmap(k->sides, MAX_SIDE);
 	unmap(k->vpages, MAX_VPAGES * sizeof(*k->vpages));
@@ -146,10 +147,11 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 	}
 	cpuid_insn_features(c, k->feat);
 	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), true);
+	k->hash_next = reserve(MAX_TBS * sizeof(*k->hash_next), false);
 	k->links = reserve(MAX_LINKS * sizeof(*k->links), false);
 	k->sides = reserve(MAX_SIDE, false);
 	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
-	if (!k->tbs || !k->links || !k->sides || !k->vpages)
+	if (!k->tbs || !k->hash_next || !k->links || !k->sides || !k->vpages)
 		err_set(e, "no memory for the code cache");
 	else if (interp || make_code(k, e))
 		return k;

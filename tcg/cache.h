@@ -46,7 +46,6 @@ struct tb {
 	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
 	int32_t cold_at;		/* from code: see tb_cold() */
 	uint32_t size, cold_size;
-	uint32_t hash_next;		/* as in tcg->hash */
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
 	uint32_t first_link;		/* its exits */
 	uint32_t in;			/* first link that arrives here */
@@ -146,6 +145,7 @@ struct code_cache {
 	size_t trimmed;			/* bytes of code when the writable mapping was last given back */
 	uint8_t *cold_kept;		/* cold code below is not all of the last blocks: guards made later */
 	struct tb *tbs;
+	uint32_t *hash_next;		/* by block: the next one of its slot, as in hash; dense, as blocks that are others are passed often */
 	struct link *links;
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;

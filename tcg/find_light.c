@@ -130,10 +130,10 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 		return NULL;
 	ram = e->ram + (va & (PAGE_SIZE - 1));
 	key = tcg_hash(ram, c->rip, mode);
-	for (uint32_t i = t->cache->hash[key.slot]; i; i = tb->hash_next) {
-		tb = &t->cache->tbs[hash_tb(i)];
+	for (uint32_t i = t->cache->hash[key.slot]; i; i = t->cache->hash_next[hash_tb(i)]) {
 		if (hash_tag(i) != key.tag)
 			continue;
+		tb = &t->cache->tbs[hash_tb(i)];
 		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
 		    tb->cs_limit != c->segs[CS].limit)
 			continue;

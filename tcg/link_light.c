@@ -194,13 +194,13 @@ static void leave_page(struct tcg *t, uint32_t n, int w)
 
 static void leave_hash(struct tcg *t, uint32_t n)
 {
-	struct tb *tb = &t->cache->tbs[n];
+	const struct tb *tb = &t->cache->tbs[n];
 	uint32_t *p = &t->cache->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
 
 	while (*p && hash_tb(*p) != n)
-		p = &t->cache->tbs[hash_tb(*p)].hash_next;
+		p = &t->cache->hash_next[hash_tb(*p)];
 	if (*p)
-		*p = tb->hash_next;
+		*p = t->cache->hash_next[n];
 }
 
 /* Nobody jumps to it from now on without asking. */

@@ -424,7 +424,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	if (f->r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
 		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
-		tb->hash_next = t->cache->hash[key.slot];
+		t->cache->hash_next[n] = t->cache->hash[key.slot];
 		t->cache->hash[key.slot] = n | key.tag;
 		tcg_enter_pages(t, n);
 	} else {

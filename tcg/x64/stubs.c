@@ -185,14 +185,15 @@ static const uint8_t *make_call(struct code *c, const void *fn)
 const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 {
 	struct code *c = &x->thunk_code;
-	unsigned i;
+	unsigned slot = (info ^ (uint32_t)tag_off) * 0x9e3779b1u >> 16, i;
 
-	for (i = 0; i < x->n_thunks; i++)
-		if (x->thunk[i].info == info && x->thunk[i].tag_off == tag_off)
-			return x->thunk[i].at;
-	if (i == X64_MAX_THUNKS)
+	for (; (i = x->thunk_slot[slot %= ARRAY_LEN(x->thunk_slot)]); slot++)
+		if (x->thunk[i - 1].info == info && x->thunk[i - 1].tag_off == tag_off)
+			return x->thunk[i - 1].at;
+	if (x->n_thunks == X64_MAX_THUNKS)
 		return NULL;
-	x->n_thunks++;
+	i = x->n_thunks++;
+	x->thunk_slot[slot] = (uint16_t)(i + 1);
 	x->thunk[i] = (struct x64_thunk){ info, tag_off, here(c) };
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, tag_off));
 	mov_ri(c, H_TMP, info);

@@ -125,6 +125,7 @@ struct x64 {
 		int32_t tag_off;
 		const uint8_t *at;
 	} thunk[X64_MAX_THUNKS];
+	uint16_t thunk_slot[2 * X64_MAX_THUNKS];	/* hash table: number of one and 1, or 0 */
 };
 /* The thunk for that, or NULL if there are too many. */
 const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);

@@ -6,6 +6,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "cpu/system.h"
+#include "cpu/tlb.h"
 #include "tests/cpu/harness.h"
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };
@@ -861,6 +862,38 @@ Test(mmu, a_page_is_found_in_the_write_tables_after_thousands_of_others)
 		b.ram->page[pa >> 12] |= PAGE_CODE;
 		mmu_protect_ram_page(c, b.ram->host + pa);
 		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, pa));
+	}
+	bench_fini(&b);
+}
+
+/* The same in two tables, and others of its place in the filter, before and behind the filter was made anew. */
+Test(mmu, a_page_is_found_in_all_places_it_has)
+{
+	const uint64_t more = 32 << 20, same_bit = FILTER_BITS * 4096;
+	struct phys_range range = { .pa = more, .size = more, .name = "more" };
+	struct err e = { "" };
+	struct ram *r;
+
+	bench_init(&b);
+	c = b.c;
+	r = range.rram = range.wram = phys_ram_new(b.phys, "more", more, &e);
+	cr_assert(r && phys_map(b.phys, &range, &e));
+	for (uint64_t i = 0; i < 8; i++) {
+		uint64_t pages[2] = { i * 4096, i * 4096 + same_bit };
+
+		mmu_st(c, more + pages[0], 1, 1, MMU_USER);
+		if (i & 1)
+			mmu_st(c, more + pages[1], 1, 1, MMU_USER);
+		for (uint64_t pa = 1 << 20; i & 2 && pa < 9 << 20; pa += 4096)	/* the filter is made anew */
+			mmu_st(c, more + pa, 1, 1, MMU_KERNEL);
+		mmu_st(c, more + pages[0], 1, 1, MMU_KERNEL_NOSMAP);
+		for (unsigned k = 0; k <= (i & 1); k++) {
+			cr_assert(in_table(c->tlb[MMU_USER].w, more + pages[k]));
+			r->page[pages[k] >> 12] |= PAGE_CODE;
+			mmu_protect_ram_page(c, r->host + pages[k]);
+			cr_assert_not(in_table(c->tlb[MMU_USER].w, more + pages[k]));
+		}
+		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, more + pages[0]));
 	}
 	bench_fini(&b);
 }
