@@ -394,7 +394,7 @@ struct cpu {
 	bool in_smm;
 	bool smm_nmi_blocked;		/* nmi_blocked as it was before SMM */
 	bool is_bsp;
-	bool absent;			/* the board's: it does not exist (yet), and only sleeps */
+	_Atomic bool absent;		/* the board's: it does not exist (yet), and only sleeps */
 	bool wait_sipi;			/* after INIT, until a start-up IPI */
 
 	/* --- system registers --- */
@@ -425,7 +425,7 @@ struct cpu {
 	uint32_t exc_error;
 	uint64_t exc_cr2;
 	int exc_delivering;		/* vector whose delivery is under way, or -1 */
-	uint8_t sipi_vector;
+	_Atomic uint8_t sipi_vector;
 	_Atomic bool pv_kicked;		/* a kick ends HLT, or the next HLT is none (cpu/pv.h) */
 	uint32_t dr6_pending;		/* DR6 bits of breakpoints the current instruction met */
 

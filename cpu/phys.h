@@ -42,6 +42,7 @@ struct mmio_ops {
 	int max_size;		/* largest access the device takes; larger ones are split (0: 4) */
 	bool alone;		/* a write may interrupt the very processor that makes it, at once */
 	bool dma;		/* bus masters reach it, too: memory in all but name */
+	bool own_lock;		/* hw/core/bus.h: needs no machine lock */
 };
 
 struct phys_range {

@@ -131,6 +131,21 @@ bool machine_locked(const struct machine *m)
 	return atomic_load_explicit(&m->owner, memory_order_relaxed) == pthread_self();
 }
 
+bool machine_hold(struct machine *m)
+{
+	bool held = machine_locked(m);
+
+	if (!held)
+		machine_lock(m);
+	return held;
+}
+
+void machine_let(struct machine *m, bool held)
+{
+	if (!held)
+		machine_unlock(m);
+}
+
 static _Thread_local struct cpu *current_cpu;	/* whose thread this is; see bus.h */
 
 struct cpu *machine_current_cpu(const struct machine *m)
@@ -299,12 +314,13 @@ bool machine_add_global(struct machine *m, const char *text, struct err *e)
 
 /* ---- MMIO ---- */
 
-static bool enter(struct machine *m)
+/* Who needs no machine lock takes it while somebody traces. */
+static bool enter(struct mmio *r)
 {
-	bool held = machine_locked(m);
+	bool held = (r->locked.own_lock && !trace_on(r->m)) || machine_locked(r->m);
 
 	if (!held)
-		machine_enter(m);
+		machine_enter(r->m);
 	return held;
 }
 
@@ -317,13 +333,13 @@ static void leave(struct machine *m, bool held)
 /* Rows of the device's register table have points of their own. */
 static bool traced(const struct mmio *r)
 {
-	return trace_on(r->m) && r->ops && r->ops != &dev_mmio_ops;
+	return trace_on(r->m) && machine_locked(r->m) && r->ops && r->ops != &dev_mmio_ops;
 }
 
 static uint64_t locked_read(void *opaque, uint64_t off, int size)
 {
 	struct mmio *r = opaque;
-	bool held = enter(r->m);
+	bool held = enter(r);
 	uint64_t v = r->ops ? r->ops->read(r->opaque, off, size) : size_mask(size);
 
 	if (traced(r))
@@ -336,7 +352,7 @@ static void locked_write(void *opaque, uint64_t off, int size, uint64_t v)
 {
 	struct mmio *r = opaque;
 	struct machine *m = r->m;
-	bool held = enter(m);
+	bool held = enter(r);
 
 	if (traced(r))
 		trace_access(m, r->name, true, off, size, v);
@@ -356,7 +372,7 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		return NULL;
 	}
 	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque, .name = name,
-			    .locked = { locked_read, locked_write, ops->max_size, ops->alone, ops->dma } };
+			    .locked = { locked_read, locked_write, ops->max_size, ops->alone, ops->dma, ops->own_lock } };
 	range.ops = &r->locked;
 	range.opaque = r;
 	r->map = phys_map(m->phys, &range, e);

@@ -124,7 +124,7 @@ struct machine {
 /* Is any trace point on? Asked before trace_point(), so that nothing else is done for none. */
 static inline bool trace_on(const struct machine *m)
 {
-	return __builtin_expect(m->trace.on, false);
+	return __builtin_expect(atomic_load_explicit(&m->trace.on, memory_order_relaxed), false);
 }
 
 /* A machine without devices: phys, ports, a stopped clock. host NULL: real time. */
@@ -137,6 +137,9 @@ void machine_lock(struct machine *m);		/* not recursive */
 void machine_unlock(struct machine *m);
 bool machine_trylock(struct machine *m);
 bool machine_locked(const struct machine *m);	/* by this thread; for asserts and wrappers */
+/* For what is called with and without the lock: take it, if need be, and give back what was taken. */
+bool machine_hold(struct machine *m);
+void machine_let(struct machine *m, bool held);	/* held: what machine_hold() gave */
 
 /* Around a vCPU's access to a device: the lock, and behind it what machine_late() was told. */
 void machine_enter(struct machine *m);

@@ -41,6 +41,7 @@ const struct clock_host clock_host_real = { real_mono, real_wall, NULL };
 void clock_init(struct clock *c, const struct clock_host *host)
 {
 	memset(c, 0, sizeof(*c));
+	pthread_mutex_init(&c->lock, NULL);
 	c->host = host ? *host : clock_host_real;
 }
 
@@ -49,6 +50,7 @@ void clock_fini(struct clock *c)
 	free(c->heap);
 	c->heap = NULL;
 	c->n_timers = c->cap_timers = 0;
+	pthread_mutex_destroy(&c->lock);
 }
 
 /* `frozen` is read before `base` and `base` before the host's time: stop and start in between never turn time back. */
@@ -71,7 +73,7 @@ void clock_start(struct clock *c)
 		return;
 	atomic_store(&c->base, frozen - c->host.mono_ns(c->host.opaque));
 	atomic_store(&c->frozen, TIME_NEVER);
-	if (c->n_timers && c->on_earlier)
+	if (clock_next(c) != TIME_NEVER && c->on_earlier)
 		c->on_earlier(c->on_earlier_opaque, clock_next(c));
 }
 
@@ -210,51 +212,81 @@ void timer_init(struct timer *t, struct clock *c, void (*fn)(void *opaque), void
 	*t = (struct timer){ .clock = c, .fn = fn, .opaque = opaque, .deadline = TIME_NEVER };
 }
 
-void timer_mod(struct timer *t, uint64_t deadline)
+static uint64_t earliest(const struct clock *c)
+{
+	return c->n_timers ? c->heap[0]->deadline : TIME_NEVER;
+}
+
+/* Clock's lock. True: the clock's earliest deadline is earlier than before. */
+static bool set_deadline(struct timer *t, uint64_t deadline)
 {
 	struct clock *c = t->clock;
-	uint64_t before = clock_next(c);
+	uint64_t before = earliest(c);
 
 	if (deadline == t->deadline)
-		return;
+		return false;
 	if (t->deadline != TIME_NEVER)
 		heap_remove(c, t);
 	t->deadline = deadline;
-	if (deadline == TIME_NEVER)
-		return;
-	heap_insert(c, t);
-	if (deadline < before && c->on_earlier && clock_running(c))
+	if (deadline != TIME_NEVER)
+		heap_insert(c, t);
+	return deadline < before;
+}
+
+void timer_mod(struct timer *t, uint64_t deadline)
+{
+	struct clock *c = t->clock;
+	bool earlier;
+
+	pthread_mutex_lock(&c->lock);
+	earlier = set_deadline(t, deadline);
+	pthread_mutex_unlock(&c->lock);
+	if (earlier && c->on_earlier && clock_running(c))
 		c->on_earlier(c->on_earlier_opaque, deadline);
 }
 
 void timer_del(struct timer *t)
 {
-	if (!timer_pending(t))
-		return;
-	heap_remove(t->clock, t);
-	t->deadline = TIME_NEVER;
+	if (t->clock)
+		timer_mod(t, TIME_NEVER);
 }
 
-uint64_t clock_next(const struct clock *c)
+uint64_t clock_next(struct clock *c)
 {
-	return c->n_timers ? c->heap[0]->deadline : TIME_NEVER;
+	uint64_t next;
+
+	pthread_mutex_lock(&c->lock);
+	next = earliest(c);
+	pthread_mutex_unlock(&c->lock);
+	return next;
+}
+
+/* The earliest timer, no longer armed, if it is due. */
+static struct timer *take_due(struct clock *c, uint64_t now)
+{
+	struct timer *t = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	if (earliest(c) <= now) {
+		t = c->heap[0];
+		set_deadline(t, TIME_NEVER);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return t;
 }
 
 static void run_due(struct clock *c)
 {
 	uint64_t now = clock_now(c);
+	struct timer *t;
 
-	for (int i = 0; i < MAX_CALLBACKS && clock_next(c) <= now; i++) {
-		struct timer *t = c->heap[0];
-
-		timer_del(t);
+	for (int i = 0; i < MAX_CALLBACKS && (t = take_due(c, now)); i++)
 		t->fn(t->opaque);
-	}
 }
 
 void clock_run(struct clock *c)
 {
-	if (c->n_timers && clock_running(c))
+	if (clock_running(c))
 		run_due(c);
 }
 

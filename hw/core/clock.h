@@ -5,13 +5,16 @@
  * All guest-visible time comes from here. Host time enters through one seam,
  * struct clock_host, which tests (and later a counted mode) replace.
  *
- * Threads: clock_now() may be called by any thread without a lock. Everything
- * else wants the machine lock. Timer callbacks run on the main loop's thread
- * under the machine lock, at or after their deadline.
+ * Threads: clock_now() may be called by any thread without a lock, timer_mod() and
+ * timer_del() under whatever lock the timer's owner keeps it. Everything else wants the
+ * machine lock. Timer callbacks run on the main loop's thread under the machine lock,
+ * at or after their deadline; an owner with a lock of its own may have armed the timer
+ * again, or not want it any more, by the time the callback gets that lock.
  */
 #ifndef HW_CORE_CLOCK_H
 #define HW_CORE_CLOCK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,9 +42,10 @@ struct clock {
 	struct clock_host host;
 	_Atomic uint64_t frozen;	/* time of a stopped clock; TIME_NEVER: it runs */
 	_Atomic uint64_t base;		/* of a running one: now = mono + base */
+	pthread_mutex_t lock;		/* of the heap and its timers' deadlines; taken last */
 	struct timer **heap;		/* binary heap by deadline */
 	size_t n_timers, cap_timers;
-	/* Called when the earliest deadline has become earlier (any thread, machine lock). */
+	/* Called when the earliest deadline has become earlier (any thread, no lock of the clock). */
 	void (*on_earlier)(void *opaque, uint64_t deadline);
 	void *on_earlier_opaque;
 	/* The guest's wall clock is the host's or the guest clock, plus wall_base. */
@@ -94,7 +98,7 @@ static inline bool timer_pending(const struct timer *t)
 }
 
 /* Earliest deadline or TIME_NEVER. */
-uint64_t clock_next(const struct clock *c);
+uint64_t clock_next(struct clock *c);
 /* Run every callback that is due at clock_now(). The loop's job; tests call it too. */
 void clock_run(struct clock *c);
 /* The same for a stopped clock: what was due when it stopped. */

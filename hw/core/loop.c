@@ -2,10 +2,10 @@
  * The event loop: one ppoll() over all descriptors, with the time to the next
  * timer as its time-out.
  *
- * Sleeping and being woken. Before it sleeps the loop publishes, under the
- * machine lock, until when it will (`sleep_until`). A timer armed for an earlier
+ * Sleeping and being woken. Before it sleeps the loop publishes until when it will
+ * (`sleep_until`), and then looks at its timers once more. A timer armed for an earlier
  * time by another thread compares against that and writes to the eventfd only
- * if it must; the thread that holds the lock is never the one that sleeps.
+ * if it must: either the loop sees the timer, or the thread sees that the loop sleeps.
  * Descriptors that are deleted in a callback stay in the list, dead, until the
  * round is over.
  *
@@ -399,7 +399,7 @@ static void unlock(struct loop *l)
 		machine_unlock(l->m);
 }
 
-static uint64_t until(const struct clock *c)
+static uint64_t until(struct clock *c)
 {
 	uint64_t next, now;
 
@@ -409,18 +409,22 @@ static uint64_t until(const struct clock *c)
 	return next > now ? next - now : 0;
 }
 
+static uint64_t until_timers(struct loop *l)
+{
+	uint64_t ns = until(&l->host_clock);
+
+	return l->m ? min_u64(ns, until(&l->m->clock)) : ns;
+}
+
 /* How long to sleep; sleep_until tells other threads. Machine lock. */
 static uint64_t plan_sleep(struct loop *l, uint64_t max_ns)
 {
-	uint64_t ns = max_ns, now;
+	uint64_t ns = min_u64(max_ns, until_timers(l)), now;
 
-	ns = min_u64(ns, until(&l->host_clock));
-	if (l->m)
-		ns = min_u64(ns, until(&l->m->clock));
 	now = l->host_clock.host.mono_ns(l->host_clock.host.opaque);
 	if (ns)
 		atomic_store(&l->sleep_until, ns > TIME_NEVER - now ? TIME_NEVER : now + ns);
-	return ns;
+	return min_u64(ns, until_timers(l));
 }
 
 void loop_step(struct loop *l, uint64_t max_ns)

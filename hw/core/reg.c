@@ -37,9 +37,11 @@ static uint32_t get(struct dev *d, const struct reg *r)
 	return v;
 }
 
+/* Whoever has come here without the machine lock began before somebody traced. */
 static void trace(struct dev *d, const struct reg *r, const char *how, uint32_t v)
 {
-	trace_point(d->m, d->id, r->name, how, "0x%0*x", 2 * reg_size(r), v & (uint32_t)size_mask(reg_size(r)));
+	if (machine_locked(d->m))
+		trace_point(d->m, d->id, r->name, how, "0x%0*x", 2 * reg_size(r), v & (uint32_t)size_mask(reg_size(r)));
 }
 
 uint32_t reg_get(struct dev *d, const struct reg *r)

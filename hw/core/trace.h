@@ -24,6 +24,7 @@
 #ifndef HW_CORE_TRACE_H
 #define HW_CORE_TRACE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,7 +46,7 @@ struct trace_rule {
 	bool on;
 };
 struct trace {
-	bool on;			/* some rule switches something on */
+	_Atomic bool on;		/* some rule switches something on */
 	struct trace_rule *rules;
 	size_t n;
 	FILE *file;			/* NULL: to the log */

@@ -12,6 +12,11 @@
  * holds a vector above the processor priority or LINT0 brings an ExtINT. The
  * timer is worked out from guest time when its count is read.
  *
+ * All APICs of a machine are under one lock (struct lapic_set), held for as long as it takes to
+ * change some words; whoever has the machine lock, too, has taken that before. So what calls
+ * out to other devices is done when it has been given back: the INTA cycle, the end of a
+ * level-triggered interrupt (`ended`), mapping the registers elsewhere.
+ *
  * LINT0 of the first processor is an open ExtINT after reset, as firmware leaves
  * it on real boards, so that the 8259 works before anybody programs the APIC.
  *
@@ -23,6 +28,7 @@
  */
 #include "hw/intc/lapic.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +72,7 @@ struct window {
 
 /* What the APICs of a machine share. */
 struct lapic_set {
+	pthread_mutex_t lock;
 	struct lapic *all[MAX_CPUS];
 	int n;
 	int last_lowest;		/* lowest-priority delivery goes round */
@@ -93,7 +100,27 @@ struct lapic {
 	bool spent;			/* it reached zero in one-shot mode and waits for a new count */
 	uint64_t tsc_deadline;
 	struct timer timer;
+	uint8_t ended;			/* level-triggered vector whose end is still to be told; 0: none */
 };
+
+static void lock(const struct lapic *l) { pthread_mutex_lock(&l->set->lock); }
+static void unlock(const struct lapic *l) { pthread_mutex_unlock(&l->set->lock); }
+
+/* Give the lock back, and tell the I/O APIC what has ended. */
+static void unlock_and_tell(struct lapic *l)
+{
+	struct lapic_set *s = l->set;
+	uint8_t vector = l->ended;
+	bool held;
+
+	l->ended = 0;
+	unlock(l);
+	if (!vector || !s->eoi)
+		return;
+	held = machine_hold(l->dev.m);
+	s->eoi(s->eoi_opaque, vector);
+	machine_let(l->dev.m, held);
+}
 
 /* ---- bit vectors of 256 ---- */
 
@@ -166,22 +193,44 @@ static void lapic_update(void *dev)
 		cpu_clear_request(c, REQ_INTR);
 }
 
-int lapic_intack(struct dev *d)
+/* The 8259 answers for the APIC. Its output cannot change under the machine lock. */
+static int intack_8259(struct lapic *l)
 {
-	struct lapic *l = (struct lapic *)d;
-	int v;
+	bool held = machine_hold(l->dev.m), pending;
+	int v = -1;
 
-	if (extint_pending(l)) {
+	lock(l);
+	pending = extint_pending(l);
+	unlock(l);
+	if (pending)
 		v = l->extint(l->extint_opaque);
-	} else {
-		v = deliverable(l);
-		if (v >= 0) {
-			clear_vec(l->irr, v);
-			set_vec(l->isr, v);
-		}
+	machine_let(l->dev.m, held);
+	return v;
+}
+
+static int intack(struct lapic *l)
+{
+	int v = deliverable(l);
+
+	if (v >= 0) {
+		clear_vec(l->irr, v);
+		set_vec(l->isr, v);
 	}
 	lapic_update(l);
 	return v;
+}
+
+int lapic_intack(struct dev *d)
+{
+	struct lapic *l = (struct lapic *)d;
+	bool legacy;
+	int v;
+
+	lock(l);
+	legacy = extint_pending(l);
+	v = legacy ? -1 : intack(l);
+	unlock(l);
+	return legacy ? intack_8259(l) : v;
 }
 
 /* ---- receiving ---- */
@@ -311,7 +360,9 @@ void lapic_message(void *opaque, uint64_t addr, uint32_t data)
 	/* Redirection hint: any one of a logical destination. */
 	if (mode == FIXED && addr & 8 && addr & 4)
 		mode = LOWEST;
+	lock(l);
 	send(l->set, dest, addr & 4, mode, data & 0xff, data >> 15 & 1);
+	unlock(l);
 }
 
 /* ---- interprocessor interrupts ---- */
@@ -325,7 +376,11 @@ static void to_all(struct lapic *l, bool self, unsigned mode, unsigned vector)
 
 void lapic_command(struct dev *d, uint32_t icr)
 {
-	receive((struct lapic *)d, mode_of(icr), icr & 0xff, false);
+	struct lapic *l = (struct lapic *)d;
+
+	lock(l);
+	receive(l, mode_of(icr), icr & 0xff, false);
+	unlock(l);
 }
 
 static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
@@ -374,8 +429,7 @@ static void eoi_write(void *dev, uint32_t v, uint32_t old)
 		return;
 	if (l->lvt[LVT_LINT0] & LVT_REMOTE_IRR && (int)(l->lvt[LVT_LINT0] & 0xff) == n)
 		l->lvt[LVT_LINT0] &= ~LVT_REMOTE_IRR;
-	if (l->set->eoi)
-		l->set->eoi(l->set->eoi_opaque, (uint8_t)n);
+	l->ended = (uint8_t)n;
 }
 
 /* ---- timer ---- */
@@ -440,11 +494,11 @@ out:
 	timer_mod(&l->timer, t);
 }
 
-static void on_timer(void *opaque)
+static void timer_due(struct lapic *l)
 {
-	struct lapic *l = opaque;
-
 	if (timer_mode(l) == TSC_DEADLINE) {
+		if (!l->tsc_deadline)
+			return;
 		if (until_deadline(l)) {	/* the two clocks differ by a little */
 			arm(l);
 			return;
@@ -455,6 +509,17 @@ static void on_timer(void *opaque)
 	}
 	if (!(l->lvt[LVT_TIMER] & LVT_MASK))
 		accept(l, l->lvt[LVT_TIMER] & 0xff, false);
+}
+
+/* The processor may have set or stopped its timer since it was due. */
+static void on_timer(void *opaque)
+{
+	struct lapic *l = opaque;
+
+	lock(l);
+	if (!timer_pending(&l->timer) && (l->initial || timer_mode(l) == TSC_DEADLINE))
+		timer_due(l);
+	unlock(l);
 }
 
 static uint32_t current_read(void *dev)
@@ -591,9 +656,8 @@ static uint32_t zero_read(void *dev)
 
 /* ---- pins ---- */
 
-static void lint_set(void *opaque, int n, int level)
+static void lint_changed(struct lapic *l, int n, int level)
 {
-	struct lapic *l = opaque;
 	uint32_t *e = &l->lvt[LVT_LINT0 + n];
 	bool rises = level && !(l->lint >> n & 1);
 
@@ -612,10 +676,18 @@ static void lint_set(void *opaque, int n, int level)
 	lapic_update(l);
 }
 
-/* Intel's entries mask themselves (SDM vol. 3A, 11.5.1). */
-void lapic_perf(struct dev *d)
+static void lint_set(void *opaque, int n, int level)
 {
-	struct lapic *l = (struct lapic *)d;
+	struct lapic *l = opaque;
+
+	lock(l);
+	lint_changed(l, n, level);
+	unlock(l);
+}
+
+/* Intel's entries mask themselves (SDM vol. 3A, 11.5.1). */
+static void perf_due(struct lapic *l)
+{
 	uint32_t *e = &l->lvt[LVT_PERF];
 
 	if (*e & LVT_MASK || !hw_enabled(l))
@@ -627,6 +699,15 @@ void lapic_perf(struct dev *d)
 	lapic_update(l);
 }
 
+void lapic_perf(struct dev *d)
+{
+	struct lapic *l = (struct lapic *)d;
+
+	lock(l);
+	perf_due(l);
+	unlock(l);
+}
+
 /* ---- MMIO ---- */
 
 static struct lapic *accessing(const struct window *w)
@@ -634,6 +715,7 @@ static struct lapic *accessing(const struct window *w)
 	struct cpu *c = machine_current_cpu(w->set->all[0]->dev.m);
 	struct lapic *l = c && c->index < w->set->n ? w->set->all[c->index] : NULL;
 
+	/* Only this processor changes its base, or one that stops it first. */
 	if (!l || !hw_enabled(l) || in_x2apic(l) || (l->base & ~0xfffull) != w->pa)
 		return NULL;
 	return l;
@@ -642,23 +724,32 @@ static struct lapic *accessing(const struct window *w)
 static uint64_t window_read(void *opaque, uint64_t off, int size)
 {
 	struct lapic *l = accessing(opaque);
+	uint64_t v;
 
 	if (!l)
 		return size_mask(size);
 	if (off & 0xc)				/* between registers */
 		return 0;
-	return dev_reg_read(&l->dev, (unsigned)off, size);
+	lock(l);
+	v = dev_reg_read(&l->dev, (unsigned)off, size);
+	unlock(l);
+	return v;
 }
 
 static void window_write(void *opaque, uint64_t off, int size, uint64_t v)
 {
 	struct lapic *l = accessing(opaque);
 
-	if (l && !(off & 0xf) && off != R_SELF_IPI)
-		dev_reg_write(&l->dev, (unsigned)off, size, (uint32_t)v);
+	if (!l || off & 0xf || off == R_SELF_IPI)
+		return;
+	lock(l);
+	dev_reg_write(&l->dev, (unsigned)off, size, (uint32_t)v);
+	unlock_and_tell(l);
 }
 
-static const struct mmio_ops window_ops = { window_read, window_write, 4, true };
+static const struct mmio_ops window_ops = {
+	.read = window_read, .write = window_write, .max_size = 4, .alone = true, .own_lock = true,
+};
 
 /* Registers stand in the page at pa from now on, for whoever has his base there. */
 static bool open_window(struct lapic *l, uint64_t pa, struct err *e)
@@ -701,7 +792,6 @@ static bool has_x2apic(const struct lapic *l)
 static bool base_write(struct lapic *l, uint64_t v)
 {
 	uint64_t old = l->base, limit = BIT(l->cpu && l->cpu->phys_bits ? l->cpu->phys_bits : 36);
-	struct err e;
 
 	if (v >= limit || v & 0x2ff || (v & BASE_X2APIC && !has_x2apic(l)))
 		return false;
@@ -718,9 +808,25 @@ static bool base_write(struct lapic *l, uint64_t v)
 		l->ldr = x2apic_ldr(l);
 	if (!(v & BASE_ENABLE))
 		reset_registers(l);
-	if (v & BASE_ENABLE && !open_window(l, v & ~0xfffull, &e))
-		log_guest("lapic: %s", e.msg);
 	lapic_update(l);
+	return true;
+}
+
+/* The registers' page is mapped after the base is set: nobody else asks at that address. */
+static bool move(struct lapic *l, uint64_t v)
+{
+	struct err e;
+	bool ok, held;
+
+	lock(l);
+	ok = base_write(l, v);
+	unlock(l);
+	if (!ok || !(v & BASE_ENABLE))
+		return ok;
+	held = machine_hold(l->dev.m);
+	if (!open_window(l, v & ~0xfffull, &e))
+		log_guest("lapic: %s", e.msg);
+	machine_let(l->dev.m, held);
 	return true;
 }
 
@@ -764,10 +870,8 @@ static bool x2apic_write(struct lapic *l, unsigned off, uint64_t v)
 	return true;
 }
 
-bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v)
+static bool msr_read(struct lapic *l, uint32_t msr, uint64_t *v)
 {
-	struct lapic *l = (struct lapic *)d;
-
 	switch (msr) {
 	case MSR_APIC_BASE:
 		*v = l->base;
@@ -780,35 +884,75 @@ bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v)
 	}
 }
 
+/* Tracing wants the machine lock. */
+static bool enter(struct lapic *l)
+{
+	bool held = !trace_on(l->dev.m) || machine_hold(l->dev.m);
+
+	lock(l);
+	return held;
+}
+
+static void leave(struct lapic *l, bool held)
+{
+	unlock_and_tell(l);
+	machine_let(l->dev.m, held);
+}
+
+bool lapic_msr_read(struct dev *d, uint32_t msr, uint64_t *v)
+{
+	struct lapic *l = (struct lapic *)d;
+	bool held = enter(l), ok = msr_read(l, msr, v);
+
+	leave(l, held);
+	return ok;
+}
+
+static bool msr_write(struct lapic *l, uint32_t msr, uint64_t v)
+{
+	if (msr != MSR_TSC_DEADLINE)
+		return msr - MSR_X2APIC < 0x100 && x2apic_write(l, (msr - MSR_X2APIC) << 4, v);
+	if (timer_mode(l) == TSC_DEADLINE) {
+		l->tsc_deadline = v;
+		if (v && !until_deadline(l))
+			timer_due(l);
+		arm(l);
+	}
+	return true;
+}
+
 bool lapic_msr_write(struct dev *d, uint32_t msr, uint64_t v)
 {
 	struct lapic *l = (struct lapic *)d;
+	bool held, ok;
 
-	switch (msr) {
-	case MSR_APIC_BASE:
-		return base_write(l, v);
-	case MSR_TSC_DEADLINE:
-		if (timer_mode(l) == TSC_DEADLINE) {
-			l->tsc_deadline = v;
-			if (v && !until_deadline(l))
-				on_timer(l);
-			arm(l);
-		}
-		return true;
-	default:
-		return msr - MSR_X2APIC < 0x100 && x2apic_write(l, (msr - MSR_X2APIC) << 4, v);
-	}
+	if (msr == MSR_APIC_BASE)
+		return move(l, v);
+	held = enter(l);
+	ok = msr_write(l, msr, v);
+	leave(l, held);
+	return ok;
 }
 
 uint64_t lapic_get_cr8(struct dev *d)
 {
-	return ((struct lapic *)d)->tpr >> 4;
+	struct lapic *l = (struct lapic *)d;
+	uint64_t v;
+
+	lock(l);
+	v = l->tpr >> 4;
+	unlock(l);
+	return v;
 }
 
 void lapic_set_cr8(struct dev *d, uint64_t v)
 {
-	((struct lapic *)d)->tpr = (uint32_t)(v & 0xf) << 4;
-	lapic_update(d);
+	struct lapic *l = (struct lapic *)d;
+
+	lock(l);
+	l->tpr = (uint32_t)(v & 0xf) << 4;
+	lapic_update(l);
+	unlock(l);
 }
 
 /* ---- wiring ---- */
@@ -855,6 +999,8 @@ static bool lapic_init(void *dev, struct err *e)
 	l->set = first ? first->set : calloc(1, sizeof(*l->set));
 	if (!l->set)
 		return err_set(e, "no memory");
+	if (!first)
+		pthread_mutex_init(&l->set->lock, NULL);
 	if (l->set->n == MAX_CPUS)
 		return err_set(e, "too many processors");
 	l->index = l->set->n;
@@ -877,6 +1023,7 @@ static void lapic_fini(void *dev)
 		return;
 	for (int i = 0; i < l->set->n_windows; i++)
 		mmio_unmap(l->dev.m, l->set->window[i].mmio);
+	pthread_mutex_destroy(&l->set->lock);
 	free(l->set);
 }
 
@@ -906,9 +1053,11 @@ static void lapic_reset(void *dev)
 {
 	struct lapic *l = dev;
 
+	lock(l);
 	l->base = BASE_DEFAULT | BASE_ENABLE | (l->index == 0 ? BASE_BSP : 0);
 	l->id = first_id(l);
 	reset_registers(l);
+	unlock(l);
 }
 
 static bool lapic_loaded(void *dev, struct err *e)
@@ -917,7 +1066,9 @@ static bool lapic_loaded(void *dev, struct err *e)
 
 	if (!open_window(l, l->base & ~0xfffull, e))
 		return false;
+	lock(l);
 	arm(l);
+	unlock(l);
 	return true;
 }
 

@@ -2,7 +2,9 @@
  * Local APIC of one vCPU. The board makes one device for each, in order of the
  * vCPUs' indices, and connects them; all find each other.
  *
- * Every function wants the machine lock.
+ * The APICs of a machine have a lock of their own, so what a processor asks of its APIC needs
+ * no machine lock (it may be held). The I/O APIC, the 8259 and the map of memory are reached
+ * with it. Wiring, and what dev.h calls, wants the machine lock.
  */
 #ifndef HW_INTC_LAPIC_H
 #define HW_INTC_LAPIC_H

@@ -2,7 +2,9 @@
  * Where processors meet the board: ports, interrupt acknowledge, SMM, the
  * coprocessor error line, reset.
  *
- * Callbacks of struct cpu_board come without the machine lock and take it.
+ * Callbacks of struct cpu_board come without the machine lock and take it, but for
+ * those of the local APIC, which has its own: a processor that computes and takes its
+ * ticks never waits for one that is busy with a device.
  */
 #include "base/value.h"
 #include "cpu/cpu.h"
@@ -23,62 +25,34 @@ static struct dev *apic_of(const struct pc *pc, const struct cpu *c)
 static int intack(void *opaque, struct cpu *c)
 {
 	struct pc *pc = opaque;
-	machine_lock(pc->m);
 	int vector = lapic_intack(apic_of(pc, c));
-	pc_tick_taken(pc, vector);
-	machine_unlock(pc->m);
-	return vector;
-}
 
-/* A debugger asks with the lock held. */
-static bool enter(struct pc *pc)
-{
-	bool held = machine_locked(pc->m);
-
-	if (!held)
+	if (atomic_load(&pc->tick.waiting)) {
 		machine_lock(pc->m);
-	return held;
-}
-
-static void leave(struct pc *pc, bool held)
-{
-	if (!held)
+		pc_tick_taken(pc, vector);
 		machine_unlock(pc->m);
+	}
+	return vector;
 }
 
 static uint64_t get_cr8(void *opaque, struct cpu *c)
 {
-	struct pc *pc = opaque;
-	bool held = enter(pc);
-	uint64_t v = lapic_get_cr8(apic_of(pc, c));
-	leave(pc, held);
-	return v;
+	return lapic_get_cr8(apic_of(opaque, c));
 }
 
 static void set_cr8(void *opaque, struct cpu *c, uint64_t v)
 {
-	struct pc *pc = opaque;
-	bool held = enter(pc);
-	lapic_set_cr8(apic_of(pc, c), v);
-	leave(pc, held);
+	lapic_set_cr8(apic_of(opaque, c), v);
 }
 
 static bool msr_read(void *opaque, struct cpu *c, uint32_t msr, uint64_t *v)
 {
-	struct pc *pc = opaque;
-	bool held = enter(pc);
-	bool ok = lapic_msr_read(apic_of(pc, c), msr, v);
-	leave(pc, held);
-	return ok;
+	return lapic_msr_read(apic_of(opaque, c), msr, v);
 }
 
 static bool msr_write(void *opaque, struct cpu *c, uint32_t msr, uint64_t v)
 {
-	struct pc *pc = opaque;
-	bool held = enter(pc);
-	bool ok = lapic_msr_write(apic_of(pc, c), msr, v);
-	leave(pc, held);
-	return ok;
+	return lapic_msr_write(apic_of(opaque, c), msr, v);
 }
 
 void pc_nmi(struct pc *pc)
@@ -168,18 +142,12 @@ static uint64_t wall_ns(void *opaque)
 
 static void send_ipi(void *opaque, struct cpu *to, uint32_t icr)
 {
-	struct pc *pc = opaque;
-	machine_lock(pc->m);
-	lapic_command(apic_of(pc, to), icr);
-	machine_unlock(pc->m);
+	lapic_command(apic_of(opaque, to), icr);
 }
 
 static void perf_interrupt(void *opaque, struct cpu *c)
 {
-	struct pc *pc = opaque;
-	machine_lock(pc->m);
-	lapic_perf(apic_of(pc, c));
-	machine_unlock(pc->m);
+	lapic_perf(apic_of(opaque, c));
 }
 
 static void on_shutdown(void *opaque, struct cpu *c)

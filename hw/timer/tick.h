@@ -27,13 +27,14 @@ struct tick {
 	uint64_t (*ran)(void *opaque);
 	void *opaque;
 	uint64_t ran_before;	/* when the waiting one was sent */
-	bool level, waiting;	/* waiting: sent and not yet taken */
+	bool level;
+	_Atomic bool waiting;	/* sent and not yet taken; who reads it without the lock has taken a later interrupt */
 	int owed;
 };
 
 /* Where the timer's output goes. */
 struct irq tick_in(struct tick *t);
-/* A processor has acknowledged the tick's interrupt. */
+/* A processor has acknowledged the tick's interrupt. Nothing to do unless one is waiting. */
 void tick_taken(struct tick *t);
 
 #endif

@@ -1,6 +1,7 @@
 /* What a kernel notices of its local APICs. */
 #include <criterion/criterion.h>
 
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/bench.h"
@@ -421,4 +422,63 @@ Test(lapic, the_id_is_the_first_one_again_in_x2apic_mode_and_after_disabling)
 	lapic_msr_write(apic[1], 0x1b, 0xfee00000);
 	lapic_msr_write(apic[1], 0x1b, 0xfee00800);
 	cr_assert_eq(rd(REG(ID)), 1u << 24);
+}
+
+/* What a processor does at each tick, by MSRs and by memory. */
+static void *tick(void *arg)
+{
+	int i = *(int *)arg;
+
+	be(i);
+	cr_assert_eq(lapic_intack(apic[i]), 0x51);
+	if (i == 1) {
+		cr_assert(lapic_msr_write(apic[i], 0x80b, 0));
+		cr_assert(lapic_msr_write(apic[i], 0x832, 0x40030));
+		cr_assert(lapic_msr_write(apic[i], 0x6e0, 1u << 30));
+		cr_assert(lapic_msr_write(apic[i], 0x830, 3ull << 32 | 0x4061));
+	} else {
+		wr(REG(EOI), 0);
+		wr(REG(TIMER), 0x20030);
+		wr(REG(INITIAL), 1000);
+		wr(REG(ICR2), 3u << 24);
+		wr(REG(ICR), 0x4061);
+	}
+	lapic_set_cr8(apic[i], 3);
+	cr_assert_eq(lapic_get_cr8(apic[i]), 3);
+	return arg;
+}
+
+Test(lapic, a_processor_at_work_waits_for_no_device, .timeout = 20)
+{
+	pthread_t thread[2];
+	int who[2] = { 1, 2 };
+
+	cr_assert(lapic_msr_write(apic[1], 0x1b, 0xfee00c00));
+	lapic_command(apic[1], 0x51);
+	lapic_command(apic[2], 0x51);
+	cr_assert(machine_locked(b.m), "as if a device were busy");
+	for (int k = 0; k < 2; k++)
+		pthread_create(&thread[k], NULL, tick, &who[k]);
+	for (int k = 0; k < 2; k++)
+		pthread_join(thread[k], NULL);
+	be(3);
+	cr_assert_eq(lapic_intack(apic[3]), 0x61);
+}
+
+static void on_eoi_locked(void *opaque, uint8_t v)
+{
+	cr_assert(machine_locked(b.m));
+	lapic_message(opaque, 0xfee01000u, 0x8000u | v);	/* the line is still up */
+}
+
+Test(lapic, the_end_of_a_level_is_told_under_the_machine_lock)
+{
+	lapic_connect_eoi(apic[0], on_eoi_locked, apic[0]);
+	cr_assert(lapic_msr_write(apic[1], 0x1b, 0xfee00c00));
+	lapic_message(apic[0], 0xfee01000u, 0x8051);
+	cr_assert_eq(lapic_intack(apic[1]), 0x51);
+	machine_unlock(b.m);
+	cr_assert(lapic_msr_write(apic[1], 0x80b, 0));
+	machine_lock(b.m);
+	cr_assert_eq(lapic_intack(apic[1]), 0x51, "again");
 }

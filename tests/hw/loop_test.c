@@ -199,3 +199,41 @@ Test(loop, a_library_is_asked_each_round_and_told_afterwards)
 	loop_step(l, 0);
 	cr_assert_eq(count, 2);
 }
+
+struct rearm {
+	struct timer t;
+	_Atomic int fired;
+};
+
+static void fired(void *opaque)
+{
+	atomic_fetch_add(&((struct rearm *)opaque)->fired, 1);
+}
+
+/* As a processor does with the timer of its local APIC. */
+static void *arm_without_the_lock(void *opaque)
+{
+	struct rearm *r = opaque;
+
+	for (int i = 1; i <= 2000; i++) {
+		timer_mod(&r->t, clock_now(&m->clock) + (unsigned)i * 1009 % 20000);
+		while (atomic_load(&r->fired) < i)
+			;
+	}
+	return opaque;
+}
+
+Test(loop, no_timer_is_slept_over_that_is_armed_without_the_lock)
+{
+	static struct rearm r[2];
+	pthread_t thread[2];
+
+	for (int k = 0; k < 2; k++)
+		timer_init(&r[k].t, &m->clock, fired, &r[k]);
+	for (int k = 0; k < 2; k++)
+		pthread_create(&thread[k], NULL, arm_without_the_lock, &r[k]);
+	while (atomic_load(&r[0].fired) < 2000 || atomic_load(&r[1].fired) < 2000)
+		loop_step(l, TIME_NEVER);
+	for (int k = 0; k < 2; k++)
+		pthread_join(thread[k], NULL);
+}
