@@ -2,65 +2,14 @@
  * Two vCPUs, one of which writes what the other runs: with a serializing instruction
  * between (SDM vol. 3A, 8.1.3), by INT3 first, by aligned stores at any time, on pages
  * that are translated for the first time meanwhile; as single blocks and as regions.
- *
- * Words of M_DATA, a cache line each: FLAG (what the writer has done), ACK (what the
- * runner has seen), BAD (results that must not be), SEEN (of a kind that must be).
  */
 #include <criterion/criterion.h>
-#include <stdlib.h>
 
-#include "tcg/cache.h"
-#include "tcg/run.h"
-#include "tests/guest_code.h"
+#include "tests/tcg/two_cpus.h"
 
-#define END	"out 0xf4, al\n"
-#define FLAG	"0x20000"
-#define ACK	"0x20040"
-#define BAD	"0x20080"
-#define SEEN	"0x200c0"
-enum { AT_FLAG = M_DATA, AT_ACK = M_DATA + 0x40, AT_BAD = M_DATA + 0x80, AT_SEEN = M_DATA + 0xc0,
-       RUNNER = M_CODE + 0x4000, CHANGING = 0x62000 };
+enum { CHANGING = 0x62000 };
 
 #define SERIALIZE "push rbx\n xor eax, eax\n cpuid\n pop rbx\n"
-
-static unsigned rounds(unsigned n)
-{
-	const char *s = getenv("ROUNDS");
-
-	return s ? (unsigned)strtoul(s, NULL, 0) : n;
-}
-
-static void hot(struct cpu *c) { tcg_set_hot(c, 0); }
-
-/* The writer at M_CODE on the first vCPU, the runner on the second; rbp = what changes, r15 = rounds. */
-static void run_two(struct machine *m, uint64_t changing, unsigned n)
-{
-	for (int i = 0; i < 2; i++) {
-		m->cpus[i]->regs[RBP] = changing;
-		m->cpus[i]->regs[R15] = n;
-		m->cpus[i]->rip = i ? RUNNER : M_CODE;
-	}
-	machine_run_smp(m);
-}
-
-static uint32_t word(const struct machine *m, uint64_t pa) { return ld32(machine_mem(m, pa)); }
-
-#define TEST_TWO(name)								\
-	static void name(struct machine *m);					\
-	static void name##_on(const struct accel_ops *ops, void (*begin)(struct cpu *c))	\
-	{									\
-		struct machine m;						\
-										\
-		machine_init_smp(&m, 2, ops);					\
-		m.begin = begin;						\
-		name(&m);							\
-		cr_expect_eq(word(&m, AT_BAD), 0, "%u", word(&m, AT_BAD));	\
-		machine_fini(&m);						\
-	}									\
-	Test(smp_code, name) { name##_on(&tcg_accel, NULL); }			\
-	Test(smp_code, name##_in_regions) { name##_on(&tcg_accel, hot); }	\
-	Test(smp_code, name##_interpreted) { name##_on(&tcg_interp_accel, NULL); } \
-	static void name(struct machine *m)
 
 /* ---- flag, serializing instruction, run ---- */
 
@@ -74,7 +23,7 @@ GUEST(run_synced, "xor r12d, r12d\n"
       "call rbp\n cmp eax, r12d\n je 3f\n inc dword ptr [" BAD "]\n"
       "3: mov [" ACK "], r12d\n cmp r12d, r15d\n jne 1b\n" END)
 
-TEST_TWO(code_written_before_a_serializing_instruction_is_what_runs)
+TEST_TWO(smp_code, code_written_before_a_serializing_instruction_is_what_runs)
 {
 	GUEST_PUT(m, M_CODE, write_synced);
 	GUEST_PUT(m, RUNNER, run_synced);
@@ -88,7 +37,7 @@ GUEST(run_inline, "xor r12d, r12d\n jmp 1f\n .balign 64\n"
       "jmp 4f\n .balign 64\n 4: mov eax, 0\n cmp eax, r12d\n je 3f\n inc dword ptr [" BAD "]\n"
       "3: mov [" ACK "], r12d\n cmp r12d, r15d\n jne 1b\n" END)
 
-TEST_TWO(code_behind_the_serializing_instruction_itself_may_change)
+TEST_TWO(smp_code, code_behind_the_serializing_instruction_itself_may_change)
 {
 	uint64_t at = RUNNER + 64;
 
@@ -111,7 +60,7 @@ GUEST(write_any_time, "mov rax, [rbp]\n mov ecx, r15d\n"
 GUEST(run_any_time, "1: mov r12d, [" FLAG "]\n mov eax, -1\n call rbp\n cmp eax, 0xff\n jbe 2f\n inc dword ptr [" BAD "]\n"
       "2: test r12d, r12d\n jz 1b\n" SERIALIZE " call rbp\n cmp eax, 0x7f\n je 3f\n inc dword ptr [" BAD "]\n 3:" END)
 
-TEST_TWO(aligned_quadwords_may_change_at_any_time)
+TEST_TWO(smp_code, aligned_quadwords_may_change_at_any_time)
 {
 	GUEST_PUT(m, M_CODE, write_any_time);
 	GUEST_PUT(m, RUNNER, run_any_time);
@@ -139,7 +88,7 @@ GUEST(run_int3, "xor r13d, r13d\n"
       "5: cmp edx, 2\n je 1b\n inc dword ptr [" BAD "]\n jmp 1b\n"	/* the new one before the last */
       "8: " END)
 
-TEST_TWO(code_may_be_replaced_behind_an_int3)
+TEST_TWO(smp_code, code_may_be_replaced_behind_an_int3)
 {
 	GUEST_PUT(m, M_CODE, write_int3);
 	GUEST_PUT(m, RUNNER, run_int3);
@@ -170,7 +119,7 @@ GUEST(run_fresh, "xor r12d, r12d\n"
       "call rbp\n cmp eax, r12d\n je 4f\n inc dword ptr [" BAD "]\n"
       "4: mov dword ptr [" ACK "], 0\n cmp r12d, r15d\n jne 1b\n" END)
 
-TEST_TWO(a_store_while_its_bytes_are_translated_is_not_lost)
+TEST_TWO(smp_code, a_store_while_its_bytes_are_translated_is_not_lost)
 {
 	GUEST_PUT(m, M_CODE, write_fresh);
 	GUEST_PUT(m, RUNNER, run_fresh);
