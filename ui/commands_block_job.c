@@ -211,6 +211,50 @@ struct value *cmd_drive_mirror(struct cmd *c, const struct value *args)
 
 /* ---- for people ---- */
 
+/* "[-n] [-f] device FILE [format]" as arguments of a command for programs, which calls the second word `file`. */
+static void by_words(struct monitor *mon, const char *name, const char *qmp, const char *file, const struct mon_args *a,
+		     FILE *out)
+{
+	const char *const words[] = { "device", file, "format" };
+	struct cmd c = { .vm = mon->vm, .mon = mon };
+	struct value *args = val_dict(), *result = NULL;
+	bool whole = false, there = false, copies = !strcmp(file, "target");
+	struct spell near;
+	unsigned n = 0;
+
+	for (int i = 0; i < a->n && n <= ARRAY_LEN(words); i++)
+		if (!strcmp(a->word[i], "-n"))
+			there = true;
+		else if (copies && !strcmp(a->word[i], "-f"))
+			whole = true;
+		else if (n++ < ARRAY_LEN(words))
+			val_add_str(args, words[n - 1], a->word[i]);
+	val_add_str(args, "mode", there ? "existing" : "absolute-paths");
+	if (copies)
+		val_add_str(args, "sync", whole ? "full" : "top");
+	if (n < 2 || n > ARRAY_LEN(words))
+		fprintf(out, "%s: expected %s\n", name, command_find_human(name, false, &near)->params);
+	else if (!(result = command_run(&c, command_find_qmp(qmp), args)))
+		fprintf(out, "%s: %s\n", name, c.err.msg);
+	val_free(result);
+	val_free(args);
+}
+
+void mon_drive_backup(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	by_words(mon, "drive_backup", "drive-backup", "target", a, out);
+}
+
+void mon_drive_mirror(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	by_words(mon, "drive_mirror", "drive-mirror", "target", a, out);
+}
+
+void mon_snapshot_blkdev(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	by_words(mon, "snapshot_blkdev", "blockdev-snapshot-sync", "snapshot-file", a, out);
+}
+
 static bool commit_drive(struct drive *d, FILE *out)
 {
 	struct err e = { "" };

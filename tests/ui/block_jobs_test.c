@@ -76,6 +76,13 @@ static void awaits(const char *id, const char *status)
 	cr_assert(false, "job %s does not become %s", id, status);
 }
 
+static void awaits_none(void)
+{
+	for (int i = 0; i < 500 && client_do(&c, "query-block-jobs", NULL)->n; i++)
+		usleep(10000);
+	cr_assert_eq(client_do(&c, "query-block-jobs", NULL)->n, 0);
+}
+
 /* What the disk's first image is called, and whether there is one below. */
 static bool has_backing(const char *node)
 {
@@ -166,4 +173,29 @@ Test(block_jobs, copies_of_the_disk)
 	client_do(&c, "block-job-complete", "{\"device\":\"j\"}");
 	cr_expect_str_eq(concluded("j"), "");
 	cr_expect_not(has_backing("new"));
+}
+
+static const char *person(const char *line)
+{
+	return val_get_str(client_ask(&c, "human-monitor-command", say("{\"command-line\":\"%s\"}", line, "")), "return", "?");
+}
+
+/* The letters of the human monitor: -n takes an image that is there, -f all of the chain. */
+Test(block_jobs, people_copy_by_letters)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "drive_backup -f n1 %s/b qcow2", dir);
+	cr_expect_str_eq(person(line), "");
+	awaits_none();
+	snprintf(line, sizeof(line), "drive_mirror -n -f n1 %s/b qcow2", dir);
+	cr_expect_str_eq(person(line), "");
+	awaits("n1", "ready");
+	cr_expect_str_eq(person("block_job_cancel n1"), "");
+	awaits_none();
+	snprintf(line, sizeof(line), "drive_mirror -n n1 %s/nothing", dir);
+	cr_expect(strstr(person(line), "nothing"), "%s", person(line));
+	cr_expect(strstr(person("drive_backup n1"), "expected [-n] [-f] device target [format]"));
+	snprintf(line, sizeof(line), "snapshot_blkdev n1 %s/o qcow2", dir);
+	cr_expect_str_eq(person(line), "");
 }
