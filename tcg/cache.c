@@ -282,6 +282,7 @@ void tcg_flush(struct tcg *t)
 	memset(k->granule, 0, sizeof(k->granule));
 	memset(k->jc_mode, 0, sizeof(k->jc_mode));
 	tcg_jc_flush(t->cpu);
+	tcg_forget_fallbacks(t->cpu);
 	tcg_itlb_flush(t->cpu, false);
 	k->code.p = k->blocks_start;
 	k->cold.p = k->cold_kept = k->code_start + COLD_AT;

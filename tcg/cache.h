@@ -242,6 +242,8 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks);
 void tcg_trim(struct tcg *t, bool idle);
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);
+/* No shared probe knows any more where to go on without sharing (struct x64_env). Light. */
+void tcg_forget_fallbacks(struct cpu *c);
 
 /* ---- translate.c ---- */
 /* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. */

@@ -201,8 +201,15 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 const uint8_t *tcg_cb_noshare(struct cpu *c)
 {
 	struct tb *tb = must_stop(c) ? NULL : get(c, c->mode | MODE_NOSHARE);
+	struct x64_env *env = x64_env(c);
+	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
 
 	tcg_of(c)->stats.noshare++;
+	if (tb && env->fallback_ret && tb->ram2 == ~0ull) {
+		env->fallback_at[slot] = env->fallback_ret;
+		env->fallback_code[slot] = tb_entry(tb);
+		env->n_fallbacks++;
+	}
 	return tb ? tb_entry(tb) : NULL;
 }
 

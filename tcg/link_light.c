@@ -203,12 +203,23 @@ static void leave_hash(struct tcg *t, uint32_t n)
 		*p = t->cache->hash_next[n];
 }
 
+void tcg_forget_fallbacks(struct cpu *c)
+{
+	struct x64_env *env = x64_env(c);
+
+	env->fallback_ret = 0;
+	for (unsigned i = 0; env->n_fallbacks && i < ARRAY_LEN(env->fallback_at); i++)
+		env->fallback_at[i] = 0;
+	env->n_fallbacks = 0;
+}
+
 /* Nobody jumps to it from now on without asking. */
 static void forget_ways(struct tcg *t, const struct tb *tb)
 {
 	struct x64_env *env = x64_env(t->cpu);
 	uint32_t s = jc_slot(tb->rip);
 
+	tcg_forget_fallbacks(t->cpu);
 	while (tb->in)
 		unlink_one(t, tb->in);
 	if (tb->jc >= 0 && env->jc_tag[tb->jc][s] == tb->rip)

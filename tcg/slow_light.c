@@ -249,8 +249,18 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 }
 
 /*
+ * May code that missed here go on without sharing by itself next time (struct x64_env)? There must be nothing to put right,
+ * and both blocks are on one page, so what let this one be entered lets the other.
+ */
+static bool falls_back(const struct tcg *t, const struct tb *tb, const struct x64_side *side)
+{
+	return !(tb->mode & (MODE_REGION | MODE_COUNT)) && tb->ram2 == ~0ull && !side->flags_host && !tb->dead && !t->plug;
+}
+
+/*
  * A leader's probe missed. Do what its own access does to the TLB (raising its
- * fault), then see whether the range can be shared after all.
+ * fault), then see whether the range can be shared after all. If it crosses a page it cannot, and
+ * code that does not share makes that access.
  */
 uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 {
@@ -259,11 +269,14 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint64_t lead = va + (info >> GROUP_LEAD & 0xff), pa;
 	struct x64_side side;
+	unsigned range = info >> GROUP_RANGE & 0x1ff;
+	bool crosses = (va & (PAGE_SIZE - 1)) + range > PAGE_SIZE;
 	uint32_t n_tb, drops = c->drops;
 	bool code = false;
 	uint8_t *p;
 
 	tcg_of(c)->stats.groups++;
+	env->fallback_ret = 0;
 	env->fault_pc = ret;
 	if (!cpu_is64(c))
 		lead = flat_va(c, lead, n, kind, info >> GROUP_SEG & 7, 0);
@@ -271,11 +284,14 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		raise_segment(c, info >> GROUP_SEG & 7);
 	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
 	env->fault_pc = 0;
-	p = in_tlb(c, va, info >> GROUP_RANGE & 0x1ff, info & GROUP_WRITES, idx);
+	p = in_tlb(c, va, range, info & GROUP_WRITES, idx);
 	if (c->drops != drops)		/* the run of a loop has ended, perhaps of the one that asks */
 		p = NULL;
-	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB)
+	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB) {
 		tcg_stop_at(c, &tcg_of(c)->cache->tbs[n_tb], &side);
+		if (crosses && falls_back(tcg_of(c), &tcg_of(c)->cache->tbs[n_tb], &side))
+			env->fallback_ret = ret;
+	}
 	return p;
 }
 

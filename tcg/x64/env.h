@@ -27,6 +27,13 @@ struct x64_swap {
 
 #define PLUG_SLOTS 8
 
+/*
+ * Where shared probes whose range crossed a page have gone on without sharing, by the return address of
+ * their slow path, so that C is asked once.
+ */
+#define FALLBACK_BITS	9
+#define FALLBACK_SLOT(ret) ((ret) >> 3 & ((1u << FALLBACK_BITS) - 1))
+
 /* Why generated code came back to the run loop. */
 enum x64_reason {
 	X64_LOOKUP,		/* cpu->rip is not translated, or a request is pending */
@@ -57,6 +64,10 @@ struct x64_env {
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];
+	uint64_t fallback_ret;		/* of the one that is to be noted, or 0 */
+	uint32_t n_fallbacks;		/* noted since none was; 0: all slots are empty, whose ret is 0 */
+	uint64_t fallback_at[1u << FALLBACK_BITS];
+	const uint8_t *fallback_code[1u << FALLBACK_BITS];
 	/* tcg/plug.h */
 	uint8_t *plug;			/* the vCPU's counters and streams */
 	uint64_t plug_va[PLUG_SLOTS];	/* where the instruction under way accesses memory */

@@ -195,11 +195,14 @@ static void site_check(struct lower *l, struct cold *k, unsigned range)
 	k->at[AT_TAG] = jcc_rel32(&l->c, CC_A);
 }
 
-/* Cold: r14 and r15 are as the inline probe leaves them. Where it misses is returned. */
-static uint8_t *site_missed(struct lower *l, const struct cold *k, unsigned range)
+/*
+ * Cold: r14 and r15 are as the inline probe leaves them, for an address `lead` bytes in front of the access. Where it
+ * misses is returned. The address is made again, as another vCPU may have emptied the site since it was xored.
+ */
+static uint8_t *site_missed(struct lower *l, const struct cold *k, unsigned lead, unsigned range)
 {
 	if (k->base >= 0)
-		alu_rm(&l->c, ALU_XOR, 8, H_M, SITE(k, tag));
+		ins(&l->c, 0x8d, 8, H_M, hop_mem(k->base, (int32_t)k->u->imm - (int32_t)lead));
 	return look_up(&l->c, H_M, k->tag_off, range);
 }
 
@@ -268,7 +271,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 	part(l, PART_miss);
 	if (k->site) {
 		land32(c, k->at[AT_TAG]);
-		missed = site_missed(l, k, u->size);
+		missed = site_missed(l, k, 0, u->size);
 		fill_site(l, k, u->c & PROBE_W);
 	}
 	if (k->at[AT_LIMIT]) {
@@ -357,7 +360,7 @@ static void cold_group(struct lower *l, struct cold *k)
 	if (!k->site)
 		mov_rr(c, 8, H_M, leads_in(u));
 	if (k->site) {
-		uint8_t *miss = site_missed(l, k, u->flx);
+		uint8_t *miss = site_missed(l, k, u->pad, u->flx);
 
 		fill_site(l, k, u->aux & PROBE_GROUP_W);
 		land32(c, miss);

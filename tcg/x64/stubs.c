@@ -154,6 +154,33 @@ static void call_access(struct code *c, const void *fn)
 	regs_load(c, N_VOLATILE);
 }
 
+/*
+ * r14 is the start of a range, and a call was made in front of whose return address info was pushed: if the range crosses a
+ * page, and it is known where to go on without sharing, go there. Destroys r15.
+ */
+static void fall_back(struct code *c)
+{
+	uint8_t *fits, *unknown;
+
+	push(c, H_M);
+	load(c, 4, H_TMP, hop_mem(RSP, 16));
+	ins_imm(c, 0xc1, 4, 5, hop_reg(H_TMP), 1, GROUP_RANGE);		/* shr */
+	alu_ri(c, ALU_AND, 4, hop_reg(H_M), 4095);
+	alu_rm(c, ALU_ADD, 4, H_M, hop_reg(H_TMP));
+	alu_ri(c, ALU_CMP, 4, hop_reg(H_M), 4096);
+	fits = jcc_short(c, CC_BE);
+	load(c, 8, H_TMP, hop_mem(RSP, 8));
+	rorx(c, 8, H_M, hop_reg(H_TMP), 3);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_M), (int32_t)FALLBACK_SLOT(~0ull));
+	alu_rm(c, ALU_CMP, 8, H_TMP, hop_gsx(H_M, 3, ENV_OFF(fallback_at)));
+	unknown = jcc_short(c, CC_NZ);
+	rsp_add(c, 24);
+	ins(c, 0xff, 4, 4, hop_gsx(H_M, 3, ENV_OFF(fallback_code)));	/* jmp */
+	land8(c, fits);
+	land8(c, unknown);
+	pop(c, H_M);
+}
+
 /* The same; without a pointer the call does not return but goes on without shared proofs. */
 static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn, int idx, int write)
 {
@@ -162,6 +189,7 @@ static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn, 
 
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, CPU_OFF(tlb) + idx * (int32_t)sizeof(struct tlb) +
 				     (int32_t)(write ? offsetof(struct tlb, w) : offsetof(struct tlb, r))));
+	fall_back(c);
 	load(c, 4, H_TMP, hop_mem(RSP, 8));
 	call_access(c, fn);
 	ins(c, 0x85, 8, H_M, hop_reg(H_M));

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tcg/cache.h"
 #include "tcg/run.h"
 #include "tests/guest_code.h"
 
@@ -53,6 +54,49 @@ TEST_BOTH(opt_mem, a_group_may_cross_pages)
 		cr_expect_eq(reg(m, RCX), 0x100000 + (off + 8 < 0x1000 ? off + 8 : off + 0x3008), "%x", off);
 		cr_expect_eq(ld64(machine_mem(m, M_DATA + (at < 0x1000 ? at : at + 0x3000))), reg(m, RCX), "%x", off);
 		cr_expect_eq(reg(m, RSI), 0x100000 + (off + 24 < 0x1000 ? off + 24 : off + 0x3018), "%x", off);
+	}
+}
+
+static int cross(struct machine *m)
+{
+	machine_reset(m);
+	fill(m);
+	m->c->regs[RBX] = M_DATA + 0xff0;
+	return machine_run(m, M_CODE);
+}
+
+Test(opt_mem, c_is_asked_once_where_code_goes_on_without_sharing)
+{
+	struct machine m;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, group);
+	for (int i = 0; i < 10; i++) {
+		cr_assert_eq(cross(&m), -1);
+		cr_expect_eq(reg(&m, RSI), 0x101008);
+		cr_expect_eq(ld64(machine_mem(&m, M_DATA + 0x1000)), 0x100ff8);
+	}
+	cr_expect_leq(tcg_of(m.c)->stats.noshare, 1);
+	machine_fini(&m);
+}
+
+GUEST(group2, "mov rax, [rbx]\n mov rcx, [rbx + 8]\n sub rdx, rax\n mov [rbx + 16], rcx\n mov rdi, [rbx + 24]\n" END)
+
+/* It stands where the other was, in host memory, too. */
+TEST_BOTH(opt_mem, other_code_goes_on_in_its_own_way)
+{
+	for (int i = 0; i < 6; i++) {
+		bool first = i % 2 == 0;
+
+		if (first)
+			GUEST_PUT(m, M_CODE, group);
+		else
+			GUEST_PUT(m, M_CODE, group2);
+		for (int k = 0; k < 3; k++) {
+			cr_assert_eq(cross(m), -1);
+			cr_expect_eq(reg(m, RDX), first ? 0x100ff0 : -0x100ff0ull);
+			cr_expect_eq(reg(m, first ? RSI : RDI), 0x101008);
+		}
 	}
 }
 
