@@ -249,7 +249,7 @@ void lower_uop(struct lower *l, const struct uop *u)
 	lower_fns[u->op](l, u);
 }
 
-/* Does lowering this µop know about tmp_slot? (lower_alu.c) From size 4 on, shifts by constants only. */
+/* Does lowering this µop know about tmp_slot? (lower_opd.h) From size 4 on, shifts by constants only. */
 enum { KEEPS = 1, KEEPS_IMM };
 static const uint8_t keeps[UOP_COUNT] = {
 	[UOP_mov] = KEEPS, [UOP_add] = KEEPS, [UOP_adc] = KEEPS, [UOP_sub] = KEEPS, [UOP_sbb] = KEEPS,
