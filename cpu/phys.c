@@ -167,6 +167,7 @@ struct phys *phys_new(void)
 		return NULL;
 	atomic_store(&p->a20_mask, ~0ull);
 	pthread_mutex_init(&p->alone, NULL);
+	pthread_mutex_init(&p->common_lock, NULL);
 	p->next_id = PAGE;
 	atomic_store(&p->view, view_intern(p, view_build(p)));
 	return p;
@@ -397,6 +398,17 @@ void phys_each(struct phys *p, void (*fn)(void *opaque, const struct phys_range 
 	struct view *v = atomic_load(&p->view);
 	for (unsigned i = 0; i < v->n; i++)
 		fn(opaque, &v->s[i].r);
+}
+
+void **phys_common(struct phys *p)
+{
+	pthread_mutex_lock(&p->common_lock);
+	return &p->common;
+}
+
+void phys_common_done(struct phys *p)
+{
+	pthread_mutex_unlock(&p->common_lock);
 }
 
 void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),

@@ -140,6 +140,12 @@ void phys_clear_code(struct phys *p, struct ram *r, uint64_t ram_off);
 void phys_on_code_write(struct phys *p, void (*fn)(void *opaque, struct ram *r, uint64_t ram_off, uint64_t n),
 			void *opaque);
 /*
+ * A pointer for what the vCPUs' accelerator has in common, NULL at first. Held by one thread
+ * until phys_common_done(). Not light.
+ */
+void **phys_common(struct phys *p);
+void phys_common_done(struct phys *p);
+/*
  * A vCPU has written, or is about to write, to a page with code: tell all others
  * that registered, by the same functions. `self` is the writer's own `opaque`. Any
  * thread, no lock needed. Not light.

@@ -58,6 +58,8 @@ struct phys {
 	_Atomic unsigned ncode;
 	_Atomic bool holders_busy;	/* guards ram.holders and PAGE_CODE, and who is in cpus[] and code[] */
 	pthread_mutex_t alone;		/* held by the vCPU that runs alone (cpu/alone.h) */
+	pthread_mutex_t common_lock;	/* see phys_common() */
+	void *common;
 	_Atomic bool alone_wanted;
 };
 

@@ -25,8 +25,10 @@ bool tcg_breaks_page(const struct tcg *t, uint64_t va)
 /* Single instructions stop behind themselves anyway. */
 static void drop_pages(struct tcg *t, const struct debug_list *pages)
 {
-	for (uint32_t i = 1; i <= t->cache->n_tbs; i++) {
-		const struct tb *tb = &t->cache->tbs[i];
+	struct code_cache *k = t->cache;
+
+	for (uint32_t i = 1; i <= k->n_tbs; i++) {
+		const struct tb *tb = &k->tbs[i];
 		uint64_t first = tb->rip + tb->cs_base;
 
 		if ((tb->mode & MODE_CODE) != MODE_CODE64)
@@ -52,11 +54,13 @@ void tcg_take_breaks(struct tcg *t)
 
 	if (t->cpu->dbg.step || (!before->n && !now->n))
 		return;
+	tcg_lock(t);
 	if (!add_changed(&pages, before, now) || !add_changed(&pages, now, before) || !debug_list_copy(before, now)) {
 		warn("out of memory for breakpoints");
 		abort();
 	}
 	if (pages.n)
 		drop_pages(t, &pages);
+	tcg_unlock(t);
 	debug_list_free(&pages);
 }

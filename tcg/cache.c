@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cpu/alone.h"
 #include "cpu/cpuid.h"
 #include "cpu/decode.h"
 #include "tcg/perfmap.h"
@@ -87,6 +88,27 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks)
 	return passed ? (double)(now_ns() - t->start_ns) / 1e9 * (double)ticks / (double)passed : 0.0;
 }
 
+/* A copy that ends with the last µop: the arrays are mostly empty. */
+bool tcg_keep_ir(struct tb *tb, const struct ir *ir)
+{
+	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
+
+	tb->code = NULL;
+	tb->ir = malloc(n);
+	if (!tb->ir)
+		return false;
+	memcpy(tb->ir, ir, n);
+	return true;
+}
+
+void tcg_drop_ir(struct tb *tb)
+{
+	if (!tb->ir)
+		return;
+	free(tb->ir);
+	tb->ir = NULL;
+}
+
 static void unmap(void *p, size_t n)
 {
 	if (p)
@@ -97,6 +119,49 @@ static void free_irs(struct code_cache *k)
 {
 	for (uint32_t i = 1; i <= k->n_tbs; i++)
 		tcg_drop_ir(&k->tbs[i]);
+}
+
+uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y)
+{
+	(void)x, (void)y;
+	((struct code_cache *)k)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+	return 0;
+}
+
+static void forget_code_pages(struct code_cache *k, struct code_page *cp, uint64_t page)
+{
+	for (unsigned i = 0; i < CP_FANOUT; i++) {
+		if (cp[i].marked)
+			phys_clear_code(k->phys, cp[i].r, ((page + i) << 12) - cp[i].r->id);
+		cp[i].chunks = 0;
+		cp[i].marked = false;
+		cp[i].tbs = 0;
+	}
+}
+
+/* No vCPU is in it. */
+static void drop_all(struct code_cache *k)
+{
+	for (unsigned i = 0; i < CP_FANOUT; i++)
+		if (k->cpages[i])
+			forget_code_pages(k, k->cpages[i], (uint64_t)i << CP_BITS);
+	free_irs(k);
+	k->n_tbs = k->n_links = k->n_sides = k->n_vpages = 0;
+	memset(k->hash, 0, sizeof(k->hash));
+	memset(k->vhash, 0, sizeof(k->vhash));
+	memset(k->granule, 0, sizeof(k->granule));
+	memset(k->jc_mode, 0, sizeof(k->jc_mode));
+	k->code.p = k->blocks_start;
+	k->cold.p = k->cold_kept = k->code_start + COLD_AT;
+	k->n_suspects = 0;
+	k->flush_wanted = false;
+	k->trimmed = 0;
+	pthread_mutex_lock(&k->writes_lock);
+	k->n_writes = 0;
+	pthread_mutex_unlock(&k->writes_lock);
+	k->generation++;
+	perfmap_reset(k->perf);
+	plug_free_records(k);
 }
 
 static void cache_free(struct code_cache *k)
@@ -115,9 +180,12 @@ static void cache_free(struct code_cache *k)
 	unmap(k->hash_next, MAX_TBS * sizeof(*k->hash_next));
 	unmap(k->links, MAX_LINKS * sizeof(*k->links));
 	unmap(k->sides, MAX_SIDE);
+	unmap(k->suspects, SUSPECTS * sizeof(*k->suspects));
 	unmap(k->vpages, MAX_VPAGES * sizeof(*k->vpages));
 	debug_list_free(&k->breaks);
+	unmap(k->plug_left, MAX_TBS * sizeof(*k->plug_left));
 	perfmap_free(k->perf);
+	pthread_mutex_destroy(&k->writes_lock);
 	munmap(k, sizeof(*k));
 }
 
@@ -145,18 +213,86 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 		err_set(e, "no memory for the code cache");
 		return NULL;
 	}
+	k->smp = c->ncpus > 1;
+	k->interp = interp;
+	k->phys = c->phys;
+	pthread_mutex_init(&k->writes_lock, NULL);
 	cpuid_insn_features(c, k->feat);
 	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), true);
 	k->hash_next = reserve(MAX_TBS * sizeof(*k->hash_next), false);
 	k->links = reserve(MAX_LINKS * sizeof(*k->links), false);
 	k->sides = reserve(MAX_SIDE, false);
+	k->suspects = reserve(SUSPECTS * sizeof(*k->suspects), false);
 	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
-	if (!k->tbs || !k->hash_next || !k->links || !k->sides || !k->vpages)
+	k->plug_left = c->plugins ? reserve(MAX_TBS * sizeof(*k->plug_left), false) : NULL;
+	k->reading[0] = k->reading[1] = ~0ull;
+	if (!k->tbs || !k->hash_next || !k->links || !k->sides || !k->suspects || !k->vpages ||
+	    (c->plugins && !k->plug_left))
 		err_set(e, "no memory for the code cache");
 	else if (interp || make_code(k, e))
 		return k;
 	cache_free(k);
 	return NULL;
+}
+
+/* ---- vCPUs come and go ---- */
+
+/* The machine's cache, which the first vCPU makes. */
+static struct code_cache *machine_cache(const struct tcg *t, struct code_cache *k, struct err *e)
+{
+	if (!k)
+		return cache_new(t->cpu, t->interp, e);
+	if (k->interp == t->interp && k->n_users < TCG_USERS)
+		return k;
+	err_set(e, k->interp == t->interp ? "there are too many processors" :
+					    "some processors are translated, others interpreted");
+	return NULL;
+}
+
+static bool join(struct tcg *t, struct err *e)
+{
+	void **common = phys_common(t->cpu->phys);
+	struct code_cache *k = t->cache = machine_cache(t, *common, e);
+
+	if (k) {
+		*common = k;
+		tcg_lock(t);
+		pthread_mutex_lock(&k->writes_lock);
+		k->user[k->n_users++] = t;
+		pthread_mutex_unlock(&k->writes_lock);
+		for (int i = 0; i < JC_TABLES; i++)
+			x64_env(t->cpu)->jc_mode[i] = k->jc_mode[i] - 1;
+		t->generation = k->generation;
+		tcg_unlock(t);
+	}
+	phys_common_done(t->cpu->phys);
+	return k;
+}
+
+/* The last one takes the cache along. */
+static void leave(struct tcg *t)
+{
+	void **common = phys_common(t->cpu->phys);
+	struct code_cache *k = t->cache;
+	unsigned i = 0;
+
+	tcg_lock(t);
+	pthread_mutex_lock(&k->writes_lock);
+	while (k->user[i] != t)
+		i++;
+	k->user[i] = k->user[--k->n_users];
+	pthread_mutex_unlock(&k->writes_lock);
+	tcg_unlock(t);
+	if (!k->n_users) {
+		*common = NULL;
+		perfmap_free(k->perf);		/* keeps what it has */
+		k->perf = NULL;
+		drop_all(k);
+		if (t->plug)
+			plug_flushed(t);
+		cache_free(k);
+	}
+	phys_common_done(t->cpu->phys);
 }
 
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
@@ -168,75 +304,33 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 		return NULL;
 	}
 	t->cpu = c;
+	t->number = (uint16_t)(c->index + 1);
 	t->start_ns = now_ns();
 	t->start_ticks = __builtin_ia32_rdtsc();
 	for (unsigned i = 0; i < ITLB_SIZE; i++)
 		t->itlb[i].va = 1;
 	t->interp = interp;
-	pthread_mutex_init(&t->lock, NULL);
-	t->suspects = reserve(SUSPECTS * sizeof(*t->suspects), false);
-	tcg_end_read(t);
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
 	t->memo = calloc(1, sizeof(*t->memo));
-	if (!t->suspects || !t->ir || !t->block || !t->memo)
+	if (!t->ir || !t->block || !t->memo)
 		err_set(e, "no memory for the translator");
-	else if ((t->cache = cache_new(c, interp, e)))
+	else if (join(t, e))
 		return t;
 	tcg_free(t);
 	return NULL;
-}
-
-/* A copy that ends with the last µop: the arrays are mostly empty. */
-bool tcg_keep_ir(struct tb *tb, const struct ir *ir)
-{
-	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
-
-	tb->code = NULL;
-	tb->ir = malloc(n);
-	if (!tb->ir)
-		return false;
-	memcpy(tb->ir, ir, n);
-	return true;
-}
-
-void tcg_drop_ir(struct tb *tb)
-{
-	if (!tb->ir)
-		return;
-	free(tb->ir);
-	tb->ir = NULL;
-}
-
-uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y)
-{
-	(void)x, (void)y;
-	((struct code_cache *)k)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
-	return 0;
 }
 
 void tcg_free(struct tcg *t)
 {
 	if (!t)
 		return;
-	cache_free(t->cache);
-	unmap(t->suspects, SUSPECTS * sizeof(*t->suspects));
+	if (t->cache)
+		leave(t);
 	free(t->memo);
 	free(t->ir);
 	free(t->block);
-	pthread_mutex_destroy(&t->lock);
 	munmap(t, sizeof(*t));
-}
-
-static void forget_code_pages(struct tcg *t, struct code_page *cp, uint64_t page)
-{
-	for (unsigned i = 0; i < CP_FANOUT; i++) {
-		if (cp[i].marked)
-			phys_clear_code(t->cpu->phys, cp[i].r, ((page + i) << 12) - cp[i].r->id);
-		cp[i].chunks = 0;
-		cp[i].marked = false;
-		cp[i].tbs = 0;
-	}
 }
 
 void tcg_jc_flush(struct cpu *c)
@@ -244,6 +338,47 @@ void tcg_jc_flush(struct cpu *c)
 	for (unsigned t = 0; t < JC_TABLES; t++)
 		for (unsigned i = 0; i < JC_SIZE; i++)
 			x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
+}
+
+void tcg_forget(struct tcg *t)
+{
+	t->generation = t->cache->generation;
+	tcg_jc_flush(t->cpu);
+	tcg_forget_fallbacks(t->cpu);
+	tcg_itlb_flush(t->cpu, false);
+	t->last_exit = 0;
+	t->remake = NO_TB;
+}
+
+static void flush(struct tcg *t)
+{
+	t->stats.flushes++;
+	drop_all(t->cache);
+	if (t->plug)
+		plug_flushed(t);
+}
+
+/* Another vCPU may have done it while this one waited. */
+static void flush_alone(struct tcg *t)
+{
+	bool inside = atomic_load(&t->cpu->inside);
+	uint32_t generation = t->cache->generation;
+
+	cpu_alone_begin(t->cpu);
+	if (t->cache->generation == generation)
+		flush(t);
+	cpu_alone_end(t->cpu);
+	if (!inside)
+		cpu_outside(t->cpu);
+}
+
+void tcg_flush(struct tcg *t)
+{
+	if (t->cache->smp && !t->alone)
+		flush_alone(t);
+	else
+		flush(t);
+	tcg_forget(t);
 }
 
 /* Filled code memory is seldom written again, to link: the pages of that mapping, which count twice, go. */
@@ -258,39 +393,22 @@ static void trim(uint8_t *from, const uint8_t *to)
 void tcg_trim(struct tcg *t, bool idle)
 {
 	struct code_cache *k = t->cache;
-	size_t filled = (size_t)(k->code.p - k->blocks_start) + (size_t)(k->cold.p - k->code_start - COLD_AT);
+	uint8_t *code, *cold;
+	size_t filled;
+	bool enough;
 
-	if (t->interp || filled < k->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP))
+	if (t->interp)
 		return;
-	trim(k->blocks_start, k->code.p);
-	trim(k->code_start + COLD_AT, k->cold.p);
-	k->trimmed = filled;
-}
-
-void tcg_flush(struct tcg *t)
-{
-	struct code_cache *k = t->cache;
-
-	t->stats.flushes++;
-	for (unsigned i = 0; i < CP_FANOUT; i++)
-		if (k->cpages[i])
-			forget_code_pages(t, k->cpages[i], (uint64_t)i << CP_BITS);
-	free_irs(k);
-	k->n_tbs = k->n_links = k->n_sides = k->n_vpages = 0;
-	memset(k->hash, 0, sizeof(k->hash));
-	memset(k->vhash, 0, sizeof(k->vhash));
-	memset(k->granule, 0, sizeof(k->granule));
-	memset(k->jc_mode, 0, sizeof(k->jc_mode));
-	tcg_jc_flush(t->cpu);
-	tcg_forget_fallbacks(t->cpu);
-	tcg_itlb_flush(t->cpu, false);
-	k->code.p = k->blocks_start;
-	k->cold.p = k->cold_kept = k->code_start + COLD_AT;
-	k->flush_wanted = false;
-	k->trimmed = 0;
-	t->last_exit = 0;
-	t->remake = NO_TB;
-	perfmap_reset(k->perf);
-	if (t->plug)
-		plug_flushed(t);
+	tcg_lock(t);
+	code = k->code.p;
+	cold = k->cold.p;
+	filled = (size_t)(code - k->blocks_start) + (size_t)(cold - k->code_start - COLD_AT);
+	enough = filled >= k->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP);
+	if (enough)
+		k->trimmed = filled;
+	tcg_unlock(t);
+	if (!enough)
+		return;
+	trim(k->blocks_start, code);
+	trim(k->code_start + COLD_AT, cold);
 }

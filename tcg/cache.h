@@ -17,6 +17,17 @@
  * was made for; jumps from the same page skip it, and a block that was first reached by such
  * a jump gets the comparison when somebody else comes. So jump caches and links
  * survive every change of mapping, and only the slots are forgotten.
+ *
+ * All vCPUs of a machine have one cache. C that reads or changes it holds its lock
+ * (lock_light.c); generated code goes on meanwhile. So
+ *   - links are changed by one store each (x64_set_link());
+ *   - whoever drops a block takes it out of all jump caches, and asks vCPUs that may be in
+ *     it to come by their run loops; a processor may run old bytes until it serializes,
+ *     and what serializes is followed by a look at requests;
+ *   - a dropped block's memory stays, unless its maker alone can be in it (tb->owner);
+ *   - everything is dropped while all other vCPUs are outside (cpu/alone.h), and each vCPU
+ *     forgets what it knew before it goes on (tcg_catch_up()).
+ * Numbers in generated code (slots, sites, jump caches) are places in each vCPU's own memory.
  */
 #ifndef TCG_CACHE_H
 #define TCG_CACHE_H
@@ -44,6 +55,7 @@ struct tb {
 	uint32_t cs_base, cs_limit;
 	uint32_t mode;
 	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
+	uint16_t owner;			/* tcg->number of the vCPU that alone has come to it; 0: several have */
 	int32_t cold_at;		/* from code: see tb_cold() */
 	uint32_t size, cold_size;
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
@@ -122,15 +134,16 @@ struct itlb_entry {
 
 /* A page whose bytes may have been written while they were read: see cross_light.c. */
 #define SUSPECTS	64u
-#define SUSPECT_CPUS	64u
+#define TCG_USERS	256u
 struct suspect {
 	uint64_t ram;
 	const uint8_t *host;
-	bool waits[SUSPECT_CPUS];	/* for vCPU n to leave ... */
-	uint32_t rounds[SUSPECT_CPUS];	/* ... this round of its run loop */
+	bool waits[TCG_USERS];		/* for the vCPU of that number - 1 to leave ... */
+	uint32_t rounds[TCG_USERS];	/* ... this round of its run loop */
 	uint8_t copy[PAGE_SIZE];	/* as it was before it was read */
 };
 
+/* Of one vCPU. All of them uint64_t: see tcg_stats_text(). */
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
@@ -139,6 +152,23 @@ struct tcg_stats {
 
 /* What is translated: blocks, and everything by which they are found. */
 struct code_cache {
+	_Atomic int lock;		/* see lock_light.c */
+	bool smp, interp;
+	unsigned n_users;
+	struct tcg *user[TCG_USERS];
+	struct phys *phys;
+	_Atomic uint32_t generation;	/* how often everything was dropped */
+
+	/* Code that is written (cross_light.c, run.c). */
+	_Atomic uint64_t reading[2];	/* RAM pages whose bytes are being translated, or ~0 */
+	struct suspect *suspects;
+	_Atomic unsigned n_suspects;
+	pthread_mutex_t writes_lock;	/* of what follows, and of user[] beside the cache's lock */
+	struct code_write {
+		uint64_t ram, n;
+	} writes[128];			/* by devices; a page has one */
+	unsigned n_writes;		/* more than fit: everything */
+
 	struct x64 x;
 	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
@@ -167,13 +197,19 @@ struct code_cache {
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
 	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
 	struct perfmap *perf;
+	struct plug_chunk *plug_records;	/* what µops of plugins point to */
+	uint64_t plug_bytes;
+	const struct plug_left **plug_left;	/* by block: see plug_stopped(); or NULL */
 };
 
 /* A vCPU that translates and runs. */
 struct tcg {
 	struct cpu *cpu;
-	bool interp;
 	struct code_cache *cache;
+	bool interp;
+	uint16_t number;		/* from 1 on */
+	unsigned locked;		/* so often does it hold the cache's lock */
+	uint32_t generation;		/* of the cache when it last looked */
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct {
 		uint16_t slot[ITLB_SIZE];
@@ -190,26 +226,13 @@ struct tcg {
 
 	/* What other vCPUs look at (cross_light.c). */
 	_Atomic uint32_t rounds;	/* of the run loop; no store is under way where it counts */
-	_Atomic uint64_t reading[2];	/* RAM pages whose bytes are being translated, or ~0 */
-	_Atomic uint64_t storing;	/* page of the last store that found code on its page, none that others hold */
-	struct suspect *suspects;
-	unsigned n_suspects;
-	struct {			/* the store that is made alone; n 0: none */
-		struct ram *r;
-		uint64_t off, n;
-	} tell;
+	_Atomic uint64_t storing;	/* page of the last store that found code on its page */
 	bool alone_next, alone;		/* the next instruction is to run, or runs, while no other vCPU does */
 
-	/* Code written by devices and other vCPUs, waiting for the vCPU. */
-	pthread_mutex_t lock;
 	timer_t timer;			/* sample.c */
 	bool has_timer;
 	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
 	unsigned hot;			/* samples that make a region; 0: at once */
-	struct code_write {
-		uint64_t ram, n;
-	} writes[128];			/* a page has one */
-	unsigned n_writes;		/* more than fit: everything */
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
@@ -224,7 +247,29 @@ static inline struct tcg *tcg_of(struct cpu *c)
 	return c->accel;
 }
 
+/* ---- lock_light.c ---- */
+void tcg_lock_slow(struct tcg *t);
+void tcg_unlock_slow(struct tcg *t);
+/* Nobody else reads or changes the cache; may be nested. Ends with an unwinding, too. Light. */
+static inline void tcg_lock(struct tcg *t)
+{
+	if (t->cache->smp)
+		tcg_lock_slow(t);
+}
+static inline void tcg_unlock(struct tcg *t)
+{
+	if (t->cache->smp)
+		tcg_unlock_slow(t);
+}
+/* However often it was taken. */
+static inline void tcg_unlock_all(struct tcg *t)
+{
+	while (t->locked)
+		tcg_unlock_slow(t);
+}
+
 /* ---- cache.c ---- */
+/* A vCPU's translator; it joins the cache of those that are there. On the vCPU's thread. */
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
 void tcg_free(struct tcg *t);
 /* Interpreted blocks: give tb a copy of its µops; take it away. */
@@ -232,8 +277,15 @@ bool tcg_keep_ir(struct tb *tb, const struct ir *ir);
 void tcg_drop_ir(struct tb *tb);
 /* k->cpages[n] of a struct code_cache (a cpu_heavy() function). */
 uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y);
-/* Drop every block. On the vCPU thread, outside of generated code. */
+/* Drop every block. On the vCPU's thread, outside of generated code, without the lock. */
 void tcg_flush(struct tcg *t);
+/* Come inside (cpu/alone.h): forget what the vCPU knows of blocks that have been dropped meanwhile. */
+void tcg_forget(struct tcg *t);
+static inline void tcg_catch_up(struct tcg *t)
+{
+	if (t->generation != atomic_load_explicit(&t->cache->generation, memory_order_acquire))
+		tcg_forget(t);
+}
 /* Seconds that so many ticks of the host's TSC last. */
 double tcg_seconds(const struct tcg *t, uint64_t ticks);
 /* Now and then, from the run loop: keep memory small. idle: the guest waits. Nothing happens before so much new code. */
@@ -246,7 +298,10 @@ void tcg_jc_flush(struct cpu *c);
 void tcg_forget_fallbacks(struct cpu *c);
 
 /* ---- translate.c ---- */
-/* Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. */
+/*
+ * Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop, with
+ * the lock held once. NULL: no room, everything has to go.
+ */
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
 /* The same for a stub of generated code. NULL: only the run loop can do it. Raises as well. Light. */
 struct tb *tcg_translate_live(struct cpu *c, uint32_t mode);
@@ -262,14 +317,14 @@ void tcg_take_breaks(struct tcg *t);
 /* Is one on the page of va? */
 bool tcg_breaks_page(const struct tcg *t, uint64_t va);
 
-/* ---- find_light.c ---- */
+/* ---- find_light.c: with the lock held, but tcg_cb_* ---- */
 /* The block at c->rip for that mode, or NULL: not translated, or not mapped. */
 struct tb *tcg_find(struct cpu *c, uint32_t mode);
 /* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
-uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
+uint32_t tcg_vpage_id(struct code_cache *k, uint64_t va, uint64_t ram, uint32_t user);
 /* The number that the guard of tb's first or second page compares with; out of numbers, one that no page has. */
-uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
+uint32_t tcg_guard_id(struct code_cache *k, const struct tb *tb, int second);
 /* Linear address of tb's first byte. */
 uint64_t tcg_linear(const struct tb *tb);
 void tcg_itlb_flush(struct cpu *c, bool keep_global);
@@ -279,11 +334,11 @@ const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Code memory from *p up to end, without a gap, belongs to block n or has no block of its own: note it for tcg_tb_at(). */
-void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end);
+void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end);
 /* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
-uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
-/* The same without the instruction. */
-uint32_t tcg_tb_near(struct tcg *t, uint64_t ret);
+uint32_t tcg_tb_near(const struct code_cache *k, uint64_t ret);
+/* The same with the instruction, for a block this vCPU is in. NULL if there is none. Takes the lock. */
+const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
 
 /* Code of that block has called C, which does not go back: RIP and registers become what they are there. Light. */
 static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct x64_side *side)
@@ -292,7 +347,7 @@ static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct 
 	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
 	x64_unswap(c, tb->swaps, tb->n_swaps);
 	if (__builtin_expect(tcg_of(c)->plug != NULL, 0))
-		plug_stopped(tcg_of(c)->plug, (uint32_t)(tb - tcg_of(c)->cache->tbs), side->off);
+		plug_stopped(tcg_of(c), (uint32_t)(tb - tcg_of(c)->cache->tbs), side->off);
 }
 
 /* Requests that cannot be taken as things are. Light. */
@@ -351,46 +406,52 @@ unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool c
 /* The last entry at or below host_off. */
 struct x64_side tcg_side_find(const uint8_t *p, const uint8_t *end, uint32_t host_off, bool counts);
 
-/* ---- link_light.c ---- */
+/* ---- link_light.c: with the lock held ---- */
 /* The entry of a block that looks whether its page is mapped as it was; NULL: no room for one. */
 const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb);
 /* Is the target of exit l, which is taken in the mode of tb, on the page tb stands on? */
-bool tcg_stays(const struct tcg *t, const struct link *l);
+bool tcg_stays(const struct code_cache *k, const struct link *l);
 /* Let link number n jump to block `to` directly. */
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
 /* Let region `region` run where block `head` would. */
-void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region);
-/* Forget a block: nothing finds or links to it any more. Its code stays until the next flush. */
+void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region);
+/* Another vCPU than its owner, if it has one, comes to a block: from now on all may. */
+void tcg_share(struct tcg *t, struct tb *tb);
+/*
+ * Forget a block: nothing finds or links to it any more, and other vCPUs that may be in it come by
+ * their run loops. Its code stays (see translate.c).
+ */
 void tcg_kill(struct tcg *t, uint32_t tb);
 /* Mark a block's bytes; the block is complete, and its pages are being read (tcg_begin_read). */
-void tcg_enter_pages(struct tcg *t, uint32_t tb);
-struct code_page *tcg_code_page(struct tcg *t, uint64_t ram);
+void tcg_enter_pages(struct code_cache *k, uint32_t tb);
+struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram);
 
-/* ---- cross_light.c ---- */
+/* ---- cross_light.c: with the lock held, but tcg_serialize() and tcg_will_store() ---- */
 /* Before bytes of a page are read for translation, the block's first or second: from now on stores to it are told. */
 void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram);
 /* What was translated can be found, or nothing was. */
 void tcg_end_read(struct tcg *t);
 /* Is there room for what tcg_begin_read() may have to remember? */
 bool tcg_may_read(const struct tcg *t);
-/* The vCPU serializes: what has been written until now, by whomever, is what it runs. */
+/* What has been written until now, by whomever, is what runs. */
 void tcg_recheck(struct tcg *t);
+/* The vCPU serializes. */
 static inline void tcg_serialize(struct cpu *c)
 {
-	if (tcg_of(c)->n_suspects)
-		tcg_recheck(tcg_of(c));
-}
-/* n bytes on one page were written: tell the other vCPUs that have code of them. */
-void tcg_tell_others(struct tcg *t, struct ram *r, uint64_t off, uint64_t n);
-/* Translated code is about to store there: are there others to be told behind it? */
-bool tcg_store_tells(struct tcg *t, struct ram *r, uint64_t off, uint64_t n);
+	struct tcg *t = tcg_of(c);
 
-/* It is done. */
-void tcg_tell_behind(struct tcg *t);
+	if (!t->cache->n_suspects)
+		return;
+	tcg_lock(t);
+	tcg_recheck(t);
+	tcg_unlock(t);
+}
+/* Translated code is about to store there, to a page with code. False: and nothing there is translated. */
+bool tcg_will_store(struct tcg *t, uint64_t ram, uint64_t n);
 
 /* ---- run.c ---- */
-/* Somebody else wrote to RAM addresses that t may have code of. Any thread. Not light. */
-void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n);
+/* Somebody else wrote to RAM addresses that there may be code of. Any thread, no lock. Not light. */
+void tcg_note_write(struct code_cache *k, uint64_t ram, uint64_t n);
 
 /*
  * The instruction under way is to be in one piece for all vCPUs, and the host cannot do that: unless it
@@ -399,9 +460,8 @@ void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n);
 void tcg_alone(struct cpu *c);
 
 /* ---- smc_light.c ---- */
-/* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. */
+/* RAM addresses [ram, ram + n) were or will be written: drop the blocks made from them. With the lock held. */
 void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n);
-void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n);
 void tcg_code_written(struct cpu *c, uint64_t pa, int n);
 /* Does block tb contain bytes of [ram, ram + n)? */
 bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
@@ -410,7 +470,7 @@ bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n);
  * the same page needs, up to PEEK_BYTES of it were read.
  */
 #define PEEK_BYTES	32u
-bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n);
+bool tcg_depends(struct code_cache *k, const struct tb *tb, uint64_t ram, uint64_t n);
 /* Chunks (struct code_page) of its first or second page whose bytes the block depends on. */
 uint64_t tcg_chunks(const struct tb *tb, int second);
 /*

@@ -1,24 +1,20 @@
 /*
- * Code that other vCPUs write. Each vCPU has a code cache of its own, so whoever writes
- * to bytes that another one has translated must tell it, and no write may slip through
- * while translations come about:
+ * Stores to code while it is being translated. Whoever stores drops what was made from the
+ * old bytes, and no store may slip through while a translation comes about:
  *
- *   reader (the translator)                writer
- *   says which page it reads               stores
- *   sets the page's code bit               fence
- *   takes the page out of all TLBs         who reads this page, or has code of these bytes?
- *   fence, reads                           tells them
+ *   reader (the translator, with the cache's lock)	writer
+ *   says which page it reads				says where it stores
+ *   sets the page's code bit				fence
+ *   takes the page out of all TLBs			is this page read, or code of these bytes there?
+ *   fence: who stores there?				then, with the lock: drops it
+ *   reads; enters the block				stores
  *
- * So either the reader sees the new bytes or the writer sees the reader. A store by
- * translated code to a page with code of others is made alone, and they are told behind
- * it. Those who are told drop their blocks when they poll; what serializes (SDM vol. 3A,
- * 8.1.3 and 8.3) is followed by a poll.
- *
- * What remains is a store that has found its page in the TLB, or has seen no code there,
- * and is made only after the reader is through (the host has taken its processor away in
- * between, say). So a page that a writer may have at hand is a *suspect*: the reader keeps
- * a copy from before, and until all others have been in their run loops it drops, at
- * whatever serializes and in its run loop, the blocks whose bytes differ from the copy.
+ * So either the writer sees the reader, waits for it, and drops the block; or the reader sees
+ * the writer, whose store may come before or after its reads. It may also be under way if
+ * it has found its page in the TLB before the page was taken out. Then the page is a *suspect*: the
+ * reader keeps a copy from before, and until all such writers have been in their run loops whoever
+ * serializes (SDM vol. 3A, 8.1.3 and 8.3), and everybody in its run loop, drops the blocks whose
+ * bytes differ from the copy.
  *
  * Light.
  */
@@ -33,71 +29,64 @@ static void copy_words(uint8_t *to, const uint8_t *from, unsigned n)
 		st64(to + i, ld64(from + i));
 }
 
-static struct tcg *other(const struct tcg *t, unsigned i, bool *end)
+/* May a store of u's to that page be under way? If the page is fresh its code bit has just been set. */
+static bool may_store(const struct tcg *u, uint64_t page, const uint8_t *host, bool fresh)
 {
-	struct cpu *o = phys_cpu(t->cpu->phys, i);
-
-	*end = !o;
-	return o && o != t->cpu && o->ops == t->cpu->ops ? o->accel : NULL;
-}
-
-/* May a store of o's to that page be under way? If the page is fresh its code bit has just been set. */
-static bool may_store(const struct tcg *o, uint64_t page, const uint8_t *host, bool fresh)
-{
-	return atomic_load(&o->cpu->inside) &&
-	       (atomic_load(&o->storing) == page || (fresh && mmu_may_write(o->cpu, host)));
+	return atomic_load(&u->cpu->inside) &&
+	       (atomic_load(&u->storing) == page || (fresh && mmu_may_write(u->cpu, host)));
 }
 
 /* Remember the page as it is, and ask those who may write to it to come through their run loops. */
 static void suspect(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
 {
-	struct suspect *s = &t->suspects[t->n_suspects % SUSPECTS];
-	bool any = false, end = false;
+	struct code_cache *k = t->cache;
+	struct suspect *s = &k->suspects[k->n_suspects % SUSPECTS];
+	bool any = false;
 
-	for (unsigned i = 0; !end; i++) {
-		struct tcg *o = other(t, i, &end);
-		bool may = o && may_store(o, page, host, fresh);
+	for (unsigned i = 0; i < TCG_USERS; i++)
+		s->waits[i] = false;
+	for (unsigned i = 0; i < k->n_users; i++) {
+		struct tcg *u = k->user[i];
 
-		if (i >= SUSPECT_CPUS)
-			break;
-		s->waits[i] = may;
-		if (!may)
+		if (u == t || !may_store(u, page, host, fresh))
 			continue;
 		any = true;
-		s->rounds[i] = atomic_load(&o->rounds);
-		atomic_fetch_or(&o->cpu->request, REQ_CALL);
+		s->waits[u->number - 1] = true;
+		s->rounds[u->number - 1] = atomic_load(&u->rounds);
+		atomic_fetch_or(&u->cpu->request, REQ_CALL);
 	}
 	if (!any)
 		return;
-	if (t->n_suspects == SUSPECTS)
+	if (k->n_suspects == SUSPECTS)
 		__builtin_trap();		/* who translates asks tcg_may_read() */
 	s->ram = page;
 	s->host = host;
 	copy_words(s->copy, host, PAGE_SIZE);
-	t->n_suspects++;
+	k->n_suspects++;
 }
 
 /* Two pages of a block and two of a region, before anybody asks again. */
 bool tcg_may_read(const struct tcg *t)
 {
-	return t->n_suspects + 4 <= SUSPECTS;
+	return t->cache->n_suspects + 4 <= SUSPECTS;
 }
 
 void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
 {
-	struct code_page *cp = tcg_code_page(t, ram);
+	struct code_cache *k = t->cache;
+	struct code_page *cp = tcg_code_page(k, ram);
 	uint64_t page = PAGE_OF(ram), off = page - r->id;
 	bool fresh = cp && !cp->marked;
 
-	atomic_store_explicit(&t->reading[which], page, memory_order_relaxed);
+	atomic_store_explicit(&k->reading[which], page, memory_order_relaxed);
 	if (fresh) {
 		cp->marked = true;
 		cp->idle = 0;
 		cp->r = r;
-		phys_set_code(t->cpu->phys, r, off);
+		phys_set_code(k->phys, r, off);
 		mmu_protect_ram_page(t->cpu, r->host + off);
 	}
-	if (t->cpu->ncpus == 1)
+	if (!k->smp)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
 	suspect(t, page, r->host + off, fresh);
@@ -106,19 +95,17 @@ void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
 void tcg_end_read(struct tcg *t)
 {
 	for (int i = 0; i < 2; i++)
-		atomic_store_explicit(&t->reading[i], ~0ull, memory_order_release);
+		atomic_store_explicit(&t->cache->reading[i], ~0ull, memory_order_release);
 }
 
 /* Have all that might write to it been in their run loops since? */
-static bool is_cleared(const struct tcg *t, const struct suspect *s)
+static bool is_cleared(const struct code_cache *k, const struct suspect *s)
 {
-	bool end = false;
+	for (unsigned i = 0; i < k->n_users; i++) {
+		const struct tcg *u = k->user[i];
 
-	for (unsigned i = 0; !end && i < SUSPECT_CPUS; i++) {
-		struct tcg *o = other(t, i, &end);
-
-		if (o && s->waits[i] && atomic_load(&o->cpu->inside) &&
-		    atomic_load(&o->rounds) == s->rounds[i])
+		if (s->waits[u->number - 1] && atomic_load(&u->cpu->inside) &&
+		    atomic_load(&u->rounds) == s->rounds[u->number - 1])
 			return false;
 	}
 	return true;
@@ -135,24 +122,26 @@ static void compare(struct tcg *t, struct suspect *s)
 			continue;
 		copy_words(s->copy + at, s->host + at, 64);
 		tcg_smc(t, s->ram + at, 64);
+		atomic_fetch_or(&t->cpu->request, REQ_CALL);	/* it may be in one of them itself */
 	}
 }
 
 void tcg_recheck(struct tcg *t)
 {
+	struct code_cache *k = t->cache;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < t->n_suspects; i++) {
-		bool cleared = is_cleared(t, &t->suspects[i]);
+	for (unsigned i = 0; i < k->n_suspects; i++) {
+		bool cleared = is_cleared(k, &k->suspects[i]);
 
-		compare(t, &t->suspects[i]);
+		compare(t, &k->suspects[i]);
 		if (cleared)
 			continue;
 		if (n != i)
-			copy_words((uint8_t *)&t->suspects[n], (const uint8_t *)&t->suspects[i], sizeof(struct suspect));
+			copy_words((uint8_t *)&k->suspects[n], (const uint8_t *)&k->suspects[i], sizeof(struct suspect));
 		n++;
 	}
-	t->n_suspects = n;
+	k->n_suspects = n;
 }
 
 /* ---- the writer ---- */
@@ -164,69 +153,25 @@ static uint64_t chunks_hit(uint64_t off, uint64_t n)
 	return (~0ull << lo) & (hi < 63 ? ~0ull >> (63 - hi) : ~0ull);
 }
 
-static bool concerns(struct tcg *o, uint64_t ram, uint64_t hit)
+static bool is_read(const struct code_cache *k, uint64_t page)
 {
-	const struct code_page *cp = tcg_code_page(o, ram);
-
-	for (int i = 0; i < 2; i++)
-		if (atomic_load_explicit(&o->reading[i], memory_order_acquire) == PAGE_OF(ram))
-			return true;
-	return cp && __atomic_load_n(&cp->chunks, __ATOMIC_RELAXED) & hit;
+	return atomic_load_explicit(&k->reading[0], memory_order_acquire) == page ||
+	       atomic_load_explicit(&k->reading[1], memory_order_acquire) == page;
 }
 
-static bool others_hold(struct tcg *t, uint64_t ram, uint64_t n)
+bool tcg_will_store(struct tcg *t, uint64_t ram, uint64_t n)
 {
-	uint64_t hit = chunks_hit(ram, n);
-	bool end = false;
+	const struct code_cache *k = t->cache;
+	const struct code_page *cp = tcg_code_page(k, ram);
+	uint64_t chunks;
 
-	for (unsigned i = 0; !end; i++) {
-		struct tcg *o = other(t, i, &end);
-
-		if (o && concerns(o, ram, hit))
+	if (k->smp) {
+		atomic_store(&t->storing, PAGE_OF(ram));
+		if (is_read(k, PAGE_OF(ram)))
 			return true;
 	}
-	return false;
-}
-
-static uint64_t heavy_tell(uint64_t self, uint64_t r, uint64_t off, uint64_t n)
-{
-	struct tcg *t = (struct tcg *)self;
-	uint64_t ram = ((struct ram *)r)->id + off, hit = chunks_hit(ram, n);
-	bool end = false;
-
-	for (unsigned i = 0; !end; i++) {
-		struct tcg *o = other(t, i, &end);
-
-		if (o && concerns(o, ram, hit))
-			tcg_note_write(o, ram, n);
-	}
-	return 0;
-}
-
-void tcg_tell_others(struct tcg *t, struct ram *r, uint64_t off, uint64_t n)
-{
-	if (t->cpu->ncpus == 1)
-		return;
-	atomic_thread_fence(memory_order_seq_cst);
-	if (others_hold(t, r->id + off, n))
-		cpu_heavy(t->cpu, heavy_tell, (uint64_t)t, (uint64_t)r, off, n);
-}
-
-bool tcg_store_tells(struct tcg *t, struct ram *r, uint64_t off, uint64_t n)
-{
-	const struct code_page *cp = tcg_code_page(t, r->id + off);
-
-	if (t->cpu->ncpus == 1)
-		return false;
-	atomic_store(&t->storing, PAGE_OF(r->id + off));
-	return r->holders[off >> 12] > (cp && cp->marked) && others_hold(t, r->id + off, n);
-}
-
-void tcg_tell_behind(struct tcg *t)
-{
-	if (t->tell.n)
-		tcg_tell_others(t, t->tell.r, t->tell.off, t->tell.n);
-	t->tell.n = 0;
+	chunks = cp ? __atomic_load_n(&cp->chunks, __ATOMIC_ACQUIRE) : 0;
+	return !chunks || chunks & chunks_hit(ram, n);	/* without any the page's mark is to go in the end */
 }
 
 /* ---- locked accesses that the host cannot make ---- */

@@ -6,28 +6,28 @@
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
-uint32_t tcg_vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
+uint32_t tcg_vpage_id(struct code_cache *k, uint64_t va, uint64_t ram, uint32_t user)
 {
 	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
 	uint32_t i;
 
-	for (i = t->cache->vhash[h]; i; i = t->cache->vpages[i].next) {
-		struct vpage *v = &t->cache->vpages[i];
+	for (i = k->vhash[h]; i; i = k->vpages[i].next) {
+		struct vpage *v = &k->vpages[i];
 
 		if (v->va == va && v->ram == ram && v->user == user)
 			return i;
 	}
-	i = t->cache->n_vpages + 1;
+	i = k->n_vpages + 1;
 	if (i == MAX_VPAGES) {		/* no number: 0 matches no guard */
-		t->cache->flush_wanted = true;
+		k->flush_wanted = true;
 		return 0;
 	}
-	t->cache->n_vpages = i;
-	t->cache->vpages[i].va = va;
-	t->cache->vpages[i].ram = ram;
-	t->cache->vpages[i].user = user;
-	t->cache->vpages[i].next = t->cache->vhash[h];
-	t->cache->vhash[h] = i;
+	k->n_vpages = i;
+	k->vpages[i].va = va;
+	k->vpages[i].ram = ram;
+	k->vpages[i].user = user;
+	k->vpages[i].next = k->vhash[h];
+	k->vhash[h] = i;
 	return i;
 }
 
@@ -38,12 +38,12 @@ uint64_t tcg_linear(const struct tb *tb)
 	return (tb->mode & MODE_CODE) == MODE_CODE64 ? va : (uint32_t)va;
 }
 
-uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
+uint32_t tcg_guard_id(struct code_cache *k, const struct tb *tb, int second)
 {
 	uint32_t user = (tb->mode >> MODE_CPL_SHIFT & 3) == 3;
 	uint64_t va = PAGE_OF(tcg_linear(tb));
-	uint32_t id = second ? tcg_vpage_id(t, va + PAGE_SIZE, tb->ram2, user) :
-			       tcg_vpage_id(t, va, PAGE_OF(tb->ram), user);
+	uint32_t id = second ? tcg_vpage_id(k, va + PAGE_SIZE, tb->ram2, user) :
+			       tcg_vpage_id(k, va, PAGE_OF(tb->ram), user);
 
 	return id ? id : UINT32_MAX;
 }
@@ -74,7 +74,7 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 		e->listed |= (uint8_t)(1u << global);
 		t->itlb_used[global].slot[t->itlb_used[global].n++] = (uint16_t)ITLB_SLOT(va);
 	}
-	env->itlb[ITLB_SLOT(va)] = tcg_vpage_id(t, page, e->ram, user);
+	env->itlb[ITLB_SLOT(va)] = tcg_vpage_id(t->cache, page, e->ram, user);
 	return e;
 }
 
@@ -117,9 +117,18 @@ static bool next_is_mapped(struct cpu *c, const struct tb *tb, uint64_t va)
 	return e && e->ram == tb->ram2;
 }
 
+/* The block is what runs next on this vCPU. */
+static struct tb *meet(struct tcg *t, struct tb *tb)
+{
+	if (tb->owner && tb->owner != t->number)
+		tcg_share(t, tb);
+	return tb;
+}
+
 struct tb *tcg_find(struct cpu *c, uint32_t mode)
 {
 	struct tcg *t = tcg_of(c);
+	struct code_cache *k = t->cache;
 	uint64_t va = linear_rip(c, c->rip), cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
 	struct itlb_entry *e = tcg_itlb(c, va);
 	struct hash_key key;
@@ -130,17 +139,18 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 		return NULL;
 	ram = e->ram + (va & (PAGE_SIZE - 1));
 	key = tcg_hash(ram, c->rip, mode);
-	for (uint32_t i = t->cache->hash[key.slot]; i; i = t->cache->hash_next[hash_tb(i)]) {
+	for (uint32_t i = k->hash[key.slot]; i; i = k->hash_next[hash_tb(i)]) {
 		if (hash_tag(i) != key.tag)
 			continue;
-		tb = &t->cache->tbs[hash_tb(i)];
+		tb = &k->tbs[hash_tb(i)];
 		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
 		    tb->cs_limit != c->segs[CS].limit)
 			continue;
 		if (!next_is_mapped(c, tb, va))
 			continue;
-		return tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &t->cache->tbs[tb->region], va) ?
-		       &t->cache->tbs[tb->region] : tb;
+		if (tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &k->tbs[tb->region], va))
+			tb = &k->tbs[tb->region];
+		return meet(t, tb);
 	}
 	return NULL;
 }
@@ -160,27 +170,33 @@ static bool must_stop(struct cpu *c)
 	       c->exc_vector >= 0 || c->dbg.why;
 }
 
+static void enter_jump_cache(struct cpu *c, struct tb *tb)
+{
+	struct x64_env *env = x64_env(c);
+	uint32_t s = jc_slot(tb->rip);
+	const uint8_t *code;
+
+	if (tb->jc < 0 || !(code = tcg_guarded(tcg_of(c), tb)))
+		return;
+	env->jc_tag[tb->jc][s] = tb->rip;
+	env->jc_code[tb->jc][s] = code;
+}
+
 const uint8_t *tcg_cb_find(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
-	struct x64_env *env = x64_env(c);
-	const uint8_t *code;
 	struct tb *tb;
 
 	t->stats.finds++;
 	tcg_unhold(c);
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
+	tcg_lock(t);
 	tb = get(c, c->mode);
-	if (!tb)
-		return NULL;
-	if (tb->jc >= 0 && (code = tcg_guarded(t, tb))) {
-		uint32_t s = jc_slot(tb->rip);
-
-		env->jc_tag[tb->jc][s] = tb->rip;
-		env->jc_code[tb->jc][s] = code;
-	}
-	return tb_entry(tb);
+	if (tb)
+		enter_jump_cache(c, tb);
+	tcg_unlock(t);
+	return tb ? tb_entry(tb) : NULL;
 }
 
 /* Not in the jump cache; the target may be one that the jump, call or return refuses. */
@@ -188,37 +204,51 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 {
 	struct tcg *t = tcg_of(c);
 	struct x64_side side;
-	uint32_t n;
+	const struct tb *tb;
 
 	if (seg_target_ok(c, c->rip))
 		return tcg_cb_find(c);
-	n = tcg_tb_at(t, at, &side);
-	if (n != NO_TB)
-		seg_bad_target(c, t->cache->tbs[n].rip + side.off);
+	tb = tcg_tb_at(t, at, &side);
+	if (tb)
+		seg_bad_target(c, tb->rip + side.off);
 	return NULL;
+}
+
+/* Block tb goes on without sharing behind the slow path that has said so. */
+static void note_fallback(struct cpu *c, const struct tb *tb)
+{
+	struct x64_env *env = x64_env(c);
+	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
+
+	if (!env->fallback_ret || tb->ram2 != ~0ull)
+		return;
+	env->fallback_at[slot] = env->fallback_ret;
+	env->fallback_code[slot] = tb_entry(tb);
+	env->n_fallbacks++;
 }
 
 const uint8_t *tcg_cb_noshare(struct cpu *c)
 {
-	struct tb *tb = must_stop(c) ? NULL : get(c, c->mode | MODE_NOSHARE);
-	struct x64_env *env = x64_env(c);
-	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
+	struct tcg *t = tcg_of(c);
+	struct tb *tb;
 
-	tcg_of(c)->stats.noshare++;
-	if (tb && env->fallback_ret && tb->ram2 == ~0ull) {
-		env->fallback_at[slot] = env->fallback_ret;
-		env->fallback_code[slot] = tb_entry(tb);
-		env->n_fallbacks++;
-	}
+	t->stats.noshare++;
+	if (must_stop(c))
+		return NULL;
+	tcg_lock(t);
+	tb = get(c, c->mode | MODE_NOSHARE);
+	if (tb)
+		note_fallback(c, tb);
+	tcg_unlock(t);
 	return tb ? tb_entry(tb) : NULL;
 }
 
-void tcg_take(struct tcg *t, uint32_t n, uint8_t **p, uint8_t *end)
+void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end)
 {
 	size_t unit = (size_t)1 << GRANULE_BITS;
 
-	for (size_t at = align_up((size_t)(*p - t->cache->code_start), unit); at < (size_t)(end - t->cache->code_start); at += unit)
-		t->cache->granule[at >> GRANULE_BITS] = n;
+	for (size_t at = align_up((size_t)(*p - k->code_start), unit); at < (size_t)(end - k->code_start); at += unit)
+		k->granule[at >> GRANULE_BITS] = n;
 	*p = end;
 }
 
@@ -227,64 +257,85 @@ static const uint8_t *start_of(const struct tb *tb, bool cold)
 	return cold ? tb_cold(tb) : tb->code;
 }
 
-static bool is_cold(const struct tcg *t, const uint8_t *pc)
+static bool is_cold(const struct code_cache *k, const uint8_t *pc)
 {
-	return (uint64_t)(pc - t->cache->code_start - t->cache->code.rx) >= COLD_AT;
+	return (uint64_t)(pc - k->code_start - k->code.rx) >= COLD_AT;
 }
 
-uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
+uint32_t tcg_tb_near(const struct code_cache *k, uint64_t ret)
 {
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	uint64_t at = (uint64_t)(pc - t->cache->code_start - t->cache->code.rx);
-	bool cold = is_cold(t, pc);
+	uint64_t at = (uint64_t)(pc - k->code_start - k->code.rx);
+	bool cold = is_cold(k, pc);
 	const struct tb *tb;
 	uint32_t n;
 
-	if (at >= CODE_SIZE || !t->cache->n_tbs)
+	if (at >= CODE_SIZE || !k->n_tbs)
 		return NO_TB;
-	n = t->cache->n_tbs;		/* code that is new leads to code that is new */
-	if (pc < start_of(&t->cache->tbs[n], cold))
-		n = t->cache->granule[at >> GRANULE_BITS];
+	n = k->n_tbs;			/* code that is new leads to code that is new */
+	if (pc < start_of(&k->tbs[n], cold))
+		n = k->granule[at >> GRANULE_BITS];
 	if (!n)
 		n = 1;
-	while (n < t->cache->n_tbs && start_of(&t->cache->tbs[n + 1], cold) <= pc)
+	while (n < k->n_tbs && start_of(&k->tbs[n + 1], cold) <= pc)
 		n++;
-	tb = &t->cache->tbs[n];
+	tb = &k->tbs[n];
 	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
 		return NO_TB;
 	return n;
 }
 
 /* The exit whose call returns to `ret`, or 0. */
-static uint32_t link_at(struct tcg *t, uint64_t ret)
+static uint32_t link_at(const struct code_cache *k, uint64_t ret)
 {
-	uint32_t n = tcg_tb_near(t, ret);
-	const struct tb *tb = &t->cache->tbs[n];
+	uint32_t n = tcg_tb_near(k, ret);
+	const struct tb *tb = &k->tbs[n];
 
 	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
-		if (x64_link_ret(&t->cache->x, &t->cache->links[i].x) == (const uint8_t *)(uintptr_t)ret)
+		if (x64_link_ret(&k->x, &k->links[i].x) == (const uint8_t *)(uintptr_t)ret)
 			return i;
 	return 0;
+}
+
+/* The block that exit n goes to, from now on by itself. */
+static struct tb *resolve(struct cpu *c, uint32_t n)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *tb = get(c, c->mode);
+
+	if (tb && t->last_exit)		/* it may have been taken back */
+		tcg_link(t, n, (uint32_t)(tb - t->cache->tbs));
+	return tb;
 }
 
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
-	uint32_t n = link_at(t, ret);
-	struct tb *tb;
+	struct tb *tb = NULL;
+	uint32_t n;
 
 	t->stats.resolves++;
+	tcg_lock(t);
+	n = link_at(t->cache, ret);
 	c->rip = t->cache->links[n].x.rip;
 	t->last_exit = t->single ? 0 : n;
-	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
-		return NULL;
-	tb = get(c, c->mode);
-	if (!tb)
-		return NULL;
-	if (t->last_exit)	/* it may have been taken back */
-		tcg_link(t, n, (uint32_t)(tb - t->cache->tbs));
-	t->last_exit = 0;
-	return tb_entry(tb);
+	if (!must_stop(c) && !atomic_load_explicit(&c->request, memory_order_relaxed))
+		tb = resolve(c, n);
+	if (tb)
+		t->last_exit = 0;
+	tcg_unlock(t);
+	return tb ? tb_entry(tb) : NULL;
+}
+
+/* Is the page of the block, which is all on one, mapped as it was? */
+static bool stands(struct cpu *c, const struct tb *tb)
+{
+	const struct itlb_entry *e;
+
+	if (tb->dead || tb->ram2 != ~0ull || must_stop(c))
+		return false;
+	e = tcg_itlb(c, linear_rip(c, c->rip));
+	return e && e->ram == PAGE_OF(tb->ram);
 }
 
 /* The slot was forgotten, which is the usual case, or the page is another one now. */
@@ -292,27 +343,33 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);
 	const struct tb *tb = &t->cache->tbs[n];
-	const struct itlb_entry *e;
+	bool same;
 
 	t->stats.guards++;
 	c->rip = tb->rip;
-	if (tb->dead || tb->ram2 != ~0ull || must_stop(c))
-		return tcg_cb_find(c);
-	e = tcg_itlb(c, linear_rip(c, c->rip));
-	return e && e->ram == PAGE_OF(tb->ram) ? tb_entry(tb) : tcg_cb_find(c);
+	tcg_lock(t);
+	same = stands(c, tb);
+	tcg_unlock(t);
+	return same ? tb_entry(tb) : tcg_cb_find(c);
 }
 
-uint32_t tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
+const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 {
+	const struct code_cache *k = t->cache;
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	bool cold = is_cold(t, pc);
-	uint32_t n = tcg_tb_near(t, ret);
-	const struct tb *tb = &t->cache->tbs[n];
-	const uint8_t *p = t->cache->sides + tb->side;
+	bool cold = is_cold(k, pc);
+	const struct tb *tb;
+	const uint8_t *p;
+	uint32_t n;
 
+	tcg_lock(t);
+	n = tcg_tb_near(k, ret);
+	tcg_unlock(t);
 	if (n == NO_TB)
-		return NO_TB;
+		return NULL;
+	tb = &k->tbs[n];
+	p = k->sides + tb->side;
 	*side = tcg_side_find(p + (cold ? tb->n_hot_side : 0), p + (cold ? tb->n_side : tb->n_hot_side),
 			      (uint32_t)(pc - start_of(tb, cold)), tb->mode & MODE_COUNT);
-	return n;
+	return tb;
 }

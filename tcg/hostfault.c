@@ -21,7 +21,7 @@ static void on_sigfpe(int sig, siginfo_t *si, void *ctx)
 	struct cpu *c = running;
 
 	(void)si;
-	if (!c || tcg_tb_at(tcg_of(c), (uint64_t)g[REG_RIP] + 1, &side) == NO_TB) {
+	if (!c || !tcg_tb_at(tcg_of(c), (uint64_t)g[REG_RIP] + 1, &side)) {
 		signal(sig, SIG_DFL);
 		return;
 	}

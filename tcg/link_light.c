@@ -5,55 +5,72 @@
 #include "cpu/mmu.h"
 #include "tcg/cache.h"
 
-static void unlink_one(struct tcg *t, uint32_t n)
+static void unlink_one(struct code_cache *k, uint32_t n)
 {
-	struct link *l = &t->cache->links[n];
+	struct link *l = &k->links[n];
 
 	if (l->to == NO_TB)
 		return;
 	if (l->prev)
-		t->cache->links[l->prev].next = l->next;
+		k->links[l->prev].next = l->next;
 	else
-		t->cache->tbs[l->to].in = l->next;
+		k->tbs[l->to].in = l->next;
 	if (l->next)
-		t->cache->links[l->next].prev = l->prev;
+		k->links[l->next].prev = l->prev;
 	l->to = NO_TB;
-	x64_set_link(&t->cache->x, &l->x, NULL, 0);
+	x64_set_link(&k->x, &l->x, NULL, 0);
 }
 
 const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
 {
-	uint8_t *at = t->cache->cold.p, *end;
+	struct code_cache *k = t->cache;
+	uint8_t *at = k->cold.p, *end;
 
 	if (tb->guard)
 		return tb->code;
 	if (!tb->guard_at) {
-		if (t->cache->cold.end - at < X64_GUARD_ROOM) {
-			t->cache->flush_wanted = true;
+		if (k->cold.end - at < X64_GUARD_ROOM) {
+			k->flush_wanted = true;
 			return NULL;
 		}
-		end = x64_make_guard(&t->cache->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0),
-				     (uint32_t)(tb - t->cache->tbs), tb_entry(tb));
-		tb->guard_at = (uint32_t)(at - t->cache->code_start);
-		tcg_take(t, t->cache->n_tbs, &t->cache->cold.p, end);
-		t->cache->cold_kept = end;
+		end = x64_make_guard(&k->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(k, tb, 0),
+				     (uint32_t)(tb - k->tbs), tb_entry(tb));
+		tb->guard_at = (uint32_t)(at - k->code_start);
+		tcg_take(k, k->n_tbs, &k->cold.p, end);
+		k->cold_kept = end;
 		t->stats.host_bytes += (uint64_t)(end - at);
 	}
-	return t->cache->code_start + t->cache->code.rx + tb->guard_at;
+	return k->code_start + k->code.rx + tb->guard_at;
 }
 
-bool tcg_stays(const struct tcg *t, const struct link *l)
+/*
+ * From a block that several vCPUs may be in, no link leads to one that is thought to be its
+ * owner's: the next one who takes such an exit finds the target, and makes it known for a
+ * block of all.
+ */
+void tcg_share(struct tcg *t, struct tb *tb)
 {
-	const struct tb *from = &t->cache->tbs[l->from];
+	struct code_cache *k = t->cache;
+
+	tb->owner = 0;
+	for (uint32_t n = tb->first_link; n < tb->first_link + tb->n_links; n++)
+		if (k->links[n].to != NO_TB && k->tbs[k->links[n].to].owner)
+			unlink_one(k, n);
+}
+
+bool tcg_stays(const struct code_cache *k, const struct link *l)
+{
+	const struct tb *from = &k->tbs[l->from];
 
 	return PAGE_OF(l->x.rip + from->cs_base) == PAGE_OF(from->rip + from->cs_base) && !l->x.far;
 }
 
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 {
-	struct link *l = &t->cache->links[n];
-	struct tb *from = &t->cache->tbs[l->from], *tb = &t->cache->tbs[to];
-	bool sure = tcg_stays(t, l) && tb->ram2 == ~0ull;
+	struct code_cache *k = t->cache;
+	struct link *l = &k->links[n];
+	struct tb *from = &k->tbs[l->from], *tb = &k->tbs[to];
+	bool sure = tcg_stays(k, l) && tb->ram2 == ~0ull;
 	const uint8_t *target;
 
 	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
@@ -67,20 +84,22 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	target = sure ? tb_entry(tb) : tcg_guarded(t, tb);
 	if (!target)
 		return;
+	if (!from->owner && tb->owner)
+		tcg_share(t, tb);
 	l->to = to;
 	l->prev = 0;
 	l->next = tb->in;
 	if (tb->in)
-		t->cache->links[tb->in].prev = n;
+		k->links[tb->in].prev = n;
 	tb->in = n;
 	/* What is found instead if the guard fails may read flags that tb does not. */
-	x64_set_link(&t->cache->x, &l->x, target, sure ? tb->needs : FL_ARITH);
+	x64_set_link(&k->x, &l->x, target, sure ? tb->needs : FL_ARITH);
 }
 
-struct code_page *tcg_code_page(struct tcg *t, uint64_t ram)
+struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram)
 {
 	uint64_t n = ram >> 12;
-	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? t->cache->cpages[n >> CP_BITS] : NULL;
+	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? k->cpages[n >> CP_BITS] : NULL;
 
 	return l2 ? &l2[n & (CP_FANOUT - 1)] : NULL;
 }
@@ -127,12 +146,12 @@ static uint64_t peeked(const struct tb *tb, const struct link *l, uint64_t *n)
 	return a;
 }
 
-bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n)
+bool tcg_depends(struct code_cache *k, const struct tb *tb, uint64_t ram, uint64_t n)
 {
 	if (tcg_overlaps(tb, ram, n))
 		return true;
 	for (uint32_t i = 0; i < tb->n_links; i++) {
-		uint64_t len, a = peeked(tb, &t->cache->links[tb->first_link + i], &len);
+		uint64_t len, a = peeked(tb, &k->links[tb->first_link + i], &len);
 
 		if (a < ram + n && ram < a + len)
 			return true;
@@ -140,12 +159,12 @@ bool tcg_depends(struct tcg *t, const struct tb *tb, uint64_t ram, uint64_t n)
 	return false;
 }
 
-static uint64_t peeked_chunks(struct tcg *t, const struct tb *tb)
+static uint64_t peeked_chunks(struct code_cache *k, const struct tb *tb)
 {
 	uint64_t chunks = 0;
 
 	for (uint32_t i = 0; i < tb->n_links; i++) {
-		uint64_t len, a = peeked(tb, &t->cache->links[tb->first_link + i], &len);
+		uint64_t len, a = peeked(tb, &k->links[tb->first_link + i], &len);
 
 		if (len)
 			chunks |= chunk_mask(a & (PAGE_SIZE - 1), len);
@@ -163,15 +182,15 @@ uint64_t tcg_chunks(const struct tb *tb, int second)
 	return chunk_mask(a & (PAGE_SIZE - 1), len);
 }
 
-void tcg_enter_pages(struct tcg *t, uint32_t n)
+void tcg_enter_pages(struct code_cache *k, uint32_t n)
 {
-	struct tb *tb = &t->cache->tbs[n];
+	struct tb *tb = &k->tbs[n];
 	uint64_t len, a = part(tb, 0, &len);
 
-	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(t, tb);
+	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(k, tb);
 	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
 		a = part(tb, w, &len);
-		struct code_page *cp = tcg_code_page(t, a);
+		struct code_page *cp = tcg_code_page(k, a);
 
 		cp->idle = 0;
 		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);
@@ -180,27 +199,33 @@ void tcg_enter_pages(struct tcg *t, uint32_t n)
 	}
 }
 
-static void leave_page(struct tcg *t, uint32_t n, int w)
+static void leave_page(struct code_cache *k, uint32_t n, int w)
 {
-	struct tb *tb = &t->cache->tbs[n];
+	struct tb *tb = &k->tbs[n];
 	uint64_t len, a = part(tb, w, &len);
-	struct code_page *cp = tcg_code_page(t, a);
+	struct code_page *cp = tcg_code_page(k, a);
 	uint32_t *p = &cp->tbs;
 
 	while (*p != (n << 1 | (uint32_t)w))
-		p = &t->cache->tbs[*p >> 1].page_next[*p & 1];
+		p = &k->tbs[*p >> 1].page_next[*p & 1];
 	*p = tb->page_next[w];
 }
 
-static void leave_hash(struct tcg *t, uint32_t n)
+static void leave_hash(struct code_cache *k, uint32_t n)
 {
-	const struct tb *tb = &t->cache->tbs[n];
-	uint32_t *p = &t->cache->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
+	const struct tb *tb = &k->tbs[n];
+	uint32_t *p = &k->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
 
 	while (*p && hash_tb(*p) != n)
-		p = &t->cache->hash_next[hash_tb(*p)];
+		p = &k->hash_next[hash_tb(*p)];
 	if (*p)
-		*p = t->cache->hash_next[n];
+		*p = k->hash_next[n];
+}
+
+/* vCPUs that may have come to the block: its owner, or all of them. */
+static bool may_know(const struct tcg *u, const struct tb *tb)
+{
+	return !tb->owner || tb->owner == u->number;
 }
 
 void tcg_forget_fallbacks(struct cpu *c)
@@ -214,43 +239,62 @@ void tcg_forget_fallbacks(struct cpu *c)
 }
 
 /* Nobody jumps to it from now on without asking. */
-static void forget_ways(struct tcg *t, const struct tb *tb)
+static void forget_ways(struct code_cache *k, const struct tb *tb)
 {
-	struct x64_env *env = x64_env(t->cpu);
 	uint32_t s = jc_slot(tb->rip);
 
-	tcg_forget_fallbacks(t->cpu);
 	while (tb->in)
-		unlink_one(t, tb->in);
-	if (tb->jc >= 0 && env->jc_tag[tb->jc][s] == tb->rip)
-		env->jc_tag[tb->jc][s] = JC_EMPTY(s);
+		unlink_one(k, tb->in);
+	for (unsigned i = 0; i < k->n_users; i++) {
+		struct cpu *c = k->user[i]->cpu;
+
+		if (!may_know(k->user[i], tb))
+			continue;
+		tcg_forget_fallbacks(c);
+		if (tb->jc >= 0 && __atomic_load_n(&x64_env(c)->jc_tag[tb->jc][s], __ATOMIC_RELAXED) == tb->rip)
+			__atomic_store_n(&x64_env(c)->jc_tag[tb->jc][s], JC_EMPTY(s), __ATOMIC_RELAXED);
+	}
 }
 
-void tcg_prefer(struct tcg *t, uint32_t head, uint32_t region)
+void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region)
 {
-	t->cache->tbs[head].region = region;
-	t->cache->tbs[region].region = head;
-	forget_ways(t, &t->cache->tbs[head]);
+	k->tbs[head].region = region;
+	k->tbs[region].region = head;
+	forget_ways(k, &k->tbs[head]);
+}
+
+/* Other vCPUs that may be in it are to come by their run loops. */
+static void call_out(struct tcg *t, const struct tb *tb)
+{
+	for (unsigned i = 0; i < t->cache->n_users && tb->owner != t->number; i++) {
+		struct tcg *u = t->cache->user[i];
+
+		if (u != t && may_know(u, tb) && atomic_load(&u->cpu->inside) &&
+		    !(atomic_load_explicit(&u->cpu->request, memory_order_relaxed) & REQ_CALL))
+			atomic_fetch_or(&u->cpu->request, REQ_CALL);
+	}
 }
 
 void tcg_kill(struct tcg *t, uint32_t n)
 {
-	struct tb *tb = &t->cache->tbs[n];
+	struct code_cache *k = t->cache;
+	struct tb *tb = &k->tbs[n];
 
 	if (tb->dead)
 		return;
 	tb->dead = true;
 	t->stats.killed++;
-	leave_hash(t, n);
-	leave_page(t, n, 0);
+	leave_hash(k, n);
+	leave_page(k, n, 0);
 	if (tb->ram2 != ~0ull)
-		leave_page(t, n, 1);
-	forget_ways(t, tb);
+		leave_page(k, n, 1);
+	forget_ways(k, tb);
 	for (uint32_t i = 0; i < tb->n_links; i++)
-		unlink_one(t, tb->first_link + i);
+		unlink_one(k, tb->first_link + i);
+	call_out(t, tb);
 	if (!tb->region)
 		return;
-	t->cache->tbs[tb->region].region = NO_TB;
+	k->tbs[tb->region].region = NO_TB;
 	if (!(tb->mode & MODE_REGION))
 		tcg_kill(t, tb->region);
 }

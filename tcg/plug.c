@@ -92,23 +92,21 @@ struct plug_chunk {
 	uint8_t bytes[65536 - 16] __attribute__((aligned(16)));
 };
 
-static void free_arena(struct plug_cpu *p)
+void plug_free_records(struct code_cache *cache)
 {
-	for (struct plug_chunk *k = p->chunks, *next; k; k = next) {
+	for (struct plug_chunk *k = cache->plug_records, *next; k; k = next) {
 		next = k->next;
 		free(k);
 	}
-	p->chunks = NULL;
-	p->arena_bytes = 0;
+	cache->plug_records = NULL;
+	cache->plug_bytes = 0;
 }
 
 void plug_cpu_free(struct plug_cpu *p)
 {
 	if (!p)
 		return;
-	free_arena(p);
 	free(p->block);
-	free(p->left);
 	free(p);
 }
 
@@ -122,7 +120,7 @@ struct plug_cpu *plug_cpu_new(struct cpu *c, struct err *e)
 		err_set(e, "out of memory");
 	else if (c->index >= PLUG_MAX_CPUS)
 		err_set(e, "plugins can watch %d processors", PLUG_MAX_CPUS);
-	else if ((p->block = malloc(sizeof(*p->block))) && (p->left = calloc(MAX_TBS, sizeof(*p->left))) &&
+	else if ((p->block = malloc(sizeof(*p->block))) &&
 		 (p->memory = memory(c->plugins, (unsigned)c->index, e))) {
 		p->seen.full = seen_full;
 		x64_env(c)->plug = p->memory;
@@ -132,12 +130,12 @@ struct plug_cpu *plug_cpu_new(struct cpu *c, struct err *e)
 	return NULL;
 }
 
-#define ARENA_MOST (64u << 20)	/* then all translations go */
+#define RECORDS_MOST (64u << 20)	/* then all translations go */
 
 void *plug_alloc(struct tcg *t, size_t n)
 {
-	struct plug_cpu *p = t->plug;
-	struct plug_chunk *k = p->chunks;
+	struct code_cache *cache = t->cache;
+	struct plug_chunk *k = cache->plug_records;
 	void *m;
 
 	n = align_up(n, 16);
@@ -147,12 +145,12 @@ void *plug_alloc(struct tcg *t, size_t n)
 			warn("out of memory for plugins");
 			abort();
 		}
-		k->next = p->chunks;
+		k->next = cache->plug_records;
 		k->used = 0;
-		p->chunks = k;
-		p->arena_bytes += sizeof(*k);
-		if (p->arena_bytes > ARENA_MOST)
-			t->cache->flush_wanted = true;
+		cache->plug_records = k;
+		cache->plug_bytes += sizeof(*k);
+		if (cache->plug_bytes > RECORDS_MOST)
+			cache->flush_wanted = true;
 	}
 	m = k->bytes + k->used;
 	k->used += n;
@@ -167,7 +165,6 @@ void plug_flushed(struct tcg *t)
 	for (unsigned i = 0; i < p->n; i++)
 		if (p->list[i].on_flush)
 			p->list[i].on_flush(plug_vcpu(t->cpu), p->list[i].flush_data);
-	free_arena(t->plug);
 }
 
 /* ---- events ---- */

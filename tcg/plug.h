@@ -3,7 +3,7 @@
  * how it comes into translated code.
  *
  * A block that is translated is shown to them behind the front end; what they register is
- * kept in the vCPU's arena until its translations are flushed, and plug_weave() puts µops for
+ * kept until all translations are flushed, and plug_weave() puts µops for
  * it between those of the block. So both back ends serve them alike, and code of a machine without
  * plugins is what it is without this file. With them, blocks end at jumps, the translator is reached from
  * the run loop only, and only loops that nothing but counters hook into become regions.
@@ -27,6 +27,7 @@
 #include "tcg/rhea-plugin.h"
 #include "tcg/uop.h"
 
+struct code_cache;
 struct tcg;
 
 /* ---- records of translations, which µops point to ---- */
@@ -102,12 +103,9 @@ struct plug_cpu {
 	bool has_rip;			/* if it is not cpu->rip */
 	const struct plug_mem *mem;	/* of the instruction whose accesses are noted */
 	struct cpu_seen seen;
-	struct plug_chunk *chunks;	/* arena */
-	uint64_t arena_bytes;
 	bool asleep;			/* it was told so */
 	struct rhea_block *block;	/* scratch of plug_translate() */
 	const struct plug_left *left_next;	/* of the block being translated, or NULL */
-	const struct plug_left **left;	/* by block */
 };
 
 /* ---- ui: loading and ending ---- */
@@ -135,8 +133,10 @@ void plug_wait(struct cpu *c);
 void plug_unwound(struct cpu *c, bool restart);
 /* What the next instruction's mode word gets in addition. */
 uint32_t plug_mode(struct cpu *c);
-/* Translations were flushed. */
+/* All translations are gone, of all vCPUs; by one of them: tell the plugins. */
 void plug_flushed(struct tcg *t);
+/* What plug_alloc() gave, for no µop points to it any more. */
+void plug_free_records(struct code_cache *cache);
 
 /* ---- translation ---- */
 
@@ -146,10 +146,8 @@ void plug_flushed(struct tcg *t);
  * with a warning).
  */
 bool plug_translate(struct cpu *c, const uint8_t *bytes);
-/* What was translated last is block n. Light. */
-static inline void plug_entered(struct plug_cpu *p, uint32_t n) { p->left[n] = p->left_next; }
 /* Block n is left in front of the instruction at that offset, not by an exit. Light. */
-void plug_stopped(struct plug_cpu *p, uint32_t n, unsigned off);
+void plug_stopped(struct tcg *t, uint32_t n, unsigned off);
 
 /* ---- between the files of this ---- */
 
@@ -188,7 +186,7 @@ struct rhea_block {
 
 /* Put the hooks of b into ir. False: no room. */
 bool plug_weave(struct ir *ir, struct rhea_block *b);
-/* Memory that lives as long as the translations of the vCPU. */
+/* Memory that lives as long as the translations. */
 void *plug_alloc(struct tcg *t, size_t n);
 /* A hook for instruction n, or PLUG_BLOCK. */
 struct plug_hook *plug_hook(struct rhea_block *b, unsigned n);

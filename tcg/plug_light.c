@@ -38,11 +38,11 @@ H(plug_again)
 	c->unwind(c);
 }
 
-void plug_stopped(struct plug_cpu *p, uint32_t n, unsigned off)
+void plug_stopped(struct tcg *t, uint32_t n, unsigned off)
 {
-	const struct plug_left *l = p->left[n];
+	const struct plug_left *l = t->cache->plug_left[n];
 
 	for (unsigned i = 0; l && i < l->n; i++)
 		for (unsigned k = 0; l->at[i].off == off && k < l->at[i].n; k++)
-			*(uint64_t *)(void *)(p->memory + l->at[i].add[k].counter) += (uint64_t)(int64_t)l->at[i].add[k].n;
+			*(uint64_t *)(void *)(t->plug->memory + l->at[i].add[k].counter) += (uint64_t)(int64_t)l->at[i].add[k].n;
 }

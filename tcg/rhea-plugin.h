@@ -106,12 +106,18 @@ struct rhea_api {
 
 	/* Why install fails: one line, printf-like. */
 	void (*error)(struct rhea_plugin *self, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-	/* Called with every block that is translated; there the block_, insn_ and mem_ functions below may be used. */
+	/*
+	 * Called with every block that is translated, for whichever vCPU comes to it first: all run it. There the block_,
+	 * insn_ and mem_ functions below may be used.
+	 */
 	void (*on_block)(struct rhea_plugin *self,
 			 void (*fn)(struct rhea_vcpu *v, const struct rhea_block *b, void *data), void *data);
 	void (*on_vcpu)(struct rhea_plugin *self, enum rhea_event what,
 			void (*fn)(struct rhea_vcpu *v, void *data), void *data);
-	/* All translations of a vCPU are gone: nothing registered in its blocks is called any more. */
+	/*
+	 * All translations are gone, those of other vCPUs, too, which do not run meanwhile: nothing registered in
+	 * blocks until now is called any more.
+	 */
 	void (*on_flush)(struct rhea_plugin *self, void (*fn)(struct rhea_vcpu *v, void *data), void *data);
 	/* The machine ends, and no vCPU runs any more: the place for a report. */
 	void (*on_exit)(struct rhea_plugin *self, void (*fn)(void *data), void *data);

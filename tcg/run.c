@@ -66,14 +66,18 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
 	struct x64_side side;
-	uint32_t n;
+	const struct tb *tb;
 
+	if (t->locked) {
+		tcg_end_read(t);
+		tcg_unlock_all(t);
+	}
 	if (c->vec_live)
 		t->cache->x.stubs.vec_save();
 	if (env->fault_pc) {
-		n = tcg_tb_at(t, env->fault_pc, &side);
-		if (n != NO_TB)
-			tcg_stop_at(c, &t->cache->tbs[n], &side);
+		tb = tcg_tb_at(t, env->fault_pc, &side);
+		if (tb)
+			tcg_stop_at(c, tb, &side);
 		env->fault_pc = 0;
 	}
 	__builtin_longjmp(t->jmp, 1);
@@ -90,50 +94,54 @@ static bool merge(struct code_write *w, uint64_t ram, uint64_t n)
 	return true;
 }
 
-static void note(struct tcg *t, uint64_t ram, uint64_t n)
+static void note(struct code_cache *k, uint64_t ram, uint64_t n)
 {
-	if (t->n_writes > ARRAY_LEN(t->writes))
+	if (k->n_writes > ARRAY_LEN(k->writes))
 		return;
-	for (unsigned i = t->n_writes; i > 0; i--)
-		if (merge(&t->writes[i - 1], ram, n))
+	for (unsigned i = k->n_writes; i > 0; i--)
+		if (merge(&k->writes[i - 1], ram, n))
 			return;
-	if (t->n_writes < ARRAY_LEN(t->writes))
-		t->writes[t->n_writes] = (struct code_write){ ram, n };
-	t->n_writes++;
+	if (k->n_writes < ARRAY_LEN(k->writes))
+		k->writes[k->n_writes] = (struct code_write){ ram, n };
+	k->n_writes++;
 }
 
-void tcg_note_write(struct tcg *t, uint64_t ram, uint64_t n)
+void tcg_note_write(struct code_cache *k, uint64_t ram, uint64_t n)
 {
-	pthread_mutex_lock(&t->lock);
-	note(t, ram, n);
-	pthread_mutex_unlock(&t->lock);
-	cpu_request(t->cpu, REQ_CALL);
+	pthread_mutex_lock(&k->writes_lock);
+	note(k, ram, n);
+	for (unsigned i = 0; i < k->n_users; i++)
+		cpu_request(k->user[i]->cpu, REQ_CALL);
+	pthread_mutex_unlock(&k->writes_lock);
 }
 
 /* A device wrote to memory that holds code. Any thread, machine lock held. */
 static void device_wrote_code(void *opaque, struct ram *r, uint64_t off, uint64_t n)
 {
-	tcg_note_write(tcg_of(opaque), r->id + off, n);
+	tcg_note_write(opaque, r->id + off, n);
 }
 
+/* Behind this nothing runs that was made before; whoever finds nothing noted waits for the one who took it. */
 static void take_device_writes(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
-	struct code_write w[ARRAY_LEN(t->writes)];
+	struct code_cache *k = t->cache;
+	struct code_write w[ARRAY_LEN(k->writes)];
 	unsigned n;
 
 	cpu_clear_request(c, REQ_CALL);
-	pthread_mutex_lock(&t->lock);
-	n = t->n_writes;
-	t->n_writes = 0;
-	memcpy(w, t->writes, sizeof(w));
-	pthread_mutex_unlock(&t->lock);
-	if (n > ARRAY_LEN(w)) {
-		tcg_flush(t);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++)
+	tcg_lock(t);
+	pthread_mutex_lock(&k->writes_lock);
+	n = k->n_writes;
+	memcpy(w, k->writes, min_u64(n, ARRAY_LEN(w)) * sizeof(w[0]));
+	if (n <= ARRAY_LEN(w))
+		k->n_writes = 0;
+	pthread_mutex_unlock(&k->writes_lock);
+	for (unsigned i = 0; i < n && n <= ARRAY_LEN(w); i++)
 		tcg_smc(t, w[i].ram, w[i].n);
+	tcg_unlock(t);
+	if (n > ARRAY_LEN(w))
+		tcg_flush(t);
 }
 
 /* ---- one round ---- */
@@ -144,10 +152,10 @@ static void host_fault(struct cpu *c)
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
 	struct x64_side side;
-	uint32_t n = tcg_tb_at(t, env->fault_pc, &side);
+	const struct tb *tb = tcg_tb_at(t, env->fault_pc, &side);
 
 	env->fault_pc = 0;
-	tcg_stop_at(c, &t->cache->tbs[n], &side);
+	tcg_stop_at(c, tb, &side);
 	if (side.flags_host)
 		c->cc = cc_from_eflags((uint32_t)env->fault_flags);
 	switch (env->fault_trap) {
@@ -224,6 +232,56 @@ static void end_alone(struct cpu *c)
 	tcg_of(c)->alone = false;
 }
 
+/* No store is under way now: others may count on that. */
+static void next_round(struct tcg *t)
+{
+	tcg_catch_up(t);
+	atomic_fetch_add(&t->rounds, 1);
+	atomic_store_explicit(&t->storing, 0, memory_order_relaxed);
+	tcg_serialize(t->cpu);
+}
+
+/* Too many pages are being written while they are translated: wait until others are as far, too. */
+static void let_settle(struct cpu *c)
+{
+	if (cpu_must_step_aside(c))
+		cpu_step_aside(c);
+	sched_yield();
+	next_round(tcg_of(c));
+}
+
+/* The block for c->rip in that mode, found or made, with the lock held. Raises. */
+static struct tb *get_locked(struct cpu *c, uint32_t mode, bool single)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *tb;
+
+	for (;;) {
+		bool settled;
+
+		tcg_lock(t);
+		tb = tcg_find(c, mode);
+		settled = tcg_may_read(t);
+		if (!tb && settled)
+			tb = tcg_translate(c, mode, single);
+		if (tb)
+			return tb;
+		tcg_unlock(t);
+		if (settled)
+			tcg_flush(t);
+		else
+			let_settle(c);
+	}
+}
+
+static void begin_alone(struct cpu *c)
+{
+	cpu_alone_begin(c);
+	tcg_of(c)->alone = true;
+	tcg_of(c)->alone_next = false;
+	tcg_catch_up(tcg_of(c));
+}
+
 /* One instruction, and what hangs on it: breakpoints, shadow, TF, a store into its own block. */
 static void run_single(struct cpu *c, uint32_t mode)
 {
@@ -237,21 +295,16 @@ static void run_single(struct cpu *c, uint32_t mode)
 	c->eflags &= ~FL_RF;
 	c->shadow_db = false;
 	c->dbg.alone = true;
+	if (t->alone_next)
+		begin_alone(c);
 	mode |= MODE_DEBUG | (t->plug ? plug_mode(c) : 0);
-	tb = tcg_find(c, mode);
-	if (!tb)
-		tb = tcg_translate(c, mode, true);
+	tb = get_locked(c, mode, true);
+	tcg_unlock(t);
 	t->stats.singles++;
-	if (t->alone_next) {
-		cpu_alone_begin(c);
-		t->alone = true;
-		t->alone_next = false;
-	}
 	t->single = true;
 	run_block(c, tb);
 	t->single = false;
 	end_alone(c);
-	tcg_tell_behind(t);
 	if (c->lbr.control && !debugctl_traps(c, tb))
 		trap = false;
 	if (shadow)
@@ -260,27 +313,32 @@ static void run_single(struct cpu *c, uint32_t mode)
 		cpu_single_step_trap(c);
 }
 
+/* The exit that was taken last goes there, if it is the same way that led to the run loop. */
+static void link_last_exit(struct tcg *t, const struct tb *tb)
+{
+	const struct code_cache *k = t->cache;
+	uint32_t from = t->last_exit;
+
+	t->last_exit = 0;
+	if (from && !tb->dead && k->links[from].x.rip == tb->rip &&
+	    (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+		tcg_link(t, from, (uint32_t)(tb - k->tbs));
+}
+
 static void run_many(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
-	uint32_t from, n;
 	uint32_t mode = c->mode | (t->noshare_next ? MODE_NOSHARE : 0);
-	struct tb *tb = tcg_find(c, mode);
+	struct tb *tb = get_locked(c, mode, false);
 
 	t->noshare_next = false;
 	c->dbg.alone = false;
-	if (!tb)
-		tb = tcg_translate(c, mode, false);
 	if (!t->hot && sample_may_heat(tb)) {
 		sample_taken(c);
 		tb = tcg_find(c, mode);
 	}
-	n = (uint32_t)(tb - t->cache->tbs);
-	from = t->last_exit;
-	t->last_exit = 0;
-	if (from && !tb->dead && t->cache->links[from].x.rip == tb->rip &&
-	    (t->cache->tbs[t->cache->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
-		tcg_link(t, from, n);
+	link_last_exit(t, tb);
+	tcg_unlock(t);
 	run_block(c, tb);
 }
 
@@ -318,6 +376,7 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 		take_device_writes(c);
 		if (cpu_must_step_aside(c))
 			cpu_step_aside(c);
+		tcg_catch_up(tcg_of(c));
 	}
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
@@ -391,16 +450,6 @@ static void sleep_now(struct cpu *c)
 	sample_awake(c);
 }
 
-/* No store is under way now: others may count on that. False: wait until they are as far, too. */
-static bool next_round(struct tcg *t)
-{
-	atomic_fetch_add(&t->rounds, 1);
-	atomic_store_explicit(&t->storing, 0, memory_order_relaxed);
-	if (t->n_suspects)
-		tcg_recheck(t);
-	return tcg_may_read(t);
-}
-
 static enum accel_exit run_inside(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
@@ -408,9 +457,7 @@ static enum accel_exit run_inside(struct cpu *c)
 
 	tcg_take_breaks(t);
 	if (__builtin_setjmp(t->jmp)) {
-		tcg_end_read(t);
 		end_alone(c);
-		tcg_tell_behind(t);
 		t->single = false;
 		t->current = NO_TB;
 		if (c->dbg.again)
@@ -421,8 +468,7 @@ static enum accel_exit run_inside(struct cpu *c)
 		fpu_error_first(c);
 	}
 	for (;;) {
-		bool ready = next_round(t);
-
+		next_round(t);
 		if (c->exc_vector >= 0)
 			cpu_deliver_pending(c);
 		if (c->dr6_pending)
@@ -430,17 +476,13 @@ static enum accel_exit run_inside(struct cpu *c)
 		if (debug_stops(c))
 			return ACCEL_DEBUG;
 		tcg_unhold(c);
-		if (atomic_load(&c->request) && !(ready && begun_already(t)) && requests(c, &why))
+		if (atomic_load(&c->request) && !begun_already(t) && requests(c, &why))
 			return why;
 		if (c->halted || c->wait_sipi) {
 			if (!cpu_has_work(c))
 				sleep_now(c);
 			else if (c->halted && !(atomic_load(&c->request) & (REQ_INIT | REQ_SIPI)))
 				c->halted = false;
-			continue;
-		}
-		if (!ready) {
-			sched_yield();
 			continue;
 		}
 		if (debug_breaks(c))
@@ -483,7 +525,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	c->heavy = heavy;
 	if (c->plugins && !(t->plug = plug_cpu_new(c, e)))
 		return false;
-	phys_on_code_write(c->phys, device_wrote_code, c);
+	phys_on_code_write(c->phys, device_wrote_code, t->cache);
 	if (!interp) {
 		hostfault_init(c);
 		if (syscall(SYS_arch_prctl, ARCH_SET_GS, c))
@@ -500,15 +542,13 @@ static bool create_interp(struct cpu *c, struct err *e) { return create(c, true,
 
 static void destroy(struct cpu *c)
 {
+	struct plug_cpu *plug = tcg_of(c)->plug;
+
 	sample_stop(c);
-	if (tcg_of(c)->plug)
+	if (plug)
 		plug_event(c, RHEA_VCPU_EXIT);
-	phys_on_code_write(c->phys, NULL, c);
-	perfmap_free(tcg_of(c)->cache->perf);		/* keeps what it has */
-	tcg_of(c)->cache->perf = NULL;
-	tcg_flush(tcg_of(c));
-	plug_cpu_free(tcg_of(c)->plug);
 	tcg_free(tcg_of(c));
+	plug_cpu_free(plug);
 	c->accel = NULL;
 	c->code_written = NULL;
 	c->mapping_changed = NULL;
@@ -522,19 +562,20 @@ static void nothing(struct cpu *c) { (void)c; }
 /* Code depends on whether RDTSC may be the host's: another answer, and all of it goes before it runs again. */
 static void put(struct cpu *c)
 {
-	struct tcg *t = tcg_of(c);
+	struct code_cache *k = tcg_of(c) ? tcg_of(c)->cache : NULL;
 	uint64_t feat[2];
 
-	if (!t)
+	if (!k)
 		return;
 	cpuid_insn_features(c, feat);
-	if (!memcmp(feat, t->cache->feat, sizeof(feat)))
+	if (!memcmp(feat, k->feat, sizeof(feat)))
 		return;
-	memcpy(t->cache->feat, feat, sizeof(feat));
-	pthread_mutex_lock(&t->lock);
-	t->n_writes = ARRAY_LEN(t->writes) + 1;
-	pthread_mutex_unlock(&t->lock);
-	cpu_request(c, REQ_CALL);
+	memcpy(k->feat, feat, sizeof(feat));
+	pthread_mutex_lock(&k->writes_lock);
+	k->n_writes = ARRAY_LEN(k->writes) + 1;
+	for (unsigned i = 0; i < k->n_users; i++)
+		cpu_request(k->user[i]->cpu, REQ_CALL);
+	pthread_mutex_unlock(&k->writes_lock);
 }
 
 const struct accel_ops tcg_accel = {
@@ -549,10 +590,23 @@ const struct accel_ops tcg_interp_accel = {
 
 /* ---- what people may ask ---- */
 
+static struct tcg_stats all_stats(const struct code_cache *k)
+{
+	struct tcg_stats sum = { 0 };
+
+	for (unsigned u = 0; u < k->n_users; u++) {
+		const uint64_t *from = (const uint64_t *)(const void *)&k->user[u]->stats;
+
+		for (unsigned i = 0; i < sizeof(sum) / 8; i++)
+			((uint64_t *)(void *)&sum)[i] += from[i];
+	}
+	return sum;
+}
+
 int tcg_stats_text(struct cpu *c, char *buf, int n)
 {
 	struct tcg *t = tcg_of(c);
-	const struct tcg_stats *s = &t->stats;
+	const struct tcg_stats all = all_stats(t->cache), *s = &all;
 	double sec = tcg_seconds(t, s->translate_ticks);
 
 	return snprintf(buf, (size_t)n,
@@ -581,13 +635,15 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 
 bool tcg_perfmap(struct cpu *c, struct err *e)
 {
-	struct tcg *t = tcg_of(c);
+	struct code_cache *k = tcg_of(c)->cache;
 
-	t->cache->perf = perfmap_new(e);
-	if (!t->cache->perf)
+	if (k->perf)
+		return true;
+	k->perf = perfmap_new(e);
+	if (!k->perf)
 		return false;
-	t->cache->x.want_parts = true;
-	if (!t->interp)
-		perfmap_stubs(t->cache->perf, &t->cache->x, t->cache->blocks_start + t->cache->code.rx);
+	k->x.want_parts = true;
+	if (!k->interp)
+		perfmap_stubs(k->perf, &k->x, k->blocks_start + k->code.rx);
 	return true;
 }

@@ -7,7 +7,7 @@
 extern const struct accel_ops tcg_accel;
 extern const struct accel_ops tcg_interp_accel;
 
-/* Text for `info jit` and -d stats. Returns the length. */
+/* Text for `info jit` and -d stats, about all vCPUs of c's machine. None runs. Returns the length. */
 int tcg_stats_text(struct cpu *c, char *buf, int n);
 /* Translate from now on without these passes (tcg/pass.h): "mem+dead"; "" means with all. */
 bool tcg_without(struct cpu *c, const char *passes, struct err *e);
@@ -17,7 +17,7 @@ bool tcg_without(struct cpu *c, const char *passes, struct err *e);
  * before the vCPU runs, on its thread.
  */
 void tcg_set_hot(struct cpu *c, unsigned n);
-/* Write a perf map (/tmp/perf-PID.map) from now on. */
+/* Write a perf map (/tmp/perf-PID.map) of all vCPUs' code from now on. */
 bool tcg_perfmap(struct cpu *c, struct err *e);
 
 #endif

@@ -79,19 +79,26 @@ static void remake(struct cpu *c)
 	c->rip = rip;
 }
 
-void sample_taken(struct cpu *c)
+static void heat(struct cpu *c)
 {
-	struct tb *tb;
+	struct tb *tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
 
-	if (!tcg_may_read(tcg_of(c)))
-		return;
-	if (tcg_of(c)->remake) {
-		remake(c);
-		return;
-	}
-	tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
 	if (tb && sample_may_heat(tb) && ++tb->heat >= tcg_of(c)->hot && !tcg_make_region(c, tb))
 		tb->heat = HEAT_NEVER;
+}
+
+void sample_taken(struct cpu *c)
+{
+	struct tcg *t = tcg_of(c);
+
+	tcg_lock(t);
+	if (tcg_may_read(t)) {
+		if (t->remake)
+			remake(c);
+		else
+			heat(c);
+	}
+	tcg_unlock(t);
 }
 
 void tcg_set_hot(struct cpu *c, unsigned n)

@@ -17,14 +17,6 @@ static void raise_segment(struct cpu *c, int seg)
 	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
 }
 
-/* Data beside code. */
-static bool beside_code(const struct code_page *cp, uint64_t off, int n)
-{
-	uint64_t lo = (off & (PAGE_SIZE - 1)) >> 6, hi = ((off & (PAGE_SIZE - 1)) + (unsigned)n - 1) >> 6;
-
-	return cp && cp->marked && cp->chunks && hi < 64 && !(cp->chunks & (~0ull << lo) & (~0ull >> (63 - hi)));
-}
-
 /* Run the instruction under way again, and nothing else. */
 static void __attribute__((noreturn)) again_alone(struct cpu *c)
 {
@@ -36,41 +28,29 @@ static void __attribute__((noreturn)) again_alone(struct cpu *c)
 /*
  * A store to a page with code. Blocks made from those bytes go now, before the
  * store; if the running block is one of them the instruction is started again
- * alone, so that what follows it is translated from the new bytes. So it is if other
- * vCPUs have blocks of them, which are told behind it.
+ * alone, so that what follows it is translated from the new bytes.
  */
 static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
-	const struct code_page *cp;
+	struct code_cache *k = t->cache;
 	struct phys_page pp;
 	uint32_t self;
-	uint64_t off;
-	bool others;
+	uint64_t ram;
 
 	t->stats.smc_stores++;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
 		return;
-	off = pp.ram_off + (pa & (PAGE_SIZE - 1));
-	cp = tcg_code_page(t, pp.ram->id + off);
-	others = tcg_store_tells(t, pp.ram, off, (uint64_t)n);
-	if (!others && beside_code(cp, off, n))
+	ram = pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1));
+	if (!tcg_will_store(t, ram, (uint64_t)n))
 		return;
-	if (!t->single && others)
+	tcg_lock(t);
+	self = t->single ? NO_TB : tcg_tb_near(k, ret);
+	if (self != NO_TB && tcg_overlaps(&k->tbs[self], ram, (uint64_t)n))
 		again_alone(c);
-	if (!t->single && cp && cp->chunks) {
-		self = tcg_tb_near(t, ret);
-		if (self != NO_TB && tcg_overlaps(&t->cache->tbs[self], pp.ram->id + off, (uint64_t)n))
-			again_alone(c);
-	}
-	if (others) {
-		tcg_tell_behind(t);		/* an instruction may store twice */
-		t->tell.r = pp.ram;
-		t->tell.off = off;
-		t->tell.n = (uint64_t)n;
-	}
-	tcg_smc(t, pp.ram->id + off, (uint64_t)n);
+	tcg_smc(t, ram, (uint64_t)n);
+	tcg_unlock(t);
 }
 
 /*
@@ -271,7 +251,8 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	struct x64_side side;
 	unsigned range = info >> GROUP_RANGE & 0x1ff;
 	bool crosses = (va & (PAGE_SIZE - 1)) + range > PAGE_SIZE;
-	uint32_t n_tb, drops = c->drops;
+	const struct tb *tb;
+	uint32_t drops = c->drops;
 	bool code = false;
 	uint8_t *p;
 
@@ -287,9 +268,9 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	p = in_tlb(c, va, range, info & GROUP_WRITES, idx);
 	if (c->drops != drops)		/* the run of a loop has ended, perhaps of the one that asks */
 		p = NULL;
-	if (!p && (n_tb = tcg_tb_at(tcg_of(c), ret, &side)) != NO_TB) {
-		tcg_stop_at(c, &tcg_of(c)->cache->tbs[n_tb], &side);
-		if (crosses && falls_back(tcg_of(c), &tcg_of(c)->cache->tbs[n_tb], &side))
+	if (!p && (tb = tcg_tb_at(tcg_of(c), ret, &side))) {
+		tcg_stop_at(c, tb, &side);
+		if (crosses && falls_back(tcg_of(c), tb, &side))
 			env->fallback_ret = ret;
 	}
 	return p;
@@ -306,8 +287,9 @@ void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
 	bool loop = site & ROAM_LOOP;
 	struct tlb_site *s = &c->site[0][0][site & ~(uint64_t)ROAM_LOOP];
 	uint32_t now = (uint32_t)__builtin_ia32_rdtsc(), since = s->since;
-	uint32_t limit = ROAM_CYCLES, n;
+	uint32_t limit = ROAM_CYCLES;
 	struct x64_side side;
+	const struct tb *tb;
 	uint64_t at;
 
 	(void)unused;
@@ -317,14 +299,16 @@ void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
 	s->since = now;
 	if (now - since > limit * SITE_MISSES)
 		return;
-	n = tcg_tb_at(t, ret, &side);
-	if (n == NO_TB || t->cache->tbs[n].dead)
+	tb = tcg_tb_at(t, ret, &side);
+	if (!tb || tb->dead)
 		return;
 	t->stats.roams++;
-	at = t->cache->tbs[n].ram + side.off;
+	at = tb->ram + side.off;
+	tcg_lock(t);
 	t->cache->roams[ROAM_SLOT(loop ? ~at : at)] = true;
-	t->remake = t->cache->tbs[n].region;
-	tcg_kill(t, n);
+	t->remake = tb->region;
+	tcg_kill(t, (uint32_t)(tb - t->cache->tbs));
+	tcg_unlock(t);
 	atomic_fetch_or(&c->request, REQ_SAMPLE);
 }
 

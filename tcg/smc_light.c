@@ -54,19 +54,20 @@ void tcg_peek_was_hit(struct tcg *t, uint64_t ram)
 
 /* ---- writes ---- */
 
-static void found_nothing(struct tcg *t, struct code_page *cp, uint64_t page)
+static void found_nothing(struct code_cache *k, struct code_page *cp, uint64_t page)
 {
 	if (cp->chunks || !cp->marked || ++cp->idle < PATIENCE)
 		return;
 	cp->marked = false;
 	cp->idle = 0;
-	phys_clear_code(t->cpu->phys, cp->r, page - cp->r->id);
+	phys_clear_code(k->phys, cp->r, page - cp->r->id);
 }
 
 static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 {
+	struct code_cache *k = t->cache;
 	uint64_t page = PAGE_OF(ram);
-	struct code_page *cp = tcg_code_page(t, ram);
+	struct code_page *cp = tcg_code_page(k, ram);
 	uint64_t lo = (ram - page) >> 6, hi = (ram + n - 1 - page) >> 6;
 	uint64_t hit = (~0ull << lo) & (~0ull >> (63 - hi)), left = 0;
 	uint32_t i, next;
@@ -74,15 +75,15 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 	if (!cp)
 		return;
 	if (!(cp->chunks & hit)) {
-		found_nothing(t, cp, page);
+		found_nothing(k, cp, page);
 		return;
 	}
 	for (i = cp->tbs; i; i = next) {
-		struct tb *tb = &t->cache->tbs[i >> 1];
+		struct tb *tb = &k->tbs[i >> 1];
 		uint64_t chunks = tcg_chunks(tb, i & 1);
 
 		next = tb->page_next[i & 1];
-		if (chunks & hit && tcg_depends(t, tb, ram, n)) {
+		if (chunks & hit && tcg_depends(k, tb, ram, n)) {
 			if (t->current == i >> 1)
 				t->stop = true;
 			if (!tcg_overlaps(tb, ram, n))
@@ -92,7 +93,7 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 			left |= chunks;
 		}
 	}
-	cp->chunks = left;
+	__atomic_store_n(&cp->chunks, left, __ATOMIC_RELEASE);
 }
 
 void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
@@ -107,18 +108,15 @@ void tcg_smc(struct tcg *t, uint64_t ram, uint64_t n)
 	}
 }
 
-/* This vCPU has written to a page with code: its own blocks go now, those of others when they poll. */
-void tcg_own_write(struct cpu *c, struct ram *r, uint64_t off, uint64_t n)
-{
-	tcg_tell_others(tcg_of(c), r, off, n);
-	tcg_smc(tcg_of(c), r->id + off, n);
-}
-
 void tcg_code_written(struct cpu *c, uint64_t pa, int n)
 {
+	struct tcg *t = tcg_of(c);
 	struct phys_page pp;
 
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
-	if (pp.ram)
-		tcg_own_write(c, pp.ram, pp.ram_off + (pa & (PAGE_SIZE - 1)), (uint64_t)n);
+	if (!pp.ram)
+		return;
+	tcg_lock(t);
+	tcg_smc(t, pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1)), (uint64_t)n);
+	tcg_unlock(t);
 }

@@ -61,23 +61,24 @@ static void fetch_first(struct cpu *c, struct fetch *f)
 	}
 }
 
-static bool page_tables(struct tcg *t, uint64_t ram)
+static bool page_tables(struct cpu *c, uint64_t ram)
 {
+	struct code_cache *k = tcg_of(c)->cache;
 	uint64_t n = ram >> 12 >> CP_BITS;
 
 	if (ram == ~0ull)
 		return true;
 	if (n >= CP_FANOUT)
 		return false;
-	if (!t->cache->cpages[n])
-		cpu_heavy(t->cpu, tcg_new_code_pages, (uint64_t)t->cache, n, 0, 0);
-	return t->cache->cpages[n] != NULL;
+	if (!k->cpages[n])
+		cpu_heavy(c, tcg_new_code_pages, (uint64_t)k, n, 0, 0);
+	return k->cpages[n] != NULL;
 }
 
 /* Bytes of RAM are about to be looked at for translation. */
 static void begin_read(struct cpu *c, int which, struct ram *r, uint64_t ram)
 {
-	if (r && page_tables(tcg_of(c), ram))
+	if (r && page_tables(c, ram))
 		tcg_begin_read(tcg_of(c), which, r, ram);
 }
 
@@ -147,87 +148,95 @@ static uint16_t live_in(const struct ir *ir)
 	       (uop_info[u->op].kind == K_EXIT ? u->flx : 0);
 }
 
-static int jump_cache(struct tcg *t, uint32_t mode, bool single)
+static void name_jump_cache(struct code_cache *k, int i, uint32_t mode)
+{
+	k->jc_mode[i] = mode + 1;
+	for (unsigned u = 0; u < k->n_users; u++)
+		x64_env(k->user[u]->cpu)->jc_mode[i] = mode;
+}
+
+static int jump_cache(struct code_cache *k, uint32_t mode, bool single)
 {
 	mode &= ~MODE_TCG;
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
-		if (!t->cache->jc_mode[i]) {
-			t->cache->jc_mode[i] = mode + 1;
-			x64_env(t->cpu)->jc_mode[i] = mode;
-		}
-		if (t->cache->jc_mode[i] == mode + 1)
+		if (!k->jc_mode[i])
+			name_jump_cache(k, i, mode);
+		if (k->jc_mode[i] == mode + 1)
 			return i;
 	}
-	t->cache->flush_wanted = true;		/* a new set of modes: start over */
+	k->flush_wanted = true;		/* a new set of modes: start over */
 	return -1;
 }
 
-static bool room(struct tcg *t)
+static bool room(const struct code_cache *k)
 {
-	return t->cache->n_tbs + 2 < MAX_TBS && t->cache->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
-	       t->cache->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && t->cache->n_vpages + 8 < MAX_VPAGES && !t->cache->flush_wanted &&
-	       (t->interp || (t->cache->code.end - t->cache->code.p > (intptr_t)(X64_ROOM + 4096) &&
-			      t->cache->cold.end - t->cache->cold.p > (intptr_t)(X64_ROOM + 4096)));
+	return k->n_tbs + 2 < MAX_TBS && k->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
+	       k->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && k->n_vpages + 8 < MAX_VPAGES && !k->flush_wanted &&
+	       (k->interp || (k->code.end - k->code.p > (intptr_t)(X64_ROOM + 4096) &&
+			      k->cold.end - k->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }
 
 /*
  * Dropped blocks that were made last make room again: what is patched and run in turns
  * then stays in the same memory. `live`: generated code is under way, and may come back to what
- * stands behind a call.
+ * stands behind a call. Blocks that other vCPUs have come to stay, for nobody knows when they leave.
  */
 static void take_back(struct tcg *t, bool live)
 {
+	struct code_cache *k = t->cache;
 	struct tb *tb;
 
-	for (; tb = &t->cache->tbs[t->cache->n_tbs], t->cache->n_tbs && tb->dead && !(live && tb->calls); t->cache->n_tbs--) {
+	for (; tb = &k->tbs[k->n_tbs], k->n_tbs && tb->dead && tb->owner == t->number && !(live && tb->calls); k->n_tbs--) {
 		tcg_drop_ir(tb);
 		if (t->interp)
 			continue;
-		t->cache->n_links = tb->first_link - 1;
-		t->cache->n_sides = tb->side;
-		t->cache->code.p = (uint8_t *)(uintptr_t)tb->code - t->cache->code.rx;
-		t->cache->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - t->cache->code.rx;
+		k->n_links = tb->first_link - 1;
+		k->n_sides = tb->side;
+		k->code.p = (uint8_t *)(uintptr_t)tb->code - k->code.rx;
+		k->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - k->code.rx;
 	}
-	if (t->cache->cold.p < t->cache->cold_kept)		/* what comes behind it has numbers from the next one on */
-		tcg_take(t, t->cache->n_tbs, &t->cache->cold.p, t->cache->cold_kept);
-	if (t->last_exit > t->cache->n_links)
+	if (k->cold.p < k->cold_kept)		/* what comes behind it has numbers from the next one on */
+		tcg_take(k, k->n_tbs, &k->cold.p, k->cold_kept);
+	if (t->last_exit > k->n_links)
 		t->last_exit = 0;
 }
 
 /* n entries of the back end's side table, packed; the bytes. */
 static uint16_t keep_side(struct tcg *t, const struct x64_side *s, unsigned n)
 {
-	unsigned bytes = tcg_side_pack(t->cache->sides + t->cache->n_sides, s, n, t->ir->mode & MODE_COUNT);
+	struct code_cache *k = t->cache;
+	unsigned bytes = tcg_side_pack(k->sides + k->n_sides, s, n, t->ir->mode & MODE_COUNT);
 
-	t->cache->n_sides += bytes;
+	k->n_sides += bytes;
 	return (uint16_t)bytes;
 }
 
 /* Copy what the back end made into the tables. */
 static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 {
+	struct code_cache *k = t->cache;
 	const struct x64_block *b = t->block;
 
 	tb->code = b->guarded;
 	tb->guard = (uint8_t)(b->entry - b->guarded);
 	tb->size = b->size;
-	tb->first_link = t->cache->n_links + 1;
+	tb->first_link = k->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
-		t->cache->links[++t->cache->n_links] = (struct link){ .x = b->links[i], .from = n };
+		k->links[++k->n_links] = (struct link){ .x = b->links[i], .from = n };
 	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;
 	tb->n_swaps = (uint8_t)b->n_swaps;
 	for (unsigned i = 0; i < b->n_swaps; i++)
 		tb->swaps[i] = b->swaps[i];
-	tb->side = t->cache->n_sides;
+	tb->side = k->n_sides;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
-	tcg_take(t, n, &t->cache->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
-	tcg_take(t, n, &t->cache->cold.p, b->cold_end);
+	tcg_take(k, n, &k->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
+	tcg_take(k, n, &k->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
 }
 
@@ -329,55 +338,62 @@ static bool make_ir(struct cpu *c, struct fetch *f, uint32_t mode, unsigned max)
 /* Did a jump from the same page, in the same mode, ask for the block? Then it needs no guard for now. */
 static bool from_own_page(const struct tcg *t, const struct tb *tb)
 {
-	const struct link *l = &t->cache->links[t->last_exit];
+	const struct code_cache *k = t->cache;
+	const struct link *l = &k->links[t->last_exit];
 
 	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && l->x.rip == tb->rip &&
-	       t->cache->tbs[l->from].mode == tb->mode && t->cache->tbs[l->from].cs_base == tb->cs_base && tcg_stays(t, l);
+	       k->tbs[l->from].mode == tb->mode && k->tbs[l->from].cs_base == tb->cs_base && tcg_stays(k, l);
 }
 
 /* A region's sites: where they begin, and which instructions have none. */
-static void offer_sites(struct tcg *t, struct cpu *c, const struct tb *tb, struct x64_params *p, bool *roams)
+static void offer_sites(const struct tcg *t, const struct tb *tb, struct x64_params *p, bool *roams)
 {
+	const struct code_cache *k = t->cache;
+
 	for (int w = 0; w < 2; w++)
-		p->site[w] = t->cache->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
+		p->site[w] = k->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
-		roams[i] = t->cache->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
+		roams[i] = k->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
 	p->roams = roams;
-	p->loop = t->cache->n_loops + 1;
-	p->smp = c->ncpus > 1;
+	p->loop = k->n_loops + 1;
 }
 
-static void take_sites(struct tcg *t, struct cpu *c, const struct tb *tb)
+/* They have their places in every vCPU. */
+static void take_sites(struct tcg *t, const struct tb *tb)
 {
+	struct code_cache *k = t->cache;
 	unsigned idx = tb->mode >> MODE_MMU_SHIFT & 3;
+	uint32_t now = (uint32_t)__builtin_ia32_rdtsc();
 
-	t->cache->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
+	k->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
 	for (int w = 0; w < 2; w++)
-		for (unsigned i = 0; i < t->block->n_sites[w]; i++) {
-			struct tlb_site *s = &c->site[idx][w][t->cache->next_site[idx][w]++ % TLB_SITES];
+		for (unsigned i = 0; i < t->block->n_sites[w]; i++, k->next_site[idx][w]++)
+			for (unsigned u = 0; u < k->n_users; u++) {
+				struct tlb_site *s = &k->user[u]->cpu->site[idx][w][k->next_site[idx][w] % TLB_SITES];
 
-			s->left = SITE_MISSES - 1;
-			s->since = (uint32_t)__builtin_ia32_rdtsc();
-		}
+				s->left = SITE_MISSES - 1;
+				s->since = now;
+			}
 }
 
-static bool compile(struct tcg *t, struct cpu *c, struct tb *tb, uint32_t n)
+static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 {
-	struct x64_params p = { .tb = n, .jc_table = tb->jc };
+	struct code_cache *k = t->cache;
+	struct x64_params p = { .tb = n, .jc_table = tb->jc, .smp = k->smp };
 	bool roams[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
 		tb->jc = -1;
 
 	if (!from_own_page(t, tb))
-		p.page_id[0] = tcg_guard_id(t, tb, 0);
+		p.page_id[0] = tcg_guard_id(k, tb, 0);
 	if (tb->ram2 != ~0ull)
-		p.page_id[1] = tcg_guard_id(t, tb, 1);
+		p.page_id[1] = tcg_guard_id(k, tb, 1);
 	if (tb->mode & MODE_REGION)
-		offer_sites(t, c, tb, &p, roams);
-	if (!x64_compile(&t->cache->x, &t->cache->code, &t->cache->cold, t->ir, &p, t->block))
+		offer_sites(t, tb, &p, roams);
+	if (!x64_compile(&k->x, &k->code, &k->cold, t->ir, &p, t->block))
 		return false;
-	take_sites(t, c, tb);
+	take_sites(t, tb);
 	return true;
 }
 
@@ -403,10 +419,11 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 	struct tb *tb = &t->cache->tbs[t->cache->n_tbs + 1];
 
 	*tb = (struct tb){
+		.owner = t->number,
 		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
-		.jc = (int8_t)jump_cache(t, mode, single),
+		.jc = (int8_t)jump_cache(t->cache, mode, single),
 		.flow = (uint8_t)insn_flow(&t->ir->insns[0]),
 	};
 	return tb;
@@ -415,18 +432,19 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 /* It is complete: keep it, and let it be found. */
 static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64_t t0)
 {
-	uint32_t n = ++t->cache->n_tbs;
+	struct code_cache *k = t->cache;
+	uint32_t n = ++k->n_tbs;
 
 	if (t->plug)
-		plug_entered(t->plug, n);
+		k->plug_left[n] = t->plug->left_next;
 	if (!t->interp)
 		keep_code(t, tb, n);
-	if (f->r && page_tables(t, tb->ram) && page_tables(t, tb->ram2)) {
+	if (f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2)) {
 		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
-		t->cache->hash_next[n] = t->cache->hash[key.slot];
-		t->cache->hash[key.slot] = n | key.tag;
-		tcg_enter_pages(t, n);
+		k->hash_next[n] = k->hash[key.slot];
+		k->hash[key.slot] = n | key.tag;
+		tcg_enter_pages(k, n);
 	} else {
 		tb->dead = true;
 	}
@@ -436,7 +454,7 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
 	tcg_end_read(t);
 	log_code(t, tb, f->bytes);
-	perfmap_add(t->cache->perf, tb, t->block);
+	perfmap_add(k->perf, tb, t->block);
 }
 
 static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool single, uint64_t t0)
@@ -450,7 +468,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 		if (!make_ir(c, f, mode, max))
 			continue;
 		tb = new_tb(c, f, mode, single);
-		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, c, tb, t->cache->n_tbs + 1))
+		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, tb, t->cache->n_tbs + 1))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");
@@ -469,13 +487,23 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 
 	fetch_first(c, &f);
 	if (!f.r) {
+		tcg_unlock(t);		/* a device answers, and may wait for somebody who waits for the lock */
 		fetch_mmio(c, &f);
+		tcg_lock(t);
 		single = true;
 	}
 	take_back(t, false);
-	if (!room(t))
-		tcg_flush(t);
-	return translate(c, &f, mode, single, t0);
+	return room(t->cache) ? translate(c, &f, mode, single, t0) : NULL;
+}
+
+/* Somebody wants to see each block, or there is a reason to go slowly. */
+static bool from_loop_only(const struct tcg *t)
+{
+#ifdef CONFIG_SANITIZED
+	return true;			/* this file is not light then */
+#endif
+	return t->cache->perf || t->plug || !t->hot || t->cache->breaks.n || !tcg_may_read(t) || log_on(LOG_UOP) ||
+	       log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM);
 }
 
 struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
@@ -484,16 +512,13 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 	struct fetch f = { 0 };
 	uint64_t t0 = __builtin_ia32_rdtsc();
 
-#ifdef CONFIG_SANITIZED
-	return NULL;			/* this file is not light then */
-#endif
-	if (t->cache->perf || t->plug || !t->hot || t->cache->breaks.n || !tcg_may_read(t) || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM))
+	if (from_loop_only(t))
 		return NULL;
 	fetch_first(c, &f);
 	if (!f.r)
 		return NULL;
 	take_back(t, true);
-	return room(t) ? translate(c, &f, mode, false, t0) : NULL;
+	return room(t->cache) ? translate(c, &f, mode, false, t0) : NULL;
 }
 
 /* ---- regions ---- */
@@ -575,7 +600,7 @@ static bool make_region(struct cpu *c, struct tb *head)
 	unsigned off;
 
 	take_back(t, false);
-	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t))
+	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t->cache))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
@@ -591,11 +616,11 @@ static bool make_region(struct cpu *c, struct tb *head)
 		return false;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
-	if (!compile(t, c, tb, t->cache->n_tbs + 1))
+	if (!compile(t, tb, t->cache->n_tbs + 1))
 		return false;
 	enter_tb(t, tb, &f, t0);
 	t->stats.regions++;
-	tcg_prefer(t, (uint32_t)(head - t->cache->tbs), t->cache->n_tbs);
+	tcg_prefer(t->cache, (uint32_t)(head - t->cache->tbs), t->cache->n_tbs);
 	return true;
 }
 

@@ -402,10 +402,7 @@ static bool make_machine(struct app *a, struct err *e)
 
 static bool map_for_perf(struct app *a, struct err *e)
 {
-	for (int i = 0; i < a->o.pc.ncpus && a->o.perfmap; i++)
-		if (!tcg_perfmap(a->cpus[i], e))
-			return err_prefix(e, "-perfmap");
-	return true;
+	return !a->o.perfmap || tcg_perfmap(a->cpus[0], e) || err_prefix(e, "-perfmap");
 }
 
 /* -d stats */
@@ -417,10 +414,8 @@ static void log_statistics(struct app *a)
 		return;
 	machine_lock(a->m);
 	vm_hold(&a->vm);
-	for (int i = 0; i < a->o.pc.ncpus; i++) {
-		tcg_stats_text(a->cpus[i], text, sizeof(text));
-		log_to(LOG_STATS, "CPU %d\n%s", i, text);
-	}
+	tcg_stats_text(a->cpus[0], text, sizeof(text));
+	log_to(LOG_STATS, "%s", text);
 	machine_unlock(a->m);
 }
 

@@ -41,10 +41,8 @@ void mon_info_jit(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 	(void)a;
 	vm_hold(mon->vm);
-	for (int i = 0; i < mon->vm->ncpus; i++) {
-		tcg_stats_text(mon->vm->vcpus[i].cpu, text, sizeof(text));
-		fprintf(out, "CPU #%d, %s:\n%s", i, mon->vm->ops->name, text);
-	}
+	tcg_stats_text(mon->vm->vcpus[0].cpu, text, sizeof(text));
+	fprintf(out, "accelerator       %s\n%s", mon->vm->ops->name, text);
 	vm_release(mon->vm);
 }
 

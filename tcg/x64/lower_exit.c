@@ -16,6 +16,32 @@ static uint32_t offset(const struct lower *l, const uint8_t *p)
 	return (uint32_t)(p - l->x->base);
 }
 
+/*
+ * Linking changes n bytes of an exit, `skip` from here, while other threads run it: they are to
+ * lie in one aligned quadword, which is stored and fetched at once.
+ * Source: AMD64 Architecture Programmer's Manual vol. 2, 7.6.1 "Cross-Modifying Code".
+ */
+static void pad(struct lower *l, unsigned skip, unsigned n)
+{
+	static const uint8_t nop[4][4] = { { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 }, { 0x0f, 0x1f, 0x40, 0x00 } };
+	unsigned at = (uintptr_t)(l->c.p + skip) & 7;
+
+	for (unsigned i = 0; l->p->smp && at + n > 8 && i < 8 - at; i++)
+		e8(&l->c, nop[8 - at - 1][i]);
+}
+
+static uint8_t *jmp_exit(struct lower *l)
+{
+	pad(l, 0, 5);
+	return jmp_rel32(&l->c);
+}
+
+static uint8_t *jcc_exit(struct lower *l, int cc)
+{
+	pad(l, 2, 4);
+	return jcc_rel32(&l->c, cc);
+}
+
 /* Behind the block: [save flags,] thunk. A poll of the same exit comes to the thunk, too: C sees the request. */
 static void cold_exit(struct lower *l, struct cold *k)
 {
@@ -26,8 +52,9 @@ static void cold_exit(struct lower *l, struct cold *k)
 	if (k->flags_in == FLAGS_HOST && link->flx) {
 		l->flags = FLAGS_HOST;
 		flags_save_far(l, link->flx);
-		link->save = (uint8_t)(c->p - start);
 	}
+	pad(l, 0, 5);
+	link->save = (uint8_t)(c->p - start);
 	link->thunk = offset(l, c->p);
 	if (k->at[0])
 		land32(c, k->at[0]);
@@ -202,7 +229,7 @@ void lower_jmp(struct lower *l, const struct uop *u)
 		l->flags = FLAGS_MEM;
 		polled = poll(l);
 	}
-	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	add_link(l, polled, jmp_exit(l), (uint64_t)u->imm, u->flx);
 }
 
 /* Bits of cpu->cc, second byte, that decide a condition alone; 0: several bytes. */
@@ -238,7 +265,7 @@ static void leave_to(struct lower *l, const struct uop *u)
 		l->flags = FLAGS_MEM;
 		polled = poll(l);
 	}
-	add_link(l, polled, jmp_rel32(&l->c), (uint64_t)u->imm, u->flx);
+	add_link(l, polled, jmp_exit(l), (uint64_t)u->imm, u->flx);
 }
 
 static void cold_unswap(struct lower *l, struct cold *k)
@@ -263,7 +290,7 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 		return;
 	}
 	if (!backward(l, u)) {
-		add_link(l, NULL, jcc_rel32(&l->c, cc), (uint64_t)u->imm, u->flx);
+		add_link(l, NULL, jcc_exit(l, cc), (uint64_t)u->imm, u->flx);
 		return;
 	}
 	over = jcc_short(&l->c, cc ^ 1);
@@ -406,7 +433,7 @@ static void return_site(struct lower *l, const struct uop *u)
 	ins_imm(c, 0x81, 4, ALU_CMP, hop_gs(CPU_OFF(mode)), 4, (int32_t)(l->ir->mode & ~MODE_TCG));
 	k->at[1] = jcc_rel32(c, CC_NZ);
 	l->flags = FLAGS_MEM;
-	add_link(l, NULL, jmp_rel32(c), is64 ? rip : (uint32_t)rip, FL_ARITH);
+	add_link(l, NULL, jmp_exit(l), is64 ? rip : (uint32_t)rip, FL_ARITH);
 	l->out->links[l->out->n_links - 1].far = true;
 	l->out->calls = true;
 }
@@ -422,6 +449,7 @@ static void direct_call(struct lower *l, const struct uop *u)
 	check_depth(l);
 	if (backward(l, u))
 		polled = poll(l);
+	pad(l, 1, 4);
 	e8(c, 0xe8);
 	e32(c, 0);
 	add_link(l, polled, c->p - 4, (uint64_t)u->imm, u->flx);

@@ -1,5 +1,5 @@
 /*
- * Linking: pointing a block's exits at other blocks while code may be running; and guards of
+ * Linking: pointing a block's exits at other blocks while code may be running, on other threads, too; and guards of
  * blocks that were made without (see cache.h).
  */
 #include "tcg/x64/x64.h"
@@ -9,11 +9,21 @@ static void point(const struct x64 *x, uint32_t rel32, const uint8_t *rx_target)
 	fix32(&x->thunk_code, x->base + rel32, rx_target);
 }
 
-/* A jump (0xe9) or call (0xe8) to rx_target. */
+/* A jump (0xe9) or call (0xe8) to rx_target; where other threads may run it, in one store (see lower_exit.c). */
 static void put(const struct x64 *x, uint32_t at, uint8_t op, const uint8_t *rx_target)
 {
-	x->base[at] = op;
-	point(x, at + 1, rx_target);
+	uint8_t *p = x->base + at, bytes[8];
+	unsigned in = (uintptr_t)p & 7;
+
+	if (in + 5 > 8) {
+		*p = op;
+		point(x, at + 1, rx_target);
+		return;
+	}
+	st64(bytes, ld64(p - in));
+	bytes[in] = op;
+	st32(bytes + in + 1, (uint32_t)(rx_target - (p + 5 + x->thunk_code.rx)));
+	__atomic_store_n((uint64_t *)(void *)(p - in), ld64(bytes), __ATOMIC_RELEASE);
 }
 
 static void unlink(const struct x64 *x, const struct x64_link *l)

@@ -27,7 +27,7 @@ struct x64_link {
 	uint32_t thunk;		/* the thunk, or 0: the jump of `hot` is such a call while it is not linked */
 	uint16_t live;		/* flags the target was taken to need */
 	uint16_t flx;		/* those of them that this exit leaves in host registers */
-	uint8_t save;		/* bytes of code in front of the thunk that save the flags, or 0 */
+	uint8_t save;		/* bytes of code in front of the thunk: flags are saved, it is aligned */
 	bool far;		/* may be taken long after the block was entered: use the guarded entry */
 };
 
@@ -163,7 +163,7 @@ struct x64_params {
 	unsigned site[2];
 	const bool *roams;	/* by instruction: has none */
 	uint32_t loop;		/* number of the first fast loop, never 0; they have runs round and round, too */
-	bool smp;		/* other vCPUs may empty them */
+	bool smp;		/* other vCPUs run the code, too, and may empty sites and runs */
 };
 /*
  * Lower ir. What usually runs goes to hot, the rest to cold, so that code which

@@ -200,15 +200,15 @@ TEST_BOTH(smc_light, a_page_whose_code_is_gone_stays_marked_for_some_stores)
 	machine_run(m, M_CODE);
 	phys_lookup(m->c->phys, M_CODE, &pp);
 	ram = pp.ram->id + pp.ram_off;
-	cr_assert(tcg_code_page(t, ram)->marked);
+	cr_assert(tcg_code_page(t->cache, ram)->marked);
 	tcg_smc(t, ram, 16);
-	cr_expect_eq(tcg_code_page(t, ram)->chunks, 0);
+	cr_expect_eq(tcg_code_page(t->cache, ram)->chunks, 0);
 	for (int i = 0; i < 20; i++)
 		tcg_smc(t, ram + 8, 4);
-	cr_expect(tcg_code_page(t, ram)->marked, "patched and run in turns is not marked each time");
+	cr_expect(tcg_code_page(t->cache, ram)->marked, "patched and run in turns is not marked each time");
 	for (int i = 0; i < 100; i++)
 		tcg_smc(t, ram + 8, 4);
-	cr_expect_not(tcg_code_page(t, ram)->marked, "data in the end");
+	cr_expect_not(tcg_code_page(t->cache, ram)->marked, "data in the end");
 }
 
 TEST_BOTH(smc_light, code_written_by_a_device_is_new)
@@ -236,7 +236,7 @@ static void patch_pages(struct machine *m, uint32_t v)
 	MACHINE_PUT(m, M_CODE + 0x3001, (uint8_t)v);
 	phys_lookup(m->c->phys, 0, &pp);
 	for (unsigned i = 0; i < *(unsigned *)m->opaque; i++)
-		tcg_note_write(tcg_of(m->c), pp.ram->id + 0x1000 * i, 8);
+		tcg_note_write(tcg_of(m->c)->cache, pp.ram->id + 0x1000 * i, 8);
 }
 
 TEST_BOTH(smc_light, many_device_writes_are_not_lost)
