@@ -341,6 +341,9 @@ static void *run_one(void *arg)
 	pthread_barrier_wait(r->all);
 	r->m->ops->run(r->c);
 	pthread_barrier_wait(r->all);
+	if (r->m->end && r->c == r->m->c)
+		r->m->end(r->m);
+	pthread_barrier_wait(r->all);
 	r->m->ops->destroy(r->c);
 	return NULL;
 }

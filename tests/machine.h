@@ -56,6 +56,7 @@ struct machine {
 	struct cpu *cpus[M_MAX_CPUS];
 	int n_cpus;
 	void (*begin)(struct cpu *c);	/* on its thread, before it runs; may be NULL */
+	void (*end)(struct machine *m);	/* when all have run, before the accelerator goes; may be NULL */
 };
 
 /* bits 16, 32 or 64. Aborts the test if that is not possible. */

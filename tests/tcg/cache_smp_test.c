@@ -1,0 +1,235 @@
+/*
+ * One code cache for all vCPUs: what one has made the others run, blocks go while others are in
+ * them, and everything goes when there is no room.
+ *
+ * Words of M_DATA, a cache line each: TURN (whose it is), DONE (vCPUs that are there, or through).
+ */
+#include <criterion/criterion.h>
+
+#include "tcg/cache.h"
+#include "tcg/run.h"
+#include "tests/guest_code.h"
+
+#define END	"out 0xf4, al\n"
+#define TURN	"0x20000"
+#define DONE	"0x20040"
+enum { CPUS = 4, CALLED = 0x80000, PAGES = 64 };
+
+static struct tcg_stats of(const struct machine *m, int cpu) { return tcg_of(m->cpus[cpu])->stats; }
+
+static uint64_t all_translations(const struct machine *m)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < m->n_cpus; i++)
+		n += of(m, i).translations;
+	return n;
+}
+
+static void hot(struct cpu *c) { tcg_set_hot(c, 0); }
+
+#define TEST_SMP(name)								\
+	static void name(struct machine *m);					\
+	static void name##_on(const struct accel_ops *ops, void (*begin)(struct cpu *c))	\
+	{									\
+		struct machine m;						\
+										\
+		machine_init_smp(&m, CPUS, ops);				\
+		m.begin = begin;						\
+		name(&m);							\
+		machine_fini(&m);						\
+	}									\
+	Test(cache_smp, name) { name##_on(&tcg_accel, NULL); }			\
+	Test(cache_smp, name##_with_regions) { name##_on(&tcg_accel, hot); }	\
+	Test(cache_smp, name##_interpreted) { name##_on(&tcg_interp_accel, NULL); } \
+	static void name(struct machine *m)
+
+/* All at M_CODE, each with its number in r15 and rounds in r14. */
+static void run_all(struct machine *m, unsigned rounds)
+{
+	for (int i = 0; i < m->n_cpus; i++) {
+		m->cpus[i]->rip = M_CODE;
+		m->cpus[i]->regs[R14] = rounds;
+		m->cpus[i]->regs[R15] = (uint64_t)i;
+	}
+	machine_run_smp(m);
+}
+
+/* A function of several blocks on each of the pages from CALLED on: rax += 3 * (its number + 1), by a loop. */
+static void put_functions(struct machine *m, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t code[] = { 0xb9, 3, 0, 0, 0, 0x48, 5, 0, 0, 0, 0, 0xff, 0xc9, 0x75, 0xf6, 0xc3 };
+
+		st32(code + 7, i + 1);	/* mov ecx, 3; 1: add rax, i + 1; dec ecx; jnz 1b; ret */
+		machine_put(m, CALLED + i * 0x1000, code, sizeof(code));
+	}
+}
+
+/* rax: the sum of all functions' */
+#define CALL_ALL "mov edi, 0x80000\n xor eax, eax\n 7: call rdi\n add edi, 0x1000\n cmp edi, 0xc0000\n jne 7b\n"
+enum { SUM = 3 * PAGES * (PAGES + 1) / 2 };
+
+static void expect_sums(const struct machine *m)
+{
+	for (int i = 0; i < m->n_cpus; i++)
+		cr_expect_eq(m->cpus[i]->regs[RBX], m->cpus[i]->regs[R14] * SUM, "CPU %d", i);
+}
+
+/* ---- what one has made the others find ---- */
+
+GUEST(in_turns, "1: cmp [" TURN "], r15d\n jne 1b\n xor ebx, ebx\n" CALL_ALL " add rbx, rax\n"
+      "inc dword ptr [" TURN "]\n" END)
+
+static void expect_made_by_first(struct machine *m)
+{
+	cr_expect_gt(of(m, 0).translations, PAGES);
+	for (int i = 1; i < m->n_cpus; i++)
+		cr_expect_lt(of(m, i).translations, 8, "CPU %d: %u", i, (unsigned)of(m, i).translations);
+}
+
+TEST_SMP(a_block_is_translated_by_the_first_who_comes_to_it)
+{
+	GUEST_PUT(m, M_CODE, in_turns);
+	put_functions(m, PAGES);
+	m->end = expect_made_by_first;
+	run_all(m, 1);
+	expect_sums(m);
+}
+
+/* ---- several come at once ---- */
+
+/* The same block is not there twice. */
+static void expect_no_twins(struct machine *m)
+{
+	const struct code_cache *k = tcg_of(m->c)->cache;
+
+	for (uint32_t a = 1; a <= k->n_tbs; a++)
+		for (uint32_t b = a + 1; b <= k->n_tbs; b++) {
+			const struct tb *x = &k->tbs[a], *y = &k->tbs[b];
+
+			cr_expect_not(!x->dead && !y->dead && x->ram == y->ram && x->rip == y->rip && x->mode == y->mode &&
+				      x->cs_base == y->cs_base && x->cs_limit == y->cs_limit, "%#lx", (long)x->rip);
+		}
+	cr_expect_lt(all_translations(m), 8 * PAGES);
+}
+
+GUEST(all_start, "lock inc dword ptr [" DONE "]\n 1: cmp dword ptr [" DONE "], 4\n jne 1b\n xor ebx, ebx\n mov ebp, r14d\n"
+      "2: " CALL_ALL " add rbx, rax\n dec ebp\n jnz 2b\n" END)
+
+TEST_SMP(two_who_come_at_once_make_one_block)
+{
+	GUEST_PUT(m, M_CODE, all_start);
+	put_functions(m, PAGES);
+	m->end = expect_no_twins;
+	run_all(m, 20);
+	expect_sums(m);
+}
+
+/* ---- a block goes while others are in it ---- */
+
+/* The last one ends the loop that the others are in, which they only leave if its code is new. */
+GUEST(spin, "cmp r15d, 3\n je 2f\n lock inc dword ptr [" TURN "]\n 1: jmp 1b\n " END
+      "2: cmp dword ptr [" TURN "], 3\n jne 2b\n mov ecx, 100000\n 3: dec ecx\n jnz 3b\n mov word ptr [rbp], 0x9090\n" END)
+
+TEST_SMP(a_loop_that_is_overwritten_by_another_vcpu_ends)
+{
+	uint64_t at = M_CODE;
+
+	GUEST_PUT(m, M_CODE, spin);
+	while (ld16(machine_mem(m, at)) != 0xfeeb)
+		at++;
+	for (int i = 0; i < m->n_cpus; i++)
+		m->cpus[i]->regs[RBP] = at;
+	run_all(m, 1);
+	cr_expect_eq(ld16(machine_mem(m, at)), 0x9090);
+}
+
+/* One patches functions with what they were while the others call them. */
+GUEST(patch_on, "xor ebx, ebx\n mov ebp, r14d\n test r15d, r15d\n jz 3f\n"
+      "2: " CALL_ALL " add rbx, rax\n dec ebp\n jnz 2b\n lock inc dword ptr [" DONE "]\n" END
+      "3: mov edi, 0x80000\n 4: mov byte ptr [rdi + 1], 3\n add edi, 0x1000\n cmp edi, 0xc0000\n jne 4b\n"
+      " cmp dword ptr [" DONE "], 3\n jne 3b\n imul rbx, r14, 6240\n" END)
+
+TEST_SMP(blocks_that_others_run_may_go_at_any_time)
+{
+	cr_assert_eq(SUM, 6240);
+	GUEST_PUT(m, M_CODE, patch_on);
+	put_functions(m, PAGES);
+	run_all(m, 300);
+	expect_sums(m);
+}
+
+/* ---- room ---- */
+
+static void little_room(struct cpu *c)
+{
+	struct code_cache *k = tcg_of(c)->cache;
+
+	if (!k->interp)
+		k->code.end = k->blocks_start + X64_ROOM + 4096 + 2048;
+}
+
+static void expect_flushes(struct machine *m)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < m->n_cpus; i++)
+		n += of(m, i).flushes;
+	cr_expect_gt(n, 10);
+}
+
+Test(cache_smp, a_full_cache_is_flushed_while_others_run)
+{
+	struct machine m;
+
+	machine_init_smp(&m, CPUS, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, all_start);
+	put_functions(&m, PAGES);
+	m.begin = little_room;
+	m.end = expect_flushes;
+	run_all(&m, 20);
+	expect_sums(&m);
+	machine_fini(&m);
+}
+
+/* What only one vCPU has come to makes room again at once. */
+GUEST(jit, "test r15d, r15d\n jnz 2f\n mov edi, 0x80000\n 1: mov [rdi + 1], r14b\n or byte ptr [rdi + 1], 1\n call rdi\n dec r14d\n jnz 1b\n"
+      " inc dword ptr [" DONE "]\n 2: cmp dword ptr [" DONE "], 0\n je 2b\n" END)
+
+static void expect_few_blocks(struct machine *m)
+{
+	cr_expect_gt(of(m, 0).killed, 900);
+	cr_expect_lt(tcg_of(m->c)->cache->n_tbs, 40);
+}
+
+Test(cache_smp, code_that_one_patches_and_runs_in_turns_stays_in_the_same_memory)
+{
+	struct machine m;
+
+	machine_init_smp(&m, CPUS, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, jit);
+	put_functions(&m, 1);
+	m.end = expect_few_blocks;
+	run_all(&m, 1000);
+	machine_fini(&m);
+}
+
+/* A block that several know is no longer its maker's, nor is what it is linked to. */
+static void expect_shared(struct machine *m)
+{
+	const struct code_cache *k = tcg_of(m->c)->cache;
+
+	for (uint32_t n = 1; n <= k->n_links; n++)
+		if (k->links[n].to)
+			cr_expect(k->tbs[k->links[n].from].owner || !k->tbs[k->links[n].to].owner, "exit %u", n);
+}
+
+TEST_SMP(no_exit_of_a_shared_block_leads_to_one_vcpus_own)
+{
+	GUEST_PUT(m, M_CODE, in_turns);
+	put_functions(m, PAGES);
+	m->end = expect_shared;
+	run_all(m, 1);
+	expect_sums(m);
+}
