@@ -249,6 +249,12 @@ static struct code_cache *machine_cache(const struct tcg *t, struct code_cache *
 	return NULL;
 }
 
+/* A device wrote to memory that holds code. Any thread, machine lock held. */
+static void device_wrote_code(void *opaque, struct ram *r, uint64_t off, uint64_t n)
+{
+	tcg_note_write(opaque, r->id + off, n);
+}
+
 static bool join(struct tcg *t, struct err *e)
 {
 	void **common = phys_common(t->cpu->phys);
@@ -256,6 +262,7 @@ static bool join(struct tcg *t, struct err *e)
 
 	if (k) {
 		*common = k;
+		phys_on_code_write(k->phys, device_wrote_code, k);
 		tcg_lock(t);
 		pthread_mutex_lock(&k->writes_lock);
 		k->user[k->n_users++] = t;
@@ -285,6 +292,7 @@ static void leave(struct tcg *t)
 	tcg_unlock(t);
 	if (!k->n_users) {
 		*common = NULL;
+		phys_on_code_write(k->phys, NULL, k);
 		perfmap_free(k->perf);		/* keeps what it has */
 		k->perf = NULL;
 		drop_all(k);

@@ -36,31 +36,38 @@ static bool may_store(const struct tcg *u, uint64_t page, const uint8_t *host, b
 	       (atomic_load(&u->storing) == page || (fresh && mmu_may_write(u->cpu, host)));
 }
 
-/* Remember the page as it is, and ask those who may write to it to come through their run loops. */
-static void suspect(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
+static struct suspect *new_suspect(struct code_cache *k, uint64_t page, const uint8_t *host)
 {
-	struct code_cache *k = t->cache;
-	struct suspect *s = &k->suspects[k->n_suspects % SUSPECTS];
-	bool any = false;
+	struct suspect *s = &k->suspects[k->n_suspects];
 
+	if (k->n_suspects == SUSPECTS)
+		__builtin_trap();		/* who translates asks tcg_may_read() */
+	s->ram = page;
+	s->host = host;
 	for (unsigned i = 0; i < TCG_USERS; i++)
 		s->waits[i] = false;
+	return s;
+}
+
+/* Remember the page as it is, and ask those who may write to it to come through their run loops. */
+static void look_for_writers(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
+{
+	struct code_cache *k = t->cache;
+	struct suspect *s = NULL;
+
 	for (unsigned i = 0; i < k->n_users; i++) {
 		struct tcg *u = k->user[i];
 
 		if (u == t || !may_store(u, page, host, fresh))
 			continue;
-		any = true;
+		if (!s)
+			s = new_suspect(k, page, host);
 		s->waits[u->number - 1] = true;
 		s->rounds[u->number - 1] = atomic_load(&u->rounds);
 		atomic_fetch_or(&u->cpu->request, REQ_CALL);
 	}
-	if (!any)
+	if (!s)
 		return;
-	if (k->n_suspects == SUSPECTS)
-		__builtin_trap();		/* who translates asks tcg_may_read() */
-	s->ram = page;
-	s->host = host;
 	copy_words(s->copy, host, PAGE_SIZE);
 	k->n_suspects++;
 }
@@ -89,7 +96,7 @@ void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
 	if (!k->smp)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
-	suspect(t, page, r->host + off, fresh);
+	look_for_writers(t, page, r->host + off, fresh);
 }
 
 void tcg_end_read(struct tcg *t)

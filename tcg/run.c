@@ -115,12 +115,6 @@ void tcg_note_write(struct code_cache *k, uint64_t ram, uint64_t n)
 	pthread_mutex_unlock(&k->writes_lock);
 }
 
-/* A device wrote to memory that holds code. Any thread, machine lock held. */
-static void device_wrote_code(void *opaque, struct ram *r, uint64_t off, uint64_t n)
-{
-	tcg_note_write(opaque, r->id + off, n);
-}
-
 /* Behind this nothing runs that was made before; whoever finds nothing noted waits for the one who took it. */
 static void take_device_writes(struct cpu *c)
 {
@@ -508,15 +502,16 @@ static enum accel_exit run(struct cpu *c)
 
 static bool create(struct cpu *c, bool interp, struct err *e)
 {
-	struct tcg *t = tcg_new(c, interp, e);
+	struct tcg *t;
 
+	memset(c->accel_mem, 0, sizeof(struct x64_env));
+	tcg_jc_flush(c);
+	x64_env(c)->self = c;
+	t = tcg_new(c, interp, e);
 	if (!t)
 		return false;
 	c->accel = t;
 	c->seen = NULL;
-	memset(c->accel_mem, 0, sizeof(struct x64_env));
-	tcg_jc_flush(c);
-	x64_env(c)->self = c;
 	tcg_itlb_flush(c, false);
 	mmu_flush(c, false);
 	c->unwind = unwind;
@@ -525,7 +520,6 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	c->heavy = heavy;
 	if (c->plugins && !(t->plug = plug_cpu_new(c, e)))
 		return false;
-	phys_on_code_write(c->phys, device_wrote_code, t->cache);
 	if (!interp) {
 		hostfault_init(c);
 		if (syscall(SYS_arch_prctl, ARCH_SET_GS, c))

@@ -233,3 +233,53 @@ TEST_SMP(no_exit_of_a_shared_block_leads_to_one_vcpus_own)
 	run_all(m, 1);
 	expect_sums(m);
 }
+
+/* ---- vCPUs come and go ---- */
+
+GUEST(some, "call 1f\n" END " 1: ret\n")
+
+static void join_late(struct machine *m)
+{
+	struct cpu *c = m->cpus[1];
+	struct err e = { "" };
+
+	c->ops = m->ops;
+	cr_assert(m->ops->create(c, &e), "%s", e.msg);
+	cr_expect_eq(tcg_of(c)->cache, tcg_of(m->c)->cache);
+	cr_expect_neq(x64_env(c)->jc_mode[0], 0);
+	cr_expect_arr_eq(x64_env(c)->jc_mode, x64_env(m->c)->jc_mode, sizeof(x64_env(c)->jc_mode));
+	m->ops->destroy(c);
+}
+
+/* Jump caches have the names that code in the cache knows them by. */
+Test(cache_smp, a_late_vcpu_joins)
+{
+	struct machine m;
+
+	machine_init_smp(&m, 2, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, some);
+	m.n_cpus = 1;
+	m.end = join_late;
+	run_all(&m, 1);
+	m.n_cpus = 2;
+	machine_fini(&m);
+}
+
+static unsigned told;
+static void count(void *opaque, struct ram *r, uint64_t off, uint64_t n) { (void)opaque, (void)r, (void)off, (void)n, told++; }
+
+/* Code pages go with the last vCPU, and devices find nobody to tell. */
+Test(cache_smp, the_last_vcpu_takes_the_cache_along)
+{
+	struct machine m;
+
+	machine_init_smp(&m, 2, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, some);
+	run_all(&m, 1);
+	cr_expect_null(*phys_common(m.phys));
+	phys_common_done(m.phys);
+	phys_on_code_write(m.phys, count, &m);
+	GUEST_PUT(&m, M_CODE, some);
+	cr_expect_eq(told, 0);
+	machine_fini(&m);
+}
