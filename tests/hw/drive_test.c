@@ -266,6 +266,88 @@ Test(drive, what_a_vcpu_owes_can_be_cancelled_inside_the_access)
 	cr_assert_not(drive_busy(d));
 }
 
+#define VCPUS	4
+#define ROUNDS	200
+
+static struct vcpu {
+	pthread_t thread;
+	struct cpu *cpu;
+	struct mine *q;
+	atomic_bool over;
+	atomic_int wrong;
+	atomic_bool ended;
+} vcpus[VCPUS];
+
+static void vcpu_done(struct drive_req *r)
+{
+	atomic_store(&vcpus[((struct mine *)r)->no].over, true);
+}
+
+static void vcpu_access(void *opaque, uint16_t off, int size, uint32_t v)
+{
+	(void)opaque, (void)size, (void)v;
+	drive_submit(d, &vcpus[off].q->r);
+}
+
+/* Writes and reads in turns at places of its own, waiting for each. */
+static void *vcpu_runs(void *opaque)
+{
+	struct vcpu *c = opaque;
+	uint16_t no = (uint16_t)(c - vcpus);
+
+	machine_set_current_cpu(c->cpu);
+	for (int i = 0; i < ROUNDS; i++) {
+		bool reading = i & 1;
+		uint8_t byte = (uint8_t)(no * 50 + i / 2);
+		memset(c->q->buf, reading ? 0 : byte, sizeof(c->q->buf));
+		c->q->r.op = reading ? DRIVE_READ : DRIVE_WRITE;
+		c->q->r.at = 64u * no + (unsigned)i / 2 % 3 * 8;
+		atomic_store(&c->over, false);
+		machine_port_out(b.m, (uint16_t)(0x500 + no), 1, 0);
+		while (!atomic_load(&c->over))
+			usleep(10);
+		machine_lock(b.m);	/* what done() has seen is seen here, too */
+		if (!c->q->r.ok || c->q->buf[0] != byte || c->q->buf[8 * SECTOR - 1] != byte)
+			c->wrong++;
+		machine_unlock(b.m);
+	}
+	machine_set_current_cpu(NULL);
+	atomic_store(&c->ended, true);
+	return NULL;
+}
+
+static bool all_ended(void)
+{
+	for (int i = 0; i < VCPUS; i++)
+		if (!atomic_load(&vcpus[i].ended))
+			return false;
+	return true;
+}
+
+Test(drive, vcpus_workers_and_the_loop_get_along)
+{
+	static const struct port_ops ops = { .write = vcpu_access, .max_size = 1 };
+
+	bench_cpus(&b, VCPUS);
+	struct port_range *p = port_map(b.m, 0x500, VCPUS, &ops, NULL, "submits");
+	for (int i = 0; i < VCPUS; i++) {
+		vcpus[i] = (struct vcpu){ .cpu = b.cpu[i], .q = request(i, DRIVE_WRITE, 0, 8, 0) };
+		vcpus[i].q->r.done = vcpu_done;
+	}
+	machine_unlock(b.m);
+	for (int i = 0; i < VCPUS; i++)
+		pthread_create(&vcpus[i].thread, NULL, vcpu_runs, &vcpus[i]);
+	while (!all_ended())
+		loop_step(l, NS_PER_MS);
+	machine_lock(b.m);
+	for (int i = 0; i < VCPUS; i++) {
+		pthread_join(vcpus[i].thread, NULL);
+		cr_assert_eq(vcpus[i].wrong, 0, "vCPU %d", i);
+	}
+	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops + drive_stats(d)->op[DRIVE_WRITE].ops, VCPUS * ROUNDS);
+	port_unmap(b.m, p);
+}
+
 Test(drive, impossible_requests_fail_and_are_counted)
 {
 	struct mine *q = submit(0, DRIVE_READ, SECTORS - 1, 2, 0), *w = submit(1, DRIVE_WRITE, UINT64_MAX, 1, 0);
