@@ -124,6 +124,7 @@ struct dev_type {
 	 */
 	void (*boot_path)(const void *dev, char *buf);
 	char boot_letter;		/* of -boot order=: c disk, d optical drive, n network card; or 0 */
+	const char *boot_rom;		/* file for romfile= that firmware needs to boot from it, or NULL */
 	bool (*can_save)(void *dev, struct err *e);	/* may the machine be saved now? NULL: always */
 	bool (*loaded)(void *dev, struct err *e);	/* state was loaded: check it, rebuild what is derived */
 };

@@ -18,8 +18,6 @@
  */
 #include "hw/display/vga.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hw/display/vga_priv.h"
@@ -239,23 +237,6 @@ static const struct mmio_ops bar2_ops = { bar2_read, bar2_write, 4 };
 
 /* ---- device ---- */
 
-#define MAX_ROM		(256 * 1024)
-
-static bool load_rom(struct vga *v, struct err *e)
-{
-	if (!v->romfile || !*v->romfile)
-		return true;
-	FILE *fp = fopen(v->romfile, "rb");
-	if (!fp)
-		return err_errno(e, "video BIOS '%s'", v->romfile);
-	uint8_t *p = malloc(MAX_ROM);
-	size_t n = p ? fread(p, 1, MAX_ROM, fp) : 0;
-	bool ok = n && pci_rom(&v->pci, p, n, e);
-	free(p);
-	fclose(fp);
-	return ok ? true : n ? false : err_set(e, "video BIOS '%s': cannot be read", v->romfile);
-}
-
 static bool vga_init(void *dev, struct err *e)
 {
 	static const struct pci_ids ids = { 0x1234, 0x1111, 0x1af4, 0x1100, 0x030000, 0x02, 0, false };
@@ -269,7 +250,7 @@ static bool vga_init(void *dev, struct err *e)
 	if (!v->vram || !pci_attach(&v->pci, &ids, e))
 		return false;
 	if (!pci_bar_ram(&v->pci, 0, v->vram, true, e)
-	    || !pci_bar_mmio(&v->pci, 2, MMIO_SIZE, &bar2_ops, v, e) || !load_rom(v, e))
+	    || !pci_bar_mmio(&v->pci, 2, MMIO_SIZE, &bar2_ops, v, e) || !pci_romfile(&v->pci, e))
 		return false;
 	v->window = mmio_map(m, WINDOW_BASE, WINDOW_SIZE, PRIO_WINDOW, &vga_window_ops, v, "vga-window", e);
 	if (!v->window)
@@ -326,7 +307,7 @@ static const struct state vga_state[] = {
 };
 static const struct prop vga_props[] = {
 	PROP(U32, vga, vgamem_mb, "vgamem_mb", 16, "MiB of display memory"),
-	PROP_TEXT(vga, romfile, "romfile", NULL, "video BIOS image"),
+	PCI_PROP_ROMFILE,
 	{ 0 }
 };
 

@@ -58,7 +58,6 @@ enum {
 struct vga {
 	struct pci_dev pci;
 	uint32_t vgamem_mb;		/* property: 1..256, a power of two */
-	char *romfile;			/* property: path of the video BIOS, NULL: none */
 
 	struct ram *vram;
 	uint32_t vram_size;

@@ -395,7 +395,7 @@ static bool e1000_init(void *dev, struct err *e)
 		net_default_mac(d->pci.dev.m, d->mac);
 	e1000_eeprom_fill(d);
 	if (!pci_attach(&d->pci, &ids, e) || !pci_bar_mmio(&d->pci, 0, REGS_SIZE, &regs_ops, d, e)
-	    || !pci_bar_io(&d->pci, 1, IO_SIZE, &io_ops, d, e))
+	    || !pci_bar_io(&d->pci, 1, IO_SIZE, &io_ops, d, e) || !pci_romfile(&d->pci, e))
 		return false;
 	return !d->net || net_attach(d->net, &front, d, e);
 }
@@ -428,7 +428,7 @@ static const struct state e1000_state[] = {
 static const struct prop e1000_props[] = {
 	PROP_REF("netdev", e1000, net, "netdev", "the network, a -netdev's id"),
 	PROP(MAC, e1000, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up"),
-	PROP_BOOTINDEX, { 0 }
+	PROP_BOOTINDEX, PCI_PROP_ROMFILE, { 0 }
 };
 
 static void e1000_boot_path(const void *dev, char *buf)
@@ -442,5 +442,5 @@ const struct dev_type e1000_type = {
 	.size = sizeof(struct e1000), .version = 1, .regs = e1000_regs, .state = e1000_state, .props = e1000_props,
 	.bus_props = pci_props, .bus_state = pci_state, .init = e1000_init, .fini = e1000_fini,
 	.reset = e1000_reset, .update = e1000_update, .loaded = e1000_loaded,
-	.boot_path = e1000_boot_path, .boot_letter = 'n',
+	.boot_path = e1000_boot_path, .boot_letter = 'n', .boot_rom = "pxe-e1000.rom",
 };

@@ -441,7 +441,8 @@ static bool pci_init(void *dev, struct err *e)
 	struct ne2k *d = dev;
 
 	prepare(d);
-	return pci_attach(&d->pci, &ids, e) && pci_bar_io(&d->pci, 0, N_PCI_PORTS, &io_ops, d, e) && join(d, e);
+	return pci_attach(&d->pci, &ids, e) && pci_bar_io(&d->pci, 0, N_PCI_PORTS, &io_ops, d, e)
+		&& pci_romfile(&d->pci, e) && join(d, e);
 }
 
 static void pci_fini(void *dev)
@@ -500,7 +501,7 @@ static const struct state ne2k_state[] = {
 	PROP_REF("netdev", ne2k, net, "netdev", "the network, a -netdev's id"), \
 	PROP(MAC, ne2k, mac, "mac", 0, "the card's address; default: 52:54:00:12:34:56 and up")
 static const struct prop pci_card_props[] = {
-	NE2K_PROPS, PROP_BOOTINDEX, { 0 }
+	NE2K_PROPS, PROP_BOOTINDEX, PCI_PROP_ROMFILE, { 0 }
 };
 static const struct prop isa_card_props[] = {
 	NE2K_PROPS,
@@ -521,7 +522,7 @@ static void boot_path(const void *dev, char *buf)
 const struct dev_type ne2k_pci_type = {
 	.name = "ne2k_pci", .bus = "pci", .help = "NE2000 network card (RTL8029)", COMMON,
 	.props = pci_card_props, .bus_props = pci_props, .bus_state = pci_state, .init = pci_init, .fini = pci_fini,
-	.boot_path = boot_path, .boot_letter = 'n',
+	.boot_path = boot_path, .boot_letter = 'n', .boot_rom = "pxe-ne2k_pci.rom",
 };
 const struct dev_type ne2k_isa_type = {
 	.name = "ne2k_isa", .bus = "isa", .help = "NE2000 network card", COMMON,

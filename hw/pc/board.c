@@ -249,17 +249,31 @@ static bool make_usb(struct pc *pc, struct err *e)
 	return !pc->cfg.usb || pc_part(pc, &uhci_type, e, "addr=%s", pc->board->usb_addr);
 }
 
+/* The expansion ROM that a card of the user's gets, or "". */
+static bool default_rom(struct pc *pc, const struct pc_device *d, bool display, char *path, size_t n, struct err *e)
+{
+	const struct dev_type *t = dev_type_find(pc->m, d->driver);
+
+	path[0] = 0;
+	if (d->options && strstr(d->options, "romfile="))
+		return true;
+	if (display)
+		return firmware_find(&pc->cfg, VIDEO_BIOS, path, n, e);
+	if (!t || !t->boot_rom || !firmware_find_boot_rom(&pc->cfg, t->boot_rom, d->options, path, n))
+		path[0] = 0;
+	return true;
+}
+
 /* A card of the user's that is the only display gets the video BIOS and the screen. */
 static bool make_user_device(struct pc *pc, const struct pc_device *d, struct err *e)
 {
 	char text[1536], rom[512];
 	bool display = !pc->vga && !strcmp(d->driver, vga_type.name);
-	bool with_rom = display && !(d->options && strstr(d->options, "romfile="));
 
-	if (with_rom && !firmware_find(&pc->cfg, VIDEO_BIOS, rom, sizeof(rom), e))
+	if (!default_rom(pc, d, display, rom, sizeof(rom), e))
 		return false;
 	snprintf(text, sizeof(text), "%s%s%s%s%s", d->driver, d->options ? "," : "",
-		 d->options ? d->options : "", with_rom ? ",romfile=" : "", with_rom ? rom : "");
+		 d->options ? d->options : "", *rom ? ",romfile=" : "", rom);
 	struct dev *dev = dev_make_from(pc->m, text, e);
 	if (display)
 		pc->vga = dev;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cpu/cpuid.h"
 #include "hw/disk/fdc.h"
 #include "hw/pc/boot.h"
@@ -25,6 +26,8 @@
 /* ---- files ---- */
 
 static const char *const system_dirs[] = { "/usr/share/seabios", "/usr/share/qemu", NULL };
+
+static const char *const boot_rom_dirs[] = { "/usr/lib/ipxe/qemu", "/usr/share/qemu", NULL };
 
 static bool try_dirs(const char *const *dirs, const char *name, char *path, size_t n)
 {
@@ -79,6 +82,19 @@ struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct
 static const char *boot_order(const struct pc_config *cfg)
 {
 	return cfg->boot_order && *cfg->boot_order ? cfg->boot_order : DEFAULT_ORDER;
+}
+
+bool firmware_find_boot_rom(const struct pc_config *cfg, const char *name, const char *card, char *path, size_t n)
+{
+	bool asked = strchr(boot_order(cfg), 'n') || (card && strstr(card, "bootindex="));
+
+	if (!asked && !cfg->boot_menu)
+		return false;
+	if (try_dirs(cfg->dirs, name, path, n) || try_dirs(boot_rom_dirs, name, path, n))
+		return true;
+	if (asked)
+		warn("no boot from a network without '%s' (Debian package: ipxe-qemu; -L adds a folder)", name);
+	return false;
 }
 
 static void put_line(struct bytes *b, const char *line)

@@ -13,6 +13,12 @@
  */
 bool firmware_find(const struct pc_config *cfg, const char *name, char *path, size_t n, struct err *e);
 
+/*
+ * The same for the ROM of a card that firmware boots from with its help only. False: nobody wants to
+ * boot from a network (-boot order=n or menu=on, bootindex= in the card's options), or there is none.
+ */
+bool firmware_find_boot_rom(const struct pc_config *cfg, const char *name, const char *card, char *path, size_t n);
+
 /* Load the system firmware and map it below 4 GiB. The memory is phys's. */
 struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct err *e);
 

@@ -12,7 +12,9 @@
 #include "hw/pci/pci.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const struct prop pci_props[] = {
 	PCI_PROPS, { 0 }
@@ -29,6 +31,8 @@ const struct state pci_state[] = {
 #define MSI_ENABLE	0x0001
 #define MSI_64		0x0080
 #define FIRST_CAP	0x40
+#define MIN_ROM		4096u
+#define MAX_ROM		(16 << 20)
 
 /* ---- base addresses ---- */
 
@@ -158,16 +162,36 @@ bool pci_bar_ram(struct pci_dev *p, int bar, struct ram *r, bool prefetch, struc
 	return bar_memory(p, bar_define(p, bar, PCI_BAR_MEM, r->size, prefetch), r, false, e);
 }
 
-bool pci_rom(struct pci_dev *p, const void *image, uint64_t n, struct err *e)
+static bool rom_bar(struct pci_dev *p, FILE *fp, struct err *e)
 {
-	uint64_t size = 4096;
-	while (size < n)
+	struct stat st;
+	uint64_t size = MIN_ROM;
+
+	if (fstat(fileno(fp), &st))
+		return err_errno(e, "romfile '%s'", p->romfile);
+	if (!S_ISREG(st.st_mode) || !st.st_size || st.st_size > MAX_ROM)
+		return err_set(e, "romfile '%s' is no expansion ROM: expected a file of up to %d MiB", p->romfile,
+			       MAX_ROM >> 20);
+	while (size < (uint64_t)st.st_size)
 		size *= 2;
 	struct ram *r = phys_ram_new(p->dev.m->phys, p->dev.type->name, size, e);
 	if (!r)
 		return false;
-	memcpy(r->host, image, n);
+	if (fread(r->host, 1, (size_t)st.st_size, fp) != (size_t)st.st_size)
+		return err_set(e, "romfile '%s': cannot be read", p->romfile);
 	return bar_memory(p, bar_define(p, PCI_ROM_BAR, PCI_BAR_MEM, size, false), r, true, e);
+}
+
+bool pci_romfile(struct pci_dev *p, struct err *e)
+{
+	if (!p->romfile || !*p->romfile)
+		return true;
+	FILE *fp = fopen(p->romfile, "rb");
+	if (!fp)
+		return err_errno(e, "romfile '%s'", p->romfile);
+	bool ok = rom_bar(p, fp, e);
+	fclose(fp);
+	return ok;
 }
 
 /* ---- capabilities ---- */

@@ -78,6 +78,7 @@ struct pci_dev {
 	struct pci_bus *below;	/* a bridge's secondary bus, or NULL */
 	bool multifunction;	/* property */
 	int32_t devfn;		/* property addr; slot * 8 + function, -1: the next free slot */
+	char *romfile;		/* property of cards that firmware runs code of; NULL or empty: none */
 	bool express;		/* has extended configuration space */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t wmask[PCI_CONFIG_SIZE];	/* bits software may write */
@@ -97,6 +98,9 @@ struct pci_dev {
 
 extern const struct prop pci_props[];
 extern const struct state pci_state[];
+/* The row of a card that has an expansion ROM; its init calls pci_romfile(). */
+#define PCI_PROP_ROMFILE \
+	PROP_TEXT(pci_dev, romfile, "romfile", NULL, "expansion ROM for firmware to run: a file")
 /* Their rows, for a common base that has more (virtio). */
 #define PCI_PROPS \
 	PROP(DEVFN, pci_dev, devfn, "addr", (uint64_t)-1, "slot[.function] on the bus"), \
@@ -200,8 +204,8 @@ bool pci_bar_mmio(struct pci_dev *p, int bar, uint64_t size, const struct mmio_o
 		  struct err *e);
 /* Memory behind a BAR (a frame buffer); the whole of r. */
 bool pci_bar_ram(struct pci_dev *p, int bar, struct ram *r, bool prefetch, struct err *e);
-/* The expansion ROM: n bytes, copied. */
-bool pci_rom(struct pci_dev *p, const void *image, uint64_t n, struct err *e);
+/* The expansion ROM from the file of its property, if it names one. */
+bool pci_romfile(struct pci_dev *p, struct err *e);
 
 /* Its Open Firmware path, for dev_type.boot_path: "/pci@i0cf8/ide@1,1". */
 void pci_boot_path(const void *dev, char *buf);

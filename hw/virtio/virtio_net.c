@@ -263,7 +263,8 @@ static bool net_init(void *dev, struct err *e)
 		net_default_mac(d->v.pci.dev.m, d->mac);
 	d->max_pairs = (uint16_t)(d->mq ? net_queues(d->net) : 1);
 	d->v.n_queues = 2u * d->max_pairs + 1;
-	if (!virtio_init(&d->v, &net_class, (d->max_pairs > 1 ? F_MQ : 0) | (d->host_mtu ? F_MTU : 0), e))
+	if (!virtio_init(&d->v, &net_class, (d->max_pairs > 1 ? F_MQ : 0) | (d->host_mtu ? F_MTU : 0), e)
+	    || !pci_romfile(&d->v.pci, e))
 		return false;
 	for (size_t i = 0; i < N_OFFERS; i++)
 		if (!d->offer[i])
@@ -312,7 +313,7 @@ static const struct state net_state[] = {
 	PROP(BOOL, virtio_net, offer[7], "ctrl_vq", 1, "take commands: filters, address, pairs of queues"), \
 	PROP(U16, virtio_net, host_mtu, "host_mtu", 0, "the longest packet the driver is to send; 0: it chooses")
 static const struct prop net_props[] = {
-	NET_PROPS, PROP_BOOTINDEX, { 0 }
+	NET_PROPS, PROP_BOOTINDEX, PCI_PROP_ROMFILE, { 0 }
 };
 static const struct prop net_bus_props[] = {
 	NET_PROPS, { 0 }
@@ -329,7 +330,7 @@ const struct dev_type virtio_net_type = {
 	.size = sizeof(struct virtio_net), .version = 2, .state = net_state, .props = net_props,
 	.bus_props = virtio_props, .bus_state = virtio_state,
 	.init = net_init, .fini = net_fini, .reset = net_reset, .loaded = net_loaded,
-	.boot_path = net_boot_path, .boot_letter = 'n',
+	.boot_path = net_boot_path, .boot_letter = 'n', .boot_rom = "pxe-virtio.rom",
 };
 
 const struct dev_type virtio_net_bus_type = {

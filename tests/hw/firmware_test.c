@@ -1,4 +1,4 @@
-/* The order of boot devices as firmware is told it. */
+/* The order of boot devices as firmware is told it, and the ROMs it boots from networks with. */
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -210,4 +210,71 @@ Test(firmware, smbios_names_the_board)
 		dev_free(fw);
 		fw = dev_make(b.m, &fwcfg_type, NULL, NULL, &b.err);
 	}
+}
+
+/* ---- ROMs to boot from a network with ---- */
+
+static void write_image(const char *bytes, size_t n)
+{
+	FILE *f = fopen(path, "wb");
+
+	cr_assert_eq(fwrite(bytes, 1, n, f), n);
+	fclose(f);
+}
+
+/* A card's own bytes of configuration space. */
+static void conf(int slot, unsigned reg, uint32_t v)
+{
+	bench_out(&b, 0xcf8, 4, 0x80000000u | (unsigned)slot << 11 | reg);
+	bench_out(&b, 0xcfc, 4, v);
+}
+
+Test(firmware, network_cards_show_the_rom_of_their_file)
+{
+	static const char *const cards[] = { "e1000", "ne2k_pci", "virtio-net-pci" };
+	char text[96];
+
+	write_image("\x55\xaa\x08" "code", 7);
+	for (int i = 0; i < 3; i++) {
+		uint32_t at = 0xe0000000u + 0x100000u * (unsigned)i;
+		snprintf(text, sizeof(text), "%s,addr=%d,romfile=%s", cards[i], i + 3, path);
+		card(text);
+		conf(i + 3, 0x30, at | 1);
+		conf(i + 3, 0x04, 2);
+		cr_expect_eq(rd(at), 0x6308aa55, "%s", cards[i]);
+		cr_expect_eq(rd(at + 4), 0x65646f, "%s", cards[i]);
+	}
+}
+
+Test(firmware, what_is_no_rom_is_named)
+{
+	struct err e = { 0 };
+	char text[96];
+
+	cr_expect_not(dev_make_from(b.m, "e1000,romfile=/nowhere/x.rom", &e));
+	cr_expect(strstr(e.msg, "/nowhere/x.rom"), "%s", e.msg);
+	write_image("", 0);
+	snprintf(text, sizeof(text), "e1000,romfile=%s", path);
+	e = (struct err){ 0 };
+	cr_expect_not(dev_make_from(b.m, text, &e));
+	cr_expect(strstr(e.msg, path), "%s", e.msg);
+	cr_expect(dev_make_from(b.m, "e1000,romfile=", &e), "%s", e.msg);
+}
+
+Test(firmware, the_rom_is_looked_for_by_who_boots_from_a_network)
+{
+	static const char *const here[] = { "/tmp", NULL };
+	const char *name = path + strlen("/tmp/");
+	struct pc_config c = { .dirs = here };
+	char found[128];
+
+	cr_expect_not(firmware_find_boot_rom(&c, name, NULL, found, sizeof(found)));
+	cr_expect_not(firmware_find_boot_rom(&c, name, "netdev=n", found, sizeof(found)));
+	cr_expect(firmware_find_boot_rom(&c, name, "netdev=n,bootindex=1", found, sizeof(found)));
+	cr_expect_str_eq(found, path);
+	c.boot_order = "cn";
+	cr_expect(firmware_find_boot_rom(&c, name, NULL, found, sizeof(found)));
+	c = (struct pc_config){ .dirs = here, .boot_menu = true };
+	cr_expect(firmware_find_boot_rom(&c, name, NULL, found, sizeof(found)));
+	cr_expect_not(firmware_find_boot_rom(&c, "no-such.rom", NULL, found, sizeof(found)));
 }
