@@ -214,13 +214,21 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 	return NULL;
 }
 
-/* Block tb goes on without sharing behind the slow path that has said so. */
+/*
+ * Block tb goes on without sharing behind the slow path that has said so. That one's block may have been dropped
+ * since: other code may stand there before the next is.
+ */
 static void note_fallback(struct cpu *c, const struct tb *tb)
 {
 	struct x64_env *env = x64_env(c);
+	const struct code_cache *k = tcg_of(c)->cache;
 	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
+	uint32_t from;
 
 	if (!env->fallback_ret || tb->ram2 != ~0ull)
+		return;
+	from = tcg_tb_near(k, env->fallback_ret);
+	if (from == NO_TB || k->tbs[from].dead)
 		return;
 	env->fallback_at[slot] = env->fallback_ret;
 	env->fallback_code[slot] = tb_entry(tb);
