@@ -195,7 +195,7 @@ struct code_cache {
 	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
 	uint32_t n_loops;		/* fast loops made so far */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
-	bool roams[1u << ROAM_BITS];	/* instructions whose accesses change pages too often for a site */
+	uint8_t roams[1u << ROAM_BITS];	/* enum x64_how: instructions whose accesses change pages too often for a site */
 	struct perfmap *perf;
 	struct plug_chunk *plug_records;	/* what µops of plugins point to */
 	uint64_t plug_bytes;
@@ -232,6 +232,14 @@ struct tcg {
 	timer_t timer;			/* sample.c */
 	bool has_timer;
 	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
+	struct roam_trial {		/* roam_light.c: of the access whose site misses often */
+		uint32_t slot;		/* in `roams`, + 1; 0: none */
+		uint32_t listen;	/* site whose misses are listened to, + 1; 0: none */
+		uint32_t at;		/* clock of the last news of it */
+		uint32_t best[2];	/* time of a window with ways, with the table */
+		unsigned n_windows, n_heard, n_pages;
+		uint64_t page[SITE_WAYS];
+	} trial;
 	unsigned hot;			/* samples that make a region; 0: at once */
 
 	struct ir *ir;			/* scratch */
@@ -487,7 +495,7 @@ void tcg_peek_was_hit(struct tcg *t, uint64_t ram);
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 void tcg_cb_commit(struct cpu *c);
-void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret);
+void tcg_cb_roam(struct cpu *c, uint64_t va, uint64_t what, uint64_t ret);
 void tcg_cb_raise(struct cpu *c, uint64_t imm);
 
 #endif

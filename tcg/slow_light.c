@@ -9,9 +9,6 @@
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
-#define ROAM_CYCLES	120u	/* host cycles between two misses of a site that is worth having */
-#define LOOP_CYCLES	12u	/* and between two proofs of a fast loop */
-
 static void raise_segment(struct cpu *c, int seg)
 {
 	cpu_raise_err(c, seg == SS ? EXC_SS : EXC_GP, 0);
@@ -274,42 +271,6 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 			env->fallback_ret = ret;
 	}
 	return p;
-}
-
-/*
- * A site has missed SITE_MISSES times. If that did not take long the access is better off
- * without one: its region goes, and is made again at the next poll. In the same way a loop
- * loses its fast copy if runs of it are short.
- */
-void tcg_cb_roam(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret)
-{
-	struct tcg *t = tcg_of(c);
-	bool loop = site & ROAM_LOOP;
-	struct tlb_site *s = &c->site[0][0][site & ~(uint64_t)ROAM_LOOP];
-	uint32_t now = (uint32_t)__builtin_ia32_rdtsc(), since = s->since;
-	uint32_t limit = ROAM_CYCLES;
-	struct x64_side side;
-	const struct tb *tb;
-	uint64_t at;
-
-	(void)unused;
-	if (loop)
-		limit = LOOP_CYCLES;
-	s->left = SITE_MISSES - 1;
-	s->since = now;
-	if (now - since > limit * SITE_MISSES)
-		return;
-	tb = tcg_tb_at(t, ret, &side);
-	if (!tb || tb->dead)
-		return;
-	t->stats.roams++;
-	at = tb->ram + side.off;
-	tcg_lock(t);
-	t->cache->roams[ROAM_SLOT(loop ? ~at : at)] = true;
-	t->remake = tb->region;
-	tcg_kill(t, (uint32_t)(tb - t->cache->tbs));
-	tcg_unlock(t);
-	atomic_fetch_or(&c->request, REQ_SAMPLE);
 }
 
 void tcg_cb_commit(struct cpu *c)

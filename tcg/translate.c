@@ -345,16 +345,16 @@ static bool from_own_page(const struct tcg *t, const struct tb *tb)
 	       k->tbs[l->from].mode == tb->mode && k->tbs[l->from].cs_base == tb->cs_base && tcg_stays(k, l);
 }
 
-/* A region's sites: where they begin, and which instructions have none. */
-static void offer_sites(const struct tcg *t, const struct tb *tb, struct x64_params *p, bool *roams)
+/* A region's sites: where they begin, and which instructions have how many. */
+static void offer_sites(const struct tcg *t, const struct tb *tb, struct x64_params *p, uint8_t *how)
 {
 	const struct code_cache *k = t->cache;
 
 	for (int w = 0; w < 2; w++)
 		p->site[w] = k->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
-		roams[i] = k->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
-	p->roams = roams;
+		how[i] = k->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
+	p->how = how;
 	p->loop = k->n_loops + 1;
 }
 
@@ -380,7 +380,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 {
 	struct code_cache *k = t->cache;
 	struct x64_params p = { .tb = n, .jc_table = tb->jc, .smp = k->smp };
-	bool roams[IR_MAX_REGION];
+	uint8_t how[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
 		tb->jc = -1;
@@ -390,7 +390,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 	if (tb->ram2 != ~0ull)
 		p.page_id[1] = tcg_guard_id(k, tb, 1);
 	if (tb->mode & MODE_REGION)
-		offer_sites(t, tb, &p, roams);
+		offer_sites(t, tb, &p, how);
 	if (!x64_compile(&k->x, &k->code, &k->cold, t->ir, &p, t->block))
 		return false;
 	take_sites(t, tb);

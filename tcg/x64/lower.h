@@ -32,6 +32,7 @@ struct cold {
 	/* probes with a site */
 	const uint8_t *start;	/* where the probe begins */
 	int32_t site;		/* its offset in struct cpu; 0: none */
+	bool ways;		/* it is the first of SITE_WAYS */
 	int base;		/* r14 was made from this register alone and has the tag's xor; else -1 */
 };
 
@@ -163,6 +164,8 @@ void bind_labels(struct lower *l);
 
 /* base + (index << scale) + disp, cut to the address size, into register r; r15 is scratch, flags stay. */
 void lower_address(struct lower *l, const struct uop *u, int r);
+/* Count, in the site of a read that nobody fills, and call the roam callback with `what` now and then. Destroys flags. */
+void lower_tally(struct lower *l, uint32_t what);
 
 /* lower_table.c: an indirect jump through a table of the region's labels; false: not possible, nothing done. */
 bool table_jump(struct lower *l, const struct uop *u);

@@ -24,6 +24,8 @@
  *	ja   look it up, keep it in the site
  *	mov  r14, gs:[site.add]		M = [base + r14 + displacement]
  *
+ * Some have several sites, and compare with one behind the other (tcg/roam_light.c).
+ *
  * The slow path undoes the xor and calls C, which returns a pointer to use
  * instead. For a write that cannot be done in place (MMIO, page crossing) that
  * is cpu->bounce; the consumer is emitted a second time there, followed by a
@@ -161,15 +163,52 @@ static uint8_t *look_up(struct code *c, int at, int32_t tag_off, unsigned range)
 
 enum { AT_TAG, AT_LIMIT, AT_ALIGN };	/* why the fast path was left */
 
+static enum x64_how how(const struct lower *l, const struct uop *u)
+{
+	return l->ir->mode & MODE_REGION ? l->p->how[u->insn] : HOW_TABLE;
+}
+
+/* The next `ways` sites, in one piece. */
+static int32_t next_site(struct lower *l, bool write, unsigned ways)
+{
+	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3, n = (l->p->site[write] + l->out->n_sites[write]) % TLB_SITES;
+
+	if (n + ways > TLB_SITES) {
+		l->out->n_sites[write] += TLB_SITES - n;
+		n = 0;
+	}
+	l->out->n_sites[write] += ways;
+	return CPU_OFF(site[idx][write][n]);
+}
+
 /* The next site for u's probe, or 0: it has none. */
 static int32_t take_site(struct lower *l, const struct uop *u, bool write)
 {
-	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3, n;
+	return how(l, u) == HOW_SITE ? next_site(l, write, 1) : 0;
+}
 
-	if (!(l->ir->mode & MODE_REGION) || l->p->roams[u->insn])
-		return 0;
-	n = (l->p->site[write] + l->out->n_sites[write]++) % TLB_SITES;
-	return CPU_OFF(site[idx][write][n]);
+static uint32_t site_number(int32_t site)
+{
+	return (uint32_t)(site - CPU_OFF(site)) / (uint32_t)sizeof(struct tlb_site);
+}
+
+static void cold_counted(struct lower *l, struct cold *k)
+{
+	cold_land(l, k);
+	mov_ri(&l->c, H_TMP, k->info);
+	call_to(&l->c, l->x->stubs.roam);
+	jmp_to(&l->c, k->back + l->c.rx);
+}
+
+void lower_tally(struct lower *l, uint32_t what)
+{
+	struct cold *k = cold_new(l, cold_counted);
+	int32_t site = next_site(l, false, 1);
+
+	alu_ri(&l->c, ALU_SUB, 4, hop_gs(site + (int32_t)offsetof(struct tlb_site, left)), 1);
+	k->at[0] = jcc_rel32(&l->c, CC_C);
+	k->back = l->c.p;
+	k->info = what | site_number(site);
 }
 
 #define SITE(k, f) hop_gs((k)->site + (int32_t)offsetof(struct tlb_site, f))
@@ -223,10 +262,10 @@ static void check_again(struct lower *l, const struct cold *k)
 }
 
 /* Cold: the entry at r15 goes into the site, and the probe begins again. */
-static void fill_site(struct lower *l, const struct cold *k, bool write)
+static void fill_site(struct lower *l, const struct cold *k, bool write, uint32_t what)
 {
 	struct code *c = &l->c;
-	uint32_t n = (uint32_t)(k->site - CPU_OFF(site)) / sizeof(struct tlb_site);
+	uint32_t n = site_number(k->site);
 
 	store_imm(c, 1, hop_gs(CPU_OFF(site_used) + (int32_t)(n / SITE_CHUNK)), 1);
 	load(c, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
@@ -238,7 +277,21 @@ static void fill_site(struct lower *l, const struct cold *k, bool write)
 		check_again(l, k);
 	alu_ri(c, ALU_SUB, 4, SITE(k, left), 1);
 	jcc_to(c, CC_NC, k->start);
-	mov_ri(c, H_TMP, n);
+	mov_ri(c, H_TMP, n | what);
+	call_to(c, l->x->stubs.roam);
+	jmp_to(c, k->start);
+}
+
+/*
+ * Cold: none of the ways fits, the entry at r15 does. C keeps it in one, and the probe begins again. If another vCPU
+ * has emptied the entry meanwhile, C is told of some other page: what it knows of that is as good.
+ */
+static void fill_ways(struct lower *l, const struct cold *k)
+{
+	struct code *c = &l->c;
+
+	alu_rm(c, ALU_XOR, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	mov_ri(c, H_TMP, ROAM_FILL | site_number(k->site));
 	call_to(c, l->x->stubs.roam);
 	jmp_to(c, k->start);
 }
@@ -272,7 +325,10 @@ static void cold_slow(struct lower *l, struct cold *k)
 	if (k->site) {
 		land32(c, k->at[AT_TAG]);
 		missed = site_missed(l, k, 0, u->size);
-		fill_site(l, k, u->c & PROBE_W);
+		if (k->ways)
+			fill_ways(l, k);
+		else
+			fill_site(l, k, u->c & PROBE_W, 0);
 	}
 	if (k->at[AT_LIMIT]) {
 		land32(c, k->at[AT_LIMIT]);
@@ -362,7 +418,7 @@ static void cold_group(struct lower *l, struct cold *k)
 	if (k->site) {
 		uint8_t *miss = site_missed(l, k, u->pad, u->flx);
 
-		fill_site(l, k, u->aux & PROBE_GROUP_W);
+		fill_site(l, k, u->aux & PROBE_GROUP_W, ROAM_GROUP);
 		land32(c, miss);
 	}
 	e8(c, 0x68);				/* push info */
@@ -523,6 +579,33 @@ static void site_operand(struct lower *l, const struct uop *u, struct cold *k, b
 	}
 }
 
+/* r14 has the linear address: which of the sites knows its page? */
+static void ways_operand(struct lower *l, const struct uop *u, struct cold *k, bool at_once)
+{
+	struct code *c = &l->c;
+	uint8_t *found[SITE_WAYS];
+	unsigned n = 0;
+
+	for (int32_t site = k->site; n < SITE_WAYS; site += (int32_t)sizeof(struct tlb_site)) {
+		mov_rr(c, 8, H_TMP, H_M);
+		alu_rm(c, ALU_XOR, 8, H_TMP, hop_gs(site + (int32_t)offsetof(struct tlb_site, tag)));
+		alu_ri(c, ALU_CMP, 8, hop_reg(H_TMP), (int32_t)(4096 - u->size));
+		load(c, 8, H_TMP, hop_gs(site + (int32_t)offsetof(struct tlb_site, add)));
+		if (++n < SITE_WAYS)
+			found[n - 1] = jcc_short(c, CC_BE);
+	}
+	k->at[AT_TAG] = jcc_rel32(c, CC_A);
+	while (--n)
+		land8(c, found[n - 1]);
+	if (at_once) {
+		l->m = hop_sib(H_M, H_TMP, 0, 0);
+		k->form = M_TWO;
+	} else {
+		alu_rm(c, ALU_ADD, 8, H_M, hop_reg(H_TMP));
+		l->m = hop_mem(H_M, 0);
+	}
+}
+
 /* r14 has the linear address: look it up. */
 static void table_operand(struct lower *l, const struct uop *u, struct cold *k, bool at_once)
 {
@@ -584,7 +667,10 @@ static void single(struct lower *l, const struct uop *u)
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
 		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0) |
 		  (uop_locks(u + 1) ? SLOW_LOCK : 0) | (l->in_run ? SLOW_IN_RUN : 0);
-	k->site = take_site(l, u, write);
+	k->ways = how(l, u) == HOW_WAYS || how(l, u) == HOW_TRY_WAYS;
+	k->site = k->ways ? next_site(l, write, SITE_WAYS) : take_site(l, u, write);
+	if (how(l, u) >= HOW_TRY_WAYS)
+		lower_tally(l, ROAM_WINDOW);
 	k->start = here(c);
 	if (!k->site && is_fixed(l, u, &va)) {
 		fixed(l, k, va);
@@ -599,7 +685,10 @@ static void single(struct lower *l, const struct uop *u)
 		ins_imm(c, 0xf6, 1, 0, hop_reg(H_M), 1, u->size - 1);
 		k->at[AT_ALIGN] = jcc_rel32(c, CC_NZ);
 	}
-	if (k->site) {
+	if (k->ways) {
+		k->base = -1;
+		ways_operand(l, u, k, at_once);
+	} else if (k->site) {
 		k->base = plain_base(l, u);
 		site_check(l, k, u->size);
 		site_operand(l, u, k, at_once);

@@ -192,28 +192,6 @@ static void check_again(struct prover *v)
 	}
 }
 
-static void cold_tired(struct lower *l, struct cold *k)
-{
-	cold_land(l, k);
-	mov_ri(&l->c, H_TMP, k->info);
-	call_to(&l->c, l->x->stubs.roam);
-	jmp_to(&l->c, k->back + l->c.rx);
-}
-
-/* Count how often proofs are made: in the site of a read that nobody fills. */
-static void count_proofs(struct lower *l)
-{
-	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
-	unsigned n = (l->p->site[0] + l->out->n_sites[0]++) % TLB_SITES;
-	int32_t site = CPU_OFF(site[idx][0][n]);
-	struct cold *k = cold_new(l, cold_tired);
-
-	alu_ri(&l->c, ALU_SUB, 4, hop_gs(site + (int32_t)offsetof(struct tlb_site, left)), 1);
-	k->at[0] = jcc_rel32(&l->c, CC_C);
-	k->back = l->c.p;
-	k->info = ROAM_LOOP | (uint32_t)(site - CPU_OFF(site)) / (uint32_t)sizeof(struct tlb_site);
-}
-
 /* Keep what is to be as it is now when the run is taken up again. */
 static void keep_values(struct prover *v)
 {
@@ -272,7 +250,7 @@ static void begin_anew(struct prover *v)
 {
 	struct lower *l = v->l;
 
-	count_proofs(l);
+	lower_tally(l, ROAM_LOOP);
 	store_imm(&l->c, 4, RUN(l, v->n, owner, 0), 0);		/* nobody's until all is proven */
 	store_imm(&l->c, 1, hop_gs(CPU_OFF(run_used) + (int32_t)((l->p->loop + v->n) % TLB_RUNS)), 1);
 	for (unsigned i = 0; i < v->f->n_proofs; i++) {

@@ -106,7 +106,7 @@ struct x64_callbacks {
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 	uint8_t *(*group)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);	/* NULL: cannot be shared */
 	const uint8_t *(*noshare)(struct cpu *c);	/* as find, for code without shared proofs */
-	void (*roam)(struct cpu *c, uint64_t unused, uint64_t site, uint64_t ret);	/* a site has missed SITE_MISSES times */
+	void (*roam)(struct cpu *c, uint64_t va, uint64_t what, uint64_t ret);	/* see ROAM_SITE */
 	void (*commit)(struct cpu *c);
 	void (*raise)(struct cpu *c, uint64_t imm);
 };
@@ -148,9 +148,21 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 #define GROUP_LEAD	15	/* shift: offset of the leader's access, eight bits */
 #define GROUP_RANGE	23	/* shift: bytes, nine bits */
 
-/* So often does a site miss before anybody asks how long that took. */
+/* How an access in a region finds its page (tcg/roam_light.c). */
+enum x64_how {
+	HOW_SITE,		/* as its site says */
+	HOW_TABLE,		/* in the table; of a loop's first instruction: it has no fast copy */
+	HOW_WAYS,		/* as one of its sites says */
+	HOW_TRY_WAYS, HOW_TRY_TABLE,	/* the same, and it is counted */
+};
+#define SITE_WAYS	4u
+/* What the roam callback is told: a site's number, and what happened there besides SITE_MISSES misses. */
 #define SITE_MISSES	256u
-#define ROAM_LOOP	0x10000u	/* of the callback: it is a fast loop that is counted there, and its proofs */
+#define ROAM_SITE	0xffffu
+#define ROAM_LOOP	0x10000u	/* it is a fast loop that is counted there, and its proofs */
+#define ROAM_GROUP	0x20000u	/* a group's leader, which has no ways */
+#define ROAM_FILL	0x40000u	/* none of its ways has va's page */
+#define ROAM_WINDOW	0x80000u	/* an access on trial was made as often as `left` said */
 
 /* Build the stubs into c. */
 void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);
@@ -161,7 +173,7 @@ struct x64_params {
 	uint32_t page_id[2];	/* ids the guards compare with, 0: no guard of that page */
 	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
 	unsigned site[2];
-	const bool *roams;	/* by instruction: has none */
+	const uint8_t *how;	/* enum x64_how by instruction */
 	uint32_t loop;		/* number of the first fast loop, never 0; they have runs round and round, too */
 	bool smp;		/* other vCPUs run the code, too, and may empty sites and runs */
 };

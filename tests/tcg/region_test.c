@@ -98,11 +98,48 @@ Test(region, a_page_that_gets_code_leaves_the_sites_that_write)
 	machine_fini(&m);
 }
 
-/* A chain through two pages in turns. */
-GUEST(wanders, "mov ebx, 0x20000\n mov ecx, 4000\n mov qword ptr [rbx], 0x21008\n mov qword ptr [rbx + 0x1008], 0x20000\n"
-	       " 1: mov rbx, [rbx]\n dec ecx\n jnz 1b\n" END)
+/* ---- several sites for one access ---- */
 
-TEST_BOTH(region, an_access_that_wanders_loses_its_site)
+static void all_have_ways(struct machine *m)
+{
+	tcg_set_hot(m->c, 0);
+	memset(tcg_of(m->c)->cache->roams, HOW_WAYS, sizeof(tcg_of(m->c)->cache->roams));
+}
+
+/* The decisions that have been taken about accesses that wander. */
+static unsigned n_decided(struct machine *m, enum x64_how how)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(tcg_of(m->c)->cache->roams); i++)
+		n += tcg_of(m->c)->cache->roams[i] == how;
+	return n;
+}
+
+/* A chain through edx pages in turns; ecx rounds. */
+#define CHAIN(pages, rounds)									\
+	"mov ebx, 0x20000\n mov ecx, " pages "\n 1: lea rax, [rbx + 0x1000]\n mov [rbx], rax\n add rbx, 0x1000\n"	\
+	" dec ecx\n jnz 1b\n mov qword ptr [rbx - 0x1000], 0x20000\n mov ebx, 0x20000\n mov ecx, " rounds "\n"	\
+	" 2: mov rbx, [rbx]\n dec ecx\n jnz 2b\n" END
+
+GUEST(wanders_far, CHAIN("16", "16000"))
+
+TEST_BOTH(region, an_access_that_wanders_over_many_pages_loses_its_site)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, wanders_far);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 0x20000);
+	if (tcg_of(m->c)->interp)
+		return;
+	cr_expect_eq(tcg_of(m->c)->stats.roams, 1);
+	cr_expect_eq(n_decided(m, HOW_TABLE), 1);
+	cr_expect_eq(tcg_of(m->c)->trial.listen, 0);
+}
+
+GUEST(wanders, CHAIN("4", "800000"))
+
+TEST_BOTH(region, an_access_that_wanders_over_few_pages_is_tried_both_ways)
 {
 	tcg_set_hot(m->c, 0);
 	GUEST_PUT(m, M_CODE, wanders);
@@ -110,8 +147,69 @@ TEST_BOTH(region, an_access_that_wanders_loses_its_site)
 	cr_expect_eq(reg(m, RBX), 0x20000);
 	if (tcg_of(m->c)->interp)
 		return;
-	cr_expect_eq(tcg_of(m->c)->stats.roams, 1);
-	cr_expect_eq(tcg_of(m->c)->stats.regions, 2);
+	cr_expect_eq(tcg_of(m->c)->stats.roams, 3, "ways, the table, what was better");
+	cr_expect_eq(n_decided(m, HOW_WAYS) + n_decided(m, HOW_TABLE), 1);
+	cr_expect_eq(tcg_of(m->c)->trial.slot, 0);
+}
+
+GUEST(wanders_on, CHAIN("16", "16000"))
+
+TEST_BOTH(region, ways_that_do_no_more_go)
+{
+	all_have_ways(m);
+	GUEST_PUT(m, M_CODE, wanders_on);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 0x20000);
+	if (!tcg_of(m->c)->interp)
+		cr_expect_eq(n_decided(m, HOW_TABLE), 1);
+}
+
+TEST_BOTH(region, a_loop_with_ways_sees_that_its_page_is_mapped_elsewhere)
+{
+	all_have_ways(m);
+	*machine_mem(m, 0x20000) = 0x11;
+	*machine_mem(m, 0x21000) = 0x22;
+	GUEST_PUT(m, M_CODE, remaps);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RAX), 0x111122221111, "%lx", reg(m, RAX));
+}
+
+Test(region, ways_are_emptied_like_other_sites)
+{
+	struct machine m;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	all_have_ways(&m);
+	GUEST_PUT(&m, M_CODE, reads_writes);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(n_filled(m.c, 0), 1);
+	cr_expect_eq(n_filled(m.c, 1), 1);
+	mmu_protect_ram_page(m.c, machine_mem(&m, 0x22000));
+	cr_expect_eq(n_filled(m.c, 0), 1);
+	cr_expect_eq(n_filled(m.c, 1), 0);
+	mmu_flush_page(m.c, 0x30000);
+	cr_expect_eq(n_filled(m.c, 0), 0);
+	machine_fini(&m);
+}
+
+/* Stores, loads and changes in place over four pages, and across two of them; no mapping behind the last one. */
+GUEST(ways_of_all_kinds, "mov ecx, 64\n xor ebp, ebp\n"
+	" 1: mov ebx, ecx\n and ebx, 3\n shl ebx, 12\n lea rsi, [rbx + 0x20ffc]\n mov [rsi - 8], ecx\n add [rsi - 8], ebp\n"
+	" mov edi, ecx\n mov [rsi], rdi\n add rbp, [rsi]\n movzx eax, byte ptr [rsi - 8]\n add ebp, eax\n"
+	" dec ecx\n jnz 1b\n" END)
+
+TEST_BOTH(region, ways_serve_all_kinds_of_accesses)
+{
+	uint32_t sum = 0, low;
+
+	all_have_ways(m);
+	GUEST_PUT(m, M_CODE, ways_of_all_kinds);
+	machine_run(m, M_CODE);
+	for (uint32_t n = 64; n; n--) {
+		low = n + sum;
+		sum += n + (low & 0xff);
+	}
+	cr_expect_eq(reg(m, RBP), sum);
 }
 
 /* ---- requests ---- */
