@@ -199,21 +199,35 @@ static bool filter_has(const struct mmu *m, const uint8_t *host)
 	return m->wfilter[bit >> 6] >> (bit & 63) & 1;
 }
 
-/* What is in the tables now. Another vCPU that looks meanwhile finds all of it in either version. */
-static void filter_renew(struct cpu *c)
+static void renew_places(struct cpu *c, const uint64_t *many)
 {
-	struct mmu *m = c->mmu;
-	uint64_t fresh[FILTER_BITS / 64];
-
-	drop_write_sites(c);		/* they may have what is in no table any more */
-	zero64(fresh, ARRAY_LEN(fresh));
 	for (int idx = 0; idx < NMMU; idx++)
 		for (unsigned s = 0; s < TLB_SIZE; s++)
 			if (c->tlb[idx].w[s].tag != TLB_EMPTY(s)) {
 				unsigned bit = filter_bit(c->tlb[idx].w[s].host);
-				fresh[bit >> 6] |= 1ull << (bit & 63);
-				__atomic_store_n(&m->wplace[bit], MANY_PLACES, __ATOMIC_RELAXED);
+				bool one = !(many[bit >> 6] >> (bit & 63) & 1);
+
+				__atomic_store_n(&c->mmu->wplace[bit], one ? idx << TLB_BITS | s : MANY_PLACES, __ATOMIC_RELAXED);
 			}
+}
+
+/* What is in the tables now. Another vCPU that looks meanwhile finds all of it in either version. */
+static void filter_renew(struct cpu *c)
+{
+	struct mmu *m = c->mmu;
+	uint64_t fresh[FILTER_BITS / 64], many[FILTER_BITS / 64];
+
+	drop_write_sites(c);		/* they may have what is in no table any more */
+	zero64(fresh, ARRAY_LEN(fresh));
+	zero64(many, ARRAY_LEN(many));
+	for (int idx = 0; idx < NMMU; idx++)
+		for (unsigned s = 0; s < TLB_SIZE; s++)
+			if (c->tlb[idx].w[s].tag != TLB_EMPTY(s)) {
+				unsigned bit = filter_bit(c->tlb[idx].w[s].host);
+				many[bit >> 6] |= fresh[bit >> 6] & 1ull << (bit & 63);
+				fresh[bit >> 6] |= 1ull << (bit & 63);
+			}
+	renew_places(c, many);
 	for (unsigned i = 0; i < ARRAY_LEN(fresh); i++)
 		__atomic_store_n(&m->wfilter[i], fresh[i], __ATOMIC_RELAXED);
 	m->filter_room = FILTER_BITS / 4;

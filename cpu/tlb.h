@@ -26,7 +26,7 @@
 #define SEEN_BITS	4096u
 #define NSPACES		5u	/* the host, and guests of VMRUN remembered */
 #define NPT_SLOTS	512u
-#define FILTER_BITS	4096u
+#define FILTER_BITS	16384u
 #define MANY_PLACES	UINT16_MAX
 
 /* Attributes in the low bits of l2_entry.pa: what the walk found. */

@@ -869,7 +869,7 @@ Test(mmu, a_page_is_found_in_the_write_tables_after_thousands_of_others)
 /* The same in two tables, and others of its place in the filter, before and behind the filter was made anew. */
 Test(mmu, a_page_is_found_in_all_places_it_has)
 {
-	const uint64_t more = 32 << 20, same_bit = FILTER_BITS * 4096;
+	const uint64_t more = 128 << 20, same_bit = FILTER_BITS * 4096;
 	struct phys_range range = { .pa = more, .size = more, .name = "more" };
 	struct err e = { "" };
 	struct ram *r;
@@ -883,15 +883,17 @@ Test(mmu, a_page_is_found_in_all_places_it_has)
 
 		mmu_st(c, more + pages[0], 1, 1, MMU_USER);
 		if (i & 1)
-			mmu_st(c, more + pages[1], 1, 1, MMU_USER);
-		for (uint64_t pa = 1 << 20; i & 2 && pa < 9 << 20; pa += 4096)	/* the filter is made anew */
+			mmu_st(c, more + pages[1], 1, 1, MMU_KERNEL);
+		for (uint64_t pa = 1 << 20; i & 2 && pa < 32 << 20; pa += 4096)	/* the filter is made anew */
 			mmu_st(c, more + pa, 1, 1, MMU_KERNEL);
 		mmu_st(c, more + pages[0], 1, 1, MMU_KERNEL_NOSMAP);
 		for (unsigned k = 0; k <= (i & 1); k++) {
-			cr_assert(in_table(c->tlb[MMU_USER].w, more + pages[k]));
+			const struct tlb_entry *w = c->tlb[k ? MMU_KERNEL : MMU_USER].w;
+
+			cr_assert(in_table(w, more + pages[k]));
 			r->page[pages[k] >> 12] |= PAGE_CODE;
 			mmu_protect_ram_page(c, r->host + pages[k]);
-			cr_assert_not(in_table(c->tlb[MMU_USER].w, more + pages[k]));
+			cr_assert_not(in_table(w, more + pages[k]));
 		}
 		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, more + pages[0]));
 	}
