@@ -420,3 +420,25 @@ void tcg_trim(struct tcg *t, bool idle)
 	trim(k->blocks_start, code);
 	trim(k->code_start + COLD_AT, cold);
 }
+
+/* A step from where code goes on. What the host does not have is not asked for: then the pages come one by one. */
+static uint8_t *ready_from(uint8_t *p, uint8_t *end)
+{
+	uint8_t *start = (uint8_t *)((uintptr_t)p & ~(READY_STEP - 1));
+
+	if (start + READY_STEP <= end)
+		madvise(start, READY_STEP, MADV_POPULATE_WRITE);
+	return start + READY_STEP;
+}
+
+uint64_t tcg_make_ready(uint64_t t, uint64_t x, uint64_t y, uint64_t z)
+{
+	struct code_cache *k = ((struct tcg *)t)->cache;
+
+	(void)x, (void)y, (void)z;
+	if (k->code.p >= k->code_ready)
+		k->code_ready = ready_from(k->code.p, k->code.end);
+	if (k->cold.p >= k->cold_ready)
+		k->cold_ready = ready_from(k->cold.p, k->cold.end);
+	return 0;
+}

@@ -173,6 +173,7 @@ struct code_cache {
 	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
 	size_t trimmed;			/* bytes of code when the writable mapping was last given back */
+	uint8_t *code_ready, *cold_ready;	/* memory below is there */
 	uint8_t *cold_kept;		/* cold code below is not all of the last blocks: guards made later */
 	struct tb *tbs;
 	uint32_t *hash_next;		/* by block: the next one of its slot, as in hash; dense, as blocks that are others are passed often */
@@ -193,6 +194,7 @@ struct code_cache {
 		uint64_t ram;
 		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
 	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
+	uint64_t no_peek_used[(1u << NO_PEEK_BITS) / 64];	/* its places that were ever taken, as bits: few, and asked for each block */
 	uint32_t n_loops;		/* fast loops made so far */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
 	uint8_t roams[1u << ROAM_BITS];	/* enum x64_how: instructions whose accesses change pages too often for a site */
@@ -300,6 +302,16 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks);
 #define TRIM_STEP	((size_t)16 << 20)
 #define TRIM_STEP_IDLE	((size_t)1 << 19)
 void tcg_trim(struct tcg *t, bool idle);
+/* Code memory that comes next is there: one call of the host for many pages. Light; may call what is not. */
+#define READY_STEP	((size_t)64 << 10)
+uint64_t tcg_make_ready(uint64_t t, uint64_t x, uint64_t y, uint64_t z);
+static inline void tcg_ready(struct tcg *t)
+{
+	struct code_cache *k = t->cache;
+
+	if (__builtin_expect(!t->interp && (k->code.p >= k->code_ready || k->cold.p >= k->cold_ready), 0))
+		cpu_heavy(t->cpu, tcg_make_ready, (uint64_t)t, 0, 0, 0);
+}
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);
 /* No shared probe knows any more where to go on without sharing (struct x64_env). Light. */

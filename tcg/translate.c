@@ -463,6 +463,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
 	struct tb *tb;
 
+	tcg_ready(t);
 	begin_read(c, 0, f->r, f->ram);
 	for (;; max = t->ir->n_insns / 2) {
 		if (!make_ir(c, f, mode, max))
