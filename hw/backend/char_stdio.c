@@ -60,13 +60,19 @@ static void hook_exits(void)
 	}
 }
 
-/* In the background the terminal is not ours to change. */
+/* Then the terminal is not ours to change. One that controls nobody has no background. */
+static bool in_background(void)
+{
+	pid_t group = tcgetpgrp(STDIN_FILENO);
+
+	return group >= 0 && group != getpgrp();
+}
+
 static void make_raw(bool keep_signals)
 {
 	struct termios t;
 
-	if (term.raw || !isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp()
-	    || tcgetattr(STDIN_FILENO, &term.saved))
+	if (term.raw || !isatty(STDIN_FILENO) || in_background() || tcgetattr(STDIN_FILENO, &term.saved))
 		return;
 	t = term.saved;
 	t.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);

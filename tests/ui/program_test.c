@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,4 +248,40 @@ Test(program, trace_help_lists_the_points_of_this_machine)
 	cr_assert_eq(run("$R -bios $B -serial null -trace help 2>&1", sleep_forever, sizeof(sleep_forever), out,
 			 sizeof(out)), 0);
 	cr_assert(strstr(out, "isa-serial0.ier.write : state 0\n"), "%s", out);
+}
+
+/*
+ * The monitor on a terminal that controls no process, as programs that drive one make it: typed bytes
+ * come at once, so that TAB completes a word.
+ */
+Test(program, the_monitor_edits_lines_on_any_terminal, .timeout = 60)
+{
+	char *const argv[] = { (char *)PROGRAM, (char *)"-S", (char *)"-nodefaults", (char *)"-display", (char *)"none",
+			       (char *)"-monitor", (char *)"stdio", NULL };
+	char said[8192] = "";
+	size_t n = 0;
+	int fd, other;
+	pid_t pid;
+	ssize_t k;
+
+	cr_assert_eq(openpty(&fd, &other, NULL, NULL, NULL), 0);
+	pid = fork();
+	if (!pid) {
+		for (int i = 0; i < 3; i++)
+			dup2(other, i);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(other);
+	for (bool typed = false; !strstr(said, "info status ") && n < sizeof(said) - 1;) {
+		k = read(fd, said + n, sizeof(said) - 1 - n);
+		cr_assert(k > 0, "%s", said);
+		n += (size_t)k;
+		said[n] = 0;
+		if (!typed && strstr(said, "(rhea) "))
+			typed = write(fd, "info stat\t", 10) == 10;
+	}
+	cr_expect_eq(write(fd, "\x15quit\r", 6), 6);
+	waitpid(pid, NULL, 0);
+	close(fd);
 }
