@@ -16,6 +16,9 @@
 #include "ui/trace.h"
 #include "ui/vm.h"
 
+/* A screen for this machine only, where a system need not know the name localhost (a chroot). */
+#define OPT_VNC_HERE "127.0.0.1:0,to=99"
+
 #define OPT_MAX_ACCELS		4
 #define OPT_MAX_CHARDEVS	16
 #define OPT_MAX_MONITORS	16

@@ -84,7 +84,7 @@ static void choose_screen(struct options *o)
 		o->web = "";
 		o->display = OPT_DISPLAY_WEB;
 	} else {
-		o->vnc = "localhost:0,to=99";
+		o->vnc = OPT_VNC_HERE;
 		o->display = OPT_DISPLAY_VNC;
 	}
 }

@@ -1,4 +1,5 @@
 /* ui/options*.c: the command line. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -330,6 +331,16 @@ Test(options, log_areas_are_checked)
 	cr_assert_eq(parse("-d itn"), OPT_BAD);
 	cr_assert(strstr(e.msg, "did you mean int"));
 	cr_assert_eq(parse("-d help"), OPT_DONE);
+}
+
+Test(options, the_screen_of_this_machine_needs_no_name)
+{
+	struct in_addr a;
+	char host[64];
+
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(OPT_VNC_HERE, ":"), OPT_VNC_HERE);
+	cr_assert_eq(inet_pton(AF_INET, host, &a), 1);
+	cr_assert_eq(ntohl(a.s_addr), INADDR_LOOPBACK);
 }
 
 Test(options, ways_to_show_the_screen)
