@@ -298,7 +298,7 @@ void scsi_move(struct scsi_req *r, const struct iovec *iov, int niov, uint64_t n
 
 void scsi_cancel(struct scsi_req *r)
 {
-	if (r->pending && r->drive.state != DRIVE_IDLE)
+	if (r->pending)
 		drive_cancel(&r->drive);
 	r->pending = false;
 	r->job.finished = true;
@@ -342,6 +342,7 @@ void scsi_begin(struct scsi_req *r)
 	r->job.at = r->job.left = r->job.lba = 0;
 	r->job.n_buf = 0;
 	r->pending = false;
+	r->drive.drive = NULL;		/* nothing is submitted */
 	r->drive.state = DRIVE_IDLE;
 	scsi_good(r);
 	if (!c) {
