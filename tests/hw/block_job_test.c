@@ -245,8 +245,10 @@ Test(block_job, what_is_in_the_middle_goes_down)
 
 Test(block_job, what_the_guest_writes_goes_down_and_the_base_takes_over)
 {
-	begin((struct block_job_spec){ .kind = BLOCK_COMMIT, .top = drive_image(d), .base = drive_image(d)->backing->backing });
+	begin((struct block_job_spec){ .kind = BLOCK_COMMIT, .top = drive_image(d), .base = drive_image(d)->backing->backing,
+				       .rate = 1 << 16 });
 	cr_assert_not(block_job_complete(job.j, &b.err), "it has only begun");
+	block_job_set_rate(job.j, 0);
 	until(&job.ready);
 	for (int i = 0; i < 50; i++)
 		guest_works();
