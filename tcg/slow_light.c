@@ -171,6 +171,17 @@ static uint64_t flat_va(struct cpu *c, uint64_t va, int n, int kind, int seg, ui
 	return va;
 }
 
+/* The access under way came with an address that is none: again. */
+static void check_address(struct cpu *c)
+{
+	struct x64_env *env = x64_env(c);
+
+	if (!env->raced)
+		return;
+	env->raced = 0;
+	again_alone(c);
+}
+
 uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
@@ -183,6 +194,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	uint8_t *p;
 
 	env->fault_pc = ret;
+	check_address(c);
 	env->pend = 0;
 	if (kind & PROBE_W)
 		t->stats.slow_writes++;
@@ -256,6 +268,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	tcg_of(c)->stats.groups++;
 	env->fallback_ret = 0;
 	env->fault_pc = ret;
+	check_address(c);
 	if (!cpu_is64(c))
 		lead = flat_va(c, lead, n, kind, info >> GROUP_SEG & 7, 0);
 	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))

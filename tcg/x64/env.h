@@ -52,6 +52,7 @@ struct x64_env {
 	uint64_t fault_pc;	/* host address inside a block whose access is being done in C, or 0 */
 	uint64_t fault_flags;	/* host RFLAGS at a host fault */
 	int fault_trap;		/* host exception vector of a host fault */
+	uint32_t raced;		/* the address C is given is wrong: x64_make_address() */
 	uint32_t pend;		/* bytes waiting in cpu->bounce to be written, 0: none */
 	uint64_t pend_va;
 	uint32_t pend_idx;

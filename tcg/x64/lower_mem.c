@@ -346,7 +346,7 @@ static void cold_slow(struct lower *l, struct cold *k)
 		mov_ri(c, H_TMP, k->info);
 		call_to(c, l->x->stubs.probe_slow);
 	} else if (n || !thunk) {
-		ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+		x64_make_address(c, k->tag_off);
 		mov_ri(c, H_TMP, k->info);
 		while (n)
 			land8(c, join[--n]);

@@ -181,14 +181,33 @@ static void fall_back(struct code *c)
 	pop(c, H_M);
 }
 
+/*
+ * The inverse of what a probe does to the address in r14, whose entry is at r15. Another vCPU may have emptied the
+ * entry in between (cpu/mmu.c, protect_entry()), which makes it an address of the neighbouring entry: C, which is
+ * told, has the instruction started again. Destroys r15.
+ */
+void x64_make_address(struct code *c, int32_t tag_off)
+{
+	uint8_t *same;
+
+	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, tag_off));
+	ins_imm(c, 0xc1, 8, 1, hop_reg(H_M), 1, 8);			/* ror; the address's entry is at these bits */
+	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (int32_t)TLB_OFF(~0ull));
+	ins_imm(c, 0xc1, 8, 0, hop_reg(H_M), 1, 8);			/* rol leaves ZF alone */
+	same = jcc_short(c, CC_Z);
+	store_imm(c, 4, hop_gs(ENV_OFF(raced)), 1);
+	land8(c, same);
+}
+
 /* The same; without a pointer the call does not return but goes on without shared proofs. */
 static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn, int idx, int write)
 {
 	const uint8_t *at = here(c);
 	uint8_t *some;
 
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, CPU_OFF(tlb) + idx * (int32_t)sizeof(struct tlb) +
-				     (int32_t)(write ? offsetof(struct tlb, w) : offsetof(struct tlb, r))));
+	x64_make_address(c, CPU_OFF(tlb) + idx * (int32_t)sizeof(struct tlb) +
+			    (int32_t)(write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
 	fall_back(c);
 	load(c, 4, H_TMP, hop_mem(RSP, 8));
 	call_access(c, fn);
@@ -223,7 +242,7 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 	i = x->n_thunks++;
 	x->thunk_slot[slot] = (uint16_t)(i + 1);
 	x->thunk[i] = (struct x64_thunk){ info, tag_off, here(c) };
-	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, tag_off));
+	x64_make_address(c, tag_off);
 	mov_ri(c, H_TMP, info);
 	jmp_to(c, x->stubs.probe_slow);
 	return x->thunk[i].at;

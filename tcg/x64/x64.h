@@ -127,6 +127,8 @@ struct x64 {
 	} thunk[X64_MAX_THUNKS];
 	uint16_t thunk_slot[2 * X64_MAX_THUNKS];	/* hash table: number of one and 1, or 0 */
 };
+/* r14 as a probe left it, with its entry at r15, is the linear address again. */
+void x64_make_address(struct code *c, int32_t tag_off);
 /* The thunk for that, or NULL if there are too many. */
 const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off);
 
