@@ -235,10 +235,13 @@ static void next_round(struct tcg *t)
 	tcg_serialize(t->cpu);
 }
 
-/* Too many pages are being written while they are translated: wait until others are as far, too. */
+/*
+ * Too many pages are being written while they are translated: wait until others are as far, too. Who is alone
+ * does not make way for itself; all others are outside then.
+ */
 static void let_settle(struct cpu *c)
 {
-	if (cpu_must_step_aside(c))
+	if (!tcg_of(c)->alone && cpu_must_step_aside(c))
 		cpu_step_aside(c);
 	sched_yield();
 	next_round(tcg_of(c));

@@ -494,7 +494,8 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 		single = true;
 	}
 	take_back(t, false);
-	return room(t->cache) ? translate(c, &f, mode, single, t0) : NULL;
+	/* others may have translated meanwhile, and the instruction may go on in RAM */
+	return room(t->cache) && tcg_may_read(t) ? translate(c, &f, mode, single, t0) : NULL;
 }
 
 /* Somebody wants to see each block, or there is a reason to go slowly. */

@@ -234,6 +234,43 @@ TEST_SMP(no_exit_of_a_shared_block_leads_to_one_vcpus_own)
 	expect_sums(m);
 }
 
+/* ---- alone ---- */
+
+/* Behind the third OUT the operand crosses pages: what was one block is begun again alone. */
+GUEST(splits, "mov ecx, 3\n mov edi, 0x30000\n 1: cmp ecx, 1\n jne 2f\n mov edi, 0x30ffe\n 2: mov eax, ecx\n"
+      "out 0x80, eax\n lock inc dword ptr [rdi]\n dec ecx\n jnz 1b\n" END)
+
+/* There are too many suspects for a translation, until the vCPU has begun two more rounds. */
+static void suspect(struct machine *m, uint32_t v)
+{
+	struct tcg *t = tcg_of(m->c);
+	struct code_cache *k = t->cache;
+
+	for (k->n_suspects = 0; v == 1 && k->n_suspects < SUSPECTS - 2; k->n_suspects++) {
+		struct suspect *s = &k->suspects[k->n_suspects];
+
+		*s = (struct suspect){ .host = machine_mem(m, 0x40000) };
+		memcpy(s->copy, s->host, PAGE_SIZE);
+		s->waits[t->number - 1] = true;
+		s->rounds[t->number - 1] = t->rounds + 1;
+	}
+}
+
+Test(cache_smp, who_is_alone_does_not_make_way_for_itself, .timeout = 30)
+{
+	struct machine m;
+
+	machine_init_smp(&m, 2, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, splits);
+	m.on_out = suspect;
+	m.n_cpus = 1;
+	run_all(&m, 1);
+	cr_expect_eq(m.n_outs, 3);
+	cr_expect_eq(ld32(machine_mem(&m, 0x30ffe)), 1);
+	m.n_cpus = 2;
+	machine_fini(&m);
+}
+
 /* ---- vCPUs come and go ---- */
 
 GUEST(some, "call 1f\n" END " 1: ret\n")
