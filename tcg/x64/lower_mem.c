@@ -245,17 +245,25 @@ static uint8_t *site_missed(struct lower *l, const struct cold *k, unsigned lead
 	return look_up(&l->c, H_M, k->tag_off, range);
 }
 
-/* Another vCPU empties the entry, then the site; so what is in the site is looked at behind a fence. */
+/*
+ * Another vCPU empties the entry, then the site; so what is in the site is looked at behind a fence. Both parts of it: the
+ * tag of an empty entry is that of a page with another place, which may be in the table.
+ */
 static void check_again(struct lower *l, const struct cold *k)
 {
 	struct code *c = &l->c;
-	uint8_t *same;
+	uint8_t *gone, *same;
 
 	e8(c, 0x0f); e8(c, 0xae); e8(c, 0xf0);		/* mfence */
 	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
 	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
 	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
+	gone = jcc_short(c, CC_NZ);
+	load(c, 8, H_TMP, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
+	alu_rm(c, ALU_SUB, 8, H_TMP, hop_reg(H_M));
+	alu_rm(c, ALU_CMP, 8, H_TMP, SITE(k, add));
 	same = jcc_short(c, CC_Z);
+	land8(c, gone);
 	load(c, 8, H_TMP, hop_gs(CPU_OFF(nowhere)));
 	store(c, 8, SITE(k, tag), H_TMP);
 	land8(c, same);
