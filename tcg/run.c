@@ -587,16 +587,19 @@ const struct accel_ops tcg_interp_accel = {
 
 /* ---- what people may ask ---- */
 
-static struct tcg_stats all_stats(const struct code_cache *k)
+/* vCPUs may leave meanwhile. */
+static struct tcg_stats all_stats(struct code_cache *k)
 {
 	struct tcg_stats sum = { 0 };
 
+	pthread_mutex_lock(&k->writes_lock);
 	for (unsigned u = 0; u < k->n_users; u++) {
 		const uint64_t *from = (const uint64_t *)(const void *)&k->user[u]->stats;
 
 		for (unsigned i = 0; i < sizeof(sum) / 8; i++)
 			((uint64_t *)(void *)&sum)[i] += from[i];
 	}
+	pthread_mutex_unlock(&k->writes_lock);
 	return sum;
 }
 
