@@ -245,6 +245,8 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 	x64_make_address(c, tag_off);
 	mov_ri(c, H_TMP, info);
 	jmp_to(c, x->stubs.probe_slow);
+	if (c->p + c->rx > x->thunk[i].at + X64_THUNK_ROOM)
+		__builtin_trap();
 	return x->thunk[i].at;
 }
 
@@ -384,5 +386,5 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	for (int i = 0; i < HELPER_COUNT; i++)
 		s->thunk[i] = make_thunk(x, c, &helper_info[i], mxcsr);
 	x->thunk_code = *c;
-	c->p += X64_MAX_THUNKS * 32;
+	c->p += X64_MAX_THUNKS * X64_THUNK_ROOM;
 }

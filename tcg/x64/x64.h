@@ -113,6 +113,7 @@ struct x64_callbacks {
 
 /* Slow probes that differ in nothing share the code that calls C. */
 #define X64_MAX_THUNKS	256
+#define X64_THUNK_ROOM	64	/* bytes */
 struct x64 {
 	struct x64_stubs stubs;
 	bool host_avx;
