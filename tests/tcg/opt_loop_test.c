@@ -360,22 +360,31 @@ TEST_BOTH(opt_loop, a_loop_that_waits_is_interrupted)
 /* The address changes by nothing, and the round does not end by itself. */
 GUEST(stands, "mov esi, 0x20000\n mov edi, 0x22000\n 1: lea rsi, [rsi + 0]\n mov byte ptr [rsi], 5\n cmp byte ptr [rdi], 0\n je 1b\n" END)
 
-static bool ended_runs_are_left(struct cpu *c)
+/* Is there a run that has, or has not, been ended? */
+static bool is_there(struct cpu *c, bool ended)
 {
 	for (unsigned n = 0; n < TLB_RUNS; n++)
-		if (c->run[n].owner && __atomic_load_n(&c->run[n].most[0], __ATOMIC_RELAXED) == RUN_OVER_MOST)
-			return false;
-	return true;
+		if (__atomic_load_n(&c->run[n].owner, __ATOMIC_RELAXED) &&
+		    (__atomic_load_n(&c->run[n].most[0], __ATOMIC_RELAXED) == RUN_OVER_MOST) == ended)
+			return true;
+	return false;
+}
+
+/* However slow the other thread is; false: not in ten seconds. */
+static bool wait_until(struct cpu *c, bool ended, bool there)
+{
+	for (unsigned i = 0; i < 10000 && is_there(c, ended) != there; i++)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	return is_there(c, ended) == there;
 }
 
 static void end_and_wake(union sigval v)
 {
 	struct machine *m = v.sival_ptr;
+	bool began = tcg_of(m->c)->interp || wait_until(m->c, false, true);
 
 	mmu_end_runs(m->c);
-	for (unsigned i = 0; i < 200 && !ended_runs_are_left(m->c); i++)
-		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-	*(bool *)m->opaque = ended_runs_are_left(m->c);
+	*(bool *)m->opaque = began && wait_until(m->c, true, false);
 	__atomic_store_n(machine_mem(m, 0x22000), 1, __ATOMIC_RELAXED);
 }
 
