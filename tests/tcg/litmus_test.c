@@ -13,6 +13,7 @@
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -123,7 +124,7 @@ static uint64_t check_counts(const struct machine *m, const struct litmus *l, un
 	cr_expect_eq(all, (uint64_t)batches * N_BATCH, "%s: %lu rounds", l->name, all);
 	cr_expect_eq(bad, 0, "%s: %lu of %lu rounds are forbidden", l->name, bad, all);
 	if (l->must && getenv("ROUNDS"))
-		cr_log_warn("%s: %lu of %lu", l->name, wanted, all);
+		fprintf(stderr, "%s: %lu of %lu\n", l->name, wanted, all);	/* a warning would be a failure */
 	return wanted;
 }
 
