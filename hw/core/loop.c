@@ -87,18 +87,26 @@ static void wake_for(struct loop *l, uint64_t t)
 		loop_wake(l);
 }
 
+/* A clock's deadline in host time; what is past counts as 0. */
+static uint64_t host_time(const struct clock *c, uint64_t deadline)
+{
+	int64_t t = (int64_t)(deadline - atomic_load(&c->base));
+
+	return t < 0 ? 0 : (uint64_t)t;
+}
+
 static void earlier_host(void *opaque, uint64_t deadline)
 {
 	struct loop *l = opaque;
 
-	wake_for(l, deadline - atomic_load(&l->host_clock.base));
+	wake_for(l, host_time(&l->host_clock, deadline));
 }
 
 static void earlier_guest(void *opaque, uint64_t deadline)
 {
 	struct loop *l = opaque;
 
-	wake_for(l, deadline - atomic_load(&l->m->clock.base));
+	wake_for(l, host_time(&l->m->clock, deadline));
 }
 
 static void drain_wake(void *opaque, int fd, unsigned events)

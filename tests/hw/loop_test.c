@@ -200,9 +200,12 @@ Test(loop, a_library_is_asked_each_round_and_told_afterwards)
 	cr_assert_eq(count, 2);
 }
 
+#define HOUR	3600000000000ull
+
 struct rearm {
 	struct timer t;
 	_Atomic int fired;
+	bool past;			/* for moments long ago */
 };
 
 static void fired(void *opaque)
@@ -216,24 +219,38 @@ static void *arm_without_the_lock(void *opaque)
 	struct rearm *r = opaque;
 
 	for (int i = 1; i <= 2000; i++) {
-		timer_mod(&r->t, clock_now(&m->clock) + (unsigned)i * 1009 % 20000);
+		timer_mod(&r->t, r->past ? (unsigned)i : clock_now(&m->clock) + (unsigned)i * 1009 % 20000);
 		while (atomic_load(&r->fired) < i)
 			;
 	}
 	return opaque;
 }
 
-Test(loop, no_timer_is_slept_over_that_is_armed_without_the_lock)
+static void arm_from_two_threads(bool past)
 {
 	static struct rearm r[2];
 	pthread_t thread[2];
 
-	for (int k = 0; k < 2; k++)
+	for (int k = 0; k < 2; k++) {
 		timer_init(&r[k].t, &m->clock, fired, &r[k]);
+		r[k].past = past;
+	}
 	for (int k = 0; k < 2; k++)
 		pthread_create(&thread[k], NULL, arm_without_the_lock, &r[k]);
 	while (atomic_load(&r[0].fired) < 2000 || atomic_load(&r[1].fired) < 2000)
-		loop_step(l, TIME_NEVER);
+		loop_step(l, HOUR);
 	for (int k = 0; k < 2; k++)
 		pthread_join(thread[k], NULL);
+}
+
+Test(loop, no_timer_is_slept_over_that_is_armed_without_the_lock)
+{
+	arm_from_two_threads(false);
+}
+
+/* The guest has lived longer than the host is up. */
+Test(loop, timers_of_the_past_wake_it)
+{
+	atomic_store(&m->clock.base, 1ull << 60);
+	arm_from_two_threads(true);
 }
