@@ -47,9 +47,9 @@ static void driver_key(struct kv *k, struct block_options *o)
 		kv_bool(k, "read-zeroes", true);
 		if (no_file)
 			o->file = NULL;
-		return;
 	}
-	o->format = driver && opt_is_file_driver(driver) ? "raw" : driver;
+	if (driver && strcmp(driver, "null-co"))
+		o->format = opt_is_file_driver(driver) ? "raw" : driver;
 }
 
 /* "file:NAME" is a way to write names with colons. */
@@ -90,6 +90,8 @@ bool opt_drive_check(const struct drive_options *v, const char *option, const ch
 
 	if (o->null_co && o->file)
 		return err_set(e, "%s %s: null-co has no file", option, arg);
+	if (o->null_co && o->format && strcmp(o->format, "raw"))
+		return err_set(e, "%s %s: null-co holds nothing, no %s either", option, arg, o->format);
 	if (o->copy_on_read && o->readonly)
 		return err_set(e, "%s %s: copy-on-read=on writes the image, which is to be read-only", option, arg);
 	if (o->detect_zeroes == BLOCK_ZEROES_UNMAP && o->no_discard)

@@ -613,6 +613,8 @@ Test(options, drives_that_cannot_be)
 	cr_assert(strstr(e.msg, "discard=unmap"));
 	cr_assert_eq(parse("-drive file=a,readonly=on,copy-on-read=on"), OPT_BAD);
 	cr_assert_eq(parse("-drive driver=null-co,file=a,if=none,id=x"), OPT_BAD);
+	cr_assert_eq(parse("-drive file=null-co://,format=qcow2"), OPT_BAD);
+	cr_assert(strstr(e.msg, "qcow2"), "%s", e.msg);
 }
 
 Test(options, block_nodes)
