@@ -23,7 +23,7 @@ struct workers {
 	unsigned queued;
 	bool quit;
 	bool handing_back;		/* the loop will call hand_back() */
-	struct list todo, over;
+	struct list waiting, over;
 	pthread_mutex_t lock;
 	pthread_cond_t work, finished;
 	pthread_t thread[MOST];
@@ -72,7 +72,7 @@ static void *loop(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		while (!(w = take(&s->todo)) && !s->quit) {
+		while (!(w = take(&s->waiting)) && !s->quit) {
 			s->idle++;
 			pthread_cond_wait(&s->work, &s->lock);
 			s->idle--;
@@ -119,7 +119,7 @@ struct workers *workers_new(struct machine *m, const char *name, int most)
 	s->m = m;
 	s->name = name;
 	s->most = most < MOST ? most : MOST;
-	s->todo.end = &s->todo.first;
+	s->waiting.end = &s->waiting.first;
 	s->over.end = &s->over.first;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->work, NULL);
@@ -136,7 +136,7 @@ void workers_add(struct workers *s, struct work *w)
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
-	append(&s->todo, w);
+	append(&s->waiting, w);
 	s->queued++;
 	if ((int)s->queued > s->idle && s->n < s->most)
 		start_one(s);
@@ -145,7 +145,7 @@ void workers_add(struct workers *s, struct work *w)
 	pthread_mutex_unlock(&s->lock);
 	if (nobody) {			/* the host has no more threads: here, then */
 		pthread_mutex_lock(&s->lock);
-		w = take(&s->todo);
+		w = take(&s->waiting);
 		s->queued--;
 		pthread_mutex_unlock(&s->lock);
 		w->run(w);
@@ -156,14 +156,14 @@ void workers_add(struct workers *s, struct work *w)
 bool workers_withdraw(struct workers *s, struct work *w)
 {
 	pthread_mutex_lock(&s->lock);
-	struct work **at = &s->todo.first;
+	struct work **at = &s->waiting.first;
 	while (*at && *at != w)
 		at = &(*at)->next;
 	bool found = *at;
 	if (found) {
 		*at = w->next;
 		if (!*at)
-			s->todo.end = at;
+			s->waiting.end = at;
 		s->queued--;
 		pthread_cond_broadcast(&s->finished);
 	}
