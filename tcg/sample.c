@@ -11,7 +11,7 @@
 #include "tcg/run.h"
 
 #define PERIOD_NS	1000000
-#define HOT		2	/* samples that a loop must be seen in, unless the user says otherwise */
+#define HOT		2	/* samples that a loop must be seen in (tcg_set_hot()) */
 
 static void on_tick(int sig, siginfo_t *si, void *ctx)
 {

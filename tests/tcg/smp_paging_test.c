@@ -72,7 +72,8 @@ TEST_TWO(smp_paging, no_store_comes_behind_the_shootdown_of_a_protected_page)
 GUEST(move_page, "xor esi, esi\n mov rdi, [" ENTRY "]\n lea r14, [rdi + 0x1000]\n mov r8d, " PAGE1 "\n lea r9, [r8 + 0x1000]\n"
       "1: mov [" ENTRY "], r14\n" SHOOT "mov rdx, [r8]\n" PAUSE_A_WHILE
       "cmp [r8], rdx\n je 2f\n inc dword ptr [" BAD "]\n"
-      "2: xchg rdi, r14\n xchg r8, r9\n cmp esi, r15d\n jb 1b\n" STOP)
+      "2: pause\n cmp qword ptr [r9], 0\n je 2b\n"		/* it is stored to where it is now */
+      "xchg rdi, r14\n xchg r8, r9\n cmp esi, r15d\n jb 1b\n" STOP)
 
 TEST_TWO(smp_paging, a_page_that_has_moved_gets_no_store_behind_the_shootdown)
 {

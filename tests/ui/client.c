@@ -132,7 +132,7 @@ void client_await(struct client *c, const char *query, const char *member, const
 {
 	const char *said = "";
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 2500; i++) {
 		const struct value *v = client_do(c, query, NULL);
 
 		said = val_get_str(v, member, "");
