@@ -24,7 +24,7 @@
  *   - whoever drops a block takes it out of all jump caches, and asks vCPUs that may be in
  *     it to come by their run loops; a processor may run old bytes until it serializes,
  *     and what serializes is followed by a look at requests;
- *   - a dropped block's memory stays, unless its maker alone can be in it (tb->owner);
+ *   - a dropped block's memory stays, unless its maker alone can be in it (tb->shared);
  *   - everything is dropped while all other vCPUs are outside (cpu/alone.h), and each vCPU
  *     forgets what it knew before it goes on (tcg_catch_up()).
  * Numbers in generated code (slots, sites, jump caches) are places in each vCPU's own memory.
@@ -55,7 +55,8 @@ struct tb {
 	uint32_t cs_base, cs_limit;
 	uint32_t mode;
 	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
-	uint16_t owner;			/* tcg->number of the vCPU that alone has come to it; 0: several have */
+	uint16_t maker;			/* its tcg->number */
+	bool shared;			/* others have come to it, too; it stays so */
 	int32_t cold_at;		/* from code: see tb_cold() */
 	uint32_t size, cold_size;
 	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
@@ -81,6 +82,8 @@ struct tb {
 static inline const uint8_t *tb_entry(const struct tb *tb) { return tb->code + tb->guard; }
 /* Its slow paths and unlinked exits. */
 static inline const uint8_t *tb_cold(const struct tb *tb) { return tb->code + tb->cold_at; }
+/* For those who do not hold the lock: it may be dropped right behind. */
+static inline bool tcg_is_dead(const struct tb *tb) { return __atomic_load_n(&tb->dead, __ATOMIC_RELAXED); }
 
 struct link {
 	struct x64_link x;
@@ -337,14 +340,13 @@ void tcg_take_breaks(struct tcg *t);
 /* Is one on the page of va? */
 bool tcg_breaks_page(const struct tcg *t, uint64_t va);
 
-/* ---- find_light.c: with the lock held, but tcg_cb_* ---- */
-/* The block at c->rip for that mode, or NULL: not translated, or not mapped. */
+/* ---- find_light.c: without the lock ---- */
+/* The block at c->rip for that mode, or NULL: not translated, or not mapped. With the lock held it is not dropped before that is let go. */
 struct tb *tcg_find(struct cpu *c, uint32_t mode);
 /* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
-uint32_t tcg_vpage_id(struct code_cache *k, uint64_t va, uint64_t ram, uint32_t user);
 /* The number that the guard of tb's first or second page compares with; out of numbers, one that no page has. */
-uint32_t tcg_guard_id(struct code_cache *k, const struct tb *tb, int second);
+uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
 /* Linear address of tb's first byte. */
 uint64_t tcg_linear(const struct tb *tb);
 void tcg_itlb_flush(struct cpu *c, bool keep_global);
@@ -355,7 +357,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* Code memory from *p up to end, without a gap, belongs to block n or has no block of its own: note it for tcg_tb_at(). */
 void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end);
-/* Which block an executable address lies in (ret: behind a call); NO_TB if none. */
+/* Which block an executable address lies in (ret: behind a call); NO_TB if none. With the lock held. */
 uint32_t tcg_tb_near(const struct code_cache *k, uint64_t ret);
 /* The same with the instruction, for a block this vCPU is in. NULL if there is none. Takes the lock. */
 const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
@@ -426,7 +428,7 @@ unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool c
 /* The last entry at or below host_off. */
 struct x64_side tcg_side_find(const uint8_t *p, const uint8_t *end, uint32_t host_off, bool counts);
 
-/* ---- link_light.c: with the lock held ---- */
+/* ---- link_light.c: with the lock held, but tcg_guarded() ---- */
 /* The entry of a block that looks whether its page is mapped as it was; NULL: no room for one. */
 const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb);
 /* Is the target of exit l, which is taken in the mode of tb, on the page tb stands on? */
@@ -435,7 +437,7 @@ bool tcg_stays(const struct code_cache *k, const struct link *l);
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
 /* Let region `region` run where block `head` would. */
 void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region);
-/* Another vCPU than its owner, if it has one, comes to a block: from now on all may. */
+/* Another vCPU than its maker comes to a block that was that one's alone: from now on all may. */
 void tcg_share(struct tcg *t, struct tb *tb);
 /*
  * Forget a block: nothing finds or links to it any more, and other vCPUs that may be in it come by

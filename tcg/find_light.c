@@ -1,33 +1,57 @@
 /*
  * Finding a block: instruction TLB, hash table, and what the stubs of generated
  * code ask. Light; never raises: what is not here is left to the run loop.
+ *
+ * Blocks and numbers of pages are found without the lock while others enter and drop some: what is
+ * entered is complete by then (release, acquire), and what is dropped leads on to where it led. Only
+ * a block that is its maker's alone may become another one meanwhile (tb->shared); so nothing of
+ * it is looked at but that, and whoever may want it looks again with the lock.
  */
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
-uint32_t tcg_vpage_id(struct code_cache *k, uint64_t va, uint64_t ram, uint32_t user)
+static uint32_t known_vpage(const struct code_cache *k, uint32_t h, uint64_t va, uint64_t ram, uint32_t user)
 {
-	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
 	uint32_t i;
 
-	for (i = k->vhash[h]; i; i = k->vpages[i].next) {
-		struct vpage *v = &k->vpages[i];
+	for (i = __atomic_load_n(&k->vhash[h], __ATOMIC_ACQUIRE); i; i = k->vpages[i].next) {
+		const struct vpage *v = &k->vpages[i];
 
 		if (v->va == va && v->ram == ram && v->user == user)
-			return i;
+			break;
 	}
-	i = k->n_vpages + 1;
+	return i;
+}
+
+/* With the lock held. */
+static uint32_t new_vpage(struct code_cache *k, uint32_t h, uint64_t va, uint64_t ram, uint32_t user)
+{
+	uint32_t i = k->n_vpages + 1;
+
 	if (i == MAX_VPAGES) {		/* no number: 0 matches no guard */
 		k->flush_wanted = true;
 		return 0;
 	}
 	k->n_vpages = i;
-	k->vpages[i].va = va;
-	k->vpages[i].ram = ram;
-	k->vpages[i].user = user;
-	k->vpages[i].next = k->vhash[h];
-	k->vhash[h] = i;
+	k->vpages[i] = (struct vpage){ va, ram, user, k->vhash[h] };
+	__atomic_store_n(&k->vhash[h], i, __ATOMIC_RELEASE);
+	return i;
+}
+
+static uint32_t vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
+{
+	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
+	struct code_cache *k = t->cache;
+	uint32_t i = known_vpage(k, h, va, ram, user);
+
+	if (i)
+		return i;
+	tcg_lock(t);
+	i = k->smp ? known_vpage(k, h, va, ram, user) : 0;
+	if (!i)
+		i = new_vpage(k, h, va, ram, user);
+	tcg_unlock(t);
 	return i;
 }
 
@@ -38,12 +62,11 @@ uint64_t tcg_linear(const struct tb *tb)
 	return (tb->mode & MODE_CODE) == MODE_CODE64 ? va : (uint32_t)va;
 }
 
-uint32_t tcg_guard_id(struct code_cache *k, const struct tb *tb, int second)
+uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
 {
 	uint32_t user = (tb->mode >> MODE_CPL_SHIFT & 3) == 3;
 	uint64_t va = PAGE_OF(tcg_linear(tb));
-	uint32_t id = second ? tcg_vpage_id(k, va + PAGE_SIZE, tb->ram2, user) :
-			       tcg_vpage_id(k, va, PAGE_OF(tb->ram), user);
+	uint32_t id = second ? vpage_id(t, va + PAGE_SIZE, tb->ram2, user) : vpage_id(t, va, PAGE_OF(tb->ram), user);
 
 	return id ? id : UINT32_MAX;
 }
@@ -74,7 +97,7 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 		e->listed |= (uint8_t)(1u << global);
 		t->itlb_used[global].slot[t->itlb_used[global].n++] = (uint16_t)ITLB_SLOT(va);
 	}
-	env->itlb[ITLB_SLOT(va)] = tcg_vpage_id(t->cache, page, e->ram, user);
+	env->itlb[ITLB_SLOT(va)] = vpage_id(t, page, e->ram, user);
 	return e;
 }
 
@@ -117,50 +140,104 @@ static bool next_is_mapped(struct cpu *c, const struct tb *tb, uint64_t va)
 	return e && e->ram == tb->ram2;
 }
 
-/* The block is what runs next on this vCPU. */
-static struct tb *meet(struct tcg *t, struct tb *tb)
+/* Another vCPU's own block, which nobody but that one and whoever has the lock may look at. */
+static bool is_foreign(const struct tcg *t, const struct tb *tb)
 {
-	if (tb->owner && tb->owner != t->number)
+	return !__atomic_load_n(&tb->shared, __ATOMIC_ACQUIRE) && __atomic_load_n(&tb->maker, __ATOMIC_RELAXED) != t->number;
+}
+
+/* What is asked for, and how. */
+struct quest {
+	uint64_t va, ram, cs_base;
+	uint32_t mode;
+	bool foreign;		/* foreign blocks count, too: the lock is held; otherwise: one has been passed */
+};
+
+/* May it be looked at? */
+static bool pass(const struct tcg *t, const struct tb *tb, bool locked, struct quest *q)
+{
+	if (locked || !is_foreign(t, tb))
+		return true;
+	q->foreign = true;
+	return false;
+}
+
+/* The region that runs instead of a block, or the block. */
+static struct tb *best(struct cpu *c, struct tb *tb, bool locked, struct quest *q)
+{
+	struct tcg *t = tcg_of(c);
+	uint32_t n = __atomic_load_n(&tb->region, __ATOMIC_ACQUIRE);
+	struct tb *region = &t->cache->tbs[n];
+
+	if (!n || q->mode & MODE_REGION || !pass(t, region, locked, q))
+		return tb;
+	/* It may have gone, and its number may be another's, before it was seen to be shared. */
+	if (__atomic_load_n(&tb->region, __ATOMIC_ACQUIRE) != n || !next_is_mapped(c, region, q->va))
+		return tb;
+	return region;
+}
+
+static struct tb *look_up(struct cpu *c, bool locked, struct quest *q)
+{
+	struct tcg *t = tcg_of(c);
+	struct code_cache *k = t->cache;
+	struct hash_key key = tcg_hash(q->ram, c->rip, q->mode);
+	uint32_t i = __atomic_load_n(&k->hash[key.slot], __ATOMIC_ACQUIRE);
+
+	for (; i; i = __atomic_load_n(&k->hash_next[hash_tb(i)], __ATOMIC_ACQUIRE)) {
+		struct tb *tb = &k->tbs[hash_tb(i)];
+
+		if (hash_tag(i) != key.tag || !pass(t, tb, locked, q))
+			continue;
+		if (tb->ram == q->ram && tb->rip == c->rip && tb->mode == q->mode && tb->cs_base == q->cs_base &&
+		    tb->cs_limit == c->segs[CS].limit && next_is_mapped(c, tb, q->va))
+			return best(c, tb, locked, q);
+	}
+	return NULL;
+}
+
+/* Among others' own blocks, too; the one that is found is no longer its maker's alone. */
+static struct tb *look_up_locked(struct cpu *c, struct quest *q)
+{
+	struct tcg *t = tcg_of(c);
+	struct tb *tb;
+
+	tcg_lock(t);
+	tb = look_up(c, true, q);
+	if (tb && is_foreign(t, tb))
 		tcg_share(t, tb);
+	tcg_unlock(t);
 	return tb;
 }
 
 struct tb *tcg_find(struct cpu *c, uint32_t mode)
 {
-	struct tcg *t = tcg_of(c);
-	struct code_cache *k = t->cache;
-	uint64_t va = linear_rip(c, c->rip), cs_base = cpu_is64(c) ? 0 : c->segs[CS].base;
-	struct itlb_entry *e = tcg_itlb(c, va);
-	struct hash_key key;
-	uint64_t ram;
+	struct quest q = { .va = linear_rip(c, c->rip), .mode = mode, .cs_base = cpu_is64(c) ? 0 : c->segs[CS].base };
+	struct itlb_entry *e = tcg_itlb(c, q.va);
 	struct tb *tb;
 
 	if (!e)
 		return NULL;
-	ram = e->ram + (va & (PAGE_SIZE - 1));
-	key = tcg_hash(ram, c->rip, mode);
-	for (uint32_t i = k->hash[key.slot]; i; i = k->hash_next[hash_tb(i)]) {
-		if (hash_tag(i) != key.tag)
-			continue;
-		tb = &k->tbs[hash_tb(i)];
-		if (tb->ram != ram || tb->rip != c->rip || tb->mode != mode || tb->cs_base != cs_base ||
-		    tb->cs_limit != c->segs[CS].limit)
-			continue;
-		if (!next_is_mapped(c, tb, va))
-			continue;
-		if (tb->region && !(mode & MODE_REGION) && next_is_mapped(c, &k->tbs[tb->region], va))
-			tb = &k->tbs[tb->region];
-		return meet(t, tb);
-	}
-	return NULL;
+	q.ram = e->ram + (q.va & (PAGE_SIZE - 1));
+	tb = look_up(c, false, &q);
+	return q.foreign ? look_up_locked(c, &q) : tb;
 }
 
 /* Found, or translated if that is possible from here. */
 static struct tb *get(struct cpu *c, uint32_t mode)
 {
+	struct tcg *t = tcg_of(c);
 	struct tb *tb = tcg_find(c, mode);
 
-	return tb ? tb : tcg_translate_live(c, mode);
+	if (tb)
+		return tb;
+	tcg_lock(t);
+	if (t->cache->smp)		/* somebody may have made it meanwhile */
+		tb = tcg_find(c, mode);
+	if (!tb)
+		tb = tcg_translate_live(c, mode);
+	tcg_unlock(t);
+	return tb;
 }
 
 /* May generated code go on by itself? */
@@ -170,6 +247,7 @@ static bool must_stop(struct cpu *c)
 	       c->exc_vector >= 0 || c->dbg.why;
 }
 
+/* Whoever drops it looks into all jump caches behind saying so. */
 static void enter_jump_cache(struct cpu *c, struct tb *tb)
 {
 	struct x64_env *env = x64_env(c);
@@ -178,8 +256,13 @@ static void enter_jump_cache(struct cpu *c, struct tb *tb)
 
 	if (tb->jc < 0 || !(code = tcg_guarded(tcg_of(c), tb)))
 		return;
-	env->jc_tag[tb->jc][s] = tb->rip;
 	env->jc_code[tb->jc][s] = code;
+	__atomic_store_n(&env->jc_tag[tb->jc][s], tb->rip, __ATOMIC_RELAXED);
+	if (!tcg_of(c)->cache->smp)
+		return;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (tcg_is_dead(tb))
+		__atomic_store_n(&env->jc_tag[tb->jc][s], JC_EMPTY(s), __ATOMIC_RELAXED);
 }
 
 const uint8_t *tcg_cb_find(struct cpu *c)
@@ -191,11 +274,9 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	tcg_unhold(c);
 	if (must_stop(c) || atomic_load_explicit(&c->request, memory_order_relaxed))
 		return NULL;
-	tcg_lock(t);
 	tb = get(c, c->mode);
 	if (tb)
 		enter_jump_cache(c, tb);
-	tcg_unlock(t);
 	return tb ? tb_entry(tb) : NULL;
 }
 
@@ -215,8 +296,8 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 }
 
 /*
- * Block tb goes on without sharing behind the slow path that has said so. That one's block may have been dropped
- * since: other code may stand there before the next is.
+ * Block tb goes on without sharing behind the slow path that has said so. Each of the two may have been dropped
+ * since: other code may stand there before the next is. With the lock held.
  */
 static void note_fallback(struct cpu *c, const struct tb *tb)
 {
@@ -225,7 +306,7 @@ static void note_fallback(struct cpu *c, const struct tb *tb)
 	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
 	uint32_t from;
 
-	if (!env->fallback_ret || tb->ram2 != ~0ull)
+	if (!env->fallback_ret || tb->ram2 != ~0ull || tb->dead)
 		return;
 	from = tcg_tb_near(k, env->fallback_ret);
 	if (from == NO_TB || k->tbs[from].dead)
@@ -243,12 +324,13 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 	t->stats.noshare++;
 	if (must_stop(c))
 		return NULL;
-	tcg_lock(t);
 	tb = get(c, c->mode | MODE_NOSHARE);
-	if (tb)
-		note_fallback(c, tb);
+	if (!tb)
+		return NULL;
+	tcg_lock(t);
+	note_fallback(c, tb);
 	tcg_unlock(t);
-	return tb ? tb_entry(tb) : NULL;
+	return tb_entry(tb);
 }
 
 void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end)
@@ -311,8 +393,11 @@ static struct tb *resolve(struct cpu *c, uint32_t n)
 	struct tcg *t = tcg_of(c);
 	struct tb *tb = get(c, c->mode);
 
-	if (tb && t->last_exit)		/* it may have been taken back */
+	if (tb && t->last_exit) {	/* it may have been taken back */
+		tcg_lock(t);
 		tcg_link(t, n, (uint32_t)(tb - t->cache->tbs));
+		tcg_unlock(t);
+	}
 	return tb;
 }
 
@@ -325,13 +410,13 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	t->stats.resolves++;
 	tcg_lock(t);
 	n = link_at(t->cache, ret);
+	tcg_unlock(t);
 	c->rip = t->cache->links[n].x.rip;
 	t->last_exit = t->single ? 0 : n;
 	if (!must_stop(c) && !atomic_load_explicit(&c->request, memory_order_relaxed))
 		tb = resolve(c, n);
 	if (tb)
 		t->last_exit = 0;
-	tcg_unlock(t);
 	return tb ? tb_entry(tb) : NULL;
 }
 
@@ -340,7 +425,7 @@ static bool stands(struct cpu *c, const struct tb *tb)
 {
 	const struct itlb_entry *e;
 
-	if (tb->dead || tb->ram2 != ~0ull || must_stop(c))
+	if (tcg_is_dead(tb) || tb->ram2 != ~0ull || must_stop(c))
 		return false;
 	e = tcg_itlb(c, linear_rip(c, c->rip));
 	return e && e->ram == PAGE_OF(tb->ram);
@@ -351,14 +436,10 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 {
 	struct tcg *t = tcg_of(c);
 	const struct tb *tb = &t->cache->tbs[n];
-	bool same;
 
 	t->stats.guards++;
 	c->rip = tb->rip;
-	tcg_lock(t);
-	same = stands(c, tb);
-	tcg_unlock(t);
-	return same ? tb_entry(tb) : tcg_cb_find(c);
+	return stands(c, tb) ? tb_entry(tb) : tcg_cb_find(c);
 }
 
 const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)

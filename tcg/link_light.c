@@ -21,40 +21,54 @@ static void unlink_one(struct code_cache *k, uint32_t n)
 	x64_set_link(&k->x, &l->x, NULL, 0);
 }
 
-const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
+/* With the lock held. */
+static void make_guard(struct tcg *t, struct tb *tb)
 {
 	struct code_cache *k = t->cache;
 	uint8_t *at = k->cold.p, *end;
 
+	if (k->cold.end - at < X64_GUARD_ROOM) {
+		k->flush_wanted = true;
+		return;
+	}
+	end = x64_make_guard(&k->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0), (uint32_t)(tb - k->tbs),
+			     tb_entry(tb));
+	__atomic_store_n(&tb->guard_at, (uint32_t)(at - k->code_start), __ATOMIC_RELEASE);
+	tcg_take(k, k->n_tbs, &k->cold.p, end);
+	k->cold_kept = end;
+	t->stats.host_bytes += (uint64_t)(end - at);
+}
+
+const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
+{
+	struct code_cache *k = t->cache;
+	uint32_t at;
+
 	if (tb->guard)
 		return tb->code;
-	if (!tb->guard_at) {
-		if (k->cold.end - at < X64_GUARD_ROOM) {
-			k->flush_wanted = true;
-			return NULL;
-		}
-		end = x64_make_guard(&k->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(k, tb, 0),
-				     (uint32_t)(tb - k->tbs), tb_entry(tb));
-		tb->guard_at = (uint32_t)(at - k->code_start);
-		tcg_take(k, k->n_tbs, &k->cold.p, end);
-		k->cold_kept = end;
-		t->stats.host_bytes += (uint64_t)(end - at);
+	at = __atomic_load_n(&tb->guard_at, __ATOMIC_ACQUIRE);
+	if (!at) {
+		tcg_lock(t);
+		if (!tb->guard_at)
+			make_guard(t, tb);
+		at = tb->guard_at;
+		tcg_unlock(t);
 	}
-	return k->code_start + k->code.rx + tb->guard_at;
+	return at ? k->code_start + k->code.rx + at : NULL;
 }
 
 /*
  * From a block that several vCPUs may be in, no link leads to one that is thought to be its
- * owner's: the next one who takes such an exit finds the target, and makes it known for a
+ * maker's: the next one who takes such an exit finds the target, and makes it known for a
  * block of all.
  */
 void tcg_share(struct tcg *t, struct tb *tb)
 {
 	struct code_cache *k = t->cache;
 
-	tb->owner = 0;
+	__atomic_store_n(&tb->shared, true, __ATOMIC_RELEASE);
 	for (uint32_t n = tb->first_link; n < tb->first_link + tb->n_links; n++)
-		if (k->links[n].to != NO_TB && k->tbs[k->links[n].to].owner)
+		if (k->links[n].to != NO_TB && !k->tbs[k->links[n].to].shared)
 			unlink_one(k, n);
 }
 
@@ -84,7 +98,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	target = sure ? tb_entry(tb) : tcg_guarded(t, tb);
 	if (!target)
 		return;
-	if (!from->owner && tb->owner)
+	if (from->shared && !tb->shared)
 		tcg_share(t, tb);
 	l->to = to;
 	l->prev = 0;
@@ -219,13 +233,13 @@ static void leave_hash(struct code_cache *k, uint32_t n)
 	while (*p && hash_tb(*p) != n)
 		p = &k->hash_next[hash_tb(*p)];
 	if (*p)
-		*p = k->hash_next[n];
+		__atomic_store_n(p, k->hash_next[n], __ATOMIC_RELEASE);
 }
 
-/* vCPUs that may have come to the block: its owner, or all of them. */
+/* vCPUs that may have come to the block: its maker, or all of them. */
 static bool may_know(const struct tcg *u, const struct tb *tb)
 {
-	return !tb->owner || tb->owner == u->number;
+	return tb->shared || tb->maker == u->number;
 }
 
 void tcg_forget_fallbacks(struct cpu *c)
@@ -258,15 +272,15 @@ static void forget_ways(struct code_cache *k, const struct tb *tb)
 
 void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region)
 {
-	k->tbs[head].region = region;
 	k->tbs[region].region = head;
+	__atomic_store_n(&k->tbs[head].region, region, __ATOMIC_RELEASE);
 	forget_ways(k, &k->tbs[head]);
 }
 
 /* Other vCPUs that may be in it are to come by their run loops. */
 static void call_out(struct tcg *t, const struct tb *tb)
 {
-	for (unsigned i = 0; i < t->cache->n_users && tb->owner != t->number; i++) {
+	for (unsigned i = 0; i < t->cache->n_users && (tb->shared || tb->maker != t->number); i++) {
 		struct tcg *u = t->cache->user[i];
 
 		if (u != t && may_know(u, tb) && atomic_load(&u->cpu->inside) &&
@@ -282,19 +296,21 @@ void tcg_kill(struct tcg *t, uint32_t n)
 
 	if (tb->dead)
 		return;
-	tb->dead = true;
+	__atomic_store_n(&tb->dead, true, __ATOMIC_RELAXED);
 	t->stats.killed++;
 	leave_hash(k, n);
 	leave_page(k, n, 0);
 	if (tb->ram2 != ~0ull)
 		leave_page(k, n, 1);
+	if (k->smp)		/* who finds it yet is seen inside, and its jump cache, or sees that it is dead */
+		atomic_thread_fence(memory_order_seq_cst);
 	forget_ways(k, tb);
 	for (uint32_t i = 0; i < tb->n_links; i++)
 		unlink_one(k, tb->first_link + i);
 	call_out(t, tb);
 	if (!tb->region)
 		return;
-	k->tbs[tb->region].region = NO_TB;
+	__atomic_store_n(&k->tbs[tb->region].region, NO_TB, __ATOMIC_RELEASE);
 	if (!(tb->mode & MODE_REGION))
 		tcg_kill(t, tb->region);
 }

@@ -247,28 +247,30 @@ static void let_settle(struct cpu *c)
 	next_round(tcg_of(c));
 }
 
-/* The block for c->rip in that mode, found or made, with the lock held. Raises. */
-static struct tb *get_locked(struct cpu *c, uint32_t mode, bool single)
+/* The block for c->rip in that mode, found or made. Raises. */
+static struct tb *get(struct cpu *c, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
-	struct tb *tb;
+	struct tb *tb = tcg_find(c, mode);
 
-	for (;;) {
+	while (!tb) {
 		bool settled;
 
 		tcg_lock(t);
-		tb = tcg_find(c, mode);
+		if (t->cache->smp)		/* somebody may have made it meanwhile */
+			tb = tcg_find(c, mode);
 		settled = tcg_may_read(t);
 		if (!tb && settled)
 			tb = tcg_translate(c, mode, single);
-		if (tb)
-			return tb;
 		tcg_unlock(t);
+		if (tb)
+			break;
 		if (settled)
 			tcg_flush(t);
 		else
 			let_settle(c);
 	}
+	return tb;
 }
 
 static void begin_alone(struct cpu *c)
@@ -295,8 +297,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 	if (t->alone_next)
 		begin_alone(c);
 	mode |= MODE_DEBUG | (t->plug ? plug_mode(c) : 0);
-	tb = get_locked(c, mode, true);
-	tcg_unlock(t);
+	tb = get(c, mode, true);
 	t->stats.singles++;
 	t->single = true;
 	run_block(c, tb);
@@ -317,25 +318,29 @@ static void link_last_exit(struct tcg *t, const struct tb *tb)
 	uint32_t from = t->last_exit;
 
 	t->last_exit = 0;
-	if (from && !tb->dead && k->links[from].x.rip == tb->rip &&
-	    (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+	if (!from)
+		return;
+	tcg_lock(t);
+	if (k->links[from].x.rip == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, (uint32_t)(tb - k->tbs));
+	tcg_unlock(t);
 }
 
 static void run_many(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	uint32_t mode = c->mode | (t->noshare_next ? MODE_NOSHARE : 0);
-	struct tb *tb = get_locked(c, mode, false);
+	struct tb *tb = get(c, mode, false);
 
 	t->noshare_next = false;
 	c->dbg.alone = false;
 	if (!t->hot && sample_may_heat(tb)) {
 		sample_taken(c);
 		tb = tcg_find(c, mode);
+		if (!tb)		/* another vCPU has dropped it meanwhile */
+			return;
 	}
 	link_last_exit(t, tb);
-	tcg_unlock(t);
 	run_block(c, tb);
 }
 

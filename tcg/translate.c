@@ -188,7 +188,7 @@ static void take_back(struct tcg *t, bool live)
 	struct code_cache *k = t->cache;
 	struct tb *tb;
 
-	for (; tb = &k->tbs[k->n_tbs], k->n_tbs && tb->dead && tb->owner == t->number && !(live && tb->calls); k->n_tbs--) {
+	for (; tb = &k->tbs[k->n_tbs], k->n_tbs && tb->dead && !tb->shared && tb->maker == t->number && !(live && tb->calls); k->n_tbs--) {
 		tcg_drop_ir(tb);
 		if (t->interp)
 			continue;
@@ -386,9 +386,9 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 		tb->jc = -1;
 
 	if (!from_own_page(t, tb))
-		p.page_id[0] = tcg_guard_id(k, tb, 0);
+		p.page_id[0] = tcg_guard_id(t, tb, 0);
 	if (tb->ram2 != ~0ull)
-		p.page_id[1] = tcg_guard_id(k, tb, 1);
+		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
 	if (!x64_compile(&k->x, &k->code, &k->cold, t->ir, &p, t->block))
@@ -419,7 +419,7 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 	struct tb *tb = &t->cache->tbs[t->cache->n_tbs + 1];
 
 	*tb = (struct tb){
-		.owner = t->number,
+		.maker = t->number,
 		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
@@ -442,9 +442,9 @@ static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64
 	if (f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2)) {
 		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
-		k->hash_next[n] = k->hash[key.slot];
-		k->hash[key.slot] = n | key.tag;
 		tcg_enter_pages(k, n);
+		k->hash_next[n] = k->hash[key.slot];
+		__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
 	} else {
 		tb->dead = true;
 	}

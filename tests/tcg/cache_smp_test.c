@@ -222,7 +222,7 @@ static void expect_shared(struct machine *m)
 
 	for (uint32_t n = 1; n <= k->n_links; n++)
 		if (k->links[n].to)
-			cr_expect(k->tbs[k->links[n].from].owner || !k->tbs[k->links[n].to].owner, "exit %u", n);
+			cr_expect(!k->tbs[k->links[n].from].shared || k->tbs[k->links[n].to].shared, "exit %u", n);
 }
 
 TEST_SMP(no_exit_of_a_shared_block_leads_to_one_vcpus_own)
