@@ -27,7 +27,7 @@ static void drop_pages(struct tcg *t, const struct debug_list *pages)
 {
 	struct code_cache *k = t->cache;
 
-	for (uint32_t i = 1; i <= k->n_tbs; i++) {
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;) {
 		const struct tb *tb = &k->tbs[i];
 		uint64_t first = tb->rip + tb->cs_base;
 

@@ -43,19 +43,19 @@ static void *reserve(size_t n, bool huge)
 static bool map_code(struct code_cache *k, struct err *e)
 {
 	/* Shared, so that a second mapping can show the same memory; no file, so that perf reads its map. */
-	uint8_t *w = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t size = k->code_size;
+	uint8_t *w = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *x;
 
 	if (w == MAP_FAILED)
-		return err_errno(e, "code memory of %u MiB", CODE_SIZE >> 20);
-	x = mremap(w, 0, CODE_SIZE, MREMAP_MAYMOVE);
-	if (x == MAP_FAILED || mprotect(x, CODE_SIZE, PROT_READ | PROT_EXEC)) {
-		munmap(w, CODE_SIZE);
+		return err_errno(e, "code memory of %zu MiB", size >> 20);
+	x = mremap(w, 0, size, MREMAP_MAYMOVE);
+	if (x == MAP_FAILED || mprotect(x, size, PROT_READ | PROT_EXEC)) {
+		munmap(w, size);
 		return err_errno(e, "executable code memory");
 	}
 	k->code_start = w;
-	k->code = (struct code){ .p = w, .end = w + COLD_AT, .rx = x - w };
-	k->cold = (struct code){ .p = w + COLD_AT, .end = w + CODE_SIZE, .rx = x - w };
+	k->rx = x - w;
 	return true;
 }
 
@@ -117,7 +117,7 @@ static void unmap(void *p, size_t n)
 
 static void free_irs(struct code_cache *k)
 {
-	for (uint32_t i = 1; i <= k->n_tbs; i++)
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;)
 		tcg_drop_ir(&k->tbs[i]);
 }
 
@@ -139,6 +139,18 @@ static void forget_code_pages(struct code_cache *k, struct code_page *cp, uint64
 	}
 }
 
+/* Nobody has a piece. */
+static void empty_pieces(struct code_cache *k)
+{
+	for (unsigned u = 0; u < k->n_users; u++)
+		k->user[u]->piece = NULL;
+	k->n_pieces = 0;
+	k->free_guard = NULL;
+	if (!k->interp)
+		k->next_guard = k->code_start + 2 * k->cold_from;
+	memset(k->granule, 0, (k->code_size >> GRANULE_BITS) * sizeof(*k->granule));
+}
+
 /* No vCPU is in it. */
 static void drop_all(struct code_cache *k)
 {
@@ -146,13 +158,11 @@ static void drop_all(struct code_cache *k)
 		if (k->cpages[i])
 			forget_code_pages(k, k->cpages[i], (uint64_t)i << CP_BITS);
 	free_irs(k);
-	k->n_tbs = k->n_links = k->n_sides = k->n_vpages = 0;
+	empty_pieces(k);
+	k->n_vpages = 0;
 	memset(k->hash, 0, sizeof(k->hash));
 	memset(k->vhash, 0, sizeof(k->vhash));
-	memset(k->granule, 0, sizeof(k->granule));
 	memset(k->jc_mode, 0, sizeof(k->jc_mode));
-	k->code.p = k->blocks_start;
-	k->cold.p = k->cold_kept = k->code_start + COLD_AT;
 	k->n_suspects = 0;
 	k->flush_wanted = false;
 	k->trimmed = 0;
@@ -173,11 +183,12 @@ static void cache_free(struct code_cache *k)
 	for (unsigned i = 0; i < CP_FANOUT; i++)
 		free(k->cpages[i]);
 	if (k->code_start) {
-		munmap(k->code_start + k->code.rx, CODE_SIZE);
-		munmap(k->code_start, CODE_SIZE);
+		munmap(k->code_start + k->rx, k->code_size);
+		munmap(k->code_start, k->code_size);
 	}
 	unmap(k->tbs, MAX_TBS * sizeof(*k->tbs));
 	unmap(k->hash_next, MAX_TBS * sizeof(*k->hash_next));
+	unmap(k->granule, (k->code_size >> GRANULE_BITS) * sizeof(*k->granule));
 	unmap(k->links, MAX_LINKS * sizeof(*k->links));
 	unmap(k->sides, MAX_SIDE);
 	unmap(k->suspects, SUSPECTS * sizeof(*k->suspects));
@@ -197,12 +208,26 @@ static bool make_code(struct code_cache *k, struct err *e)
 		.roam = tcg_cb_roam,
 	};
 
+	struct code c;
+
 	if (!host_suffices(e) || !map_code(k, e))
 		return false;
 	k->x.host_avx = host_has_avx();
-	x64_make_stubs(&k->x, &k->code, &callbacks);
-	k->blocks_start = k->code.p;
+	c = (struct code){ .p = k->code_start, .end = k->code_start + k->piece_code, .rx = k->rx };
+	x64_make_stubs(&k->x, &c, &callbacks);
+	k->blocks_start = c.p;
+	k->next_guard = k->code_start + 2 * k->cold_from;
 	return true;
+}
+
+/* How memory is divided. */
+static void divide(struct code_cache *k)
+{
+	k->max_pieces = k->smp ? PIECES : 1;
+	k->cold_from = (k->smp ? CODE_SIZE_SMP : CODE_SIZE) / 2;
+	k->piece_code = k->cold_from / k->max_pieces;
+	k->piece_tbs = MAX_TBS / k->max_pieces;
+	k->code_size = 2 * k->cold_from + GUARDS_SIZE;
 }
 
 static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err *e)
@@ -218,15 +243,17 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 	k->phys = c->phys;
 	pthread_mutex_init(&k->writes_lock, NULL);
 	cpuid_insn_features(c, k->feat);
+	divide(k);
 	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), true);
 	k->hash_next = reserve(MAX_TBS * sizeof(*k->hash_next), false);
+	k->granule = reserve((k->code_size >> GRANULE_BITS) * sizeof(*k->granule), false);
 	k->links = reserve(MAX_LINKS * sizeof(*k->links), false);
 	k->sides = reserve(MAX_SIDE, false);
 	k->suspects = reserve(SUSPECTS * sizeof(*k->suspects), false);
 	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
 	k->plug_left = c->plugins ? reserve(MAX_TBS * sizeof(*k->plug_left), false) : NULL;
 	k->reading[0] = k->reading[1] = ~0ull;
-	if (!k->tbs || !k->hash_next || !k->links || !k->sides || !k->suspects || !k->vpages ||
+	if (!k->tbs || !k->hash_next || !k->granule || !k->links || !k->sides || !k->suspects || !k->vpages ||
 	    (c->plugins && !k->plug_left))
 		err_set(e, "no memory for the code cache");
 	else if (interp || make_code(k, e))
@@ -401,16 +428,18 @@ static void trim(uint8_t *from, const uint8_t *to)
 void tcg_trim(struct tcg *t, bool idle)
 {
 	struct code_cache *k = t->cache;
-	uint8_t *code, *cold;
-	size_t filled;
+	uint8_t *code = k->blocks_start, *cold = k->code_start + k->cold_from;
+	size_t filled = 0;
 	bool enough;
 
 	if (t->interp)
 		return;
 	tcg_lock(t);
-	code = k->code.p;
-	cold = k->cold.p;
-	filled = (size_t)(code - k->blocks_start) + (size_t)(cold - k->code_start - COLD_AT);
+	for (uint32_t i = 0; i < k->n_pieces; i++) {
+		code = k->piece[i].code.p;
+		cold = k->piece[i].cold.p;
+		filled += (size_t)(code - k->code_start) % k->piece_code + (size_t)(cold - k->code_start) % k->piece_code;
+	}
 	enough = filled >= k->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP);
 	if (enough)
 		k->trimmed = filled;
@@ -418,27 +447,37 @@ void tcg_trim(struct tcg *t, bool idle)
 	if (!enough)
 		return;
 	trim(k->blocks_start, code);
-	trim(k->code_start + COLD_AT, cold);
+	trim(k->code_start + k->cold_from, cold);
+}
+
+uint32_t tcg_count_tbs(const struct code_cache *k)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < k->n_pieces; i++)
+		n += k->piece[i].n_tbs + 1 - k->piece[i].first;
+	return n;
 }
 
 /* A step from where code goes on. What the host does not have is not asked for: then the pages come one by one. */
-static uint8_t *ready_from(uint8_t *p, uint8_t *end)
+static uint8_t *ready_from(const struct code *c, size_t step)
 {
-	uint8_t *start = (uint8_t *)((uintptr_t)p & ~(READY_STEP - 1));
+	uint8_t *start = (uint8_t *)((uintptr_t)c->p & ~(step - 1));
 
-	if (start + READY_STEP <= end)
-		madvise(start, READY_STEP, MADV_POPULATE_WRITE);
-	return start + READY_STEP;
+	if (start + step <= c->end)
+		madvise(start, step, MADV_POPULATE_WRITE);
+	return start + step;
 }
 
 uint64_t tcg_make_ready(uint64_t t, uint64_t x, uint64_t y, uint64_t z)
 {
-	struct code_cache *k = ((struct tcg *)t)->cache;
+	struct piece *p = ((struct tcg *)t)->piece;
+	size_t step = ((struct tcg *)t)->cache->smp ? READY_STEP / 4 : READY_STEP;
 
 	(void)x, (void)y, (void)z;
-	if (k->code.p >= k->code_ready)
-		k->code_ready = ready_from(k->code.p, k->code.end);
-	if (k->cold.p >= k->cold_ready)
-		k->cold_ready = ready_from(k->cold.p, k->cold.end);
+	if (p->code.p >= p->code_ready)
+		p->code_ready = ready_from(&p->code, step);
+	if (p->cold.p >= p->cold_ready)
+		p->cold_ready = ready_from(&p->cold, step);
 	return 0;
 }

@@ -127,12 +127,14 @@ struct itlb_entry {
 #define VPAGE_BITS	14
 #define TB_BITS		19
 #define MAX_TBS		(1u << TB_BITS)
-#define MAX_LINKS	(1u << 20)
-#define MAX_SIDE	(1u << 25)	/* bytes */
+#define MAX_LINKS	(1u << 21)
+#define MAX_SIDE	(1u << 26)	/* bytes */
 #define SIDE_BYTES	9u		/* an entry has no more */
 #define MAX_VPAGES	(1u << 17)
-#define CODE_SIZE	(192u << 20)
-#define COLD_AT		(96u << 20)	/* cold code starts there */
+#define CODE_SIZE	(192u << 20)	/* of hot and cold code with one vCPU, */
+#define CODE_SIZE_SMP	(512u << 20)	/* and with several, whose pieces are never full */
+#define PIECES		512u
+#define GUARDS_SIZE	(4u << 20)
 #define GRANULE_BITS	10
 
 /* A page whose bytes may have been written while they were read: see cross_light.c. */
@@ -144,6 +146,15 @@ struct suspect {
 	bool waits[TCG_USERS];		/* for the vCPU of that number - 1 to leave ... */
 	uint32_t rounds[TCG_USERS];	/* ... this round of its run loop */
 	uint8_t copy[PAGE_SIZE];	/* as it was before it was read */
+};
+
+/* What one vCPU fills (piece_light.c). */
+struct piece {
+	struct code code, cold;		/* next free bytes */
+	uint8_t *code_ready, *cold_ready;	/* memory below is there */
+	uint32_t first, n_tbs, max_tbs;	/* blocks: the first and last that are there; there are no more than that */
+	uint32_t n_links, max_links;	/* the last exit, */
+	uint32_t n_sides, max_sides;	/* and the next free byte of side tables */
 };
 
 /* Of one vCPU. All of them uint64_t: see tcg_stats_text(). */
@@ -173,22 +184,26 @@ struct code_cache {
 	unsigned n_writes;		/* more than fit: everything */
 
 	struct x64 x;
-	struct code code, cold;		/* next free bytes */
 	uint8_t *code_start, *blocks_start;	/* writable mapping; first byte behind the stubs */
+	intptr_t rx;			/* what to add to where code is written to get where it runs */
+	size_t code_size, cold_from;	/* all bytes; cold code starts there */
 	size_t trimmed;			/* bytes of code when the writable mapping was last given back */
-	uint8_t *code_ready, *cold_ready;	/* memory below is there */
-	uint8_t *cold_kept;		/* cold code below is not all of the last blocks: guards made later */
+	struct piece piece[PIECES];
+	uint32_t n_pieces, max_pieces;	/* those in use come first */
+	size_t piece_code;		/* bytes of each, hot and as many cold, */
+	uint32_t piece_tbs;		/* and blocks */
+	uint8_t *next_guard, *free_guard;	/* see tcg_new_guard() */
 	struct tb *tbs;
 	uint32_t *hash_next;		/* by block: the next one of its slot, as in hash; dense, as blocks that are others are passed often */
 	struct link *links;
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
-	uint32_t n_tbs, n_links, n_sides, n_vpages;
+	uint32_t n_vpages;
 	bool flush_wanted;		/* out of room: flush before the next translation */
 	uint32_t without;		/* passes switched off, bit enum pass */
 	uint64_t feat[2];		/* of insn_env */
 	uint32_t hash[1u << HASH_BITS];	/* block | some other bits of its hash above TB_BITS */
-	uint32_t granule[CODE_SIZE >> GRANULE_BITS];	/* block that the first byte of each piece lies in, or 0 */
+	uint32_t *granule;		/* block that the first byte of each KiB of code lies in, or 0 */
 	uint32_t vhash[1u << VPAGE_BITS];
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
@@ -215,6 +230,7 @@ struct tcg {
 	uint16_t number;		/* from 1 on */
 	unsigned locked;		/* so often does it hold the cache's lock */
 	uint32_t generation;		/* of the cache when it last looked */
+	struct piece *piece;		/* that it fills, or NULL: it takes one when it needs it */
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct {
 		uint16_t slot[ITLB_SIZE];
@@ -299,6 +315,8 @@ static inline void tcg_catch_up(struct tcg *t)
 	if (t->generation != atomic_load_explicit(&t->cache->generation, memory_order_acquire))
 		tcg_forget(t);
 }
+/* Blocks that take room, dropped ones too. */
+uint32_t tcg_count_tbs(const struct code_cache *k);
 /* Seconds that so many ticks of the host's TSC last. */
 double tcg_seconds(const struct tcg *t, uint64_t ticks);
 /* Now and then, from the run loop: keep memory small. idle: the guest waits. Nothing happens before so much new code. */
@@ -306,13 +324,13 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks);
 #define TRIM_STEP_IDLE	((size_t)1 << 19)
 void tcg_trim(struct tcg *t, bool idle);
 /* Code memory that comes next is there: one call of the host for many pages. Light; may call what is not. */
-#define READY_STEP	((size_t)64 << 10)
+#define READY_STEP	((size_t)64 << 10)	/* with several vCPUs, whose pieces end early: a quarter */
 uint64_t tcg_make_ready(uint64_t t, uint64_t x, uint64_t y, uint64_t z);
 static inline void tcg_ready(struct tcg *t)
 {
-	struct code_cache *k = t->cache;
+	const struct piece *p = t->piece;
 
-	if (__builtin_expect(!t->interp && (k->code.p >= k->code_ready || k->cold.p >= k->cold_ready), 0))
+	if (__builtin_expect(!t->interp && (p->code.p >= p->code_ready || p->cold.p >= p->cold_ready), 0))
 		cpu_heavy(t->cpu, tcg_make_ready, (uint64_t)t, 0, 0, 0);
 }
 /* Empty the jump caches. */
@@ -355,12 +373,28 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
-/* Code memory from *p up to end, without a gap, belongs to block n or has no block of its own: note it for tcg_tb_at(). */
+/* ---- piece_light.c ---- */
+/* Room for one more block in t->piece, which may become another one. False: everything has to go. */
+bool tcg_room(struct tcg *t);
+/*
+ * Dropped blocks that were made last make room again: what is patched and run in turns
+ * then stays in the same memory. `live`: generated code is under way, and may come back to what
+ * stands behind a call. Blocks that other vCPUs have come to stay, for nobody knows when they leave.
+ */
+void tcg_take_back(struct tcg *t, bool live);
+/* What the piece's last block has of it is free. With the lock held. */
+void tcg_give_back(struct tcg *t, struct tb *tb);
+/* The block behind number n (0: the first of all), dropped or not; NO_TB behind the last one. With the lock held. */
+uint32_t tcg_next_tb(const struct code_cache *k, uint32_t n);
+/* Code memory from *p up to end, without a gap, belongs to block n: note it for tcg_tb_at(). */
 void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end);
-/* Which block an executable address lies in (ret: behind a call); NO_TB if none. With the lock held. */
-uint32_t tcg_tb_near(const struct code_cache *k, uint64_t ret);
-/* The same with the instruction, for a block this vCPU is in. NULL if there is none. Takes the lock. */
+/* Which block, that this vCPU is in or has just left, an executable address lies in (ret: behind a call); NO_TB if none. */
+uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret);
+/* The same with the instruction. NULL if there is none. */
 const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
+/* Where a guard can be written, X64_GUARD_ROOM bytes; NULL: no room. And tb's is not needed any more. With the lock held. */
+uint8_t *tcg_new_guard(struct code_cache *k);
+void tcg_free_guard(struct code_cache *k, struct tb *tb);
 
 /* Code of that block has called C, which does not go back: RIP and registers become what they are there. Light. */
 static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct x64_side *side)

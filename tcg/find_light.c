@@ -308,7 +308,7 @@ static void note_fallback(struct cpu *c, const struct tb *tb)
 
 	if (!env->fallback_ret || tb->ram2 != ~0ull || tb->dead)
 		return;
-	from = tcg_tb_near(k, env->fallback_ret);
+	from = tcg_tb_near(tcg_of(c), env->fallback_ret);
 	if (from == NO_TB || k->tbs[from].dead)
 		return;
 	env->fallback_at[slot] = env->fallback_ret;
@@ -333,52 +333,11 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 	return tb_entry(tb);
 }
 
-void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end)
-{
-	size_t unit = (size_t)1 << GRANULE_BITS;
-
-	for (size_t at = align_up((size_t)(*p - k->code_start), unit); at < (size_t)(end - k->code_start); at += unit)
-		k->granule[at >> GRANULE_BITS] = n;
-	*p = end;
-}
-
-static const uint8_t *start_of(const struct tb *tb, bool cold)
-{
-	return cold ? tb_cold(tb) : tb->code;
-}
-
-static bool is_cold(const struct code_cache *k, const uint8_t *pc)
-{
-	return (uint64_t)(pc - k->code_start - k->code.rx) >= COLD_AT;
-}
-
-uint32_t tcg_tb_near(const struct code_cache *k, uint64_t ret)
-{
-	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	uint64_t at = (uint64_t)(pc - k->code_start - k->code.rx);
-	bool cold = is_cold(k, pc);
-	const struct tb *tb;
-	uint32_t n;
-
-	if (at >= CODE_SIZE || !k->n_tbs)
-		return NO_TB;
-	n = k->n_tbs;			/* code that is new leads to code that is new */
-	if (pc < start_of(&k->tbs[n], cold))
-		n = k->granule[at >> GRANULE_BITS];
-	if (!n)
-		n = 1;
-	while (n < k->n_tbs && start_of(&k->tbs[n + 1], cold) <= pc)
-		n++;
-	tb = &k->tbs[n];
-	if (pc < start_of(tb, cold) || pc >= start_of(tb, cold) + (cold ? tb->cold_size : tb->size))
-		return NO_TB;
-	return n;
-}
-
 /* The exit whose call returns to `ret`, or 0. */
-static uint32_t link_at(const struct code_cache *k, uint64_t ret)
+static uint32_t link_at(const struct tcg *t, uint64_t ret)
 {
-	uint32_t n = tcg_tb_near(k, ret);
+	const struct code_cache *k = t->cache;
+	uint32_t n = tcg_tb_near(t, ret);
 	const struct tb *tb = &k->tbs[n];
 
 	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
@@ -408,9 +367,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	uint32_t n;
 
 	t->stats.resolves++;
-	tcg_lock(t);
-	n = link_at(t->cache, ret);
-	tcg_unlock(t);
+	n = link_at(t, ret);
 	c->rip = t->cache->links[n].x.rip;
 	t->last_exit = t->single ? 0 : n;
 	if (!must_stop(c) && !atomic_load_explicit(&c->request, memory_order_relaxed))
@@ -440,25 +397,4 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 	t->stats.guards++;
 	c->rip = tb->rip;
 	return stands(c, tb) ? tb_entry(tb) : tcg_cb_find(c);
-}
-
-const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
-{
-	const struct code_cache *k = t->cache;
-	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	bool cold = is_cold(k, pc);
-	const struct tb *tb;
-	const uint8_t *p;
-	uint32_t n;
-
-	tcg_lock(t);
-	n = tcg_tb_near(k, ret);
-	tcg_unlock(t);
-	if (n == NO_TB)
-		return NULL;
-	tb = &k->tbs[n];
-	p = k->sides + tb->side;
-	*side = tcg_side_find(p + (cold ? tb->n_hot_side : 0), p + (cold ? tb->n_side : tb->n_hot_side),
-			      (uint32_t)(pc - start_of(tb, cold)), tb->mode & MODE_COUNT);
-	return tb;
 }

@@ -25,17 +25,13 @@ static void unlink_one(struct code_cache *k, uint32_t n)
 static void make_guard(struct tcg *t, struct tb *tb)
 {
 	struct code_cache *k = t->cache;
-	uint8_t *at = k->cold.p, *end;
+	uint8_t *at = tcg_new_guard(k), *end;
 
-	if (k->cold.end - at < X64_GUARD_ROOM) {
-		k->flush_wanted = true;
+	if (!at)
 		return;
-	}
 	end = x64_make_guard(&k->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0), (uint32_t)(tb - k->tbs),
 			     tb_entry(tb));
 	__atomic_store_n(&tb->guard_at, (uint32_t)(at - k->code_start), __ATOMIC_RELEASE);
-	tcg_take(k, k->n_tbs, &k->cold.p, end);
-	k->cold_kept = end;
 	t->stats.host_bytes += (uint64_t)(end - at);
 }
 
@@ -54,7 +50,7 @@ const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
 		at = tb->guard_at;
 		tcg_unlock(t);
 	}
-	return at ? k->code_start + k->code.rx + at : NULL;
+	return at ? k->code_start + k->rx + at : NULL;
 }
 
 /*

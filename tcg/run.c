@@ -623,7 +623,7 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"light look-ups    %llu find, %llu link, %llu guard\n"
 		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
 		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n",
-		t->cache->n_tbs, MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
+		tcg_count_tbs(t->cache), MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
 		(unsigned long long)s->killed,
 		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
 		(unsigned long long)s->guest_bytes, (unsigned long long)s->host_bytes,
@@ -649,6 +649,6 @@ bool tcg_perfmap(struct cpu *c, struct err *e)
 		return false;
 	k->x.want_parts = true;
 	if (!k->interp)
-		perfmap_stubs(k->perf, &k->x, k->blocks_start + k->code.rx);
+		perfmap_stubs(k->perf, &k->x, k->blocks_start + k->rx);
 	return true;
 }

@@ -43,7 +43,7 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	if (!tcg_will_store(t, ram, (uint64_t)n))
 		return;
 	tcg_lock(t);
-	self = t->single ? NO_TB : tcg_tb_near(k, ret);
+	self = t->single ? NO_TB : tcg_tb_near(t, ret);
 	if (self != NO_TB && tcg_overlaps(&k->tbs[self], ram, (uint64_t)n))
 		again_alone(c);
 	tcg_smc(t, ram, (uint64_t)n);

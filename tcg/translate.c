@@ -170,46 +170,13 @@ static int jump_cache(struct code_cache *k, uint32_t mode, bool single)
 	return -1;
 }
 
-static bool room(const struct code_cache *k)
-{
-	return k->n_tbs + 2 < MAX_TBS && k->n_links + X64_MAX_LINKS + 1 < MAX_LINKS &&
-	       k->n_sides + X64_MAX_SIDE * SIDE_BYTES < MAX_SIDE && k->n_vpages + 8 < MAX_VPAGES && !k->flush_wanted &&
-	       (k->interp || (k->code.end - k->code.p > (intptr_t)(X64_ROOM + 4096) &&
-			      k->cold.end - k->cold.p > (intptr_t)(X64_ROOM + 4096)));
-}
-
-/*
- * Dropped blocks that were made last make room again: what is patched and run in turns
- * then stays in the same memory. `live`: generated code is under way, and may come back to what
- * stands behind a call. Blocks that other vCPUs have come to stay, for nobody knows when they leave.
- */
-static void take_back(struct tcg *t, bool live)
-{
-	struct code_cache *k = t->cache;
-	struct tb *tb;
-
-	for (; tb = &k->tbs[k->n_tbs], k->n_tbs && tb->dead && !tb->shared && tb->maker == t->number && !(live && tb->calls); k->n_tbs--) {
-		tcg_drop_ir(tb);
-		if (t->interp)
-			continue;
-		k->n_links = tb->first_link - 1;
-		k->n_sides = tb->side;
-		k->code.p = (uint8_t *)(uintptr_t)tb->code - k->code.rx;
-		k->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - k->code.rx;
-	}
-	if (k->cold.p < k->cold_kept)		/* what comes behind it has numbers from the next one on */
-		tcg_take(k, k->n_tbs, &k->cold.p, k->cold_kept);
-	if (t->last_exit > k->n_links)
-		t->last_exit = 0;
-}
-
 /* n entries of the back end's side table, packed; the bytes. */
 static uint16_t keep_side(struct tcg *t, const struct x64_side *s, unsigned n)
 {
-	struct code_cache *k = t->cache;
-	unsigned bytes = tcg_side_pack(k->sides + k->n_sides, s, n, t->ir->mode & MODE_COUNT);
+	struct piece *p = t->piece;
+	unsigned bytes = tcg_side_pack(t->cache->sides + p->n_sides, s, n, t->ir->mode & MODE_COUNT);
 
-	k->n_sides += bytes;
+	p->n_sides += bytes;
 	return (uint16_t)bytes;
 }
 
@@ -218,25 +185,26 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 {
 	struct code_cache *k = t->cache;
 	const struct x64_block *b = t->block;
+	struct piece *p = t->piece;
 
 	tb->code = b->guarded;
 	tb->guard = (uint8_t)(b->entry - b->guarded);
 	tb->size = b->size;
-	tb->first_link = k->n_links + 1;
+	tb->first_link = p->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
-		k->links[++k->n_links] = (struct link){ .x = b->links[i], .from = n };
+		k->links[++p->n_links] = (struct link){ .x = b->links[i], .from = n };
 	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;
 	tb->n_swaps = (uint8_t)b->n_swaps;
 	for (unsigned i = 0; i < b->n_swaps; i++)
 		tb->swaps[i] = b->swaps[i];
-	tb->side = k->n_sides;
+	tb->side = p->n_sides;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
-	tcg_take(k, n, &k->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
-	tcg_take(k, n, &k->cold.p, b->cold_end);
+	tcg_take(k, n, &p->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
+	tcg_take(k, n, &p->cold.p, b->cold_end);
 	t->stats.host_bytes += b->size + b->cold_size;
 }
 
@@ -391,7 +359,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
-	if (!x64_compile(&k->x, &k->code, &k->cold, t->ir, &p, t->block))
+	if (!x64_compile(&k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block))
 		return false;
 	take_sites(t, tb);
 	return true;
@@ -416,7 +384,7 @@ static void fetch_mmio(struct cpu *c, struct fetch *f)
 static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
-	struct tb *tb = &t->cache->tbs[t->cache->n_tbs + 1];
+	struct tb *tb = &t->cache->tbs[t->piece->n_tbs + 1];
 
 	*tb = (struct tb){
 		.maker = t->number,
@@ -433,12 +401,13 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64_t t0)
 {
 	struct code_cache *k = t->cache;
-	uint32_t n = ++k->n_tbs;
+	uint32_t n = t->piece->n_tbs + 1;
 
 	if (t->plug)
 		k->plug_left[n] = t->plug->left_next;
 	if (!t->interp)
 		keep_code(t, tb, n);
+	__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
 	if (f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2)) {
 		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
@@ -469,7 +438,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 		if (!make_ir(c, f, mode, max))
 			continue;
 		tb = new_tb(c, f, mode, single);
-		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, tb, t->cache->n_tbs + 1))
+		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, tb, t->piece->n_tbs + 1))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");
@@ -493,9 +462,9 @@ struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 		tcg_lock(t);
 		single = true;
 	}
-	take_back(t, false);
+	tcg_take_back(t, false);
 	/* others may have translated meanwhile, and the instruction may go on in RAM */
-	return room(t->cache) && tcg_may_read(t) ? translate(c, &f, mode, single, t0) : NULL;
+	return tcg_room(t) && tcg_may_read(t) ? translate(c, &f, mode, single, t0) : NULL;
 }
 
 /* Somebody wants to see each block, or there is a reason to go slowly. */
@@ -519,8 +488,8 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 	fetch_first(c, &f);
 	if (!f.r)
 		return NULL;
-	take_back(t, true);
-	return room(t->cache) ? translate(c, &f, mode, false, t0) : NULL;
+	tcg_take_back(t, true);
+	return tcg_room(t) ? translate(c, &f, mode, false, t0) : NULL;
 }
 
 /* ---- regions ---- */
@@ -601,8 +570,8 @@ static bool make_region(struct cpu *c, struct tb *head)
 	struct tb *tb;
 	unsigned off;
 
-	take_back(t, false);
-	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !room(t->cache))
+	tcg_take_back(t, false);
+	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !tcg_room(t))
 		return false;
 	fetch_first(c, &f);
 	if (!f.r || tcg_breaks_page(t, f.va))
@@ -618,11 +587,11 @@ static bool make_region(struct cpu *c, struct tb *head)
 		return false;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
-	if (!compile(t, tb, t->cache->n_tbs + 1))
+	if (!compile(t, tb, t->piece->n_tbs + 1))
 		return false;
 	enter_tb(t, tb, &f, t0);
 	t->stats.regions++;
-	tcg_prefer(t->cache, (uint32_t)(head - t->cache->tbs), t->cache->n_tbs);
+	tcg_prefer(t->cache, (uint32_t)(head - t->cache->tbs), (uint32_t)(tb - t->cache->tbs));
 	return true;
 }
 

@@ -200,7 +200,7 @@ uint8_t *x64_jump_cached(struct code *c, int t, int ext);
  * A guard for block tb at p, written within X64_GUARD_ROOM bytes: go on at entry if the slot of the
  * instruction-page table has that id. The first byte behind it. Light.
  */
-#define X64_GUARD_ROOM 64
+#define X64_GUARD_ROOM 32
 uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t id, uint32_t tb, const uint8_t *entry);
 /* Flags in host registers to cpu->cc, all or all but OF. Destroys r15. */
 void x64_emit_save(struct code *c, bool of);

@@ -112,7 +112,7 @@ static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
 
 static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 {
-	const uint8_t *p = tb_entry(tb) - t->cache->code.rx;
+	const uint8_t *p = tb_entry(tb) - t->cache->rx;
 	size_t n = tb->size - (size_t)(tb_entry(tb) - tb->code);
 	uint64_t va = 0;
 	cs_insn *in;

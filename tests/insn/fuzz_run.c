@@ -69,7 +69,7 @@ void fuzz_count_regions(const struct fuzz *f, uint64_t *regions, uint64_t *swapp
 {
 	const struct tcg *t = tcg_of(f->u[FUZZ_X64].c);
 
-	for (unsigned i = 1; i < t->cache->n_tbs; i++) {
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(t->cache, i)) != NO_TB;) {
 		bool region = t->cache->tbs[i].mode & MODE_REGION && !t->cache->tbs[i].dead;
 
 		*regions += region;

@@ -104,8 +104,8 @@ static void expect_no_twins(struct machine *m)
 {
 	const struct code_cache *k = tcg_of(m->c)->cache;
 
-	for (uint32_t a = 1; a <= k->n_tbs; a++)
-		for (uint32_t b = a + 1; b <= k->n_tbs; b++) {
+	for (uint32_t a = NO_TB; (a = tcg_next_tb(k, a)) != NO_TB;)
+		for (uint32_t b = a; (b = tcg_next_tb(k, b)) != NO_TB;) {
 			const struct tb *x = &k->tbs[a], *y = &k->tbs[b];
 
 			cr_expect_not(!x->dead && !y->dead && x->ram == y->ram && x->rip == y->rip && x->mode == y->mode &&
@@ -166,8 +166,8 @@ static void little_room(struct cpu *c)
 {
 	struct code_cache *k = tcg_of(c)->cache;
 
-	if (!k->interp)
-		k->code.end = k->blocks_start + X64_ROOM + 4096 + 2048;
+	k->max_pieces = 2 * CPUS;
+	k->piece_tbs = 16;
 }
 
 static void expect_flushes(struct machine *m)
@@ -200,7 +200,7 @@ GUEST(jit, "test r15d, r15d\n jnz 2f\n mov edi, 0x80000\n 1: mov [rdi + 1], r14b
 static void expect_few_blocks(struct machine *m)
 {
 	cr_expect_gt(of(m, 0).killed, 900);
-	cr_expect_lt(tcg_of(m->c)->cache->n_tbs, 40);
+	cr_expect_lt(tcg_count_tbs(tcg_of(m->c)->cache), 40);
 }
 
 Test(cache_smp, code_that_one_patches_and_runs_in_turns_stays_in_the_same_memory)
@@ -220,9 +220,10 @@ static void expect_shared(struct machine *m)
 {
 	const struct code_cache *k = tcg_of(m->c)->cache;
 
-	for (uint32_t n = 1; n <= k->n_links; n++)
-		if (k->links[n].to)
-			cr_expect(!k->tbs[k->links[n].from].shared || k->tbs[k->links[n].to].shared, "exit %u", n);
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;)
+		for (uint32_t n = k->tbs[i].first_link; n < k->tbs[i].first_link + k->tbs[i].n_links; n++)
+			if (k->links[n].to)
+				cr_expect(!k->tbs[i].shared || k->tbs[k->links[n].to].shared, "exit %u", n);
 }
 
 TEST_SMP(no_exit_of_a_shared_block_leads_to_one_vcpus_own)

@@ -73,10 +73,9 @@ TEST_BOTH(cache, a_full_code_memory_is_flushed)
 	run_chain(m);
 	if (t->interp)
 		return;
-	t->cache->code.end = t->cache->code.p + X64_ROOM + 8192;	/* a few blocks more */
+	t->cache->piece_code = (size_t)(t->cache->blocks_start - t->cache->code_start) + X64_ROOM + 4096 + 1024;
 	for (int i = 0; i < 3; i++) {
 		tcg_flush(t);
-		t->cache->code.end = t->cache->code.p + X64_ROOM + 4096 + 1024;
 		run_chain(m);
 	}
 	cr_expect_gt(t->stats.flushes, flushes + 6);
@@ -90,15 +89,15 @@ TEST_BOTH(cache, code_can_be_linked_after_its_writable_pages_were_given_back)
 	run_chain(m);
 	if (t->interp)
 		return;
-	t->cache->code.p += TRIM_STEP_IDLE;	/* as if so much had been made */
+	t->piece->code.p += TRIM_STEP_IDLE;	/* as if so much had been made */
 	tcg_trim(t, false);
 	cr_assert_eq(t->cache->trimmed, 0);
 	tcg_trim(t, true);		/* the guest waits: that is enough */
 	cr_assert_gt(t->cache->trimmed, 0);
-	t->cache->code.p += TRIM_STEP;
+	t->piece->code.p += TRIM_STEP;
 	tcg_trim(t, false);
 	cr_assert_gt(t->cache->trimmed, TRIM_STEP);
-	for (uint32_t n = 1; n <= t->cache->n_tbs / 2; n++)
+	for (uint32_t n = 1; n <= t->piece->n_tbs / 2; n++)
 		tcg_kill(t, n);		/* links to them are taken back and made anew */
 	run_chain(m);
 }
@@ -150,17 +149,17 @@ Test(cache, passes_are_named)
 /* Every exit of a block that is there is known to be that block's. */
 static void expect_exits_are_found(struct tcg *t)
 {
-	for (uint32_t n = 1; n <= t->cache->n_tbs; n++) {
+	for (uint32_t n = 1; n <= t->piece->n_tbs; n++) {
 		const struct tb *tb = &t->cache->tbs[n];
 
 		for (uint32_t i = tb->first_link; !tb->dead && i < tb->first_link + tb->n_links; i++)
-			cr_expect_eq(tcg_tb_near(t->cache, (uintptr_t)x64_link_ret(&t->cache->x, &t->cache->links[i].x)), n, "block %u", n);
+			cr_expect_eq(tcg_tb_near(t, (uintptr_t)x64_link_ret(&t->cache->x, &t->cache->links[i].x)), n, "block %u", n);
 	}
 }
 
 GUEST(inside, "jmp 1f\n .balign 64\n 1: " END)
 
-/* Blocks go, but a guard made behind their cold code stays, and so does that memory. */
+/* Blocks go and come behind one that gets a guard meanwhile. */
 TEST_BOTH(cache, exits_are_found_behind_a_guard_that_outlived_blocks)
 {
 	struct tcg *t = tcg_of(m->c);
@@ -168,14 +167,14 @@ TEST_BOTH(cache, exits_are_found_behind_a_guard_that_outlived_blocks)
 
 	GUEST_PUT(m, M_CODE, inside);
 	cr_expect_eq(machine_run(m, M_CODE), -1);
-	kept = t->cache->n_tbs;
+	kept = t->piece->n_tbs;
 	put_chain(m);
 	run_chain(m);
 	if (t->interp)
 		return;
 	cr_assert_not(t->cache->tbs[kept].guard, "it was reached from its own page");
 	cr_assert(tcg_guarded(t, &t->cache->tbs[kept]));
-	for (uint32_t n = kept + 1; n <= t->cache->n_tbs; n++)
+	for (uint32_t n = kept + 1; n <= t->piece->n_tbs; n++)
 		tcg_kill(t, n);
 	run_chain(m);
 	expect_exits_are_found(t);

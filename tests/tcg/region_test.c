@@ -257,7 +257,7 @@ static struct tb *run_across(struct machine *m)
 	cr_assert_eq(guest_across[ACROSS_IMM], 0x10);
 	machine_run(m, M_CODE);
 	cr_assert_eq(m->c->regs[RBX], 1700);
-	for (uint32_t i = 1; i <= tcg_of(m->c)->cache->n_tbs; i++)
+	for (uint32_t i = 1; i <= tcg_of(m->c)->piece->n_tbs; i++)
 		if (tcg_of(m->c)->cache->tbs[i].mode & MODE_REGION)
 			return &tcg_of(m->c)->cache->tbs[i];
 	return NULL;
@@ -435,7 +435,7 @@ TEST_BOTH(region, registers_used_less_make_room)
 		for (unsigned i = 0; i < ARRAY_LEN(regs); i++)
 			cr_expect_eq(reg(m, regs[i].r), regs[i].want[faults], "register %d is %lx", regs[i].r, reg(m, regs[i].r));
 	}
-	for (uint32_t i = 1; i <= tcg_of(m->c)->cache->n_tbs; i++)
+	for (uint32_t i = 1; i <= tcg_of(m->c)->piece->n_tbs; i++)
 		n_swaps = max_u64(n_swaps, tcg_of(m->c)->cache->tbs[i].n_swaps);
 	cr_expect_eq(n_swaps, tcg_of(m->c)->interp ? 0 : 4, "%u", n_swaps);
 }

@@ -176,7 +176,7 @@ TEST_BOTH(smc_light, code_may_be_patched_and_run_in_turns)
 	m->c->regs[RDI] = M_CODE + 0x3000;
 	cr_expect_eq(machine_run(m, M_CODE), -1);
 	cr_expect_eq(reg(m, RBX), sum);
-	cr_expect_lt(tcg_of(m->c)->cache->n_tbs, 20);		/* the memory of dropped ones is used again */
+	cr_expect_lt(tcg_of(m->c)->piece->n_tbs, 20);		/* the memory of dropped ones is used again */
 }
 
 /* ---- devices ---- */
