@@ -1,12 +1,6 @@
 /*
- * The monitor: a line editor on a byte stream, and finding the command.
- *
- * Keys: backspace, Ctrl-A/E/B/F/U/K/W, arrows, Home, End, Ctrl-P/N for the
- * lines before, Tab to complete a word. A command prints into memory first, so that its output leaves
- * in one piece.
- *
- * The editor is the monitor's own: a library's wants a terminal, and this one's lines
- * come from sockets and multiplexed streams as well.
+ * The monitor: lines from a byte stream (ui/editor.h), and finding the command. A command prints into
+ * memory first, so that its output leaves in one piece.
  *
  * Not modelled: commands with answers typed later (passwords).
  */
@@ -25,7 +19,6 @@
 #include "ui/trace.h"
 
 #define PROMPT "(rhea) "
-#define CTRL(ch) ((ch) & 0x1f)
 
 struct cpu *mon_cpu(struct monitor *mon)
 {
@@ -228,16 +221,37 @@ static void puts_to(struct monitor *mon, const char *s)
 	put(mon, s, strlen(s));
 }
 
+static void look_at_terminal(struct monitor *mon)
+{
+	struct chr_terminal t;
+
+	chr_terminal(mon->chr, &t);
+	editor_set_terminal(mon->editor, &t);
+}
+
+static void begin(struct monitor *mon)
+{
+	if (loop_quitting(mon->vm->loop))
+		return;
+	look_at_terminal(mon);
+	mon->begun = true;
+	editor_begin(mon->editor);
+}
+
 static void greet(struct monitor *mon)
 {
 	if (!mon->greeted)
 		puts_to(mon, "Rhea " CONFIG_VERSION " monitor - type 'help' for more information\n");
 	mon->greeted = true;
-	puts_to(mon, PROMPT);
-	put(mon, mon->line, (size_t)mon->n);
+	if (mon->waits)
+		return;
+	if (mon->begun)
+		editor_show(mon->editor);
+	else
+		begin(mon);
 }
 
-static void run_line(struct monitor *mon)
+static void run_line(struct monitor *mon, const char *line)
 {
 	char *text = NULL;
 	size_t n = 0;
@@ -245,219 +259,23 @@ static void run_line(struct monitor *mon)
 
 	if (!out)
 		return;
-	monitor_execute(mon, mon->line, out);
+	monitor_execute(mon, line, out);
 	fclose(out);
 	put(mon, text, n);
 	free(text);
 }
 
-/* ---- line editing ---- */
-
-/* Show the line from position `from` on again and put the cursor back to pos. */
-static void redraw(struct monitor *mon, int from)
+static void show(void *opaque, const char *text, size_t n)
 {
-	put(mon, mon->line + from, (size_t)(mon->n - from));
-	puts_to(mon, "\033[K");
-	for (int i = mon->n; i > mon->pos; i--)
-		puts_to(mon, "\b");
+	put(opaque, text, n);
 }
 
-static void move_to(struct monitor *mon, int pos)
+static void candidates(void *opaque, const char *line, struct completion *c)
 {
-	while (mon->pos > pos) {
-		puts_to(mon, "\b");
-		mon->pos--;
-	}
-	if (mon->pos < pos) {
-		put(mon, mon->line + mon->pos, (size_t)(pos - mon->pos));
-		mon->pos = pos;
-	}
+	complete(opaque, line, c);
 }
 
-/* Take out what stands from `from` up to the cursor. */
-static void erase_back(struct monitor *mon, int from)
-{
-	int to = mon->pos;
-
-	if (from < 0)
-		return;
-	move_to(mon, from);
-	memmove(mon->line + from, mon->line + to, (size_t)(mon->n - to));
-	mon->n -= to - from;
-	redraw(mon, from);
-}
-
-static void insert(struct monitor *mon, char ch)
-{
-	if (mon->n >= MON_LINE - 1)
-		return;
-	memmove(mon->line + mon->pos + 1, mon->line + mon->pos, (size_t)(mon->n - mon->pos));
-	mon->line[mon->pos++] = ch;
-	mon->n++;
-	if (mon->pos == mon->n)
-		put(mon, &ch, 1);
-	else
-		redraw(mon, mon->pos - 1);
-}
-
-static void replace_line(struct monitor *mon, const char *text)
-{
-	move_to(mon, 0);
-	mon->n = mon->pos = (int)strnlen(text, MON_LINE - 1);
-	memcpy(mon->line, text, (size_t)mon->n);
-	redraw(mon, 0);
-}
-
-static void browse(struct monitor *mon, int by)
-{
-	int to = mon->browse + by;
-
-	if (to < 0 || to > mon->n_history)
-		return;
-	mon->browse = to;
-	replace_line(mon, to == mon->n_history ? "" : mon->history[to]);
-}
-
-static void remember(struct monitor *mon)
-{
-	bool repeated = mon->n_history && !strcmp(mon->history[mon->n_history - 1], mon->line);
-
-	if (*mon->line && !repeated) {
-		if (mon->n_history == MON_HISTORY) {
-			free(mon->history[0]);
-			memmove(mon->history, mon->history + 1, sizeof(mon->history[0]) * (MON_HISTORY - 1));
-			mon->n_history--;
-		}
-		mon->history[mon->n_history] = strdup(mon->line);
-		mon->n_history += mon->history[mon->n_history] != NULL;
-	}
-	mon->browse = mon->n_history;
-}
-
-static void enter(struct monitor *mon)
-{
-	puts_to(mon, "\n");
-	mon->line[mon->n] = 0;
-	remember(mon);
-	run_line(mon);
-	mon->n = mon->pos = 0;
-	if (!mon->waits && !loop_quitting(mon->vm->loop))
-		puts_to(mon, PROMPT);
-}
-
-/* The candidates in columns, and the line again below them. */
-static void show_candidates(struct monitor *mon, const struct completion *c)
-{
-	char text[64];
-	int width = 0, columns;
-
-	for (int i = 0; i < c->n; i++) {
-		int n = (int)strlen(c->word[i]) + 2;
-		width = n > width ? n : width;
-	}
-	columns = width < 80 ? 80 / width : 1;
-	puts_to(mon, "\n");
-	for (int i = 0; i < c->n; i++) {
-		bool last = i % columns == columns - 1 || i + 1 == c->n;
-
-		puts_to(mon, c->word[i]);
-		snprintf(text, sizeof(text), "%*s", last ? 0 : (int)(width - (int)strlen(c->word[i])) % 60, "");
-		puts_to(mon, last ? "\n" : text);
-	}
-	puts_to(mon, PROMPT);
-	put(mon, mon->line, (size_t)mon->n);
-	for (int i = mon->n; i > mon->pos; i--)
-		puts_to(mon, "\b");
-}
-
-static void tab(struct monitor *mon)
-{
-	struct completion *c = calloc(1, sizeof(*c));
-	char line[MON_LINE];
-	size_t have, common;
-
-	if (!c)
-		return;
-	snprintf(line, sizeof(line), "%.*s", mon->pos, mon->line);
-	complete(mon, line, c);
-	have = strlen(c->stem);
-	common = complete_common(c);
-	for (size_t i = have; i < common; i++)
-		insert(mon, c->word[0][i]);
-	if (c->n == 1 && common && c->word[0][common - 1] != '/')
-		insert(mon, ' ');
-	else if (c->n > 1 && common <= have)
-		show_candidates(mon, c);
-	complete_free(c);
-	free(c);
-}
-
-static int word_start(const struct monitor *mon)
-{
-	int i = mon->pos;
-
-	while (i > 0 && mon->line[i - 1] == ' ')
-		i--;
-	while (i > 0 && mon->line[i - 1] != ' ')
-		i--;
-	return i;
-}
-
-static void control(struct monitor *mon, uint8_t ch)
-{
-	switch (ch) {
-	case '\r': case '\n':	enter(mon); break;
-	case 0x7f: case '\b':	erase_back(mon, mon->pos - 1); break;
-	case CTRL('A'):		move_to(mon, 0); break;
-	case CTRL('E'):		move_to(mon, mon->n); break;
-	case CTRL('B'):		move_to(mon, mon->pos - (mon->pos > 0)); break;
-	case CTRL('F'):		move_to(mon, mon->pos + (mon->pos < mon->n)); break;
-	case CTRL('U'):		erase_back(mon, 0); break;
-	case CTRL('W'):		erase_back(mon, word_start(mon)); break;
-	case CTRL('K'):		mon->n = mon->pos; redraw(mon, mon->pos); break;
-	case CTRL('P'):		browse(mon, -1); break;
-	case CTRL('N'):		browse(mon, 1); break;
-	case CTRL('C'):		puts_to(mon, "\n" PROMPT); mon->n = mon->pos = 0; break;
-	case '\t':		tab(mon); break;
-	case 0x1b:		mon->escape = 1; break;
-	}
-}
-
-/* The last character of ESC [ n x. */
-static void cursor_key(struct monitor *mon, uint8_t ch)
-{
-	static const struct { char final, arg, as; } keys[] = {
-		{ 'A', 0, CTRL('P') }, { 'B', 0, CTRL('N') }, { 'C', 0, CTRL('F') }, { 'D', 0, CTRL('B') },
-		{ 'H', 0, CTRL('A') }, { 'F', 0, CTRL('E') }, { '~', '1', CTRL('A') }, { '~', '4', CTRL('E') },
-	};
-
-	if (isdigit(ch)) {
-		mon->escape_arg = (char)ch;
-		return;
-	}
-	mon->escape = 0;
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (keys[i].final == ch && keys[i].arg == mon->escape_arg)
-			control(mon, (uint8_t)keys[i].as);
-	if (ch == '~' && mon->escape_arg == '3' && mon->pos < mon->n) {	/* delete */
-		move_to(mon, mon->pos + 1);
-		erase_back(mon, mon->pos - 1);
-	}
-}
-
-static void type(struct monitor *mon, uint8_t ch)
-{
-	if (mon->escape == 1) {
-		mon->escape = ch == '[' || ch == 'O' ? 2 : 0;
-		mon->escape_arg = 0;
-	} else if (mon->escape == 2) {
-		cursor_key(mon, ch);
-	} else if (ch >= ' ' && ch != 0x7f) {
-		insert(mon, (char)ch);
-	} else {
-		control(mon, ch);
-	}
-}
+static const struct editor_user editor_user = { show, candidates };
 
 /* ---- the stream ---- */
 
@@ -468,10 +286,22 @@ static int room(void *opaque)
 	return mon->waits ? 0 : MON_LINE;
 }
 
+static void type(struct monitor *mon, uint8_t byte)
+{
+	const char *line = editor_type(mon->editor, byte);
+
+	if (!line)
+		return;
+	run_line(mon, line);
+	if (!mon->waits)
+		begin(mon);
+}
+
 static void input(void *opaque, const uint8_t *p, int n)
 {
 	struct monitor *mon = opaque;
 
+	look_at_terminal(mon);
 	for (; n > 0 && !mon->waits; n--)
 		type(mon, *p++);
 	if (n > MON_LINE)
@@ -491,7 +321,7 @@ void mon_goes_on(struct monitor *mon, const char *text)
 	if (!mon->waits || loop_quitting(mon->vm->loop))
 		return;
 	mon->waits = false;
-	puts_to(mon, PROMPT);
+	begin(mon);
 	input(mon, mon->ahead, mon->n_ahead);
 	if (!mon->waits)
 		chr_accept_input(mon->chr);
@@ -502,7 +332,7 @@ static void event(void *opaque, enum chr_event ev)
 	struct monitor *mon = opaque;
 
 	if (ev == CHR_OPENED)
-		mon->greeted = false;
+		mon->greeted = mon->begun = false;
 	if (ev == CHR_FOCUS_IN)
 		puts_to(mon, "\n");
 	if (ev == CHR_OPENED || ev == CHR_FOCUS_IN)
@@ -526,9 +356,15 @@ struct monitor *monitor_new(struct vm *vm, struct chr *c, struct err *e)
 	struct monitor *mon = monitor_new_silent(vm);
 	bool shared = !strcmp(c->ops->name, "mux");
 
-	if (!mon || !(mon->chr = chr_attach(c, &front, mon))) {
+	if (!mon || !(mon->editor = editor_new(PROMPT, &editor_user, mon))) {
+		err_set(e, "no memory");
+		monitor_free(mon);
+		return NULL;
+	}
+	mon->chr = chr_attach(c, &front, mon);
+	if (!mon->chr) {
 		err_set(e, "monitor: the stream '%s' is in use", c->id);
-		free(mon);
+		monitor_free(mon);
 		return NULL;
 	}
 	if (mon->chr->open && !shared)
@@ -543,7 +379,6 @@ void monitor_free(struct monitor *mon)
 		return;
 	if (mon->chr)
 		chr_detach(mon->chr);
-	for (int i = 0; i < mon->n_history; i++)
-		free(mon->history[i]);
+	editor_free(mon->editor);
 	free(mon);
 }

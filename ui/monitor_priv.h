@@ -7,11 +7,11 @@
 #include "hw/core/chr.h"
 #include "hw/core/clock.h"
 #include "ui/commands.h"
+#include "ui/editor.h"
 #include "ui/monitor.h"
 #include "ui/vm.h"
 
-#define MON_LINE	1024
-#define MON_HISTORY	64
+#define MON_LINE	EDITOR_LINE
 #define MON_ARGS	16
 
 struct mon_args {
@@ -25,13 +25,8 @@ struct monitor {
 	struct vm *vm;
 	struct chr *chr;		/* NULL: silent */
 	int cpu;			/* the one that register and memory commands mean */
-	/* The line being typed, and those before it. */
-	char line[MON_LINE];
-	int n, pos;
-	char *history[MON_HISTORY];
-	int n_history, browse;
-	int escape;			/* inside ESC [ ... : 1 after ESC, 2 after [ */
-	char escape_arg;
+	struct editor *editor;		/* NULL: silent */
+	bool begun;			/* it has shown its prompt */
 	bool greeted;
 	/* A command is under way: what is typed meanwhile waits. */
 	bool waits;

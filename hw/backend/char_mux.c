@@ -103,9 +103,14 @@ static const char *port_describe(struct chr *c)
 	return base->ops->describe ? base->ops->describe(base) : base->ops->name;
 }
 
+static void port_terminal(struct chr *c, struct chr_terminal *t)
+{
+	chr_terminal(((struct mux_port *)c)->mux->base, t);
+}
+
 static const struct chr_ops port_ops = {
 	.name = "mux-port", .write = port_send, .accept_input = port_accept, .free = port_free,
-	.describe = port_describe, .full = port_full,
+	.describe = port_describe, .full = port_full, .terminal = port_terminal,
 };
 
 /* ---- the escape commands ---- */

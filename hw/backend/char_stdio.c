@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -98,9 +99,28 @@ static void stdio_free(struct chr *c)
 	free(c);
 }
 
+static void terminal_size(int fd, struct chr_terminal *t)
+{
+	struct winsize w;
+
+	if (!ioctl(fd, TIOCGWINSZ, &w)) {
+		t->columns = w.ws_col;
+		t->rows = w.ws_row;
+	}
+}
+
+static void stdio_terminal(struct chr *c, struct chr_terminal *t)
+{
+	(void)c;
+	if (!isatty(STDOUT_FILENO))
+		return;
+	t->type = getenv("TERM");
+	terminal_size(STDOUT_FILENO, t);
+}
+
 static const struct chr_ops stdio_ops = {
 	.name = "stdio", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
-	.front_changed = chr_fd_accept_input, .free = stdio_free,
+	.front_changed = chr_fd_accept_input, .free = stdio_free, .terminal = stdio_terminal,
 };
 
 struct chr *chr_make_stdio(struct machine *m, const struct chr_spec *s, struct err *e)
@@ -258,9 +278,14 @@ static const char *pty_describe(struct chr *c)
 	return ((struct chr_pty *)c)->path;
 }
 
+static void pty_terminal(struct chr *c, struct chr_terminal *t)
+{
+	terminal_size(((struct chr_pty *)c)->fd, t);
+}
+
 static const struct chr_ops pty_ops = {
 	.name = "pty", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
-	.front_changed = chr_fd_accept_input, .free = pty_free, .describe = pty_describe,
+	.front_changed = chr_fd_accept_input, .free = pty_free, .describe = pty_describe, .terminal = pty_terminal,
 };
 
 static void raw_slave(const char *path)

@@ -42,6 +42,12 @@ struct chr_line {
 	char parity;		/* 'N', 'E', 'O' */
 };
 
+/* The terminal that a person sits at; NULL, 0: unknown. */
+struct chr_terminal {
+	const char *type;	/* as in $TERM */
+	int columns, rows;
+};
+
 /* The back end's half; for implementers. */
 struct chr_ops {
 	const char *name;
@@ -53,6 +59,7 @@ struct chr_ops {
 	struct chr *(*attach)(struct chr *c);	/* a port for one more front end (mux); may be NULL */
 	int (*take_fd)(struct chr *c);		/* see chr_take_fd(); may be NULL */
 	bool (*full)(struct chr *c);		/* see chr_full(); NULL: never */
+	void (*terminal)(struct chr *c, struct chr_terminal *t);	/* see chr_terminal(); may be NULL */
 	/* What this stream is, for `info chardev`; NULL: the name. */
 	const char *(*describe)(struct chr *c);
 };
@@ -108,6 +115,13 @@ void chr_puts(struct chr *c, const char *s);
 static inline bool chr_full(struct chr *c)
 {
 	return c && c->ops->full && c->ops->full(c);
+}
+/* What the host knows of the terminal at the other end, now: its size changes. */
+static inline void chr_terminal(struct chr *c, struct chr_terminal *t)
+{
+	*t = (struct chr_terminal){ 0 };
+	if (c && c->ops->terminal)
+		c->ops->terminal(c, t);
 }
 static inline void chr_accept_input(struct chr *c)
 {
