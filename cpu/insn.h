@@ -170,4 +170,9 @@ static inline const struct insn_row *insn_row(const struct insn *in)
 enum insn_flow { FLOW_NEXT, FLOW_IF /* or goes on */, FLOW_AWAY };
 enum insn_flow insn_flow(const struct insn *in);
 
+/* Shifts and rotates: their rows list the flags that a count of 0 leaves alone as read. */
+bool insn_is_shift(const struct insn_row *row);
+/* The flags whose values an instruction of this row uses. */
+uint16_t insn_flags_read(const struct insn_row *row);
+
 #endif

@@ -166,3 +166,21 @@ enum insn_flow insn_flow(const struct insn *in)
 		return FLOW_NEXT;
 	}
 }
+
+bool insn_is_shift(const struct insn_row *row)
+{
+	switch (row->does) {
+	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
+	case DOES_shld: case DOES_shrd:
+		return true;
+	default:
+		return false;
+	}
+}
+
+uint16_t insn_flags_read(const struct insn_row *row)
+{
+	if (!insn_is_shift(row))
+		return row->fl_read;
+	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
+}

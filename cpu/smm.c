@@ -233,18 +233,6 @@ static void load_control(struct cpu *c, const struct control *k)
 	put_eflags(c, (uint32_t)area_ld(c, k->eflags, 4));
 }
 
-static uint64_t board_shutdown(uint64_t pc, uint64_t a, uint64_t b, uint64_t x)
-{
-	struct cpu *c = (struct cpu *)(uintptr_t)pc;
-
-	(void)a;
-	(void)b;
-	(void)x;
-	if (c->board.shutdown)
-		c->board.shutdown(c->board.opaque, c);
-	return 0;
-}
-
 void smm_rsm(struct cpu *c)
 {
 	bool is64 = is_64bit(c), halted, ok;
@@ -270,7 +258,7 @@ void smm_rsm(struct cpu *c)
 	mmu_update_watch(c);
 	mmu_flush(c, false);
 	cpu_update_mode(c);
-	c->halted = halted || !ok;
+	c->halted = halted;
 	if (!ok)
-		cpu_heavy(c, board_shutdown, (uintptr_t)c, 0, 0, 0);
+		cpu_shut_down(c);
 }

@@ -106,21 +106,34 @@ void front_cwd(struct front *f, const struct insn *in)
 
 /* ---- shifts and rotates ---- */
 
+static bool count_is_imm(const struct insn *in)
+{
+	return in->opd[in->nopd - 1].kind == OPD_IMM;
+}
+
+static int64_t imm_count(const struct insn *in)
+{
+	return count_is_imm(in) ? in->imm & (in->opd[0].size == 8 ? 63 : 31) : 0;
+}
+
+/* A count of 0 changes nothing, but 4-byte destinations are still extended. */
+static bool shifts_nothing(struct front *f, const struct insn *in)
+{
+	if (!count_is_imm(in) || in->opd[0].kind != OPD_REG || imm_count(in))
+		return false;
+	if (in->opd[0].size == 4)
+		emit(f, UOP_mov, 4, in->opd[0].reg, in->opd[0].reg, OP_NONE);
+	return true;
+}
+
 static void shift(struct front *f, const struct insn *in, enum uop_op op)
 {
-	int size = in->opd[0].size, d;
-	bool imm = in->opd[1].kind == OPD_IMM;
-	struct uop *u;
+	int d;
 
-	/* A count of 0 changes nothing, but 4-byte destinations are still extended. */
-	if (imm && in->opd[0].kind == OPD_REG && !(in->imm & (size == 8 ? 63 : 31))) {
-		if (size == 4)
-			emit(f, UOP_mov, 4, in->opd[0].reg, in->opd[0].reg, OP_NONE);
+	if (shifts_nothing(f, in))
 		return;
-	}
 	d = use(f, in, 0, PROBE_RW);
-	u = emit(f, op, size, d, d, imm ? OP_IMM : RCX);
-	u->imm = imm ? in->imm & (size == 8 ? 63 : 31) : 0;
+	emit(f, op, in->opd[0].size, d, d, count_is_imm(in) ? OP_IMM : RCX)->imm = imm_count(in);
 }
 
 void front_shl(struct front *f, const struct insn *in)	{ shift(f, in, UOP_shl); }
@@ -133,19 +146,15 @@ void front_rcr(struct front *f, const struct insn *in)	{ shift(f, in, UOP_rcr); 
 
 static void double_shift(struct front *f, const struct insn *in, enum uop_op op)
 {
-	int size = in->opd[0].size, d;
-	bool imm = in->opd[2].kind == OPD_IMM;
 	struct uop *u;
+	int d;
 
-	if (imm && in->opd[0].kind == OPD_REG && !(in->imm & (size == 8 ? 63 : 31))) {
-		if (size == 4)
-			emit(f, UOP_mov, 4, in->opd[0].reg, in->opd[0].reg, OP_NONE);
+	if (shifts_nothing(f, in))
 		return;
-	}
 	d = use(f, in, 0, PROBE_RW);
-	u = emit(f, op, size, d, d, in->opd[1].reg);
-	u->c = !imm;
-	u->imm = imm ? in->imm & (size == 8 ? 63 : 31) : 0;
+	u = emit(f, op, in->opd[0].size, d, d, in->opd[1].reg);
+	u->c = !count_is_imm(in);
+	u->imm = imm_count(in);
 }
 
 void front_shld(struct front *f, const struct insn *in)	{ double_shift(f, in, UOP_shld); }

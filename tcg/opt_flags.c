@@ -61,27 +61,9 @@ void opt_flags_none(struct ir *ir)
  * Rows of shifts list the flags that a count of 0 leaves alone as read. Nobody
  * reads those here; they are written for certain if the count is a constant.
  */
-static bool is_shift(const struct insn_row *row)
-{
-	switch (row->does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
-	case DOES_shld: case DOES_shrd:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool count_is_nonzero(const struct insn *in)
 {
 	return in->opd[in->nopd - 1].kind == OPD_IMM && in->imm & (in->opd[0].size == 8 ? 63 : 31);
-}
-
-static uint16_t flags_read(const struct insn_row *row)
-{
-	if (!is_shift(row))
-		return row->fl_read;
-	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
 }
 
 uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n, unsigned room)
@@ -95,9 +77,9 @@ uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned
 		if (insn_decode(bytes, room, env, &in) != INSN_OK || in.len > n)
 			break;
 		row = insn_row(&in);
-		needed |= flags_read(row) & open;
+		needed |= insn_flags_read(row) & open;
 		open &= ~needed;
-		if (!is_shift(row) || count_is_nonzero(&in))
+		if (!insn_is_shift(row) || count_is_nonzero(&in))
 			open &= ~(row->fl_written | row->fl_undef);
 		if (row->attr & A_END)
 			break;

@@ -171,6 +171,14 @@ static void tell_code(struct cpu *c, const struct rep *r, const struct side *s, 
 		c->code_written(c, s->pa, (int)(k * r->size));
 }
 
+/* Behind k stored elements: as verdict(). */
+static int stored(struct cpu *c, const struct rep *r, const struct side *d, uint64_t k)
+{
+	count_down(c, r, k);
+	tell_code(c, r, d, k);
+	return verdict(c, r, d->code);
+}
+
 /* Element i in the order of execution. */
 static uint8_t *element(const struct rep *r, const struct side *s, uint64_t k, uint64_t i)
 {
@@ -265,9 +273,7 @@ H(rep_movs)
 		}
 		advance(c, &r, RSI, k);
 		advance(c, &r, RDI, k);
-		count_down(c, &r, k);
-		tell_code(c, &r, &d, k);
-		end = verdict(c, &r, d.code);
+		end = stored(c, &r, &d, k);
 		if (end >= 0)
 			return end;
 	}
@@ -306,9 +312,7 @@ H(rep_stos)
 			cpu_keep_seen(c);
 		}
 		advance(c, &r, RDI, k);
-		count_down(c, &r, k);
-		tell_code(c, &r, &d, k);
-		end = verdict(c, &r, d.code);
+		end = stored(c, &r, &d, k);
 		if (end >= 0)
 			return end;
 	}

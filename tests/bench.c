@@ -11,6 +11,8 @@
 #include "cpu/cpuid.h"
 #include "hw/backend/drive.h"
 #include "hw/pc/types.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
 
 static uint64_t mono_ns(void *opaque) { return ((struct bench *)opaque)->mono; }
 static uint64_t wall_ns(void *opaque) { return ((struct bench *)opaque)->wall; }
@@ -100,6 +102,35 @@ struct drive *bench_drive(struct bench *b, const char *id, const char *path, boo
 void bench_settle(struct bench *b)
 {
 	drive_drain(b->m, NULL);
+}
+
+static int route(int slot, int pin)
+{
+	return (slot + pin) & 3;
+}
+
+struct ram *bench_open_pci(struct bench *b, uint64_t size)
+{
+	struct ram *ram;
+
+	bench_open(b, &i440fx_type, "addr=0");
+	b->m->pci->map_irq = route;
+	for (int i = 0; i < 4; i++)
+		b->m->pci->irq[i] = bench_line(b, i);
+	if (!size)
+		return NULL;
+	ram = phys_ram_new(b->m->phys, "ram", size, &b->err);
+	cr_assert(ram, "%s", b->err.msg);
+
+	struct phys_range all = { .pa = 0, .size = size, .rram = ram, .wram = ram, .name = "ram" };
+
+	cr_assert(phys_map(b->m->phys, &all, &b->err), "%s", b->err.msg);
+	return ram;
+}
+
+bool bench_intx(const struct bench *b)
+{
+	return b->line[0].level || b->line[1].level || b->line[2].level || b->line[3].level;
 }
 
 void bench_close(struct bench *b)

@@ -41,10 +41,17 @@ struct bench {
 void bench_machine(struct bench *b);
 /* With one device; props as in -device, or NULL. Fails the test if it cannot be made. */
 void bench_open(struct bench *b, const struct dev_type *t, const char *props);
+/*
+ * A PCI bus with i440FX's host bridge; INTx of slot s, pin p is line (s + p) & 3, recording. ram: bytes of memory
+ * from address 0, or 0 for none, which gives NULL.
+ */
+struct ram *bench_open_pci(struct bench *b, uint64_t ram);
 void bench_close(struct bench *b);
 
 /* Line i of b->line, recording. */
 struct irq bench_line(struct bench *b, int i);
+/* Is any of the four INTx lines of bench_open_pci() up? */
+bool bench_intx(const struct bench *b);
 /* n processors without an accelerator; the first one is current. */
 void bench_cpus(struct bench *b, int n);
 /* A drive "id" on a file. */
@@ -70,5 +77,6 @@ static inline void bench_out(struct bench *b, uint16_t port, int size, uint32_t 
 #define out(port, v)	bench_out(&b, port, 1, v)
 #define rd(pa)		((uint32_t)phys_read(b.m->phys, pa, 4))
 #define wr(pa, v)	phys_write(b.m->phys, pa, 4, v)
+#define INTX		bench_intx(&b)
 
 #endif

@@ -19,6 +19,7 @@
  */
 #include "hw/pci/ich9.h"
 #include "hw/pci/ich9_tco.h"
+#include "hw/pci/reset_port.h"
 
 #include <string.h>
 
@@ -43,14 +44,12 @@
 #define SMI_GBL_EN	0x0001u
 #define SMI_APMC	0x0020u
 
-#define PORT_RESET	0xcf9
-#define RCR_CPU		0x04u
 #define RCR_WMASK	0x0eu
 
 struct ich9 {
 	struct acpi_pm pm;
 	bool smm;			/* property: the processors have SMM */
-	struct port_range *pm_ports, *reset_port;
+	struct port_range *pm_ports;
 	struct mmio *rcrb_mmio;
 	struct irq isa[NISA], pirq[ICH9_NPIRQ];
 	uint8_t pirq_level;		/* bit per PIRQ input */
@@ -58,7 +57,7 @@ struct ich9 {
 	uint8_t gpe_sts[NGPE_BYTES], gpe_en[NGPE_BYTES];
 	uint32_t smi_en, smi_sts;
 	struct ich9_tco tco;
-	uint8_t rcr;
+	struct reset_port reset;
 	uint8_t rcrb[RCRB_LEN];
 };
 
@@ -207,27 +206,7 @@ static const struct reg ich9_regs[] = {
 	{ 0 }
 };
 
-/* ---- reset control, chipset configuration ---- */
-
-static uint32_t rcr_read(void *opaque, uint16_t off, int size)
-{
-	const struct ich9 *d = opaque;
-	(void)off, (void)size;
-	return d->rcr;
-}
-
-static void rcr_write(void *opaque, uint16_t off, int size, uint32_t v)
-{
-	struct ich9 *d = opaque;
-	bool reset = v & RCR_CPU && !(d->rcr & RCR_CPU);
-
-	(void)off, (void)size;
-	d->rcr = v & RCR_WMASK;
-	if (reset)
-		machine_request(d->pm.pci.dev.m, MACHINE_RESET, 0);
-}
-
-static const struct port_ops rcr_ops = { rcr_read, rcr_write, 1, 1 };
+/* ---- chipset configuration ---- */
 
 static uint64_t rcrb_read(void *opaque, uint64_t off, int size)
 {
@@ -318,7 +297,7 @@ static bool ich9_init(void *dev, struct err *e)
 	p->config_written = ich9_config_written;
 	fill_config(p);
 	d->pm_ports = port_map(m, 0, PM_LEN, &dev_port_ops_wide, d, "ich9-pm");
-	d->reset_port = port_map(m, PORT_RESET, 1, &rcr_ops, d, "reset-control");
+	reset_port_map(&d->reset, m, RCR_WMASK);
 	d->rcrb_mmio = mmio_map(m, 0, RCRB_LEN, 1, &rcrb_ops, d, "ich9-rcrb", e);
 	if (!d->rcrb_mmio)
 		return false;
@@ -334,7 +313,7 @@ static void ich9_fini(void *dev)
 	acpi_pm_fini(&d->pm);
 	tco_fini(&d->tco);
 	port_unmap(m, d->pm_ports);
-	port_unmap(m, d->reset_port);
+	reset_port_unmap(&d->reset);
 	mmio_unmap(m, d->rcrb_mmio);
 	pci_detach(&d->pm.pci);
 }
@@ -343,7 +322,7 @@ static void ich9_reset(void *dev)
 {
 	struct ich9 *d = dev;
 
-	d->rcr = 0;
+	d->reset.rcr = 0;
 	rcrb_reset(d);
 	acpi_pm_reset(&d->pm);
 	tco_reset(&d->tco);
@@ -370,7 +349,7 @@ static void ich9_update(void *dev)
 }
 
 static const struct state ich9_state[] = {
-	ACPI_PM_STATE, STATE(ich9, pirq_level), STATE(ich9, isa_level), STATE(ich9, rcr),
+	ACPI_PM_STATE, STATE(ich9, pirq_level), STATE(ich9, isa_level), STATE_AS(ich9, reset.rcr, "rcr"),
 	STATE(ich9, rcrb),
 	ICH9_TCO_STATE(ich9, tco), { 0 }
 };

@@ -2,8 +2,7 @@
  * PIIX3 (82371SB) function 0: PCI-to-ISA bridge.
  *
  * Each of the four PIRQ inputs is routed to one ISA interrupt by its register
- * (0x60-0x63: bits 3:0, bit 7 off). Port 0xcf9 resets: bit 2 going from 0 to 1,
- * bit 1 choosing hard or soft, which are the same here.
+ * (0x60-0x63: bits 3:0, bit 7 off). It holds the reset control register.
  *
  * The edge/level registers 0x4d0/0x4d1 belong to the interrupt controllers.
  *
@@ -13,22 +12,21 @@
  */
 #include "hw/pci/piix3.h"
 
+#include "hw/pci/reset_port.h"
+
 #define PIRQ_ROUTE	0x60
 #define PIRQ_OFF	0x80u
 #define NPIRQ		4
 #define NISA		16
 
-#define PORT_RESET	0xcf9
-#define RCR_CPU		0x04u
 #define RCR_WMASK	0x06u
 
 struct piix3 {
 	struct pci_dev pci;
-	struct port_range *reset_port;
 	struct irq isa[NISA];
 	uint8_t pirq_level;		/* bit per PIRQ input */
 	uint16_t isa_level;		/* what is driven now */
-	uint8_t rcr;
+	struct reset_port reset;
 };
 
 /* ISA interrupts that some asserted PIRQ is routed to. */
@@ -71,25 +69,6 @@ static void piix3_config_written(struct pci_dev *p, unsigned off, int n)
 	piix3_update(p);
 }
 
-static uint32_t rcr_read(void *opaque, uint16_t off, int size)
-{
-	const struct piix3 *d = opaque;
-	(void)off, (void)size;
-	return d->rcr;
-}
-
-static void rcr_write(void *opaque, uint16_t off, int size, uint32_t v)
-{
-	struct piix3 *d = opaque;
-	bool reset = v & RCR_CPU && !(d->rcr & RCR_CPU);
-	(void)off, (void)size;
-	d->rcr = v & RCR_WMASK;
-	if (reset)
-		machine_request(d->pci.dev.m, MACHINE_RESET, 0);
-}
-
-static const struct port_ops rcr_ops = { rcr_read, rcr_write, 1, 1 };
-
 static bool piix3_init(void *dev, struct err *e)
 {
 	static const struct pci_ids ids = { 0x8086, 0x7000, 0x1af4, 0x1100, 0x060100, 0x00, 0, true };
@@ -108,21 +87,21 @@ static bool piix3_init(void *dev, struct err *e)
 	pci_set_config(&d->pci, 0x70, 2, 0x8080, 0xefef);	/* motherboard IRQ routes */
 	pci_set_config(&d->pci, 0x76, 2, 0x0c0c, 0x8f8f);	/* motherboard DMA */
 	pci_set_config(&d->pci, 0xa0, 1, 0x08, 0xff);		/* SMI control */
-	d->reset_port = port_map(d->pci.dev.m, PORT_RESET, 1, &rcr_ops, d, "reset-control");
+	reset_port_map(&d->reset, d->pci.dev.m, RCR_WMASK);
 	return true;
 }
 
 static void piix3_fini(void *dev)
 {
 	struct piix3 *d = dev;
-	port_unmap(d->pci.dev.m, d->reset_port);
+	reset_port_unmap(&d->reset);
 	pci_detach(&d->pci);
 }
 
 static void piix3_reset(void *dev)
 {
 	struct piix3 *d = dev;
-	d->rcr = 0;
+	d->reset.rcr = 0;
 	pci_reset(&d->pci);
 }
 
@@ -134,7 +113,7 @@ static bool piix3_loaded(void *dev, struct err *e)
 }
 
 static const struct state piix3_state[] = {
-	STATE(piix3, pirq_level), STATE(piix3, isa_level), STATE(piix3, rcr), { 0 }
+	STATE(piix3, pirq_level), STATE(piix3, isa_level), STATE_AS(piix3, reset.rcr, "rcr"), { 0 }
 };
 
 const struct dev_type piix3_type = {

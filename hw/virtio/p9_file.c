@@ -147,17 +147,27 @@ static ssize_t read_xattr(void *opaque, uint8_t *to, size_t n)
 	return (ssize_t)n;
 }
 
+/* What Tread and Treaddir ask for; the fid is to be put. 0 or -errno. */
+static int begin_reading(struct p9 *s, struct p9_in *in, struct reading *rd, uint32_t *count)
+{
+	uint32_t id;
+
+	*rd = (struct reading){ .s = s };
+	if (!p9_get(in, "dqd", &id, &rd->at, count))
+		return -EPROTO;
+	rd->f = p9_fid_get(s, id);
+	return rd->f ? 0 : -EBADF;
+}
+
 int p9_read(struct p9 *s, struct p9_in *in, struct p9_out *out)
 {
-	struct reading rd = { .s = s };
-	uint32_t id, count;
-	int r;
+	struct reading rd;
+	uint32_t count;
+	int r = begin_reading(s, in, &rd, &count);
+	struct p9_fid *f = rd.f;
 
-	if (!p9_get(in, "dqd", &id, &rd.at, &count))
-		return -EPROTO;
-	struct p9_fid *f = rd.f = p9_fid_get(s, id);
-	if (!f)
-		return -EBADF;
+	if (r)
+		return r;
 	pthread_mutex_lock(&f->lock);
 	bool file = !f->xattr && f->fd >= 0 && !f->is_dir;
 	r = f->xattr && !f->xwrite ? read_into(out, count, read_xattr, &rd) : f->is_dir ? -EISDIR : -EBADF;
@@ -256,15 +266,13 @@ static ssize_t entries(void *opaque, uint8_t *to, size_t room)
 
 int p9_readdir(struct p9 *s, struct p9_in *in, struct p9_out *out)
 {
-	struct reading rd = { .s = s };
-	uint32_t id, count;
-	int r;
+	struct reading rd;
+	uint32_t count;
+	int r = begin_reading(s, in, &rd, &count);
+	struct p9_fid *f = rd.f;
 
-	if (!p9_get(in, "dqd", &id, &rd.at, &count))
-		return -EPROTO;
-	struct p9_fid *f = rd.f = p9_fid_get(s, id);
-	if (!f)
-		return -EBADF;
+	if (r)
+		return r;
 	pthread_mutex_lock(&f->lock);
 	r = f->fd < 0 ? -EBADF : !f->is_dir ? -ENOTDIR : read_into(out, count, entries, &rd);
 	pthread_mutex_unlock(&f->lock);

@@ -6,7 +6,6 @@
 
 #include "hw/backend/drive.h"
 #include "hw/disk/ahci.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "tests/bench.h"
 
@@ -61,11 +60,6 @@ static struct drive *image(int n, const char *id, uint32_t sectors, uint32_t tag
 	return drive;
 }
 
-static int straight(int slot, int pin)
-{
-	return slot + pin;
-}
-
 static void start_port(unsigned port)
 {
 	set(port, P_CLB, LIST);
@@ -79,13 +73,7 @@ static void start_port(unsigned port)
 
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", RAM, &b.err);
-	struct phys_range all = { .pa = 0, .size = RAM, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
+	bench_open_pci(&b, RAM);
 	d = dev_make(b.m, &ahci_type, NULL, "addr=4", &b.err);
 	cr_assert(d, "%s", b.err.msg);
 	disk = image(0, "disk", SECTORS, 0, false);

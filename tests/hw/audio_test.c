@@ -9,7 +9,7 @@
 #include "hw/audio/hda.h"
 #include "hw/audio/pcspk.h"
 #include "hw/backend/audio.h"
-#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
 #include "hw/timer/pit.h"
 #include "tests/bench.h"
 
@@ -23,23 +23,11 @@
 static struct bench b;
 static char path[] = "/tmp/rhea-audio-XXXXXX";
 
-static int straight(int slot, int pin)
-{
-	return slot + pin;
-}
-
 static void setup(void)
 {
-	struct ram *ram;
 
 	close(mkstemp(path));
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
-	ram = phys_ram_new(b.m->phys, "ram", 4 << 20, &b.err);
-	struct phys_range all = { .pa = 0, .size = 4 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	cr_assert(phys_map(b.m->phys, &all, &b.err));
+	bench_open_pci(&b, 4 << 20);
 	cr_assert(audio_new(b.m, &(struct audio_options){ .driver = "wav", .id = "a", .path = path }, &b.err),
 		  "%s", b.err.msg);
 }

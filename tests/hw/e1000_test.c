@@ -4,7 +4,7 @@
 
 #include "hw/backend/net.h"
 #include "hw/net/e1000.h"
-#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
 #include "tests/bench.h"
 
 static struct bench b;
@@ -21,7 +21,6 @@ static bool echo;
 #define NDESC	16u
 #define R(off)	rd(BAR + (off))
 #define W(off, v) wr(BAR + (off), v)
-#define INTX	(b.line[0].level || b.line[1].level || b.line[2].level || b.line[3].level)
 enum { ICR = 0xc0, ICS = 0xc8, IMS = 0xd0, IMC = 0xd8, RCTL = 0x100, TCTL = 0x400, RDH = 0x2810, RDT = 0x2818,
 	TDH = 0x3810, TDT = 0x3818 };
 
@@ -40,20 +39,9 @@ static void net_sent(struct net *n, const uint8_t *frame, size_t len)
 
 static const struct net_ops ops = { "test", net_sent, NULL };
 
-static int straight(int slot, int pin)
-{
-	return slot + pin;
-}
-
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", 4 << 20, &b.err);
-	struct phys_range all = { .pa = 0, .size = 4 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	cr_assert(phys_map(b.m->phys, &all, &b.err));
+	bench_open_pci(&b, 4 << 20);
 	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting };
 	machine_add_backend(b.m, "netdev", "n", &net);
 	cr_assert(dev_make(b.m, &e1000_type, NULL, "addr=4,netdev=n", &b.err), "%s", b.err.msg);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "hw/core/input.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "hw/usb/ehci.h"
 #include "hw/usb/hid.h"
@@ -31,19 +30,10 @@ static struct bench b;
 #define PID_OUT	(0u << 8)
 #define PID_IN	(1u << 8)
 #define PID_SETUP (2u << 8)
-#define INTX	(b.line[0].level || b.line[1].level || b.line[2].level || b.line[3].level)
-
-static int route(int slot, int pin) { return slot + pin; }
 
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	b.m->pci->map_irq = route;
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", 2 << 20, &b.err);
-	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
+	bench_open_pci(&b, 2 << 20);
 	cr_assert(dev_make(b.m, &ehci_type, NULL, "addr=4", &b.err), "%s", b.err.msg);
 	cr_assert(dev_make(b.m, &usb_kbd_type, NULL, NULL, &b.err), "%s", b.err.msg);
 	pci_config_write(b.m->pci, 0, 0x20, 0x10, 4, BAR);

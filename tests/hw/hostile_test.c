@@ -26,19 +26,13 @@ static uint32_t rnd(void)
 	return (uint32_t)(seed >> 33);
 }
 
-static int route(int slot, int pin) { return (slot + pin) & 3; }
-
 static void setup(void)
 {
 	const char *given = getenv("RHEA_TEST_SEED");
 	seed = given ? strtoull(given, NULL, 0) : 1;
 	printf("RHEA_TEST_SEED=%llu\n", (unsigned long long)seed);
-	bench_open(&b, &i440fx_type, "addr=0");
-	b.m->pci->map_irq = route;
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", 2 << 20, &b.err);
+	struct ram *ram = bench_open_pci(&b, 2 << 20);
 	struct ram *rom = phys_ram_new(b.m->phys, "rom", 256 << 10, &b.err);
-	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
 	pci_host_connect(b.dev, ram, rom, ram->size, &b.err);
 	struct dev *ide = dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err);
 	cr_assert(dev_make(b.m, &piix3_type, NULL, "addr=1.0", &b.err));

@@ -1,7 +1,7 @@
 /* The 6300ESB watchdog as a driver sees it. */
 #include <criterion/criterion.h>
 
-#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
 #include "hw/timer/i6300esb.h"
 #include "tests/bench.h"
 
@@ -10,11 +10,6 @@ static struct bench b;
 #define BAR	0xe0000000u
 #define MS	NS_PER_MS
 enum { PRELOAD1 = BAR, PRELOAD2 = BAR + 4, GINTSR = BAR + 8, RELOAD = BAR + 12 };
-
-static int straight(int slot, int pin)
-{
-	return slot + pin;
-}
 
 static void config(unsigned off, int n, uint32_t v)
 {
@@ -29,10 +24,7 @@ static void unlock(void)
 
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
+	bench_open_pci(&b, 0);
 	cr_assert(dev_make(b.m, &i6300esb_type, NULL, "addr=4", &b.err), "%s", b.err.msg);
 	config(0x10, 4, BAR);
 	config(0x04, 2, 6);

@@ -6,7 +6,6 @@
 
 #include "hw/backend/drive.h"
 #include "hw/disk/nvme.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "tests/bench.h"
 
@@ -41,11 +40,6 @@ static void set(unsigned off, uint32_t v)
 static uint32_t mem(uint64_t pa)
 {
 	return (uint32_t)phys_read(b.m->phys, pa, 4);
-}
-
-static int straight(int slot, int pin)
-{
-	return slot + pin;
 }
 
 static void make_disk(void)
@@ -121,13 +115,7 @@ static int io(uint32_t opcode, uint64_t prp1, uint64_t prp2, uint32_t lba, uint3
 
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", RAM, &b.err);
-	struct phys_range all = { .pa = 0, .size = RAM, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
+	bench_open_pci(&b, RAM);
 	make_disk();
 	cr_assert(dev_make(b.m, &nvme_type, NULL, "addr=4,drive=disk,serial=S1", &b.err), "%s", b.err.msg);
 	pci_config_write(b.m->pci, 0, 4 * 8, 0x10, 4, BAR);

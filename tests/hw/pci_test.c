@@ -1,7 +1,7 @@
 /* PCI functions on a bus: configuration space, BARs, interrupts. */
 #include <criterion/criterion.h>
 
-#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
 #include "tests/bench.h"
 
 static struct bench b;
@@ -47,14 +47,9 @@ static const struct dev_type fn_type = {
 	.bus_props = pci_props, .bus_state = pci_state, .init = fn_init, .fini = fn_fini, .reset = fn_reset,
 };
 
-static int straight(int slot, int pin) { return slot + pin; }
-
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	b.m->pci->map_irq = straight;
+	bench_open_pci(&b, 0);
 	d = (struct pci_dev *)dev_make(b.m, &fn_type, NULL, "addr=4", &b.err);
 	cr_assert(d, "%s", b.err.msg);
 }

@@ -11,7 +11,6 @@
 
 #include "hw/backend/drive.h"
 #include "hw/core/input.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "hw/usb/ehci.h"
 #include "hw/usb/hid.h"
@@ -35,19 +34,13 @@ static uint32_t rnd(void)
 	return (uint32_t)(seed >> 33);
 }
 
-static int route(int slot, int pin) { return slot + pin; }
-
 static void setup(void)
 {
 	const char *given = getenv("RHEA_TEST_SEED");
 
 	seed = given ? strtoull(given, NULL, 0) : 1;
 	printf("RHEA_TEST_SEED=%llu\n", (unsigned long long)seed);
-	bench_open(&b, &i440fx_type, "addr=0");
-	b.m->pci->map_irq = route;
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", 2 << 20, &b.err);
-	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
+	bench_open_pci(&b, 2 << 20);
 	strcpy(path, "/tmp/rhea-usb-XXXXXX");
 	int fd = mkstemp(path);
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);

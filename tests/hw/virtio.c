@@ -5,20 +5,9 @@
 
 #define SLOT 4
 
-static int straight(int slot, int pin)
-{
-	return slot + pin;
-}
-
 void vt_machine(struct bench *b)
 {
-	bench_open(b, &i440fx_type, "addr=0");
-	for (int i = 0; i < 4; i++)
-		b->m->pci->irq[i] = bench_line(b, i);
-	b->m->pci->map_irq = straight;
-	struct ram *ram = phys_ram_new(b->m->phys, "ram", VT_RAM, &b->err);
-	struct phys_range all = { .pa = 0, .size = VT_RAM, .rram = ram, .wram = ram, .name = "ram" };
-	cr_assert(phys_map(b->m->phys, &all, &b->err), "%s", b->err.msg);
+	bench_open_pci(b, VT_RAM);
 	log_mask = 0;
 }
 

@@ -17,7 +17,6 @@ static char path[32];
 #define HEADER		VT_BUF
 #define DATA		(VT_BUF + 0x1000u)
 #define STATUS		(VT_BUF + 0x800u)
-#define INTX		(b.line[0].level || b.line[1].level || b.line[2].level || b.line[3].level)
 
 /* A disk in which every doubleword says where it is. */
 static struct dev *make(const char *props)

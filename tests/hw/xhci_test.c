@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "hw/core/input.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "hw/usb/hid.h"
 #include "hw/usb/xhci.h"
@@ -32,8 +31,6 @@ static struct bench b;
 
 static uint32_t ev_at, ev_cycle, cmd_at, ring_at[2];
 
-static int route(int slot, int pin) { return slot + pin; }
-
 static void wr64(uint64_t pa, uint64_t v)
 {
 	wr(pa, (uint32_t)v);
@@ -49,13 +46,7 @@ static void trb(uint64_t at, uint64_t param, uint32_t status, uint32_t control)
 
 static void setup(void)
 {
-	bench_open(&b, &i440fx_type, "addr=0");
-	b.m->pci->map_irq = route;
-	for (int i = 0; i < 4; i++)
-		b.m->pci->irq[i] = bench_line(&b, i);
-	struct ram *ram = phys_ram_new(b.m->phys, "ram", 2 << 20, &b.err);
-	struct phys_range all = { .pa = 0, .size = 2 << 20, .rram = ram, .wram = ram, .name = "ram" };
-	phys_map(b.m->phys, &all, &b.err);
+	bench_open_pci(&b, 2 << 20);
 	cr_assert(dev_make(b.m, &xhci_type, NULL, "addr=4", &b.err), "%s", b.err.msg);
 	cr_assert(dev_make(b.m, &usb_kbd_type, NULL, NULL, &b.err), "%s", b.err.msg);
 	pci_config_write(b.m->pci, 0, 0x20, 0x10, 4, BAR);
@@ -338,7 +329,6 @@ Test(xhci, a_stopped_endpoint_tells_of_what_waits)
 
 /* ---- interrupts, events ---- */
 
-#define INTX	(b.line[0].level || b.line[1].level || b.line[2].level || b.line[3].level)
 
 Test(xhci, interrupts_come_once_until_the_guest_has_looked)
 {

@@ -38,23 +38,9 @@ bool fuzz_allowed(const struct fuzz *f, const struct insn *in)
 
 /* ---- instructions ---- */
 
-static bool is_shift(unsigned does)
-{
-	switch (does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
-	case DOES_shld: case DOES_shrd:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Flags it really reads; a shift's row also has those that it may leave alone. */
 static uint16_t flags_read(const struct insn_row *row)
 {
-	if (!is_shift(row->does))
-		return row->does == DOES_pushf ? FL_ARITH : row->fl_read;
-	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
+	return row->does == DOES_pushf ? FL_ARITH : insn_flags_read(row);
 }
 
 /* Flags undefined behind it; more than the row says where a shift may go beyond the operand. */
@@ -64,7 +50,7 @@ static uint16_t flags_undefined(const struct insn *in)
 	const struct opd *o = &in->opd[in->nopd ? in->nopd - 1 : 0];
 	int size = 8 * in->opd[0].size;
 
-	if (!is_shift(r->does) || size >= 32 || (o->kind == OPD_IMM && (in->imm & 31) <= size))
+	if (!insn_is_shift(r) || size >= 32 || (o->kind == OPD_IMM && (in->imm & 31) <= size))
 		return r->fl_undef;
 	switch (r->does) {
 	case DOES_shld: case DOES_shrd: return FL_ARITH;
@@ -330,7 +316,7 @@ static bool follow(const struct fuzz *f, struct fuzz_block *b, struct flow *w)
 	w->target[off] = false;
 	if (flags_read(r) & b->undefined)
 		return false;
-	b->undefined = (uint16_t)((is_shift(r->does) ? b->undefined : b->undefined & ~r->fl_written) | flags_undefined(in));
+	b->undefined = (uint16_t)((insn_is_shift(r) ? b->undefined : b->undefined & ~r->fl_written) | flags_undefined(in));
 	b->undefined_inside |= b->undefined;
 	if (goes_anywhere(r->does))
 		w->left |= b->undefined;

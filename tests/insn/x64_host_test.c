@@ -76,25 +76,6 @@ static uint64_t value(struct rng *r)
 	return rng_below(r, 3) ? rng_next(r) : (uint64_t)((int64_t)rng_next(r) >> rng_below(r, 64));
 }
 
-static bool is_shift(const struct insn_row *row)
-{
-	switch (row->does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
-	case DOES_shld: case DOES_shrd:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Flags it really reads; a shift's row also has those that it may leave alone. */
-static uint16_t flags_read(const struct insn_row *row)
-{
-	if (!is_shift(row))
-		return row->fl_read;
-	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
-}
-
 /* One instruction that reads no flag of *undefined, which follows. */
 static unsigned one_insn(struct gen *g, const struct insn_env *env, uint16_t *undefined, uint8_t *out)
 {
@@ -106,9 +87,9 @@ static unsigned one_insn(struct gen *g, const struct insn_env *env, uint16_t *un
 		unsigned k = rng_below(&g->rng, n_insn_rows);
 
 		row = &insn_rows[k];
-		n = usable[row->does] && !(flags_read(row) & *undefined) ? insn_gen(g, k, out) : 0;
+		n = usable[row->does] && !(insn_flags_read(row) & *undefined) ? insn_gen(g, k, out) : 0;
 	} while (!n || insn_decode(out, n, env, &in) != INSN_OK || !fits(&in));
-	*undefined = (is_shift(row) ? *undefined : *undefined & ~row->fl_written) | row->fl_undef;
+	*undefined = (insn_is_shift(row) ? *undefined : *undefined & ~row->fl_written) | row->fl_undef;
 	return n;
 }
 

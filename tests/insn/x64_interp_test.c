@@ -459,25 +459,6 @@ static unsigned gen_mode(const struct walk *w)
 	return w->s->bits == 64 ? MODE_CODE64 : w->s->bits == 32 ? MODE_CODE32 : MODE_CODE16;
 }
 
-static bool is_shift(const struct insn_row *row)
-{
-	switch (row->does) {
-	case DOES_shl: case DOES_shr: case DOES_sar: case DOES_rol: case DOES_ror: case DOES_rcl: case DOES_rcr:
-	case DOES_shld: case DOES_shrd:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Flags it really reads; a shift's row also has those that it may leave alone. */
-static uint16_t flags_read(const struct insn_row *row)
-{
-	if (!is_shift(row))
-		return row->fl_read;
-	return row->does == DOES_rcl || row->does == DOES_rcr ? FL_CF : 0;
-}
-
 /* Append an encoding of that row, if there is one that suits. */
 static bool append(struct walk *w, struct gen *g, unsigned row, struct insn *in)
 {
@@ -485,7 +466,7 @@ static bool append(struct walk *w, struct gen *g, unsigned row, struct insn *in)
 	uint8_t *to = w->code + w->n;
 	unsigned n;
 
-	if (flags_read(r) & w->undefined)
+	if (insn_flags_read(r) & w->undefined)
 		return false;
 	g->rng = w->rng;
 	n = insn_gen(g, row, to);
@@ -493,7 +474,7 @@ static bool append(struct walk *w, struct gen *g, unsigned row, struct insn *in)
 	if (!n || insn_decode(to, n, &w->env, in) != INSN_OK || !suits(w, in, w->n))
 		return false;
 	w->n += n;
-	w->undefined = (uint16_t)((is_shift(r) ? w->undefined : w->undefined & ~r->fl_written) | r->fl_undef);
+	w->undefined = (uint16_t)((insn_is_shift(r) ? w->undefined : w->undefined & ~r->fl_written) | r->fl_undef);
 	w->undefined_inside |= w->undefined;
 	return true;
 }
