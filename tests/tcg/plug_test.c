@@ -78,6 +78,7 @@ static void on_block(struct rhea_vcpu *v, const struct rhea_block *b, void *data
 	struct watch *w = data;
 	const struct rhea_api *api = w->api;
 	const struct rhea_insn *i;
+	uint32_t tag;
 
 	(void)v;
 	w->n_blocks++;
@@ -94,8 +95,9 @@ static void on_block(struct rhea_vcpu *v, const struct rhea_block *b, void *data
 			api->mem_call(i, RHEA_READ | RHEA_WRITE, on_access, w);
 		}
 		if (w->traces) {
-			api->insn_trace(i, w->stream, k);
-			api->mem_trace(i, RHEA_READ | RHEA_WRITE, w->stream, 1000 + k);
+			tag = api->insn_info(i).pa & 0xfff;	/* not k: a string instruction that stops begins a block */
+			api->insn_trace(i, w->stream, tag);
+			api->mem_trace(i, RHEA_READ | RHEA_WRITE, w->stream, 0x1000 + tag);
 		}
 	}
 }
@@ -291,7 +293,9 @@ Test(plug, both_back_ends_see_the_same)
 			}
 		for (unsigned j = 0; j < w->n_trace && j < MAX_SEEN; j++)
 			if (memcmp(&w->trace[j], &first.trace[j], sizeof(w->trace[j]))) {
-				cr_expect(false, "%s: entry %u", known[i].name, j);
+				cr_expect(false, "%s: entry %u of %u: %lx %x %u %u, %lx %x %u %u", known[i].name, j, w->n_trace,
+					  w->trace[j].va, w->trace[j].tag, w->trace[j].size, w->trace[j].how,
+					  first.trace[j].va, first.trace[j].tag, first.trace[j].size, first.trace[j].how);
 				break;
 			}
 	}
