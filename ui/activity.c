@@ -32,13 +32,13 @@ static struct activity sums(const struct vm *vm)
 	return a;
 }
 
-/* Bytes a second, short. */
+/* With three or four digits, and the letter of a thousand or a million. */
 static const char *rate(char *buf, size_t n, double v)
 {
 	if (v >= 1e6)
-		snprintf(buf, n, "%.1f MB/s", v / 1e6);
-	else if (v >= 1e3)
-		snprintf(buf, n, "%.0f kB/s", v / 1e3);
+		snprintf(buf, n, "%.1fM", v / 1e6);
+	else if (v >= 1e4)
+		snprintf(buf, n, "%.0fk", v / 1e3);
 	else
 		snprintf(buf, n, "%.0f", v);
 	return buf;
@@ -48,14 +48,15 @@ void activity_text(const struct vm *vm, struct activity *last, char *buf, size_t
 {
 	struct activity now = sums(vm);
 	double s = (double)(now.at - last->at) / (double)NS_PER_SEC;
-	char r[32], w[32];
+	char r[32], w[32], in[32], out[32];
 
 	if (!last->at || s <= 0)
 		s = 1e30;		/* nothing is known of the time before */
-	snprintf(buf, n, "%s, processor %.0f %%, disk %s read %s written, network %.0f frames/s in %.0f out",
-		 vm->ops ? vm->ops->name : "", (double)(now.cpu_ns - last->cpu_ns) / s / (double)NS_PER_SEC * 100,
+	snprintf(buf, n, "%s %.0f%% | disk read %s write %s | net in %s out %s", vm->ops ? vm->ops->name : "",
+		 (double)(now.cpu_ns - last->cpu_ns) / s / (double)NS_PER_SEC * 100,
 		 rate(r, sizeof(r), (double)(now.read - last->read) / s),
-		 rate(w, sizeof(w), (double)(now.written - last->written) / s), (double)(now.in - last->in) / s,
-		 (double)(now.out - last->out) / s);
+		 rate(w, sizeof(w), (double)(now.written - last->written) / s),
+		 rate(in, sizeof(in), (double)(now.in - last->in) / s),
+		 rate(out, sizeof(out), (double)(now.out - last->out) / s));
 	*last = now;
 }

@@ -13,8 +13,8 @@ struct activity {
 };
 
 /*
- * "tcg, processor 97 %, disk 12.3 MB/s read 0 written, network 340 frames/s in 12 out": what has happened since
- * the last look. Of several processors the percentage is that of all together.
+ * "tcg 97% | disk read 12.3M write 0 | net in 340 out 12": the accelerator, how much of a processor its threads take
+ * (all together), bytes and frames a second; since the last look.
  */
 void activity_text(const struct vm *vm, struct activity *last, char *buf, size_t n);
 

@@ -229,7 +229,7 @@ static struct web *open_web(struct app *a, const char *title, struct err *e)
 static bool open_displays(struct app *a, struct err *e)
 {
 	struct options *o = &a->o;
-	struct sdl_options window = { o->pc.name ? o->pc.name : "Rhea", o->full_screen };
+	struct sdl_options window = { o->pc.name ? o->pc.name : "Rhea", o->full_screen, o->status };
 	bool ok = true;
 
 	if (o->layout && !(a->layout = layout_new(o->layout, e)))

@@ -118,7 +118,7 @@ struct options {
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
 	const char *web;		/* as web_new() takes it */
-	bool full_screen;
+	bool full_screen, status;
 	const char *layout;		/* of the keyboard, or NULL */
 	bool vga_given;			/* by -vga */
 	bool nographic, nodefaults;

@@ -408,6 +408,7 @@ static enum opt_result display_sdl(struct options *o, const char *arg, struct er
 	kv_parse(&k, "-display", arg, "type", e);
 	kv_str(&k, "type", NULL);
 	o->full_screen = kv_bool(&k, "full-screen", o->full_screen);
+	o->status = kv_bool(&k, "status", o->status);
 	kv_ignore(&k, ignored);
 	o->display = OPT_DISPLAY_SDL;
 	return result(kv_done(&k));
@@ -417,7 +418,7 @@ enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struc
 {
 	if (asks_help(arg)) {
 		fputs("none            not shown; 'screendump' of the monitor still works\n"
-		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse, Ctrl-Alt-S tells what it does\n"
+		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse, Ctrl-Alt-S tells below what it does\n"
 		      "curses          on this terminal: text modes, serial port and monitor; Alt-1, Alt-2.. change between them\n"
 		      "web[=ADDR:PORT] in a browser, with a terminal for each serial port [127.0.0.1, from 8080 on]\n"
 		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"

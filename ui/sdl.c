@@ -5,7 +5,7 @@
  *
  * Keys for the window itself: Ctrl-Alt-F full screen, Ctrl-Alt-G gives the mouse
  * to the guest and back (so does a click into the window; a guest with a tablet needs
- * neither), Ctrl-Alt-U the guest's own size, Ctrl-Alt-S what the machine is doing, in the title.
+ * neither), Ctrl-Alt-U the guest's own size, Ctrl-Alt-S a line at the foot that says what the machine is doing.
  *
  * Not modelled: the guest's pointer shape, clipboard, several screens.
  * Source: SDL 2 wiki, "API by name".
@@ -27,6 +27,7 @@
 #include "hw/core/input.h"
 #include "ui/activity.h"
 #include "ui/bridge.h"
+#include "ui/foot.h"
 #include "ui/keymap.h"
 #include "ui/vm.h"
 
@@ -51,12 +52,13 @@ struct sdl {
 	pthread_mutex_t lock;		/* for what follows */
 	bool ending;
 	char state[40], status[200];
+	bool status_new;
 
 	/* The thread's. */
 	SDL_Window *window;
 	SDL_Renderer *renderer;
-	SDL_Texture *texture;
-	int w, h;
+	SDL_Texture *texture, *foot;	/* the picture, and the line below it if there is one */
+	int w, h, foot_h;
 	bool grabbed;
 	bool pointer_shown;		/* the host's, in the window */
 	int x, y;			/* it was last seen there, in pixels of the guest */
@@ -68,10 +70,10 @@ struct sdl {
 
 static void show_title(struct sdl *s)
 {
-	char title[MAX_TITLE + 400];
+	char title[MAX_TITLE + 200];
 
 	pthread_mutex_lock(&s->lock);
-	snprintf(title, sizeof(title), "%.*s [%s]%s%s%s", MAX_TITLE, s->name, s->state, *s->status ? " " : "", s->status,
+	snprintf(title, sizeof(title), "%.*s [%s]%s", MAX_TITLE, s->name, s->state,
 		 s->grabbed ? " - Ctrl-Alt-G gives the mouse back" : "");
 	pthread_mutex_unlock(&s->lock);
 	SDL_SetWindowTitle(s->window, title);
@@ -95,20 +97,91 @@ static void toggle_full(struct sdl *s)
 	SDL_SetWindowFullscreen(s->window, is_full(s) ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
 }
 
+/* The window's size is the program's to choose. */
+static bool is_ours(struct sdl *s)
+{
+	return !is_full(s) && !(SDL_GetWindowFlags(s->window) & SDL_WINDOW_MAXIMIZED);
+}
+
 /* Black bars keep the picture's shape. */
 static void draw(struct sdl *s)
 {
 	SDL_RenderClear(s->renderer);
 	if (s->texture)
-		SDL_RenderCopy(s->renderer, s->texture, NULL, NULL);
+		SDL_RenderCopy(s->renderer, s->texture, NULL, &(SDL_Rect){ 0, 0, s->w, s->h });
+	if (s->foot)
+		SDL_RenderCopy(s->renderer, s->foot, NULL, &(SDL_Rect){ 0, s->h, s->w, s->foot_h });
 	SDL_RenderPresent(s->renderer);
+}
+
+static SDL_Texture *new_texture(struct sdl *s, int w, int h)
+{
+	return SDL_CreateTexture(s->renderer, SDL_PIXELFORMAT_XRGB8888, SDL_TEXTUREACCESS_STREAMING, w, h);
+}
+
+static void fill_foot(struct sdl *s)
+{
+	uint32_t *px = s->foot ? calloc((size_t)s->w * (size_t)s->foot_h, sizeof(*px)) : NULL;
+	char text[sizeof(s->status)];
+
+	if (!px)
+		return;
+	pthread_mutex_lock(&s->lock);
+	snprintf(text, sizeof(text), "%s", s->status);
+	pthread_mutex_unlock(&s->lock);
+	foot_draw(px, s->w, text);
+	SDL_UpdateTexture(s->foot, NULL, px, s->w * (int)sizeof(*px));
+	free(px);
+}
+
+/* Have a line below the picture, or none, as it is wanted; the picture keeps its place among the window's pixels. */
+static void lay_out(struct sdl *s)
+{
+	if (s->foot)
+		SDL_DestroyTexture(s->foot);
+	s->foot_h = atomic_load(&s->wants_status) ? foot_rows(s->w) : 0;
+	s->foot = s->foot_h ? new_texture(s, s->w, s->foot_h) : NULL;
+	SDL_RenderSetLogicalSize(s->renderer, s->w, s->h + s->foot_h);
+	fill_foot(s);
+}
+
+static void show_status(struct sdl *s)
+{
+	bool is_new;
+
+	pthread_mutex_lock(&s->lock);
+	is_new = s->status_new;
+	s->status_new = false;
+	pthread_mutex_unlock(&s->lock);
+	if (!is_new || !s->foot)
+		return;
+	fill_foot(s);
+	draw(s);
+}
+
+static void toggle_status(struct sdl *s)
+{
+	int w, h, before = s->foot_h;
+
+	atomic_store(&s->wants_status, !atomic_load(&s->wants_status));
+	if (!s->w)
+		return;			/* resize() sees to it */
+	lay_out(s);
+	SDL_GetWindowSize(s->window, &w, &h);
+	if (is_ours(s))
+		SDL_SetWindowSize(s->window, w, h + (s->foot_h - before) * w / s->w);
+	draw(s);
+}
+
+static void own_size(struct sdl *s)
+{
+	SDL_SetWindowSize(s->window, s->w, s->h + s->foot_h);
 }
 
 static bool resize(void *opaque, int w, int h)
 {
 	struct sdl *s = opaque;
-	SDL_Texture *t = SDL_CreateTexture(s->renderer, SDL_PIXELFORMAT_XRGB8888,
-					   SDL_TEXTUREACCESS_STREAMING, w, h);
+	SDL_Texture *t = new_texture(s, w, h);
 	uint32_t *px = calloc((size_t)w * (size_t)h, sizeof(*px));
 
 	if (!t || !px) {
@@ -124,9 +197,9 @@ static bool resize(void *opaque, int w, int h)
 	s->pixels = px;
 	s->w = w;
 	s->h = h;
-	SDL_RenderSetLogicalSize(s->renderer, w, h);
-	if (!is_full(s) && !(SDL_GetWindowFlags(s->window) & SDL_WINDOW_MAXIMIZED))
-		SDL_SetWindowSize(s->window, w, h);
+	lay_out(s);
+	if (is_ours(s))
+		own_size(s);
 	return true;
 }
 
@@ -169,10 +242,10 @@ static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
 		grab(s, !s->grabbed);
 		break;
 	case SDL_SCANCODE_S:
-		atomic_store(&s->wants_status, !atomic_load(&s->wants_status));
+		toggle_status(s);
 		break;
 	case SDL_SCANCODE_U:
-		SDL_SetWindowSize(s->window, s->w, s->h);
+		own_size(s);
 		break;
 	default:
 		return false;
@@ -298,6 +371,7 @@ static void on_event(struct sdl *s, const SDL_Event *ev)
 	default:
 		if (ev->type == s->wake_event) {
 			show_title(s);
+			show_status(s);
 			take_picture(s);
 		}
 	}
@@ -325,6 +399,8 @@ static void close_window(struct sdl *s)
 {
 	if (s->texture)
 		SDL_DestroyTexture(s->texture);
+	if (s->foot)
+		SDL_DestroyTexture(s->foot);
 	if (s->renderer)
 		SDL_DestroyRenderer(s->renderer);
 	if (s->window)
@@ -393,19 +469,20 @@ static void on_status(void *opaque)
 static void look(void *opaque)
 {
 	struct sdl *s = opaque;
-	bool had = *s->status, wants = atomic_load(&s->wants_status);
-	char text[sizeof(s->status)] = "";
+	bool wants = atomic_load(&s->wants_status);
+	char text[sizeof(s->status)];
 
 	timer_mod(&s->look, clock_now(s->look.clock) + STATUS_PACE);
-	if (wants)
-		activity_text(s->vm, &s->activity, text, sizeof(text));
-	else
+	if (!wants) {
 		s->activity = (struct activity){ 0 };
+		return;
+	}
+	activity_text(s->vm, &s->activity, text, sizeof(text));
 	pthread_mutex_lock(&s->lock);
 	snprintf(s->status, sizeof(s->status), "%s", text);
+	s->status_new = true;
 	pthread_mutex_unlock(&s->lock);
-	if (wants || had)
-		wake(s);
+	wake(s);
 }
 
 bool sdl_built_in(void)
@@ -437,6 +514,7 @@ struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *
 	s->vm = vm;
 	s->name = o->name;
 	s->full_screen = o->full_screen;
+	atomic_store(&s->wants_status, o->status);
 	s->pointer_shown = true;
 	s->bridge.wake = wake;
 	s->bridge.close = on_close;

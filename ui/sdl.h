@@ -15,6 +15,7 @@ struct sdl;
 struct sdl_options {
 	const char *name;		/* for the title */
 	bool full_screen;
+	bool status;			/* begin with the line at the foot */
 };
 
 /* Was this program built with windows? */
