@@ -326,8 +326,10 @@ GUEST(waits, "mov esi, 0x20000\n 1: cmp byte ptr [rsi], 0\n je 1b\n" END)
 static void wake(union sigval v)
 {
 	struct machine *m = v.sival_ptr;
+	const struct tcg *t = tcg_of(m->c);
 
-	__atomic_store_n(machine_mem(m, 0x22000), 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 10000 && !t->interp && !__atomic_load_n(&t->stats.regions, __ATOMIC_RELAXED); i++)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 	m->irq = 0x40;
 	atomic_fetch_or(&m->c->request, REQ_INTR);
 }
@@ -354,6 +356,7 @@ TEST_BOTH(opt_loop, a_loop_that_waits_is_interrupted)
 	m->c->eflags |= FL_IF;
 	timer = call_soon(m, wake);
 	cr_expect_eq(machine_run(m, M_CODE), 0x40);
+	cr_expect(tcg_of(m->c)->interp || tcg_of(m->c)->stats.regions);
 	timer_delete(timer);
 }
 

@@ -78,9 +78,8 @@ static void awaits(const char *id, const char *status)
 
 static void awaits_none(void)
 {
-	for (int i = 0; i < 500 && client_do(&c, "query-block-jobs", NULL)->n; i++)
+	while (client_do(&c, "query-block-jobs", NULL)->n)	/* or the test's time is up */
 		usleep(10000);
-	cr_assert_eq(client_do(&c, "query-block-jobs", NULL)->n, 0);
 }
 
 /* What the disk's first image is called, and whether there is one below. */
