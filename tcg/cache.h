@@ -32,6 +32,7 @@
 #ifndef TCG_CACHE_H
 #define TCG_CACHE_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -42,6 +43,8 @@
 #include "tcg/x64/x64.h"
 
 #define NO_TB	0u		/* blocks and links are numbered from 1 */
+#define TB_BITS	19
+#define LINK_BITS 21
 #define PAGE_SIZE 4096u
 #define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
 
@@ -85,11 +88,20 @@ static inline const uint8_t *tb_cold(const struct tb *tb) { return tb->code + tb
 /* For those who do not hold the lock: it may be dropped right behind. */
 static inline bool tcg_is_dead(const struct tb *tb) { return __atomic_load_n(&tb->dead, __ATOMIC_RELAXED); }
 
+/*
+ * An exit (struct x64_link), packed, as a block has two. What linking changes has a word of its own:
+ * the rest may be read without the lock.
+ */
 struct link {
-	struct x64_link x;
-	uint32_t from, to;		/* blocks; to NO_TB: not linked */
-	uint32_t next, prev;		/* among the links arriving at `to` */
+	int64_t near : 33;		/* x64_link.rip, from its block's */
+	uint64_t from : TB_BITS;	/* its block */
+	uint64_t live : 6, flx : 6;	/* as link_pack_flags() leaves them */
+	uint64_t hot : 30, thunk : 30, save : 4;
+	uint64_t to : TB_BITS;		/* block; NO_TB: not linked */
+	uint64_t next : LINK_BITS, prev : LINK_BITS;	/* among the links arriving at `to` */
+	uint64_t far : 1;
 };
+_Static_assert(sizeof(struct link) == 24, "three words");
 
 /* What is known of one RAM page with code. */
 struct code_page {
@@ -125,9 +137,8 @@ struct itlb_entry {
 #define ROAM_SLOT(ram)	((ram) * 0x9e3779b97f4a7c15ull >> (64 - ROAM_BITS))
 #define HASH_BITS	19
 #define VPAGE_BITS	14
-#define TB_BITS		19
 #define MAX_TBS		(1u << TB_BITS)
-#define MAX_LINKS	(1u << 21)
+#define MAX_LINKS	(1u << LINK_BITS)
 #define MAX_SIDE	(1u << 26)	/* bytes */
 #define SIDE_BYTES	9u		/* an entry has no more */
 #define MAX_VPAGES	(1u << 17)
@@ -454,6 +465,45 @@ static inline uint32_t jc_slot(uint64_t rip)
 	uint32_t v = (uint32_t)rip;
 
 	return ((v >> JC_BITS | v << (32 - JC_BITS)) ^ v) & (JC_SIZE - 1);
+}
+
+/* The six arithmetic flags, without the bits between. */
+static inline unsigned link_pack_flags(unsigned fl)
+{
+	return (fl & FL_CF) | (fl & FL_PF) >> 1 | (fl & FL_AF) >> 2 | (fl & (FL_ZF | FL_SF)) >> 3 | (fl & FL_OF) >> 6;
+}
+
+static inline uint16_t link_flags(unsigned v)
+{
+	return (uint16_t)((v & 1) | (v & 2) << 1 | (v & 4) << 2 | (v & 0x18) << 3 | (v & 0x20) << 6);
+}
+
+static inline uint64_t link_rip(const struct code_cache *k, const struct link *l)
+{
+	return k->tbs[l->from].rip + (uint64_t)(int64_t)l->near;
+}
+
+static inline struct link link_pack(const struct code_cache *k, const struct x64_link *x, uint32_t from)
+{
+	struct link l = { .near = (int64_t)(x->rip - k->tbs[from].rip), .from = from, .live = link_pack_flags(x->live),
+			  .far = x->far, .hot = x->hot, .thunk = x->thunk, .flx = link_pack_flags(x->flx), .save = x->save };
+
+	assert(link_rip(k, &l) == x->rip && l.hot == x->hot && l.thunk == x->thunk && l.save == x->save);
+	return l;
+}
+
+static inline struct x64_link link_exit(const struct code_cache *k, const struct link *l)
+{
+	return (struct x64_link){ .rip = link_rip(k, l), .hot = l->hot, .thunk = l->thunk, .live = link_flags(l->live),
+				  .flx = link_flags(l->flx), .save = l->save, .far = l->far };
+}
+
+/* The return address of the call that exit n is while it is not linked. */
+static inline const uint8_t *tcg_link_ret(const struct code_cache *k, uint32_t n)
+{
+	struct x64_link x = link_exit(k, &k->links[n]);
+
+	return x64_link_ret(&k->x, &x);
 }
 
 /* ---- side_light.c ---- */

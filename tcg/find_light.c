@@ -341,7 +341,7 @@ static uint32_t link_at(const struct tcg *t, uint64_t ret)
 	const struct tb *tb = &k->tbs[n];
 
 	for (uint32_t i = tb->first_link; n != NO_TB && i < tb->first_link + tb->n_links; i++)
-		if (x64_link_ret(&k->x, &k->links[i].x) == (const uint8_t *)(uintptr_t)ret)
+		if (tcg_link_ret(k, i) == (const uint8_t *)(uintptr_t)ret)
 			return i;
 	return 0;
 }
@@ -368,7 +368,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 
 	t->stats.resolves++;
 	n = link_at(t, ret);
-	c->rip = t->cache->links[n].x.rip;
+	c->rip = link_rip(t->cache, &t->cache->links[n]);
 	t->last_exit = t->single ? 0 : n;
 	if (!must_stop(c) && !atomic_load_explicit(&c->request, memory_order_relaxed))
 		tb = resolve(c, n);

@@ -5,6 +5,13 @@
 #include "cpu/mmu.h"
 #include "tcg/cache.h"
 
+static void set_link(struct code_cache *k, const struct link *l, const uint8_t *target, uint16_t needs)
+{
+	struct x64_link x = link_exit(k, l);
+
+	x64_set_link(&k->x, &x, target, needs);
+}
+
 static void unlink_one(struct code_cache *k, uint32_t n)
 {
 	struct link *l = &k->links[n];
@@ -18,7 +25,7 @@ static void unlink_one(struct code_cache *k, uint32_t n)
 	if (l->next)
 		k->links[l->next].prev = l->prev;
 	l->to = NO_TB;
-	x64_set_link(&k->x, &l->x, NULL, 0);
+	set_link(k, l, NULL, 0);
 }
 
 /* With the lock held. */
@@ -72,7 +79,7 @@ bool tcg_stays(const struct code_cache *k, const struct link *l)
 {
 	const struct tb *from = &k->tbs[l->from];
 
-	return PAGE_OF(l->x.rip + from->cs_base) == PAGE_OF(from->rip + from->cs_base) && !l->x.far;
+	return PAGE_OF(link_rip(k, l) + from->cs_base) == PAGE_OF(from->rip + from->cs_base) && !l->far;
 }
 
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
@@ -85,7 +92,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 
 	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
 		return;
-	if (tb->needs & ~l->x.live) {	/* not what `from` was made for: make it anew */
+	if (tb->needs & ~link_flags(l->live)) {	/* not what `from` was made for: make it anew */
 		tcg_peek_was_wrong(t, from->ram);
 		t->stats.mispeeks++;
 		tcg_kill(t, l->from);
@@ -103,7 +110,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 		k->links[tb->in].prev = n;
 	tb->in = n;
 	/* What is found instead if the guard fails may read flags that tb does not. */
-	x64_set_link(&k->x, &l->x, target, sure ? tb->needs : FL_ARITH);
+	set_link(k, l, target, sure ? tb->needs : FL_ARITH);
 }
 
 struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram)
@@ -148,10 +155,10 @@ static uint64_t chunk_mask(uint64_t off, uint64_t n)
 /* Bytes at an exit's target that were looked at: RAM address, or 0 bytes. */
 static uint64_t peeked(const struct tb *tb, const struct link *l, uint64_t *n)
 {
-	uint64_t a = tb->ram + (l->x.rip - tb->rip), room = PAGE_SIZE - (a & (PAGE_SIZE - 1));
+	uint64_t a = tb->ram + (uint64_t)(int64_t)l->near, room = PAGE_SIZE - (a & (PAGE_SIZE - 1));
 
 	*n = 0;
-	if (l->x.live != FL_ARITH && PAGE_OF(a) == PAGE_OF(tb->ram))
+	if (link_flags(l->live) != FL_ARITH && PAGE_OF(a) == PAGE_OF(tb->ram))
 		*n = room < PEEK_BYTES ? room : PEEK_BYTES;
 	return a;
 }

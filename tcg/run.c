@@ -321,7 +321,7 @@ static void link_last_exit(struct tcg *t, const struct tb *tb)
 	if (!from)
 		return;
 	tcg_lock(t);
-	if (k->links[from].x.rip == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+	if (link_rip(k, &k->links[from]) == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, (uint32_t)(tb - k->tbs));
 	tcg_unlock(t);
 }

@@ -193,7 +193,7 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->first_link = p->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
-		k->links[++p->n_links] = (struct link){ .x = b->links[i], .from = n };
+		k->links[++p->n_links] = link_pack(k, &b->links[i], n);
 	tb->cold_at = (int32_t)(b->cold - b->guarded);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;
@@ -309,7 +309,7 @@ static bool from_own_page(const struct tcg *t, const struct tb *tb)
 	const struct code_cache *k = t->cache;
 	const struct link *l = &k->links[t->last_exit];
 
-	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && l->x.rip == tb->rip &&
+	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && link_rip(k, l) == tb->rip &&
 	       k->tbs[l->from].mode == tb->mode && k->tbs[l->from].cs_base == tb->cs_base && tcg_stays(k, l);
 }
 

@@ -153,7 +153,7 @@ static void expect_exits_are_found(struct tcg *t)
 		const struct tb *tb = &t->cache->tbs[n];
 
 		for (uint32_t i = tb->first_link; !tb->dead && i < tb->first_link + tb->n_links; i++)
-			cr_expect_eq(tcg_tb_near(t, (uintptr_t)x64_link_ret(&t->cache->x, &t->cache->links[i].x)), n, "block %u", n);
+			cr_expect_eq(tcg_tb_near(t, (uintptr_t)tcg_link_ret(t->cache, i)), n, "block %u", n);
 	}
 }
 
