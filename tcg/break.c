@@ -59,8 +59,10 @@ void tcg_take_breaks(struct tcg *t)
 		warn("out of memory for breakpoints");
 		abort();
 	}
-	if (pages.n)
+	if (pages.n) {
+		t->cache->terms++;
 		drop_pages(t, &pages);
+	}
 	tcg_unlock(t);
 	debug_list_free(&pages);
 }

@@ -124,7 +124,7 @@ static void free_irs(struct code_cache *k)
 uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y)
 {
 	(void)x, (void)y;
-	((struct code_cache *)k)->cpages[n] = calloc(CP_FANOUT, sizeof(struct code_page));
+	__atomic_store_n(&((struct code_cache *)k)->cpages[n], calloc(CP_FANOUT, sizeof(struct code_page)), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -252,7 +252,8 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 	k->suspects = reserve(SUSPECTS * sizeof(*k->suspects), false);
 	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
 	k->plug_left = c->plugins ? reserve(MAX_TBS * sizeof(*k->plug_left), false) : NULL;
-	k->reading[0] = k->reading[1] = ~0ull;
+	for (unsigned i = 0; i < TCG_USERS; i++)
+		k->seat[i].reading[0] = k->seat[i].reading[1] = ~0ull;
 	if (!k->tbs || !k->hash_next || !k->granule || !k->links || !k->sides || !k->suspects || !k->vpages ||
 	    (c->plugins && !k->plug_left))
 		err_set(e, "no memory for the code cache");
@@ -293,6 +294,9 @@ static bool join(struct tcg *t, struct err *e)
 		tcg_lock(t);
 		pthread_mutex_lock(&k->writes_lock);
 		k->user[k->n_users++] = t;
+		t->seat = &k->seat[t->number - 1];
+		if (k->n_seats < t->number)
+			k->n_seats = t->number;
 		pthread_mutex_unlock(&k->writes_lock);
 		for (int i = 0; i < JC_TABLES; i++)
 			x64_env(t->cpu)->jc_mode[i] = k->jc_mode[i] - 1;

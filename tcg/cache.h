@@ -18,8 +18,11 @@
  * a jump gets the comparison when somebody else comes. So jump caches and links
  * survive every change of mapping, and only the slots are forgotten.
  *
- * All vCPUs of a machine have one cache. C that reads or changes it holds its lock
- * (lock_light.c); generated code goes on meanwhile. So
+ * All vCPUs of a machine have one cache. C that changes it holds its lock (lock_light.c); generated code, look-ups
+ * and translations go on meanwhile. So
+ *   - what is entered is complete before it can be found (find_light.c);
+ *   - a vCPU translates into a piece of code memory that is its own (piece_light.c), and what it has read is looked at
+ *     again when it enters the block: who writes there meanwhile leaves a note (cross_light.c);
  *   - links are changed by one store each (x64_set_link());
  *   - whoever drops a block takes it out of all jump caches, and asks vCPUs that may be in
  *     it to come by their run loops; a processor may run old bytes until it serializes,
@@ -148,9 +151,17 @@ struct itlb_entry {
 #define GUARDS_SIZE	(4u << 20)
 #define GRANULE_BITS	10
 
+#define TCG_USERS	256u
+
+/* What others look at of a vCPU, by its number: it may leave meanwhile. See cross_light.c. */
+struct seat {
+	_Atomic uint64_t reading[2];	/* RAM pages whose bytes it is translating, or ~0 */
+	uint64_t spoilt[2];		/* chunks of them (struct code_page) that have been written meanwhile */
+	_Atomic uint64_t storing;	/* page of the last store that found code on its page */
+} __attribute__((aligned(64)));
+
 /* A page whose bytes may have been written while they were read: see cross_light.c. */
 #define SUSPECTS	64u
-#define TCG_USERS	256u
 struct suspect {
 	uint64_t ram;
 	const uint8_t *host;
@@ -172,7 +183,7 @@ struct piece {
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
 	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
-	uint64_t regions, roams, groups, noshare, finds, resolves, guards, singles, exits[8];
+	uint64_t regions, roams, groups, noshare, finds, resolves, guards, singles, twins, spoilt, exits[8];
 };
 
 /* What is translated: blocks, and everything by which they are found. */
@@ -185,7 +196,8 @@ struct code_cache {
 	_Atomic uint32_t generation;	/* how often everything was dropped */
 
 	/* Code that is written (cross_light.c, run.c). */
-	_Atomic uint64_t reading[2];	/* RAM pages whose bytes are being translated, or ~0 */
+	struct seat seat[TCG_USERS];
+	_Atomic unsigned n_seats;	/* those that somebody has had */
 	struct suspect *suspects;
 	_Atomic unsigned n_suspects;
 	pthread_mutex_t writes_lock;	/* of what follows, and of user[] beside the cache's lock */
@@ -219,6 +231,7 @@ struct code_cache {
 	struct code_page *cpages[CP_FANOUT];	/* by RAM page number, two levels */
 	uint32_t jc_mode[JC_TABLES];	/* mode + 1 of each jump cache, 0: free */
 	struct debug_list breaks;	/* of the debugger: no block goes on behind one (see break.c) */
+	uint32_t terms;			/* how often they have changed */
 	struct no_peek {
 		uint64_t ram;
 		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
@@ -241,6 +254,9 @@ struct tcg {
 	uint16_t number;		/* from 1 on */
 	unsigned locked;		/* so often does it hold the cache's lock */
 	uint32_t generation;		/* of the cache when it last looked */
+	bool apart;			/* it is translating without the lock; others change what they like */
+	uint32_t terms;			/* of the cache when that began */
+	struct seat *seat;
 	struct piece *piece;		/* that it fills, or NULL: it takes one when it needs it */
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct {
@@ -258,7 +274,6 @@ struct tcg {
 
 	/* What other vCPUs look at (cross_light.c). */
 	_Atomic uint32_t rounds;	/* of the run loop; no store is under way where it counts */
-	_Atomic uint64_t storing;	/* page of the last store that found code on its page */
 	bool alone_next, alone;		/* the next instruction is to run, or runs, while no other vCPU does */
 
 	timer_t timer;			/* sample.c */
@@ -351,8 +366,8 @@ void tcg_forget_fallbacks(struct cpu *c);
 
 /* ---- translate.c ---- */
 /*
- * Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop, with
- * the lock held once. NULL: no room, everything has to go.
+ * Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. NULL: no
+ * room, everything has to go; or, if tcg_may_read() says no, others have to come by their run loops.
  */
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
 /* The same for a stub of generated code. NULL: only the run loop can do it. Raises as well. Light. */
@@ -521,25 +536,33 @@ bool tcg_stays(const struct code_cache *k, const struct link *l);
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
 /* Let region `region` run where block `head` would. */
 void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region);
-/* Another vCPU than its maker comes to a block that was that one's alone: from now on all may. */
-void tcg_share(struct tcg *t, struct tb *tb);
+/* The vCPU comes to a block: if it was another one's alone, from now on all may. */
+void tcg_meet(struct tcg *t, struct tb *tb);
 /*
  * Forget a block: nothing finds or links to it any more, and other vCPUs that may be in it come by
  * their run loops. Its code stays (see translate.c).
  */
 void tcg_kill(struct tcg *t, uint32_t tb);
-/* Mark a block's bytes; the block is complete, and its pages are being read (tcg_begin_read). */
+/* Which chunks of its first page a block depends on. The block is complete; without the lock. */
+void tcg_note_chunks(struct code_cache *k, struct tb *tb);
+/* Mark a block's bytes; its pages are being read (tcg_begin_read). */
 void tcg_enter_pages(struct code_cache *k, uint32_t tb);
 struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram);
 
-/* ---- cross_light.c: with the lock held, but tcg_serialize() and tcg_will_store() ---- */
+/* ---- cross_light.c ---- */
 /* Before bytes of a page are read for translation, the block's first or second: from now on stores to it are told. */
 void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram);
 /* What was translated can be found, or nothing was. */
 void tcg_end_read(struct tcg *t);
+/* Have bytes that the block depends on been written since, or could that not be known? With the lock held. */
+bool tcg_is_spoilt(const struct tcg *t, const struct tb *tb);
+/* Somebody writes to those chunks of a page: whoever reads it is to know. With the lock held. */
+void tcg_spoil(struct code_cache *k, uint64_t page, uint64_t chunks);
+/* Is somebody reading that page? */
+bool tcg_is_read(const struct code_cache *k, uint64_t page);
 /* Is there room for what tcg_begin_read() may have to remember? */
 bool tcg_may_read(const struct tcg *t);
-/* What has been written until now, by whomever, is what runs. */
+/* What has been written until now, by whomever, is what runs. With the lock held. */
 void tcg_recheck(struct tcg *t);
 /* The vCPU serializes. */
 static inline void tcg_serialize(struct cpu *c)

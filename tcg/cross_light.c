@@ -2,14 +2,15 @@
  * Stores to code while it is being translated. Whoever stores drops what was made from the
  * old bytes, and no store may slip through while a translation comes about:
  *
- *   reader (the translator, with the cache's lock)	writer
+ *   reader (the translator)				writer
  *   says which page it reads				says where it stores
  *   sets the page's code bit				fence
  *   takes the page out of all TLBs			is this page read, or code of these bytes there?
- *   fence: who stores there?				then, with the lock: drops it
- *   reads; enters the block				stores
+ *   fence: who stores there?				then, with the lock: spoils what is read, drops what is there
+ *   reads; translates					stores
+ *   with the lock: enters the block unless it is spoilt
  *
- * So either the writer sees the reader, waits for it, and drops the block; or the reader sees
+ * So either the writer sees the reader, who begins again; or the reader sees
  * the writer, whose store may come before or after its reads. It may also be under way if
  * it has found its page in the TLB before the page was taken out. Then the page is a *suspect*: the
  * reader keeps a copy from before, and until all such writers have been in their run loops whoever
@@ -33,7 +34,7 @@ static void copy_words(uint8_t *to, const uint8_t *from, unsigned n)
 static bool may_store(const struct tcg *u, uint64_t page, const uint8_t *host, bool fresh)
 {
 	return atomic_load(&u->cpu->inside) &&
-	       (atomic_load(&u->storing) == page || (fresh && mmu_may_write(u->cpu, host)));
+	       (atomic_load(&u->seat->storing) == page || (fresh && mmu_may_write(u->cpu, host)));
 }
 
 static struct suspect *new_suspect(struct code_cache *k, uint64_t page, const uint8_t *host)
@@ -41,7 +42,7 @@ static struct suspect *new_suspect(struct code_cache *k, uint64_t page, const ui
 	struct suspect *s = &k->suspects[k->n_suspects];
 
 	if (k->n_suspects == SUSPECTS)
-		__builtin_trap();		/* who translates asks tcg_may_read() */
+		return NULL;
 	s->ram = page;
 	s->host = host;
 	for (unsigned i = 0; i < TCG_USERS; i++)
@@ -49,8 +50,8 @@ static struct suspect *new_suspect(struct code_cache *k, uint64_t page, const ui
 	return s;
 }
 
-/* Remember the page as it is, and ask those who may write to it to come through their run loops. */
-static void look_for_writers(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
+/* Remember the page as it is, and ask those who may write to it to come through their run loops. False: no room. */
+static bool look_for_writers(struct tcg *t, uint64_t page, const uint8_t *host, bool fresh)
 {
 	struct code_cache *k = t->cache;
 	struct suspect *s = NULL;
@@ -60,49 +61,86 @@ static void look_for_writers(struct tcg *t, uint64_t page, const uint8_t *host, 
 
 		if (u == t || !may_store(u, page, host, fresh))
 			continue;
-		if (!s)
-			s = new_suspect(k, page, host);
+		if (!s && !(s = new_suspect(k, page, host)))
+			return false;
 		s->waits[u->number - 1] = true;
 		s->rounds[u->number - 1] = atomic_load(&u->rounds);
 		atomic_fetch_or(&u->cpu->request, REQ_CALL);
 	}
 	if (!s)
-		return;
+		return true;
 	copy_words(s->copy, host, PAGE_SIZE);
 	k->n_suspects++;
+	return true;
 }
 
-/* Two pages of a block and two of a region, before anybody asks again. */
 bool tcg_may_read(const struct tcg *t)
 {
 	return t->cache->n_suspects + 4 <= SUSPECTS;
 }
 
-void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
+/* Has another vCPU's last store to a page with code gone there? */
+static bool is_stored_to(const struct tcg *t, uint64_t page)
 {
-	struct code_cache *k = t->cache;
-	struct code_page *cp = tcg_code_page(k, ram);
-	uint64_t page = PAGE_OF(ram), off = page - r->id;
-	bool fresh = cp && !cp->marked;
+	const struct code_cache *k = t->cache;
 
-	atomic_store_explicit(&k->reading[which], page, memory_order_relaxed);
+	for (unsigned i = 0; i < k->n_seats; i++)
+		if (&k->seat[i] != t->seat && atomic_load(&k->seat[i].storing) == page)
+			return true;
+	return false;
+}
+
+/* With the lock held. Others take the mark for a page that no TLB has, and whose writers are known. */
+static void mark(struct tcg *t, int which, struct code_page *cp, struct ram *r, uint64_t page)
+{
+	bool fresh = !cp->marked;
+	uint8_t *host = r->host + (page - r->id);
+
 	if (fresh) {
-		cp->marked = true;
 		cp->idle = 0;
 		cp->r = r;
-		phys_set_code(k->phys, r, off);
-		mmu_protect_ram_page(t->cpu, r->host + off);
+		phys_set_code(t->cache->phys, r, page - r->id);
+		mmu_protect_ram_page(t->cpu, host);
 	}
-	if (!k->smp)
+	if (t->cache->smp) {
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!look_for_writers(t, page, host, fresh)) {
+			__atomic_store_n(&t->seat->spoilt[which], ~0ull, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+	if (fresh)
+		__atomic_store_n(&cp->marked, true, __ATOMIC_RELEASE);
+}
+
+void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
+{
+	struct code_page *cp = tcg_code_page(t->cache, ram);
+	uint64_t page = PAGE_OF(ram);
+
+	__atomic_store_n(&t->seat->spoilt[which], 0, __ATOMIC_RELAXED);
+	atomic_store_explicit(&t->seat->reading[which], page, memory_order_relaxed);
+	if (t->cache->smp)
+		atomic_thread_fence(memory_order_seq_cst);
+	if (__atomic_load_n(&cp->marked, __ATOMIC_ACQUIRE) && !(t->cache->smp && is_stored_to(t, page)))
 		return;
-	atomic_thread_fence(memory_order_seq_cst);
-	look_for_writers(t, page, r->host + off, fresh);
+	tcg_lock(t);
+	mark(t, which, cp, r, page);
+	tcg_unlock(t);
 }
 
 void tcg_end_read(struct tcg *t)
 {
 	for (int i = 0; i < 2; i++)
-		atomic_store_explicit(&t->cache->reading[i], ~0ull, memory_order_release);
+		atomic_store_explicit(&t->seat->reading[i], ~0ull, memory_order_release);
+}
+
+bool tcg_is_spoilt(const struct tcg *t, const struct tb *tb)
+{
+	const struct seat *s = t->seat;
+
+	return __atomic_load_n(&s->spoilt[0], __ATOMIC_RELAXED) & tb->chunks ||
+	       (tb->ram2 != ~0ull && __atomic_load_n(&s->spoilt[1], __ATOMIC_RELAXED) & tcg_chunks(tb, 1));
 }
 
 /* Have all that might write to it been in their run loops since? */
@@ -160,10 +198,21 @@ static uint64_t chunks_hit(uint64_t off, uint64_t n)
 	return (~0ull << lo) & (hi < 63 ? ~0ull >> (63 - hi) : ~0ull);
 }
 
-static bool is_read(const struct code_cache *k, uint64_t page)
+bool tcg_is_read(const struct code_cache *k, uint64_t page)
 {
-	return atomic_load_explicit(&k->reading[0], memory_order_acquire) == page ||
-	       atomic_load_explicit(&k->reading[1], memory_order_acquire) == page;
+	for (unsigned i = 0; i < k->n_seats; i++)
+		for (int w = 0; w < 2; w++)
+			if (atomic_load_explicit(&k->seat[i].reading[w], memory_order_acquire) == page)
+				return true;
+	return false;
+}
+
+void tcg_spoil(struct code_cache *k, uint64_t page, uint64_t chunks)
+{
+	for (unsigned i = 0; i < k->n_seats; i++)
+		for (int w = 0; w < 2; w++)
+			if (atomic_load_explicit(&k->seat[i].reading[w], memory_order_acquire) == page)
+				__atomic_fetch_or(&k->seat[i].spoilt[w], chunks, __ATOMIC_RELAXED);
 }
 
 bool tcg_will_store(struct tcg *t, uint64_t ram, uint64_t n)
@@ -173,8 +222,8 @@ bool tcg_will_store(struct tcg *t, uint64_t ram, uint64_t n)
 	uint64_t chunks;
 
 	if (k->smp) {
-		atomic_store(&t->storing, PAGE_OF(ram));
-		if (is_read(k, PAGE_OF(ram)))
+		atomic_store(&t->seat->storing, PAGE_OF(ram));
+		if (tcg_is_read(k, PAGE_OF(ram)))
 			return true;
 	}
 	chunks = cp ? __atomic_load_n(&cp->chunks, __ATOMIC_ACQUIRE) : 0;

@@ -204,8 +204,8 @@ static struct tb *look_up_locked(struct cpu *c, struct quest *q)
 
 	tcg_lock(t);
 	tb = look_up(c, true, q);
-	if (tb && is_foreign(t, tb))
-		tcg_share(t, tb);
+	if (tb)
+		tcg_meet(t, tb);
 	tcg_unlock(t);
 	return tb;
 }
@@ -226,18 +226,9 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 /* Found, or translated if that is possible from here. */
 static struct tb *get(struct cpu *c, uint32_t mode)
 {
-	struct tcg *t = tcg_of(c);
 	struct tb *tb = tcg_find(c, mode);
 
-	if (tb)
-		return tb;
-	tcg_lock(t);
-	if (t->cache->smp)		/* somebody may have made it meanwhile */
-		tb = tcg_find(c, mode);
-	if (!tb)
-		tb = tcg_translate_live(c, mode);
-	tcg_unlock(t);
-	return tb;
+	return tb ? tb : tcg_translate_live(c, mode);
 }
 
 /* May generated code go on by itself? */

@@ -65,7 +65,7 @@ const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
  * maker's: the next one who takes such an exit finds the target, and makes it known for a
  * block of all.
  */
-void tcg_share(struct tcg *t, struct tb *tb)
+static void share(struct tcg *t, struct tb *tb)
 {
 	struct code_cache *k = t->cache;
 
@@ -73,6 +73,12 @@ void tcg_share(struct tcg *t, struct tb *tb)
 	for (uint32_t n = tb->first_link; n < tb->first_link + tb->n_links; n++)
 		if (k->links[n].to != NO_TB && !k->tbs[k->links[n].to].shared)
 			unlink_one(k, n);
+}
+
+void tcg_meet(struct tcg *t, struct tb *tb)
+{
+	if (!tb->shared && tb->maker != t->number)
+		share(t, tb);
 }
 
 bool tcg_stays(const struct code_cache *k, const struct link *l)
@@ -102,7 +108,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	if (!target)
 		return;
 	if (from->shared && !tb->shared)
-		tcg_share(t, tb);
+		share(t, tb);
 	l->to = to;
 	l->prev = 0;
 	l->next = tb->in;
@@ -116,7 +122,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram)
 {
 	uint64_t n = ram >> 12;
-	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? k->cpages[n >> CP_BITS] : NULL;
+	struct code_page *l2 = n >> CP_BITS < CP_FANOUT ? __atomic_load_n(&k->cpages[n >> CP_BITS], __ATOMIC_ACQUIRE) : NULL;
 
 	return l2 ? &l2[n & (CP_FANOUT - 1)] : NULL;
 }
@@ -199,15 +205,19 @@ uint64_t tcg_chunks(const struct tb *tb, int second)
 	return chunk_mask(a & (PAGE_SIZE - 1), len);
 }
 
-void tcg_enter_pages(struct code_cache *k, uint32_t n)
+void tcg_note_chunks(struct code_cache *k, struct tb *tb)
 {
-	struct tb *tb = &k->tbs[n];
 	uint64_t len, a = part(tb, 0, &len);
 
 	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(k, tb);
+}
+
+void tcg_enter_pages(struct code_cache *k, uint32_t n)
+{
+	struct tb *tb = &k->tbs[n];
+
 	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
-		a = part(tb, w, &len);
-		struct code_page *cp = tcg_code_page(k, a);
+		struct code_page *cp = tcg_code_page(k, w ? tb->ram2 : tb->ram);
 
 		cp->idle = 0;
 		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);

@@ -68,10 +68,8 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 	struct x64_side side;
 	const struct tb *tb;
 
-	if (t->locked) {
-		tcg_end_read(t);
-		tcg_unlock_all(t);
-	}
+	tcg_end_read(t);
+	tcg_unlock_all(t);
 	if (c->vec_live)
 		t->cache->x.stubs.vec_save();
 	if (env->fault_pc) {
@@ -231,7 +229,7 @@ static void next_round(struct tcg *t)
 {
 	tcg_catch_up(t);
 	atomic_fetch_add(&t->rounds, 1);
-	atomic_store_explicit(&t->storing, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->seat->storing, 0, memory_order_relaxed);
 	tcg_serialize(t->cpu);
 }
 
@@ -253,19 +251,8 @@ static struct tb *get(struct cpu *c, uint32_t mode, bool single)
 	struct tcg *t = tcg_of(c);
 	struct tb *tb = tcg_find(c, mode);
 
-	while (!tb) {
-		bool settled;
-
-		tcg_lock(t);
-		if (t->cache->smp)		/* somebody may have made it meanwhile */
-			tb = tcg_find(c, mode);
-		settled = tcg_may_read(t);
-		if (!tb && settled)
-			tb = tcg_translate(c, mode, single);
-		tcg_unlock(t);
-		if (tb)
-			break;
-		if (settled)
+	while (!tb && !(tb = tcg_translate(c, mode, single))) {
+		if (tcg_may_read(t))
 			tcg_flush(t);
 		else
 			let_settle(c);
@@ -622,7 +609,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"returned to loop  %llu look-up, %llu unlinked, %llu request, %llu host fault, %llu single\n"
 		"light look-ups    %llu find, %llu link, %llu guard\n"
 		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
-		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n",
+		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n"
+		"made for nothing  %llu as another processor was first, %llu overwritten\n",
 		tcg_count_tbs(t->cache), MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
 		(unsigned long long)s->killed,
 		(unsigned long long)s->flushes, (unsigned long long)s->guest_insns,
@@ -635,7 +623,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		(unsigned long long)s->guards, (unsigned long long)s->slow_reads,
 		(unsigned long long)s->slow_writes, (unsigned long long)s->mmio,
 		(unsigned long long)s->smc_stores, (unsigned long long)s->groups,
-		(unsigned long long)s->noshare, (unsigned long long)s->mispeeks);
+		(unsigned long long)s->noshare, (unsigned long long)s->mispeeks, (unsigned long long)s->twins,
+		(unsigned long long)s->spoilt);
 }
 
 bool tcg_perfmap(struct cpu *c, struct err *e)

@@ -89,16 +89,12 @@ static void heat(struct cpu *c)
 
 void sample_taken(struct cpu *c)
 {
-	struct tcg *t = tcg_of(c);
-
-	tcg_lock(t);
-	if (tcg_may_read(t)) {
-		if (t->remake)
-			remake(c);
-		else
-			heat(c);
-	}
-	tcg_unlock(t);
+	if (!tcg_may_read(tcg_of(c)))
+		return;
+	if (tcg_of(c)->remake)
+		remake(c);
+	else
+		heat(c);
 }
 
 void tcg_set_hot(struct cpu *c, unsigned n)

@@ -63,8 +63,15 @@ static void found_nothing(struct code_cache *k, struct code_page *cp, uint64_t p
 {
 	if (cp->chunks || !cp->marked || ++cp->idle < PATIENCE)
 		return;
-	cp->marked = false;
+	__atomic_store_n(&cp->marked, false, __ATOMIC_RELAXED);
 	cp->idle = 0;
+	if (k->smp) {		/* who begins to read it sees that, or is seen */
+		atomic_thread_fence(memory_order_seq_cst);
+		if (tcg_is_read(k, page)) {
+			__atomic_store_n(&cp->marked, true, __ATOMIC_RELEASE);
+			return;
+		}
+	}
 	phys_clear_code(k->phys, cp->r, page - cp->r->id);
 }
 
@@ -79,6 +86,8 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 
 	if (!cp)
 		return;
+	if (k->smp)
+		tcg_spoil(k, page, hit);
 	if (!(cp->chunks & hit)) {
 		found_nothing(k, cp, page);
 		return;

@@ -2,6 +2,10 @@
  * From guest bytes at cpu->rip to a block in the cache: fetch, front end,
  * passes, back end, registration. Light, as all that it calls but logs and the
  * interpreter's copies, so that exits of generated code get their target without leaving.
+ *
+ * Several vCPUs translate at once: what a block is made of and the block itself are the vCPU's own
+ * until it is entered, with the lock held. If it is there by then, made by another one, or what it was made
+ * of has changed, the room goes back. Who has begun again some times makes the others wait.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +74,12 @@ static bool page_tables(struct cpu *c, uint64_t ram)
 		return true;
 	if (n >= CP_FANOUT)
 		return false;
+	if (__atomic_load_n(&k->cpages[n], __ATOMIC_ACQUIRE))
+		return true;
+	tcg_lock(tcg_of(c));
 	if (!k->cpages[n])
 		cpu_heavy(c, tcg_new_code_pages, (uint64_t)k, n, 0, 0);
+	tcg_unlock(tcg_of(c));
 	return k->cpages[n] != NULL;
 }
 
@@ -148,22 +156,33 @@ static uint16_t live_in(const struct ir *ir)
 	       (uop_info[u->op].kind == K_EXIT ? u->flx : 0);
 }
 
-static void name_jump_cache(struct code_cache *k, int i, uint32_t mode)
+/* The mode + 1 that one has or gets. */
+static uint32_t name_jump_cache(struct tcg *t, int i, uint32_t mode)
 {
-	k->jc_mode[i] = mode + 1;
-	for (unsigned u = 0; u < k->n_users; u++)
-		x64_env(k->user[u]->cpu)->jc_mode[i] = mode;
+	struct code_cache *k = t->cache;
+
+	tcg_lock(t);
+	if (!k->jc_mode[i]) {
+		for (unsigned u = 0; u < k->n_users; u++)
+			x64_env(k->user[u]->cpu)->jc_mode[i] = mode;
+		__atomic_store_n(&k->jc_mode[i], mode + 1, __ATOMIC_RELEASE);
+	}
+	mode = k->jc_mode[i] - 1;
+	tcg_unlock(t);
+	return mode + 1;
 }
 
-static int jump_cache(struct code_cache *k, uint32_t mode, bool single)
+static int jump_cache(struct tcg *t, uint32_t mode, bool single)
 {
+	struct code_cache *k = t->cache;
+
 	mode &= ~MODE_TCG;
 	if (single || !(mode & MODE_FLAT) || (mode & MODE_CODE) == MODE_CODE16)
 		return -1;
 	for (int i = 0; i < JC_TABLES; i++) {
-		if (!k->jc_mode[i])
-			name_jump_cache(k, i, mode);
-		if (k->jc_mode[i] == mode + 1)
+		uint32_t has = __atomic_load_n(&k->jc_mode[i], __ATOMIC_ACQUIRE);
+
+		if ((has ? has : name_jump_cache(t, i, mode)) == mode + 1)
 			return i;
 	}
 	k->flush_wanted = true;		/* a new set of modes: start over */
@@ -205,7 +224,6 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
 	tcg_take(k, n, &p->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
 	tcg_take(k, n, &p->cold.p, b->cold_end);
-	t->stats.host_bytes += b->size + b->cold_size;
 }
 
 /* Debug builds: the rules of µops hold after every step. */
@@ -219,6 +237,12 @@ static void verify(const struct ir *ir, const char *after)
 #endif
 }
 
+/* There are none if it goes on without the lock. */
+static bool breaks_page(const struct tcg *t, uint64_t va)
+{
+	return !t->apart && tcg_breaks_page(t, va);
+}
+
 /* What both kinds of translation begin with. */
 static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mode, struct peek *peek)
 {
@@ -230,14 +254,14 @@ static struct front front_for(struct cpu *c, const struct fetch *f, uint32_t mod
 	t->ir->mode = mode;
 	*peek = (struct peek){ 0 };
 	/* a single step shows all flags */
-	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !tcg_breaks_page(t, f->va) && tcg_may_peek(t, f->ram)) {
+	if (f->bytes != f->buf && !(mode & MODE_DEBUG) && !breaks_page(t, f->va) && tcg_may_peek(t, f->ram)) {
 		peek->page = f->bytes - off;
 		peek->page_rip = c->rip - off;
 		peek->n = off + f->n;
 	}
 	return (struct front){ .ir = t->ir, .env = { mode, { t->cache->feat[0], t->cache->feat[1] }, t->memo },
 			       .cs_limit = c->segs[CS].limit, .straight = t->plug, .alone = c->ncpus == 1,
-			       .stop = t->cache->breaks.n ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
+			       .stop = !t->apart && t->cache->breaks.n ? debug_next_break(&c->dbg, f->va, PAGE_SIZE) : 0 };
 }
 
 /* Loops of a region that begin at an instruction are better off without a fast copy. */
@@ -314,26 +338,25 @@ static bool from_own_page(const struct tcg *t, const struct tb *tb)
 }
 
 /* A region's sites: where they begin, and which instructions have how many. */
-static void offer_sites(const struct tcg *t, const struct tb *tb, struct x64_params *p, uint8_t *how)
+static void offer_sites(struct tcg *t, const struct tb *tb, struct x64_params *p, uint8_t *how)
 {
-	const struct code_cache *k = t->cache;
+	struct code_cache *k = t->cache;
 
 	for (int w = 0; w < 2; w++)
 		p->site[w] = k->next_site[tb->mode >> MODE_MMU_SHIFT & 3][w];
 	for (unsigned i = 0; i < t->ir->n_insns; i++)
 		how[i] = k->roams[ROAM_SLOT(tb->ram + t->ir->off[i])];
 	p->how = how;
-	p->loop = k->n_loops + 1;
+	p->loop = __atomic_fetch_add(&k->n_loops, t->ir->n_loops, __ATOMIC_RELAXED) + 1;
 }
 
-/* They have their places in every vCPU. */
+/* They have their places in every vCPU. With the lock held; who else was offered them uses the same. */
 static void take_sites(struct tcg *t, const struct tb *tb)
 {
 	struct code_cache *k = t->cache;
 	unsigned idx = tb->mode >> MODE_MMU_SHIFT & 3;
 	uint32_t now = (uint32_t)__builtin_ia32_rdtsc();
 
-	k->n_loops += tb->mode & MODE_REGION ? t->ir->n_loops : 0;
 	for (int w = 0; w < 2; w++)
 		for (unsigned i = 0; i < t->block->n_sites[w]; i++, k->next_site[idx][w]++)
 			for (unsigned u = 0; u < k->n_users; u++) {
@@ -359,10 +382,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
-	if (!x64_compile(&k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block))
-		return false;
-	take_sites(t, tb);
-	return true;
+	return x64_compile(&k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block);
 }
 
 /* Code that is not in RAM: fetched by bytes, run once, not kept on any page. */
@@ -391,39 +411,99 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
-		.jc = (int8_t)jump_cache(t->cache, mode, single),
+		.jc = (int8_t)jump_cache(t, mode, single),
 		.flow = (uint8_t)insn_flow(&t->ir->insns[0]),
 	};
 	return tb;
 }
 
-/* It is complete: keep it, and let it be found. */
-static void enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, uint64_t t0)
+/* The same block, made by another vCPU meanwhile. */
+static struct tb *twin_of(struct code_cache *k, const struct tb *tb, struct hash_key key)
+{
+	for (uint32_t i = k->hash[key.slot]; i; i = k->hash_next[hash_tb(i)]) {
+		struct tb *o = &k->tbs[hash_tb(i)];
+
+		if (o->ram == tb->ram && o->rip == tb->rip && o->mode == tb->mode && o->cs_base == tb->cs_base &&
+		    o->cs_limit == tb->cs_limit && o->ram2 == tb->ram2)
+			return o;
+	}
+	return NULL;
+}
+
+/* Does it still stand for what is there, and for its head, if it is a region? */
+static bool holds(const struct tcg *t, const struct tb *tb, const struct tb *head)
+{
+	return !tcg_is_spoilt(t, tb) && (!t->apart || t->terms == t->cache->terms) && !(head && (head->dead || head->region));
+}
+
+/* Let block n be found, or find its twin. NULL: neither. With the lock held. */
+static struct tb *publish(struct tcg *t, uint32_t n, struct tb *head)
 {
 	struct code_cache *k = t->cache;
-	uint32_t n = t->piece->n_tbs + 1;
+	struct tb *tb = &k->tbs[n], *twin;
+	struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
+
+	if (k->smp && !holds(t, tb, head)) {
+		t->stats.spoilt++;
+		return NULL;
+	}
+	if (k->smp && (twin = twin_of(k, tb, key))) {
+		t->stats.twins++;
+		tcg_meet(t, twin);
+		return twin;
+	}
+	if (tb->mode & MODE_REGION)
+		take_sites(t, tb);
+	__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
+	tcg_enter_pages(k, n);
+	k->hash_next[n] = k->hash[key.slot];
+	__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
+	if (head)
+		tcg_prefer(k, (uint32_t)(head - k->tbs), n);
+	return tb;
+}
+
+/* It is kept: what others are to know of it. */
+static void told(struct tcg *t, const struct tb *tb, const struct fetch *f, uint64_t t0)
+{
+	t->stats.translations++;
+	t->stats.guest_insns += tb->n_insns;
+	t->stats.guest_bytes += tb->len;
+	t->stats.host_bytes += tb->size + tb->cold_size;
+	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
+	log_code(t, tb, f->bytes);
+	perfmap_add(t->cache->perf, tb, t->block);
+}
+
+/*
+ * It is complete: keep it, and let it be found, if it is of RAM; a region instead of `head`. Or give its
+ * room back: the block that another vCPU has made instead, or NULL if it does not hold any more.
+ */
+static struct tb *enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, struct tb *head, uint64_t t0)
+{
+	struct code_cache *k = t->cache;
+	uint32_t n = (uint32_t)(tb - k->tbs);
+	bool found = f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2);
+	struct tb *known = tb;
 
 	if (t->plug)
 		k->plug_left[n] = t->plug->left_next;
 	if (!t->interp)
 		keep_code(t, tb, n);
-	__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
-	if (f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2)) {
-		struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
-
-		tcg_enter_pages(k, n);
-		k->hash_next[n] = k->hash[key.slot];
-		__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
+	tb->dead = !found;
+	tcg_lock(t);
+	if (found) {
+		tcg_note_chunks(k, tb);
+		known = publish(t, n, head);
 	} else {
-		tb->dead = true;
+		__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
 	}
-	t->stats.translations++;
-	t->stats.guest_insns += tb->n_insns;
-	t->stats.guest_bytes += tb->len;
-	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
-	tcg_end_read(t);
-	log_code(t, tb, f->bytes);
-	perfmap_add(k->perf, tb, t->block);
+	if (known != tb)
+		tcg_give_back(t, tb);
+	tcg_unlock(t);
+	if (known == tb)
+		told(t, tb, f, t0);
+	return known;
 }
 
 static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool single, uint64_t t0)
@@ -445,51 +525,88 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 			abort();
 		}
 	}
-	enter_tb(t, tb, f, t0);
-	return tb;
+	return enter_tb(t, tb, f, NULL, t0);
+}
+
+/* ---- tries ---- */
+
+#define TRIES 3		/* the last one with the lock held */
+
+/* Somebody wants to see each block, one after the other, or looks for breakpoints. */
+static bool is_watched(const struct tcg *t)
+{
+	return t->cache->perf || t->plug || t->cache->breaks.n || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) ||
+	       log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM);
+}
+
+static void begin_try(struct tcg *t, unsigned n)
+{
+	t->terms = __atomic_load_n(&t->cache->terms, __ATOMIC_ACQUIRE);
+	t->apart = t->cache->smp && n + 1 < TRIES && !is_watched(t);
+	if (!t->apart)
+		tcg_lock(t);
+}
+
+static void end_try(struct tcg *t)
+{
+	tcg_end_read(t);
+	if (!t->apart)
+		tcg_unlock(t);
 }
 
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single)
 {
 	struct tcg *t = tcg_of(c);
-	struct fetch f = { 0 };
-	uint64_t t0 = __builtin_ia32_rdtsc();
+	struct tb *tb = NULL;
 
-	fetch_first(c, &f);
-	if (!f.r) {
-		tcg_unlock(t);		/* a device answers, and may wait for somebody who waits for the lock */
-		fetch_mmio(c, &f);
-		tcg_lock(t);
-		single = true;
+	for (unsigned n = 0; n < TRIES && !tb; n++) {
+		struct fetch f = { 0 };
+		uint64_t t0 = __builtin_ia32_rdtsc();
+
+		fetch_first(c, &f);
+		if (!f.r)
+			fetch_mmio(c, &f);
+		tcg_take_back(t, false);
+		if (!tcg_room(t))
+			return NULL;
+		begin_try(t, n);
+		tb = translate(c, &f, mode, single || !f.r, t0);
+		end_try(t);
 	}
-	tcg_take_back(t, false);
-	/* others may have translated meanwhile, and the instruction may go on in RAM */
-	return tcg_room(t) && tcg_may_read(t) ? translate(c, &f, mode, single, t0) : NULL;
+	return tb;
 }
 
-/* Somebody wants to see each block, or there is a reason to go slowly. */
+/* There is a reason to go slowly. */
 static bool from_loop_only(const struct tcg *t)
 {
 #ifdef CONFIG_SANITIZED
 	return true;			/* this file is not light then */
 #endif
-	return t->cache->perf || t->plug || !t->hot || t->cache->breaks.n || !tcg_may_read(t) || log_on(LOG_UOP) ||
-	       log_on(LOG_UOP_OPT) || log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM);
+	return !t->hot || !tcg_may_read(t) || is_watched(t);
 }
 
 struct tb *tcg_translate_live(struct cpu *c, uint32_t mode)
 {
 	struct tcg *t = tcg_of(c);
-	struct fetch f = { 0 };
-	uint64_t t0 = __builtin_ia32_rdtsc();
+	struct tb *tb = NULL;
 
 	if (from_loop_only(t))
 		return NULL;
-	fetch_first(c, &f);
-	if (!f.r)
-		return NULL;
-	tcg_take_back(t, true);
-	return tcg_room(t) ? translate(c, &f, mode, false, t0) : NULL;
+	for (unsigned n = 0; n < TRIES && !tb; n++) {
+		struct fetch f = { 0 };
+		uint64_t t0 = __builtin_ia32_rdtsc();
+
+		fetch_first(c, &f);
+		if (!f.r)
+			return NULL;
+		tcg_take_back(t, true);
+		if (!tcg_room(t))
+			return NULL;
+		begin_try(t, n);
+		tb = translate(c, &f, mode, false, t0);
+		end_try(t);
+	}
+	return tb;
 }
 
 /* ---- regions ---- */
@@ -526,7 +643,7 @@ static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
 		next = (uint32_t)next;
 		room = min_u64(room, c->segs[CS].limit + 1ull - c->rip - f->n);
 	}
-	if (f->n != PAGE_SIZE - off || !next || !room || !mmu_canonical(c, next) || tcg_breaks_page(tcg_of(c), next) ||
+	if (f->n != PAGE_SIZE - off || !next || !room || !mmu_canonical(c, next) || breaks_page(tcg_of(c), next) ||
 	    !mmu_fetch_page(c, next, &pa, NULL, &pf))
 		return;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
@@ -559,7 +676,10 @@ static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct p
 	return true;
 }
 
-static bool make_region(struct cpu *c, struct tb *head)
+/* What became of it. */
+enum made { MADE, NEVER, SPOILT };
+
+static enum made make_region(struct cpu *c, struct tb *head)
 {
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
@@ -570,35 +690,46 @@ static bool make_region(struct cpu *c, struct tb *head)
 	struct tb *tb;
 	unsigned off;
 
-	tcg_take_back(t, false);
-	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !tcg_room(t))
-		return false;
 	fetch_first(c, &f);
-	if (!f.r || tcg_breaks_page(t, f.va))
-		return false;
+	if (!f.r || breaks_page(t, f.va))
+		return NEVER;
 	off = f.va & (PAGE_SIZE - 1);
 	begin_read(c, 0, f.r, f.ram);
 	copy(two, f.bytes - off, PAGE_SIZE);	/* read more than once, and somebody may be writing */
 	f.bytes = two + off;
 	fetch_next_page(c, &f, two);
 	if (!region_ir(c, &f, &fr, &peek, head->jc))
-		return false;
+		return NEVER;
 	if (!run_passes(t, &f, &peek))
-		return false;
+		return NEVER;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
 	if (!compile(t, tb, t->piece->n_tbs + 1))
-		return false;
-	enter_tb(t, tb, &f, t0);
+		return NEVER;
+	if (!enter_tb(t, tb, &f, head, t0))
+		return SPOILT;
 	t->stats.regions++;
-	tcg_prefer(t->cache, (uint32_t)(head - t->cache->tbs), (uint32_t)(tb - t->cache->tbs));
-	return true;
+	return MADE;
+}
+
+/* Others drop it, or make its region. */
+static bool may_prefer(const struct tb *head)
+{
+	return !tcg_is_dead(head) && !__atomic_load_n(&head->region, __ATOMIC_ACQUIRE);
 }
 
 bool tcg_make_region(struct cpu *c, struct tb *head)
 {
-	bool done = make_region(c, head);
+	struct tcg *t = tcg_of(c);
+	enum made made = SPOILT;
 
-	tcg_end_read(tcg_of(c));
-	return done;
+	tcg_take_back(t, false);
+	if (t->interp || t->cache->without & BIT(PASS_REGION) || c->mode & MODE_COUNT || !tcg_room(t))
+		return false;
+	for (unsigned n = 0; n < TRIES && made == SPOILT && may_prefer(head); n++) {
+		begin_try(t, n);
+		made = make_region(c, head);
+		end_try(t);
+	}
+	return made != NEVER;
 }

@@ -229,25 +229,50 @@ static const uint8_t *make_call(struct code *c, const void *fn)
 	return at;
 }
 
-const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
+/* The one that is there, or NULL, and the place of one in the table. */
+static const uint8_t *find_thunk(const struct x64 *x, uint32_t info, int32_t tag_off, unsigned *slot)
 {
-	struct code *c = &x->thunk_code;
-	unsigned slot = (info ^ (uint32_t)tag_off) * 0x9e3779b1u >> 16, i;
+	unsigned i;
 
-	for (; (i = x->thunk_slot[slot %= ARRAY_LEN(x->thunk_slot)]); slot++)
+	for (; (i = __atomic_load_n(&x->thunk_slot[*slot %= ARRAY_LEN(x->thunk_slot)], __ATOMIC_ACQUIRE)); ++*slot)
 		if (x->thunk[i - 1].info == info && x->thunk[i - 1].tag_off == tag_off)
 			return x->thunk[i - 1].at;
-	if (x->n_thunks == X64_MAX_THUNKS)
+	return NULL;
+}
+
+static const uint8_t *make_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off, unsigned slot)
+{
+	struct code *c = &x->thunk_code;
+	unsigned i = x->n_thunks;
+
+	if (i == X64_MAX_THUNKS)
 		return NULL;
-	i = x->n_thunks++;
-	x->thunk_slot[slot] = (uint16_t)(i + 1);
+	x->n_thunks++;
 	x->thunk[i] = (struct x64_thunk){ info, tag_off, here(c) };
 	x64_make_address(c, tag_off);
 	mov_ri(c, H_TMP, info);
 	jmp_to(c, x->stubs.probe_slow);
 	if (c->p + c->rx > x->thunk[i].at + X64_THUNK_ROOM)
 		__builtin_trap();
+	__atomic_store_n(&x->thunk_slot[slot], (uint16_t)(i + 1), __ATOMIC_RELEASE);
 	return x->thunk[i].at;
+}
+
+/* They are made once and stay, a few dozen in all: whoever makes one has the others wait. */
+const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
+{
+	unsigned slot = (info ^ (uint32_t)tag_off) * 0x9e3779b1u >> 16;
+	const uint8_t *at = find_thunk(x, info, tag_off, &slot);
+
+	if (at)
+		return at;
+	while (atomic_exchange_explicit(&x->making_thunk, true, memory_order_acquire))
+		__builtin_ia32_pause();
+	at = find_thunk(x, info, tag_off, &slot);
+	if (!at)
+		at = make_slow_thunk(x, info, tag_off, slot);
+	atomic_store_explicit(&x->making_thunk, false, memory_order_release);
+	return at;
 }
 
 /*

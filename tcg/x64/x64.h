@@ -121,6 +121,7 @@ struct x64 {
 	uint8_t *base;			/* writable start of code memory; links count from there */
 	struct code thunk_code;		/* room for thunks, in front of the blocks */
 	unsigned n_thunks;
+	_Atomic bool making_thunk;
 	struct x64_thunk {
 		uint32_t info;
 		int32_t tag_off;
