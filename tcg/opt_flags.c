@@ -1,24 +1,48 @@
 /*
  * Flag liveness: which arithmetic flags somebody reads before they are written
  * again. One walk backward over the block; what lies behind a direct exit is
- * asked for by address, anything else counts as reading all of them.
+ * asked for by address, anything else counts as reading all of them. A region is walked
+ * until its labels, which at first count as reading none, have all that the code behind them reads.
  *
  * Source: SDM vol. 1 appendix A; the rows of uop.def and insn.def.
  */
 #include "tcg/pass.h"
 
+struct walk {
+	struct ir *ir;
+	uint16_t (*live_at)(void *opaque, uint64_t rip);
+	void *opaque;
+	bool again;		/* not the first one: what lies outside is known */
+};
+
+static uint16_t live_at_label(const struct ir *ir, int64_t rip)
+{
+	const struct uop *u = ir->uops;
+
+	while (u->op != UOP_label || u->imm != rip)
+		u++;
+	return u->fl;
+}
+
+static uint16_t target_flags(const struct walk *w, const struct uop *u)
+{
+	if (uop_jumps(u) && u->aux == U_INSIDE)
+		return live_at_label(w->ir, u->imm);
+	return w->again ? u->flx : w->live_at(w->opaque, (uint64_t)u->imm);
+}
+
 /* Flags live before an exit, given those live behind it. */
-static uint16_t exit_flags(struct uop *u, uint16_t live, uint16_t (*live_at)(void *, uint64_t), void *opaque)
+static uint16_t exit_flags(const struct walk *w, struct uop *u, uint16_t live)
 {
 	switch (u->op) {
 	case UOP_jmp:
-		u->flx = live_at(opaque, u->imm);
+		u->flx = target_flags(w, u);
 		u->fl = 0;
 		return u->flx;
 	case UOP_jcc:
 	case UOP_jrz:
 	case UOP_jrnz:
-		u->flx = live_at(opaque, u->imm);
+		u->flx = target_flags(w, u);
 		return live | u->flx;
 	case UOP_poll:		/* comes back behind itself */
 		u->flx = live;
@@ -30,20 +54,39 @@ static uint16_t exit_flags(struct uop *u, uint16_t live, uint16_t (*live_at)(voi
 	}
 }
 
-void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), void *opaque)
+/* False: what was counted on at some label was too little. */
+static bool walk(struct walk *w)
 {
+	struct ir *ir = w->ir;
 	uint16_t live = FL_ARITH;
+	bool done = true;
 
 	for (unsigned i = ir->n_uops; i-- > 0;) {
 		struct uop *u = &ir->uops[i];
 
+		if (u->op == UOP_label)
+			done &= u->fl == live;
 		u->fl = live;
-		u->flx = 0;
 		if (uop_info[u->op].kind == K_EXIT)
-			live = exit_flags(u, live, live_at, opaque);
+			live = exit_flags(w, u, live);
+		else
+			u->flx = 0;
 		live &= ~uop_flags_written(u, ir->insns);
 		live |= uop_flags_read(u, ir->insns);
 	}
+	w->again = true;
+	return done;
+}
+
+void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), void *opaque)
+{
+	struct walk w = { .ir = ir, .live_at = live_at, .opaque = opaque };
+
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		if (ir->uops[i].op == UOP_label)
+			ir->uops[i].fl = 0;
+	while (!walk(&w))
+		continue;
 }
 
 void opt_flags_none(struct ir *ir)

@@ -92,6 +92,46 @@ Test(opt_flags, unknown_exits_need_everything)
 	cr_expect_eq(ir.uops[0].fl, A);
 }
 
+static void translate_region(const uint8_t *bytes, unsigned n)
+{
+	struct front f = { .ir = &ir, .cs_limit = 0xffff, .env.feat = { ~0ull, ~0ull } };
+
+	memset(&ir, 0, sizeof(ir));
+	ir.rip = 0x1000;
+	ir.mode = M64 | MODE_REGION;
+	cr_assert(front_region(&f, bytes, n, NULL, 0));
+	opt_flags(&ir, live_at, &(uint16_t){ 0 });
+}
+#define REGION(...) translate_region((const uint8_t []) { __VA_ARGS__ }, sizeof((const uint8_t []) { __VA_ARGS__ }))
+
+/* Flags live at label number n of a region. */
+static uint16_t at_label(unsigned n)
+{
+	for (const struct uop *u = ir.uops; u < ir.uops + ir.n_uops; u++)
+		if (u->op == UOP_label && !n--)
+			return u->fl;
+	cr_assert(false);
+	return 0;
+}
+
+#define NOPS	0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90
+
+Test(opt_flags, jumps_inside_a_region_need_what_is_read_however_far_behind_the_label)
+{
+	REGION(NOPS, 0x85, 0xc0, 0x75, 0xf2, 0xc3);		/* nops; test eax, eax; jnz back; ret */
+	cr_expect_eq(at_label(0), 0);
+	REGION(NOPS, 0x11, 0xd8, 0x75, 0xf2, 0xc3);		/* nops; adc eax, ebx; jnz back; ret */
+	cr_expect_eq(at_label(0), FL_CF);
+}
+
+Test(opt_flags, what_a_loop_reads_in_its_next_round_is_needed_in_this_one)
+{
+	/* outer: nops; inner: nop; dec ecx; jnz inner; adc eax, ebx; jnz outer; ret */
+	REGION(NOPS, 0x90, 0xff, 0xc9, 0x75, 0xfb, 0x11, 0xd8, 0x75, 0xed, 0xc3);
+	cr_expect_eq(at_label(0), FL_CF);
+	cr_expect_eq(at_label(1), FL_CF);
+}
+
 static uint16_t needed(const uint8_t *bytes, unsigned n)
 {
 	const struct insn_env env = { .mode = M64, .feat = { ~0ull, ~0ull } };
