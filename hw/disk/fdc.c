@@ -6,7 +6,9 @@
  *
  * A command's bytes go to the data register, then it runs, then its result is read
  * there. Any image of a floppy's size is a disk of the format that has this size; a
- * smaller one is the beginning of a 1.44 or 2.88 MB disk.
+ * smaller one is the beginning of a 1.44 or 2.88 MB disk. After a reset of the machine
+ * it runs, as firmware would leave it: SeaBIOS does nothing about it when the machine
+ * wakes from S3, and drivers then only pulse DSR.
  *
  * Not modelled: rotation and stepping times (seeks and motors are ready at once), what
  * a drive's mechanics cannot read, waiting for ever where there is no disk (no address
@@ -299,7 +301,7 @@ static bool fdc_loaded(void *dev, struct err *e)
 #define F(f) offsetof(struct fdc, f)
 static const struct reg fdc_regs[] = {
 	/*off bank name    stored    reset write clears on read    on write */
-	{ 2, 0,   "dor",  F(dor),   0,    0xff, 0,     NULL,      dor_write },
+	{ 2, 0,   "dor",  F(dor),   DOR_RUN | DOR_GATE, 0xff, 0,     NULL,      dor_write },
 	{ 3, 0,   "tdr",  F(tdr),   0,    0x03, 0 },
 	{ 4, 0,   "msr",  F(dsr),   2,    0xff, 0,     msr_read,  dsr_write },
 	{ 5, 0,   "data", REG_NONE, 0,    0,    0,     data_read, data_write },

@@ -36,6 +36,7 @@ static struct drive *make_disk(const char *id, uint32_t kb, bool readonly)
 /* Leave reset, and take the four messages of it. */
 static void start(void)
 {
+	out(DOR, 0x08);
 	out(DOR, 0x0c);
 	cr_assert(LINE);
 	for (unsigned i = 0; i < 4; i++) {
@@ -135,6 +136,17 @@ Test(fdc, without_reset_bit_it_rests)
 	out(DOR, 0x0c);
 	cr_assert(LINE);
 	cr_assert_eq(in(MSR), 0x80);
+}
+
+/* What a driver does when the machine wakes from S3. */
+Test(fdc, runs_after_a_reset_of_the_machine)
+{
+	machine_reset_devices(b.m);
+	cr_assert_not(LINE);
+	out(MSR, 0x80);
+	cr_assert(LINE);
+	CMD(0x08);
+	cr_assert_eq(in(DATA), 0xc0);
 }
 
 Test(fdc, says_what_it_is)

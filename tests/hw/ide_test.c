@@ -418,6 +418,18 @@ Test(ide, a_reset_forgets_what_is_under_way)
 	cr_assert_eq(rd(BUF), 0x5555aaaa);
 }
 
+/* Nobody sets the timing registers again after a wake from S3, and without them drivers take no channel for used. */
+Test(ide, the_timing_registers_outlive_a_reset)
+{
+	bench_out(&b, 0xcf8, 4, 0x80000940);
+	bench_out(&b, 0xcfc, 4, 0x80008003);
+	machine_reset_devices(b.m);
+	bench_out(&b, 0xcf8, 4, 0x80000940);
+	cr_assert_eq(bench_in(&b, 0xcfc, 4), 0x80008003);
+	bench_out(&b, 0xcf8, 4, 0x80000920);
+	cr_assert_eq(bench_in(&b, 0xcfc, 4), 1, "and all others go");
+}
+
 Test(ide, stopping_the_bus_master_ends_what_is_under_way)
 {
 	prd(4 * 512);
