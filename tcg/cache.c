@@ -89,24 +89,21 @@ double tcg_seconds(const struct tcg *t, uint64_t ticks)
 }
 
 /* A copy that ends with the last µop: the arrays are mostly empty. */
-bool tcg_keep_ir(struct tb *tb, const struct ir *ir)
+bool tcg_keep_ir(struct code_cache *k, uint32_t n, const struct ir *ir)
 {
-	size_t n = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
+	size_t size = offsetof(struct ir, uops) + ir->n_uops * sizeof(ir->uops[0]);
 
-	tb->code = NULL;
-	tb->ir = malloc(n);
-	if (!tb->ir)
+	k->irs[n] = malloc(size);
+	if (!k->irs[n])
 		return false;
-	memcpy(tb->ir, ir, n);
+	memcpy(k->irs[n], ir, size);
 	return true;
 }
 
-void tcg_drop_ir(struct tb *tb)
+void tcg_drop_ir(struct code_cache *k, uint32_t n)
 {
-	if (!tb->ir)
-		return;
-	free(tb->ir);
-	tb->ir = NULL;
+	free(k->irs[n]);
+	k->irs[n] = NULL;
 }
 
 static void unmap(void *p, size_t n)
@@ -117,8 +114,8 @@ static void unmap(void *p, size_t n)
 
 static void free_irs(struct code_cache *k)
 {
-	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;)
-		tcg_drop_ir(&k->tbs[i]);
+	for (uint32_t i = NO_TB; k->irs && (i = tcg_next_tb(k, i)) != NO_TB;)
+		tcg_drop_ir(k, i);
 }
 
 uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y)
@@ -194,6 +191,7 @@ static void cache_free(struct code_cache *k)
 	unmap(k->suspects, SUSPECTS * sizeof(*k->suspects));
 	unmap(k->vpages, MAX_VPAGES * sizeof(*k->vpages));
 	debug_list_free(&k->breaks);
+	unmap(k->irs, MAX_TBS * sizeof(*k->irs));
 	unmap(k->plug_left, MAX_TBS * sizeof(*k->plug_left));
 	perfmap_free(k->perf);
 	pthread_mutex_destroy(&k->writes_lock);
@@ -244,18 +242,19 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 	pthread_mutex_init(&k->writes_lock, NULL);
 	cpuid_insn_features(c, k->feat);
 	divide(k);
-	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), true);
+	k->tbs = reserve(MAX_TBS * sizeof(*k->tbs), false);
 	k->hash_next = reserve(MAX_TBS * sizeof(*k->hash_next), false);
 	k->granule = reserve((k->code_size >> GRANULE_BITS) * sizeof(*k->granule), false);
 	k->links = reserve(MAX_LINKS * sizeof(*k->links), false);
 	k->sides = reserve(MAX_SIDE, false);
 	k->suspects = reserve(SUSPECTS * sizeof(*k->suspects), false);
 	k->vpages = reserve(MAX_VPAGES * sizeof(*k->vpages), false);
+	k->irs = interp ? reserve(MAX_TBS * sizeof(*k->irs), false) : NULL;
 	k->plug_left = c->plugins ? reserve(MAX_TBS * sizeof(*k->plug_left), false) : NULL;
 	for (unsigned i = 0; i < TCG_USERS; i++)
 		k->seat[i].reading[0] = k->seat[i].reading[1] = ~0ull;
 	if (!k->tbs || !k->hash_next || !k->granule || !k->links || !k->sides || !k->suspects || !k->vpages ||
-	    (c->plugins && !k->plug_left))
+	    (interp && !k->irs) || (c->plugins && !k->plug_left))
 		err_set(e, "no memory for the code cache");
 	else if (interp || make_code(k, e))
 		return k;

@@ -51,43 +51,48 @@
 #define PAGE_SIZE 4096u
 #define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
 
+/* What is asked for when a block is looked for comes first; packed, as a guest has hundreds of thousands. */
 struct tb {
 	uint64_t rip;
 	uint64_t ram;			/* RAM address of the first byte */
-	uint64_t ram2;			/* RAM address of the second page's start, if it has bytes there, or ~0 */
-	uint64_t chunks;		/* of its first page: see tcg_chunks() */
-	const uint8_t *code;		/* first byte; NULL: interpreted */
-	struct ir *ir;			/* interpreted blocks: owned copy */
-	uint32_t cs_base, cs_limit;
 	uint32_t mode;
+	uint32_t cs_base, cs_limit;
+	uint32_t page2;			/* number of the RAM page it goes on on: see tb_crosses() */
 	uint32_t region;		/* the region that runs instead; of a region: the block it replaces; or 0 */
-	uint16_t maker;			/* its tcg->number */
-	bool shared;			/* others have come to it, too; it stays so */
-	int32_t cold_at;		/* from code: see tb_cold() */
-	uint32_t size, cold_size;
-	uint32_t page_next[2];		/* (tb << 1 | which), by RAM page */
-	uint32_t first_link;		/* its exits */
-	uint32_t in;			/* first link that arrives here */
-	uint32_t guard_at;		/* a guard made later: offset in code memory, or 0 */
-	uint32_t side;			/* its packed entries: bytes of tcg->sides, */
-	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold */
-	uint16_t len, n_insns;
-	uint16_t needs;			/* flags read before written */
-	uint8_t n_links;
+	uint32_t code_at, cold_at;	/* see tb_code(), tb_cold() */
 	uint8_t guard;			/* bytes of the page guards: see tb_entry(); 0: none in front of code */
 	int8_t jc;			/* jump cache of its mode, or -1 */
+	bool shared;			/* others have come to it, too; it stays so */
 	bool dead;
+	uint64_t chunks;		/* of its first page: see tcg_chunks() */
+	uint64_t size : 19, cold_size : 19;	/* host bytes */
+	uint64_t len : 14;		/* guest bytes */
+	uint64_t flow : 2;		/* enum insn_flow of its first instruction */
+	uint64_t n_swaps : 3;		/* regions: see x64_unswap() */
+	uint32_t page_next;		/* (tb << 1 | which), by RAM page */
+	union {
+		uint32_t page2_next;	/* the same of its second page */
+		uint32_t guard_at;	/* it has none: a guard made later, offset in code memory, or 0 */
+	};
+	uint32_t first_link;		/* its exits */
+	uint32_t in;			/* first link that arrives here */
+	uint32_t side;			/* its packed entries: bytes of tcg->sides, */
+	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold; in front of them n_swaps swaps */
+	uint16_t maker;			/* its tcg->number */
+	uint16_t needs;			/* flags read before written */
+	uint8_t n_insns, n_links;
 	bool calls;			/* generated code may come back into it by a return */
-	uint8_t flow;			/* enum insn_flow of its first instruction */
 	uint8_t heat;			/* how often it was seen at work; HEAT_NEVER: makes no region */
-	uint8_t n_swaps;		/* regions: see x64_unswap() */
-	struct x64_swap swaps[X64_MAX_SWAPS];
 };
+_Static_assert(sizeof(struct tb) == 96, "packed");
+_Static_assert(X64_ROOM < 1u << 19 && X64_MAX_SWAPS < 8 && IR_MAX_REGION < 256, "fields suffice");
 
-/* Its entry for those who know that its pages are mapped as they were. */
-static inline const uint8_t *tb_entry(const struct tb *tb) { return tb->code + tb->guard; }
-/* Its slow paths and unlinked exits. */
-static inline const uint8_t *tb_cold(const struct tb *tb) { return tb->code + tb->cold_at; }
+#define ONE_PAGE UINT32_MAX
+static inline bool tb_crosses(const struct tb *tb) { return tb->page2 != ONE_PAGE; }
+/* What comes behind it on its first or second page. */
+static inline uint32_t *tb_page_next(struct tb *tb, int second) { return second ? &tb->page2_next : &tb->page_next; }
+/* RAM address of its second page. */
+static inline uint64_t tb_ram2(const struct tb *tb) { return (uint64_t)tb->page2 << 12; }
 /* For those who do not hold the lock: it may be dropped right behind. */
 static inline bool tcg_is_dead(const struct tb *tb) { return __atomic_load_n(&tb->dead, __ATOMIC_RELAXED); }
 
@@ -218,6 +223,7 @@ struct code_cache {
 	uint8_t *next_guard, *free_guard;	/* see tcg_new_guard() */
 	struct tb *tbs;
 	uint32_t *hash_next;		/* by block: the next one of its slot, as in hash; dense, as blocks that are others are passed often */
+	struct ir **irs;		/* of interpreted blocks: owned copies */
 	struct link *links;
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
@@ -302,6 +308,19 @@ static inline struct tcg *tcg_of(struct cpu *c)
 	return c->accel;
 }
 
+/* First byte of a block's code, where it runs. */
+static inline const uint8_t *tb_code(const struct code_cache *k, const struct tb *tb)
+{
+	return k->code_start + k->rx + tb->code_at;
+}
+/* Its entry for those who know that its pages are mapped as they were. */
+static inline const uint8_t *tb_entry(const struct code_cache *k, const struct tb *tb) { return tb_code(k, tb) + tb->guard; }
+/* Its slow paths and unlinked exits. */
+static inline const uint8_t *tb_cold(const struct code_cache *k, const struct tb *tb)
+{
+	return k->code_start + k->rx + tb->cold_at;
+}
+
 /* ---- lock_light.c ---- */
 void tcg_lock_slow(struct tcg *t);
 void tcg_unlock_slow(struct tcg *t);
@@ -327,9 +346,9 @@ static inline void tcg_unlock_all(struct tcg *t)
 /* A vCPU's translator; it joins the cache of those that are there. On the vCPU's thread. */
 struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e);
 void tcg_free(struct tcg *t);
-/* Interpreted blocks: give tb a copy of its µops; take it away. */
-bool tcg_keep_ir(struct tb *tb, const struct ir *ir);
-void tcg_drop_ir(struct tb *tb);
+/* Interpreted blocks: give block n a copy of its µops; take it away. */
+bool tcg_keep_ir(struct code_cache *k, uint32_t n, const struct ir *ir);
+void tcg_drop_ir(struct code_cache *k, uint32_t n);
 /* k->cpages[n] of a struct code_cache (a cpu_heavy() function). */
 uint64_t tcg_new_code_pages(uint64_t k, uint64_t n, uint64_t x, uint64_t y);
 /* Drop every block. On the vCPU's thread, outside of generated code, without the lock. */
@@ -427,7 +446,7 @@ static inline void tcg_stop_at(struct cpu *c, const struct tb *tb, const struct 
 {
 	c->rip = tb->rip + side->off;
 	c->pmu.left[(tb->mode & MODE_CPL) != 0] -= side->uncounted;
-	x64_unswap(c, tb->swaps, tb->n_swaps);
+	x64_unswap(c, (const struct x64_swap *)(tcg_of(c)->cache->sides + tb->side) - tb->n_swaps, tb->n_swaps);
 	if (__builtin_expect(tcg_of(c)->plug != NULL, 0))
 		plug_stopped(tcg_of(c), (uint32_t)(tb - tcg_of(c)->cache->tbs), side->off);
 }

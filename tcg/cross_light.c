@@ -140,7 +140,7 @@ bool tcg_is_spoilt(const struct tcg *t, const struct tb *tb)
 	const struct seat *s = t->seat;
 
 	return __atomic_load_n(&s->spoilt[0], __ATOMIC_RELAXED) & tb->chunks ||
-	       (tb->ram2 != ~0ull && __atomic_load_n(&s->spoilt[1], __ATOMIC_RELAXED) & tcg_chunks(tb, 1));
+	       (tb_crosses(tb) && __atomic_load_n(&s->spoilt[1], __ATOMIC_RELAXED) & tcg_chunks(tb, 1));
 }
 
 /* Have all that might write to it been in their run loops since? */

@@ -66,7 +66,7 @@ uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
 {
 	uint32_t user = (tb->mode >> MODE_CPL_SHIFT & 3) == 3;
 	uint64_t va = PAGE_OF(tcg_linear(tb));
-	uint32_t id = second ? vpage_id(t, va + PAGE_SIZE, tb->ram2, user) : vpage_id(t, va, PAGE_OF(tb->ram), user);
+	uint32_t id = second ? vpage_id(t, va + PAGE_SIZE, tb_ram2(tb), user) : vpage_id(t, va, PAGE_OF(tb->ram), user);
 
 	return id ? id : UINT32_MAX;
 }
@@ -134,10 +134,10 @@ static bool next_is_mapped(struct cpu *c, const struct tb *tb, uint64_t va)
 {
 	const struct itlb_entry *e;
 
-	if (tb->ram2 == ~0ull)
+	if (!tb_crosses(tb))
 		return true;
 	e = tcg_itlb(c, PAGE_OF(va) + PAGE_SIZE);
-	return e && e->ram == tb->ram2;
+	return e && e->ram == tb_ram2(tb);
 }
 
 /* Another vCPU's own block, which nobody but that one and whoever has the lock may look at. */
@@ -268,7 +268,7 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	tb = get(c, c->mode);
 	if (tb)
 		enter_jump_cache(c, tb);
-	return tb ? tb_entry(tb) : NULL;
+	return tb ? tb_entry(tcg_of(c)->cache, tb) : NULL;
 }
 
 /* Not in the jump cache; the target may be one that the jump, call or return refuses. */
@@ -297,13 +297,13 @@ static void note_fallback(struct cpu *c, const struct tb *tb)
 	uint64_t slot = FALLBACK_SLOT(env->fallback_ret);
 	uint32_t from;
 
-	if (!env->fallback_ret || tb->ram2 != ~0ull || tb->dead)
+	if (!env->fallback_ret || tb_crosses(tb) || tb->dead)
 		return;
 	from = tcg_tb_near(tcg_of(c), env->fallback_ret);
 	if (from == NO_TB || k->tbs[from].dead)
 		return;
 	env->fallback_at[slot] = env->fallback_ret;
-	env->fallback_code[slot] = tb_entry(tb);
+	env->fallback_code[slot] = tb_entry(k, tb);
 	env->n_fallbacks++;
 }
 
@@ -321,7 +321,7 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 	tcg_lock(t);
 	note_fallback(c, tb);
 	tcg_unlock(t);
-	return tb_entry(tb);
+	return tb_entry(tcg_of(c)->cache, tb);
 }
 
 /* The exit whose call returns to `ret`, or 0. */
@@ -365,7 +365,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 		tb = resolve(c, n);
 	if (tb)
 		t->last_exit = 0;
-	return tb ? tb_entry(tb) : NULL;
+	return tb ? tb_entry(tcg_of(c)->cache, tb) : NULL;
 }
 
 /* Is the page of the block, which is all on one, mapped as it was? */
@@ -373,7 +373,7 @@ static bool stands(struct cpu *c, const struct tb *tb)
 {
 	const struct itlb_entry *e;
 
-	if (tcg_is_dead(tb) || tb->ram2 != ~0ull || must_stop(c))
+	if (tcg_is_dead(tb) || tb_crosses(tb) || must_stop(c))
 		return false;
 	e = tcg_itlb(c, linear_rip(c, c->rip));
 	return e && e->ram == PAGE_OF(tb->ram);
@@ -387,5 +387,5 @@ const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t n)
 
 	t->stats.guards++;
 	c->rip = tb->rip;
-	return stands(c, tb) ? tb_entry(tb) : tcg_cb_find(c);
+	return stands(c, tb) ? tb_entry(tcg_of(c)->cache, tb) : tcg_cb_find(c);
 }

@@ -37,7 +37,7 @@ static void make_guard(struct tcg *t, struct tb *tb)
 	if (!at)
 		return;
 	end = x64_make_guard(&k->x, at, ITLB_SLOT(tcg_linear(tb)), tcg_guard_id(t, tb, 0), (uint32_t)(tb - k->tbs),
-			     tb_entry(tb));
+			     tb_entry(k, tb));
 	__atomic_store_n(&tb->guard_at, (uint32_t)(at - k->code_start), __ATOMIC_RELEASE);
 	t->stats.host_bytes += (uint64_t)(end - at);
 }
@@ -48,7 +48,7 @@ const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb)
 	uint32_t at;
 
 	if (tb->guard)
-		return tb->code;
+		return tb_code(k, tb);
 	at = __atomic_load_n(&tb->guard_at, __ATOMIC_ACQUIRE);
 	if (!at) {
 		tcg_lock(t);
@@ -93,10 +93,10 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	struct code_cache *k = t->cache;
 	struct link *l = &k->links[n];
 	struct tb *from = &k->tbs[l->from], *tb = &k->tbs[to];
-	bool sure = tcg_stays(k, l) && tb->ram2 == ~0ull;
+	bool sure = tcg_stays(k, l) && !tb_crosses(tb);
 	const uint8_t *target;
 
-	if (from->dead || tb->dead || !tb->code || l->to != NO_TB)
+	if (from->dead || tb->dead || l->to != NO_TB)
 		return;
 	if (tb->needs & ~link_flags(l->live)) {	/* not what `from` was made for: make it anew */
 		tcg_peek_was_wrong(t, from->ram);
@@ -104,7 +104,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 		tcg_kill(t, l->from);
 		return;
 	}
-	target = sure ? tb_entry(tb) : tcg_guarded(t, tb);
+	target = sure ? tb_entry(k, tb) : tcg_guarded(t, tb);
 	if (!target)
 		return;
 	if (from->shared && !tb->shared)
@@ -134,7 +134,7 @@ static uint64_t part(const struct tb *tb, int which, uint64_t *n)
 
 	if (which) {
 		*n = tb->len - room;
-		return tb->ram2;
+		return tb_ram2(tb);
 	}
 	*n = tb->len < room ? tb->len : room;
 	return tb->ram;
@@ -142,7 +142,7 @@ static uint64_t part(const struct tb *tb, int which, uint64_t *n)
 
 bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n)
 {
-	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
+	for (int w = 0; w < (tb_crosses(tb) ? 2 : 1); w++) {
 		uint64_t len, a = part(tb, w, &len);
 
 		if (a < ram + n && ram < a + len)
@@ -216,12 +216,12 @@ void tcg_enter_pages(struct code_cache *k, uint32_t n)
 {
 	struct tb *tb = &k->tbs[n];
 
-	for (int w = 0; w < (tb->ram2 == ~0ull ? 1 : 2); w++) {
-		struct code_page *cp = tcg_code_page(k, w ? tb->ram2 : tb->ram);
+	for (int w = 0; w < (tb_crosses(tb) ? 2 : 1); w++) {
+		struct code_page *cp = tcg_code_page(k, w ? tb_ram2(tb) : tb->ram);
 
 		cp->idle = 0;
 		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);
-		tb->page_next[w] = cp->tbs;
+		*tb_page_next(tb, w) = cp->tbs;
 		cp->tbs = n << 1 | (uint32_t)w;
 	}
 }
@@ -234,8 +234,8 @@ static void leave_page(struct code_cache *k, uint32_t n, int w)
 	uint32_t *p = &cp->tbs;
 
 	while (*p != (n << 1 | (uint32_t)w))
-		p = &k->tbs[*p >> 1].page_next[*p & 1];
-	*p = tb->page_next[w];
+		p = tb_page_next(&k->tbs[*p >> 1], *p & 1);
+	*p = *tb_page_next(tb, w);
 }
 
 static void leave_hash(struct code_cache *k, uint32_t n)
@@ -313,7 +313,7 @@ void tcg_kill(struct tcg *t, uint32_t n)
 	t->stats.killed++;
 	leave_hash(k, n);
 	leave_page(k, n, 0);
-	if (tb->ram2 != ~0ull)
+	if (tb_crosses(tb))
 		leave_page(k, n, 1);
 	if (k->smp)		/* who finds it yet is seen inside, and its jump cache, or sees that it is dead */
 		atomic_thread_fence(memory_order_seq_cst);

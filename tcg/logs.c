@@ -114,12 +114,12 @@ void log_code(const struct tcg *t, const struct tb *tb, const uint8_t *bytes)
 		log_to(LOG_IN_ASM, "in, %#lx, mode %#x:\n", (unsigned long)tb->rip, tb->mode);
 		list_guest(t, tb, bytes);
 	}
-	if (log_on(LOG_OUT_ASM) && tb->code) {
-		log_to(LOG_OUT_ASM, "out, %#lx, %u bytes, %u cold:\n", (unsigned long)tb->rip, tb->size,
-		       tb->cold_size);
-		list_host(tb->code, tb->size);
+	if (log_on(LOG_OUT_ASM) && !t->interp) {
+		log_to(LOG_OUT_ASM, "out, %#lx, %u bytes, %u cold:\n", (unsigned long)tb->rip, (unsigned)tb->size,
+		       (unsigned)tb->cold_size);
+		list_host(tb_code(t->cache, tb), tb->size);
 		log_to(LOG_OUT_ASM, "cold:\n");
-		list_host(tb_cold(tb), tb->cold_size);
+		list_host(tb_cold(t->cache, tb), tb->cold_size);
 	}
 }
 

@@ -67,10 +67,10 @@ static void add_parts(struct perfmap *p, const struct tb *tb, const uint8_t *at,
 
 void perfmap_add(struct perfmap *p, const struct tb *tb, const struct x64_block *b)
 {
-	if (!p || !tb->code)
+	if (!p)
 		return;
-	add_parts(p, tb, tb->code, tb->size, b->parts, b->n_hot_parts);
-	add_parts(p, tb, tb_cold(tb), tb->cold_size, b->parts + b->n_hot_parts, b->n_parts - b->n_hot_parts);
+	add_parts(p, tb, b->guarded, b->size, b->parts, b->n_hot_parts);
+	add_parts(p, tb, b->cold, b->cold_size, b->parts + b->n_hot_parts, b->n_parts - b->n_hot_parts);
 	fflush(p->f);
 }
 

@@ -32,7 +32,7 @@ static void start(struct code_cache *k, uint32_t n)
 static bool fits(const struct code_cache *k, const struct piece *p)
 {
 	return p->n_tbs < p->max_tbs && p->n_links + X64_MAX_LINKS < p->max_links &&
-	       p->n_sides + X64_MAX_SIDE * SIDE_BYTES < p->max_sides &&
+	       p->n_sides + X64_MAX_SWAPS + X64_MAX_SIDE * SIDE_BYTES < p->max_sides &&
 	       (k->interp || (p->code.end - p->code.p > (intptr_t)(X64_ROOM + 4096) &&
 			      p->cold.end - p->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }
@@ -65,13 +65,14 @@ void tcg_give_back(struct tcg *t, struct tb *tb)
 {
 	struct piece *p = t->piece;
 
-	tcg_drop_ir(tb);
-	if (t->interp)
+	if (t->interp) {
+		tcg_drop_ir(t->cache, (uint32_t)(tb - t->cache->tbs));
 		return;
+	}
 	p->n_links = tb->first_link - 1;
-	p->n_sides = tb->side;
-	p->code.p = (uint8_t *)(uintptr_t)tb->code - p->code.rx;
-	p->cold.p = (uint8_t *)(uintptr_t)tb_cold(tb) - p->code.rx;
+	p->n_sides = tb->side - tb->n_swaps;
+	p->code.p = t->cache->code_start + tb->code_at;
+	p->cold.p = t->cache->code_start + tb->cold_at;
 	tcg_free_guard(t->cache, tb);
 }
 
@@ -118,9 +119,10 @@ void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end)
 	*p = end;
 }
 
-static bool contains(const struct tb *tb, const uint8_t *pc, bool cold)
+/* at: from the start of code memory. */
+static bool contains(const struct tb *tb, size_t at, bool cold)
 {
-	return cold ? (size_t)(pc - tb_cold(tb)) < tb->cold_size : (size_t)(pc - tb->code) < tb->size;
+	return cold ? at - tb->cold_at < tb->cold_size : at - tb->code_at < tb->size;
 }
 
 /*
@@ -130,8 +132,7 @@ static bool contains(const struct tb *tb, const uint8_t *pc, bool cold)
 uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret)
 {
 	const struct code_cache *k = t->cache;
-	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1;
-	size_t at = (size_t)(pc - k->code_start - k->rx);
+	size_t at = (size_t)(ret - 1 - (uintptr_t)k->code_start - (uintptr_t)k->rx);
 	bool cold = at >= k->cold_from;
 	const struct piece *p = &k->piece[(cold ? at - k->cold_from : at) / k->piece_code];
 	uint32_t n, last;
@@ -139,11 +140,11 @@ uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret)
 	if (at >= 2 * k->cold_from || p >= &k->piece[k->n_pieces])
 		return NO_TB;
 	last = __atomic_load_n(&p->n_tbs, __ATOMIC_ACQUIRE);
-	if (p == t->piece && last >= p->first && contains(&k->tbs[last], pc, cold))
+	if (p == t->piece && last >= p->first && contains(&k->tbs[last], at, cold))
 		return last;		/* code that is new leads to code that is new */
 	n = k->granule[at >> GRANULE_BITS];
 	for (n = n ? n : p->first; n <= last; n++)
-		if (contains(&k->tbs[n], pc, cold))
+		if (contains(&k->tbs[n], at, cold))
 			return n;
 	return NO_TB;
 }
@@ -151,17 +152,18 @@ uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret)
 const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side)
 {
 	const struct code_cache *k = t->cache;
-	const uint8_t *pc = (const uint8_t *)(uintptr_t)ret - 1, *p;
+	size_t at = (size_t)(ret - 1 - (uintptr_t)k->code_start - (uintptr_t)k->rx);
+	const uint8_t *p;
 	uint32_t n = tcg_tb_near(t, ret);
 	const struct tb *tb = &k->tbs[n];
 	bool cold;
 
 	if (n == NO_TB)
 		return NULL;
-	cold = contains(tb, pc, true);
+	cold = contains(tb, at, true);
 	p = k->sides + tb->side;
 	*side = tcg_side_find(p + (cold ? tb->n_hot_side : 0), p + (cold ? tb->n_side : tb->n_hot_side),
-			      (uint32_t)(pc - (cold ? tb_cold(tb) : tb->code)), tb->mode & MODE_COUNT);
+			      (uint32_t)at - (cold ? tb->cold_at : tb->code_at), tb->mode & MODE_COUNT);
 	return tb;
 }
 
@@ -189,7 +191,7 @@ void tcg_free_guard(struct code_cache *k, struct tb *tb)
 {
 	uint8_t *at = k->code_start + tb->guard_at;
 
-	if (!tb->guard_at)
+	if (tb->guard || !tb->guard_at)
 		return;
 	st32(at, k->free_guard ? (uint32_t)(k->free_guard - k->code_start) : 0);
 	k->free_guard = at;

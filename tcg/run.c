@@ -172,7 +172,7 @@ static void run_interpreted(struct cpu *c, struct tb *tb)
 
 	t->current = (uint32_t)(tb - t->cache->tbs);
 	t->stop = false;
-	interp_run(c, tb->ir, &t->stop);
+	interp_run(c, t->cache->irs[t->current], &t->stop);
 	t->current = NO_TB;
 }
 
@@ -186,7 +186,7 @@ static void run_block(struct cpu *c, struct tb *tb)
 		run_interpreted(c, tb);
 		return;
 	}
-	x = t->cache->x.stubs.enter(tb_entry(tb), t->cache->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
+	x = t->cache->x.stubs.enter(tb_entry(t->cache, tb), t->cache->x.stubs.return_miss[tb->jc < 0 ? 0 : tb->jc]);
 	t->stats.exits[x.reason]++;
 	if (x.reason == X64_HOST_FAULT)
 		host_fault(c);

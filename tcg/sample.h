@@ -25,7 +25,7 @@ void sample_awake(struct cpu *c);
 /* Is it a block that may become a region? */
 static inline bool sample_may_heat(const struct tb *tb)
 {
-	return tb->code && tb->heat != HEAT_NEVER && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull;
+	return tb->heat != HEAT_NEVER && !(tb->mode & MODE_TCG) && !tb_crosses(tb);
 }
 
 /*

@@ -243,7 +243,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
  */
 static bool falls_back(const struct tcg *t, const struct tb *tb, const struct x64_side *side)
 {
-	return !(tb->mode & (MODE_REGION | MODE_COUNT)) && tb->ram2 == ~0ull && !side->flags_host && !t->plug;
+	return !(tb->mode & (MODE_REGION | MODE_COUNT)) && !tb_crosses(tb) && !side->flags_host && !t->plug;
 }
 
 /*

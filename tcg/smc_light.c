@@ -96,7 +96,7 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 		struct tb *tb = &k->tbs[i >> 1];
 		uint64_t chunks = tcg_chunks(tb, i & 1);
 
-		next = tb->page_next[i & 1];
+		next = *tb_page_next(tb, i & 1);
 		if (chunks & hit && tcg_depends(k, tb, ram, n)) {
 			if (t->current == i >> 1)
 				t->stop = true;

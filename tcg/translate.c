@@ -70,8 +70,6 @@ static bool page_tables(struct cpu *c, uint64_t ram)
 	struct code_cache *k = tcg_of(c)->cache;
 	uint64_t n = ram >> 12 >> CP_BITS;
 
-	if (ram == ~0ull)
-		return true;
 	if (n >= CP_FANOUT)
 		return false;
 	if (__atomic_load_n(&k->cpages[n], __ATOMIC_ACQUIRE))
@@ -206,20 +204,20 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	const struct x64_block *b = t->block;
 	struct piece *p = t->piece;
 
-	tb->code = b->guarded;
+	tb->code_at = (uint32_t)(b->guarded - k->code_start - k->rx);
 	tb->guard = (uint8_t)(b->entry - b->guarded);
 	tb->size = b->size;
 	tb->first_link = p->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
 		k->links[++p->n_links] = link_pack(k, &b->links[i], n);
-	tb->cold_at = (int32_t)(b->cold - b->guarded);
+	tb->cold_at = (uint32_t)(b->cold - k->code_start - k->rx);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;
 	tb->n_swaps = (uint8_t)b->n_swaps;
 	for (unsigned i = 0; i < b->n_swaps; i++)
-		tb->swaps[i] = b->swaps[i];
-	tb->side = p->n_sides;
+		((struct x64_swap *)(k->sides + p->n_sides))[i] = b->swaps[i];
+	tb->side = p->n_sides += b->n_swaps;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
 	tcg_take(k, n, &p->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
@@ -333,7 +331,7 @@ static bool from_own_page(const struct tcg *t, const struct tb *tb)
 	const struct code_cache *k = t->cache;
 	const struct link *l = &k->links[t->last_exit];
 
-	return t->last_exit && !(tb->mode & MODE_TCG) && tb->ram2 == ~0ull && link_rip(k, l) == tb->rip &&
+	return t->last_exit && !(tb->mode & MODE_TCG) && !tb_crosses(tb) && link_rip(k, l) == tb->rip &&
 	       k->tbs[l->from].mode == tb->mode && k->tbs[l->from].cs_base == tb->cs_base && tcg_stays(k, l);
 }
 
@@ -378,7 +376,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 
 	if (!from_own_page(t, tb))
 		p.page_id[0] = tcg_guard_id(t, tb, 0);
-	if (tb->ram2 != ~0ull)
+	if (tb_crosses(tb))
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
@@ -408,7 +406,7 @@ static struct tb *new_tb(struct cpu *c, const struct fetch *f, uint32_t mode, bo
 
 	*tb = (struct tb){
 		.maker = t->number,
-		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .ram2 = f->ram2, .mode = mode,
+		.rip = c->rip, .cs_base = (uint32_t)t->ir->cs_base, .ram = f->ram, .page2 = (uint32_t)(f->ram2 >> 12), .mode = mode,
 		.cs_limit = c->segs[CS].limit, .len = (uint16_t)t->ir->len,
 		.n_insns = (uint16_t)t->ir->n_insns, .needs = live_in(t->ir),
 		.jc = (int8_t)jump_cache(t, mode, single),
@@ -424,7 +422,7 @@ static struct tb *twin_of(struct code_cache *k, const struct tb *tb, struct hash
 		struct tb *o = &k->tbs[hash_tb(i)];
 
 		if (o->ram == tb->ram && o->rip == tb->rip && o->mode == tb->mode && o->cs_base == tb->cs_base &&
-		    o->cs_limit == tb->cs_limit && o->ram2 == tb->ram2)
+		    o->cs_limit == tb->cs_limit && o->page2 == tb->page2)
 			return o;
 	}
 	return NULL;
@@ -472,7 +470,8 @@ static void told(struct tcg *t, const struct tb *tb, const struct fetch *f, uint
 	t->stats.host_bytes += tb->size + tb->cold_size;
 	t->stats.translate_ticks += __builtin_ia32_rdtsc() - t0;
 	log_code(t, tb, f->bytes);
-	perfmap_add(t->cache->perf, tb, t->block);
+	if (!t->interp)
+		perfmap_add(t->cache->perf, tb, t->block);
 }
 
 /*
@@ -483,7 +482,7 @@ static struct tb *enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, 
 {
 	struct code_cache *k = t->cache;
 	uint32_t n = (uint32_t)(tb - k->tbs);
-	bool found = f->r && page_tables(t->cpu, tb->ram) && page_tables(t->cpu, tb->ram2);
+	bool found = f->r && page_tables(t->cpu, tb->ram) && (!tb_crosses(tb) || page_tables(t->cpu, tb_ram2(tb)));
 	struct tb *known = tb;
 
 	if (t->plug)
@@ -510,6 +509,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 {
 	struct tcg *t = tcg_of(c);
 	unsigned max = single ? 1 : mode & MODE_COUNT ? COUNT_MAX_INSNS : IR_MAX_INSNS;
+	uint32_t n = t->piece->n_tbs + 1;
 	struct tb *tb;
 
 	tcg_ready(t);
@@ -518,7 +518,7 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 		if (!make_ir(c, f, mode, max))
 			continue;
 		tb = new_tb(c, f, mode, single);
-		if (t->interp ? tcg_keep_ir(tb, t->ir) : compile(t, tb, t->piece->n_tbs + 1))
+		if (t->interp ? tcg_keep_ir(t->cache, n, t->ir) : compile(t, tb, n))
 			break;
 		if (t->ir->n_insns == 1) {	/* a single instruction always fits */
 			warn("no memory for translated code");

@@ -89,16 +89,16 @@ static char *put_field(char *to, uint64_t at)
 	return to + sprintf(to, "field");
 }
 
-/* One host instruction, va counted from tb_entry(tb); jumps out of the block's hot code have no address. */
-static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
+/* One host instruction, va counted from tb_entry(); jumps out of the block's hot code have no address. */
+static char *put_insn(char *to, const cs_insn *in, const struct code_cache *k, const struct tb *tb)
 {
 	const char *gs = strstr(in->op_str, "gs:["), *end, *num;
 
 	to += sprintf(to, "\t%-7s ", in->mnemonic);
 	if (!gs && (in->bytes[0] == 0xe8 || in->bytes[0] == 0xe9 || (in->bytes[0] == 0x0f && (in->bytes[1] & 0xf0) == 0x80))) {
-		uint64_t target = (uint64_t)(uintptr_t)tb_entry(tb) + strtoull(in->op_str, NULL, 0);
+		uint64_t target = (uint64_t)(uintptr_t)tb_entry(k, tb) + strtoull(in->op_str, NULL, 0);
 
-		return to + sprintf(to, target - (uint64_t)(uintptr_t)tb_cold(tb) < tb->cold_size ? "cold" : "stub");
+		return to + sprintf(to, target - (uint64_t)(uintptr_t)tb_cold(k, tb) < tb->cold_size ? "cold" : "stub");
 	}
 	if (!gs)
 		return to + sprintf(to, "%s", in->op_str);
@@ -112,8 +112,8 @@ static char *put_insn(char *to, const cs_insn *in, const struct tb *tb)
 
 static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 {
-	const uint8_t *p = tb_entry(tb) - t->cache->rx;
-	size_t n = tb->size - (size_t)(tb_entry(tb) - tb->code);
+	const uint8_t *p = tb_entry(t->cache, tb) - t->cache->rx;
+	size_t n = tb->size - tb->guard;
 	uint64_t va = 0;
 	cs_insn *in;
 	csh h;
@@ -121,7 +121,7 @@ static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 	cr_assert_eq(cs_open(CS_ARCH_X86, CS_MODE_64, &h), CS_ERR_OK);
 	in = cs_malloc(h);
 	while (n && cs_disasm_iter(h, &p, &n, &va, in)) {
-		to = put_insn(to, in, tb);
+		to = put_insn(to, in, t->cache, tb);
 		*to++ = '\n';
 	}
 	cs_free(in, 1);

@@ -53,6 +53,7 @@ Test(perfmap, every_byte_of_a_block_has_a_part)
 	static const char *const parts[] = { "guard", "probe", "lead", "work", "return", "miss" };
 	struct machine mach, *m = &mach;
 	struct err e = { 0 };
+	const struct code_cache *k;
 	struct line l[64];
 	struct tb *tb;
 	unsigned n;
@@ -68,17 +69,18 @@ Test(perfmap, every_byte_of_a_block_has_a_part)
 	m->c->rip = M_CODE;
 	tb = tcg_find(m->c, m->c->mode);
 	cr_assert(tb);
+	k = tcg_of(m->c)->cache;
 	n = read_map(l, ARRAY_LEN(l));
 	for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
 		cr_expect(has(l, n, parts[i]), "%s", parts[i]);
 	for (unsigned i = 0; i < n; i++) {
-		bool first_cold = l[i].at == (uintptr_t)tb_cold(tb);
+		bool first_cold = l[i].at == (uintptr_t)tb_cold(k, tb);
 
 		cr_expect_gt(l[i].size, 0);
 		if (i && !first_cold)
 			cr_expect_eq(l[i].at, l[i - 1].at + l[i - 1].size, "line %u", i);
 	}
-	cr_expect_eq(l[0].at, (uintptr_t)tb->code);
-	cr_expect_eq(l[n - 1].at + l[n - 1].size, (uintptr_t)tb_cold(tb) + tb->cold_size);
+	cr_expect_eq(l[0].at, (uintptr_t)tb_code(k, tb));
+	cr_expect_eq(l[n - 1].at + l[n - 1].size, (uintptr_t)tb_cold(k, tb) + tb->cold_size);
 	machine_fini(m);
 }
