@@ -103,7 +103,7 @@ static void event(void *opaque, enum chr_event ev)
 		gdbstub_closed(g->stub);
 }
 
-static const struct chr_front front = { room, input, event };
+static const struct chr_front front = { room, input, event, .answers = true };
 
 static void stopped(void *opaque, enum vm_status why)
 {

@@ -202,17 +202,17 @@ void monitor_execute(struct monitor *mon, const char *line, FILE *out)
 /* Text with LF as CR LF. */
 static void put(struct monitor *mon, const char *s, size_t n)
 {
-	while (n) {
-		const char *lf = memchr(s, '\n', n);
-		size_t part = lf ? (size_t)(lf - s) : n;
+	char buf[4096];
+	size_t k = 0;
 
-		chr_write(mon->chr, s, part);
-		if (lf) {
-			chr_write(mon->chr, "\r\n", 2);
-			part++;
+	for (; n--; s++) {
+		if (*s == '\n')
+			buf[k++] = '\r';
+		buf[k++] = *s;
+		if (k > sizeof(buf) - 2 || !n) {
+			chr_write(mon->chr, buf, k);
+			k = 0;
 		}
-		s += part;
-		n -= part;
 	}
 }
 
@@ -283,7 +283,7 @@ static int room(void *opaque)
 {
 	const struct monitor *mon = opaque;
 
-	return mon->waits ? 0 : MON_LINE;
+	return mon->waits || mon->n_ahead ? 0 : MON_LINE;
 }
 
 static void type(struct monitor *mon, uint8_t byte)
@@ -302,7 +302,7 @@ static void input(void *opaque, const uint8_t *p, int n)
 	struct monitor *mon = opaque;
 
 	look_at_terminal(mon);
-	for (; n > 0 && !mon->waits; n--)
+	for (; n > 0 && !mon->waits && !chr_full(mon->chr); n--)
 		type(mon, *p++);
 	if (n > MON_LINE)
 		n = MON_LINE;
@@ -323,8 +323,7 @@ void mon_goes_on(struct monitor *mon, const char *text)
 	mon->waits = false;
 	begin(mon);
 	input(mon, mon->ahead, mon->n_ahead);
-	if (!mon->waits)
-		chr_accept_input(mon->chr);
+	chr_accept_input(mon->chr);
 }
 
 static void event(void *opaque, enum chr_event ev)
@@ -333,13 +332,15 @@ static void event(void *opaque, enum chr_event ev)
 
 	if (ev == CHR_OPENED)
 		mon->greeted = mon->begun = false;
+	if (ev == CHR_ROOM && !mon->waits)
+		input(mon, mon->ahead, mon->n_ahead);
 	if (ev == CHR_FOCUS_IN)
 		puts_to(mon, "\n");
 	if (ev == CHR_OPENED || ev == CHR_FOCUS_IN)
 		greet(mon);
 }
 
-static const struct chr_front front = { room, input, event };
+static const struct chr_front front = { room, input, event, .answers = true };
 
 struct monitor *monitor_new_silent(struct vm *vm)
 {

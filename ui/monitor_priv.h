@@ -28,8 +28,8 @@ struct monitor {
 	struct editor *editor;		/* NULL: silent */
 	bool begun;			/* it has shown its prompt */
 	bool greeted;
-	/* A command is under way: what is typed meanwhile waits. */
-	bool waits;
+	bool waits;			/* a command is under way */
+	/* What was typed while that was so, or while nobody read the answers. */
 	uint8_t ahead[MON_LINE];
 	int n_ahead;
 };

@@ -318,7 +318,7 @@ static void event(void *opaque, enum chr_event ev)
 		greet(q);
 }
 
-static const struct chr_front front = { room, input, event };
+static const struct chr_front front = { room, input, event, .answers = true };
 
 struct qmp *qmp_new(struct vm *vm, struct chr *c, bool pretty, struct err *e)
 {

@@ -57,7 +57,6 @@ static void pump(struct outq *q, int timeout_ms)
 	watch(q, q->n > 0);
 }
 
-/* Not from inside a write: the front end writes more. */
 static void tell_room(struct outq *q)
 {
 	if (!q->told_full || q->n > FULL / 2)
@@ -141,6 +140,8 @@ static bool grow(struct outq *q, size_t need)
 
 void outq_write(struct outq *q, const uint8_t *p, size_t n)
 {
+	bool small;
+
 	if (q->fd < 0 || !n)
 		return;
 	if (q->n + n > SOFT_LIMIT)
@@ -150,9 +151,11 @@ void outq_write(struct outq *q, const uint8_t *p, size_t n)
 	for (size_t i = 0, at = q->head + q->n; i < n; i++, at++)
 		q->buf[at % q->cap] = p[i];
 	q->n += n;
-	if (!q->loop || q->n >= BATCH)
+	small = q->loop && q->n < BATCH;
+	if (!small)
 		pump(q, 0);
-	else if (!timer_pending(&q->flush))
+	/* To send them, or to tell that there is room again: not from here, whoever writes now would write more. */
+	if ((small || q->told_full) && !timer_pending(&q->flush))
 		timer_mod(&q->flush, clock_now(q->flush.clock) + FLUSH_NS);
 }
 

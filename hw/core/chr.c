@@ -80,4 +80,6 @@ void chr_event(struct chr *c, enum chr_event ev)
 		c->open = ev == CHR_OPENED;
 	if (c->front && c->front->event)
 		c->front->event(c->front_opaque, ev);
+	if (ev == CHR_ROOM && c->front && c->front->answers)
+		chr_accept_input(c);
 }

@@ -33,6 +33,8 @@ struct chr_front {
 	int (*room)(void *opaque);			/* how many bytes it can take now */
 	void (*input)(void *opaque, const uint8_t *p, int n);	/* n <= room */
 	void (*event)(void *opaque, enum chr_event ev);
+	/* What comes in makes it say something: nothing comes while chr_full(). */
+	bool answers;
 };
 
 /* Serial line parameters, for back ends that are real ports. */
@@ -142,9 +144,11 @@ static inline int chr_take_fd(struct chr *c)
 int chr_ring_read(struct chr *c, void *buf, int n);
 
 /* ---- back end to front end ---- */
-static inline int chr_room(const struct chr *c)
+static inline int chr_room(struct chr *c)
 {
-	return c->front && c->front->room ? c->front->room(c->front_opaque) : 0;
+	if (!c->front || !c->front->room || (c->front->answers && chr_full(c)))
+		return 0;
+	return c->front->room(c->front_opaque);
 }
 static inline void chr_input(struct chr *c, const uint8_t *p, int n)
 {

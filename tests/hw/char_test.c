@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,4 +323,53 @@ Test(char, descriptors_come_along)
 	cr_assert_eq(chr_take_fd(c), -1);
 	cr_assert_eq(write(fd, "y", 1), 1);
 	cr_assert(read(pin[0], &byte, 1) == 1 && byte == 'y');
+}
+
+/* A stream whose reader has fallen behind, and that reader. */
+static struct chr *full_stream(int pair[2])
+{
+	static const struct chr_front answering = { front_room, front_input, front_event, .answers = true };
+	static const char zeros[400 << 10];
+	char spec[60];
+	struct chr *c;
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
+	snprintf(spec, sizeof(spec), "socket,fd=%d", pair[0]);
+	c = make(spec);
+	chr_attach(c, &answering, NULL);
+	chr_write(c, zeros, sizeof(zeros));
+	chr_write(c, zeros, sizeof(zeros));
+	rounds(5);
+	cr_assert(chr_full(c));
+	return c;
+}
+
+Test(char, who_answers_hears_nothing_while_nobody_reads)
+{
+	static char buf[64 << 10];
+	int pair[2];
+
+	full_stream(pair);
+	cr_assert_eq(write(pair[1], "in", 2), 2);
+	rounds(5);
+	cr_assert_eq(n_got, 0);
+	for (int i = 0; i < 100; i++) {
+		while (read(pair[1], buf, sizeof(buf)) > 0)
+			;
+		rounds(1);
+	}
+	cr_assert_eq(n_got, 2);
+}
+
+Test(char, a_reader_that_goes_makes_room)
+{
+	int pair[2];
+	struct chr *c = full_stream(pair);
+
+	close(pair[1]);
+	chr_puts(c, "more");
+	rounds(5);
+	cr_assert_geq(events[CHR_ROOM], 1);
+	cr_assert_not(chr_full(c));
 }
