@@ -141,10 +141,10 @@ static void fini(void *dev)
 		return;
 	s->port[p->nr] = NULL;
 	s->guest_open[p->nr] = 0;
-	/* Of what was never there the end is not told. */
-	if (s->tell[p->nr] & VSERIAL_TELL_ADD)
-		s->tell[p->nr] = 0;
-	else
+	/* Of what was never there the end is not told; that of one before it may wait still. */
+	bool known = !(s->tell[p->nr] & VSERIAL_TELL_ADD);
+	s->tell[p->nr] &= VSERIAL_TELL_REMOVE;
+	if (known)
 		vserial_tell(s, p->nr, VSERIAL_TELL_REMOVE);
 	/* What waits to be sent goes nowhere. */
 	virtio_run(&s->v, vserial_tx(p->nr));

@@ -245,6 +245,34 @@ Test(virtio_serial, a_port_that_goes_is_told)
 	silence();
 }
 
+/* The driver has no buffers, so all of it waits. */
+Test(virtio_serial, what_was_to_be_told_of_a_port_is_not_told_of_the_next_one)
+{
+	add("virtserialport", "chardev=far,name=x");
+	vt_start(&t, &b, controller, F_MULTIPORT, 6);
+	say(1, PORT_READY, 1);
+	dev_free(dev_find(b.m, "virtserialport0"));
+	add("virtserialport", "chardev=far");
+	offer(CRX, 0, 0x100);
+	offer(CRX, 1, 0x100);
+	hear(1, DEVICE_REMOVE, 1, NULL);
+	hear(1, DEVICE_ADD, 1, NULL);
+	silence();
+}
+
+Test(virtio_serial, the_end_of_a_port_is_told_though_its_successor_has_gone_as_well)
+{
+	add("virtserialport", "chardev=far,name=x");
+	vt_start(&t, &b, controller, F_MULTIPORT, 6);
+	dev_free(dev_find(b.m, "virtserialport0"));
+	add("virtserialport", "chardev=far");
+	dev_free(dev_find(b.m, "virtserialport0"));
+	offer(CRX, 0, 0x100);
+	offer(CRX, 1, 0x100);
+	hear(1, DEVICE_REMOVE, 1, NULL);
+	silence();
+}
+
 Test(virtio_serial, without_multiport_there_is_one_console)
 {
 	uint32_t id, len;
