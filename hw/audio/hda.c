@@ -15,7 +15,7 @@
 #define MMIO_SIZE	0x4000u
 #define WALL_HZ		24000000u
 
-enum { N_IN = 4, N_OUT = 4, N_STREAMS = N_IN + N_OUT, MOST_EMPTY = 256 };
+enum { N_IN = 4, N_OUT = 4, N_STREAMS = N_IN + N_OUT, MOST_EMPTY = 4 };
 
 #define GCAP		(N_OUT << 12 | N_IN << 8 | 1 /* 64-bit addresses */)
 #define GCTL_CRST	BIT(0)
@@ -203,7 +203,7 @@ bool hda_stream_runs(const struct hda *h, unsigned tag, bool to_codec)
 	return tag != HDA_NO_STREAM && find_stream(h, tag, to_codec);
 }
 
-/* Buffers without a byte are skipped, but not for ever. */
+/* Buffers without a byte, which no list should have, are skipped, but a few only: this is done for every sample. */
 static bool fetch_entry(struct hda *h, struct stream *s)
 {
 	uint8_t entry[16] = { 0 };
@@ -506,6 +506,9 @@ static void hda_fini(void *dev)
 {
 	struct hda *h = dev;
 
+	for (int i = 0; i < N_STREAMS; i++)
+		stream_reset(&h->sd[i], 0);
+	hda_streams_changed(h);		/* the codecs, which stay, ask for nothing more */
 	for (int i = 0; i < HDA_CODECS; i++)
 		if (h->codec[i])
 			hda_detach(h->codec[i]);
