@@ -281,6 +281,7 @@ static void vga_reset(void *dev)
 	memset(v->gc, 0, sizeof(v->gc));
 	memset(v->crtc, 0, sizeof(v->crtc));
 	memset(v->attr, 0, sizeof(v->attr));
+	v->attr[ATTR_PLANES] = 0x0f;	/* undefined by the manual; firmware without a video BIOS leaves it alone */
 	memset(v->palette, 0, sizeof(v->palette));
 	v->dac_mask = 0xff;
 	v->dac_read = v->dac_write = v->dac_phase = v->dac_state = 0;

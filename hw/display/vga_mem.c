@@ -7,7 +7,8 @@
  * the planes, which makes 256-colour memory linear.
  *
  * Not modelled: write modes other than 0 in chain-4 mode, the odd/even page
- * bit of the miscellaneous output register.
+ * bit of the miscellaneous output register. Its "enable RAM" bit takes nothing
+ * away: on the Bochs adapter it never did, and GRUB as firmware leaves it clear.
  * Source: IBM VGA technical reference (PS/2 hardware interface), "Graphics
  * controller registers"; FreeVGA documentation, "Accessing the VGA display memory".
  */
@@ -22,7 +23,7 @@ static int64_t window_offset(const struct vga *v, uint64_t off)
 		{ 0, 0x20000 }, { 0, 0x10000 }, { 0x10000, 0x8000 }, { 0x18000, 0x8000 },
 	};
 	unsigned sel = v->gc[GC_MISC] >> 2 & 3;
-	if (!(v->misc & MISC_RAM) || off < map[sel].base || off - map[sel].base >= map[sel].size)
+	if (off < map[sel].base || off - map[sel].base >= map[sel].size)
 		return -1;
 	off -= map[sel].base;
 	if (vga_vbe_on(v))
@@ -129,6 +130,15 @@ static void mark_dirty(struct vga *v, uint64_t byte)
 	atomic_fetch_or_explicit(&v->vram->page[byte >> 12], PAGE_WRITTEN, memory_order_relaxed);
 }
 
+/*
+ * Sequencer and graphics controller are to be told the same. GRUB as firmware tells the latter alone
+ * when it fills the font's plane, and is right on the Bochs adapter.
+ */
+static bool writes_alternate(const struct vga *v)
+{
+	return !(v->seq[SEQ_MODE] & SEQ_MODE_SEQUENTIAL) && v->gc[GC_MODE] & GC_MODE_ODDEVEN;
+}
+
 static void write_byte(struct vga *v, uint64_t addr, uint8_t b)
 {
 	int64_t off = window_offset(v, addr);
@@ -142,7 +152,7 @@ static void write_byte(struct vga *v, uint64_t addr, uint8_t b)
 		}
 		return;
 	}
-	if (!(v->seq[SEQ_MODE] & SEQ_MODE_SEQUENTIAL)) {
+	if (writes_alternate(v)) {
 		planes &= off & 1 ? 0x0a : 0x05;
 		off &= ~1ll;
 	}

@@ -43,7 +43,6 @@ enum { ATTR_MODE = 0x10, ATTR_OVERSCAN = 0x11, ATTR_PLANES = 0x12, ATTR_PAN = 0x
 #define ATTR_SCREEN_ON	0x20u		/* in the index register */
 
 #define MISC_COLOUR	0x01u		/* registers at 3dx, not 3bx */
-#define MISC_RAM	0x02u
 
 enum {
 	VBE_ID, VBE_XRES, VBE_YRES, VBE_BPP, VBE_ENABLE, VBE_BANK, VBE_VIRT_WIDTH,

@@ -128,10 +128,39 @@ Test(vga, chain_4_is_linear)
 	cr_assert_eq(plane(2, 0xa0001), 0x16);
 }
 
-Test(vga, memory_off_reads_as_ones)
+/* GRUB as firmware (Debian package grub-firmware-qemu) leaves bit 1 clear and fills a text screen. */
+Test(vga, memory_is_there_whatever_enable_ram_says)
 {
 	out(0x3c2, 0x65);
-	cr_assert_eq(peek(0xa0000), 0xff);
+	poke(0xa0000, 0x5a);
+	cr_assert_eq(peek(0xa0000), 0x5a);
+}
+
+/* The same firmware fills the plane of fonts with the sequencer left in odd/even mode. */
+Test(vga, writes_alternate_between_planes_if_both_controllers_say_so)
+{
+	index_write(0x3c4, 2, 0x05);
+	index_write(0x3c4, 4, 0x02);
+	index_write(0x3ce, 5, 0x00);
+	poke(0xa0001, 0x77);
+	cr_expect_eq(plane(2, 0xa0001), 0x77);
+	index_write(0x3ce, 5, 0x10);
+	poke(0xa0002, 0x11);
+	poke(0xa0003, 0x22);			/* for planes 1 and 3, which are masked */
+	index_write(0x3ce, 5, 0x00);
+	cr_expect_eq(plane(2, 0xa0002), 0x11);
+	cr_expect_eq(plane(2, 0xa0003), 0);
+}
+
+/* Nothing but a video BIOS sets the register that enables planes. */
+Test(vga, after_reset_all_planes_have_colours)
+{
+	in(0x3da);
+	out(0x3c0, 0x12);
+	vga_type.reset(v);
+	in(0x3da);
+	out(0x3c0, 0x12);
+	cr_expect_eq(in(0x3c1), 0x0f);
 }
 
 Test(vga, the_window_moves)
