@@ -22,9 +22,6 @@
 #include "ui/snapshot.h"
 #include "ui/vm.h"
 
-#define ROUNDS		16u		/* memory may come so often */
-#define NOT_MEMORY	(1ull << 30)	/* and everything else be so much */
-
 struct source {
 	int fd;
 	uint64_t base;
@@ -35,7 +32,8 @@ struct migrate_in {
 	char *uri;
 	struct channel *c;
 	struct source src;
-	uint64_t size, most;
+	uint64_t size;
+	uint64_t most;			/* of a stream */
 	bool spooled;			/* src.fd is our own */
 	pthread_t thread;
 	bool started, ok;
@@ -115,7 +113,7 @@ static bool spool(struct migrate_in *in, struct err *e)
 	while (channel_read(in->c, buf, sizeof(buf), &n, e)) {
 		if (!n)
 			return true;
-		if (!write_all(in->src.fd, buf, n, e))
+		if ((!in->size && !snapshot_begins(buf, n, e)) || !write_all(in->src.fd, buf, n, e))
 			return false;
 		in->size += n;
 		if (in->size > in->most)
@@ -145,7 +143,6 @@ static bool become(struct migrate_in *in, bool *touched, struct err *e)
 static struct migrate_in *in_new(struct vm *vm, const char *uri, struct err *e)
 {
 	struct migrate_in *in = NULL;
-	struct ram *r;
 
 	if (save_busy(vm) || vm->migration.out)
 		err_set(e, "the machine is being saved");
@@ -155,9 +152,7 @@ static struct migrate_in *in_new(struct vm *vm, const char *uri, struct err *e)
 		err_set(e, "no memory");
 	else if ((in->c = channel_new(vm, uri, true, e))) {
 		in->vm = vm;
-		in->most = NOT_MEMORY;
-		for (unsigned i = 0; (r = phys_ram_nth(vm->m->phys, i)); i++)
-			in->most += ROUNDS * r->size;
+		in->most = snapshot_most(vm->m);
 		vm->migration.in_err.msg[0] = 0;
 		return in;
 	}

@@ -149,7 +149,7 @@ static bool rounds(struct save_run *r)
 		begin_round(r, n);
 		if (!snapshot_put_changed(r->o, &r->err) || !sync_now(r))
 			return false;
-		if (n <= few_pages(r) || n > before / 4 * 3)
+		if (n <= few_pages(r) || n > before / 4 * 3 || snapshot_enough(r->o))
 			break;
 		before = n;
 	}

@@ -23,6 +23,9 @@
 
 struct machine;
 
+/* Memory comes at most so often, taken as a whole. */
+#define SNAPSHOT_COPIES	4
+
 struct snapshot_sink {
 	bool (*write)(void *opaque, const void *p, size_t n, struct err *e);
 	void *opaque;
@@ -57,6 +60,8 @@ bool snapshot_ram(struct snapshot_out *o, struct err *e);
 bool snapshot_track(struct snapshot_out *o, struct err *e);
 /* All of the large memories. Any thread, no lock. */
 bool snapshot_put_tracked(struct snapshot_out *o, struct err *e);
+/* Pages come so often that it is time for the last round: SNAPSHOT_COPIES bound all there are. */
+bool snapshot_enough(const struct snapshot_out *o);
 /* How many pages changed since; remembers which. Machine lock; `last`: vCPUs at rest. */
 uint64_t snapshot_take_changed(struct snapshot_out *o, bool last);
 /* Those. Any thread, no lock. */
@@ -73,6 +78,10 @@ void snapshot_out_free(struct snapshot_out *o);
 
 struct snapshot_in;
 
+/* Does a stream begin like this? n: as much of it as there is; half a head does. */
+bool snapshot_begins(const void *p, size_t n, struct err *e);
+/* As many bytes as a stream for this machine may have. */
+uint64_t snapshot_most(const struct machine *m);
 /*
  * Read all of it and check it against the machine: form, checksums, versions, board, size
  * of RAM, processors, devices. NULL with err. Machine lock.

@@ -141,15 +141,33 @@ static bool check_end(struct snapshot_in *in, const struct section *s, uint64_t 
 	return end == in->src.size || err_set(e, "it is damaged: there is something behind its end");
 }
 
+bool snapshot_begins(const void *p, size_t n, struct err *e)
+{
+	const uint8_t *head = p;
+
+	if (memcmp(head, SNAPSHOT_MAGIC, n < 8 ? n : 8))
+		return err_set(e, "it is no snapshot of this program");
+	return n < SNAPSHOT_HEAD || ld32(head + 8) == SNAPSHOT_FORMAT
+		|| err_set(e, "it has format %u, and this program knows format %u", ld32(head + 8), SNAPSHOT_FORMAT);
+}
+
+uint64_t snapshot_most(const struct machine *m)
+{
+	uint64_t most = MAX_KEPT;
+	struct ram *r;
+
+	for (unsigned i = 0; (r = phys_ram_nth(m->phys, i)); i++)
+		most += SNAPSHOT_COPIES * (r->size + r->size / 16);	/* with what pages are wrapped in */
+	return most;
+}
+
 static bool check_head(struct snapshot_in *in, struct err *e)
 {
 	uint8_t head[SNAPSHOT_HEAD];
 
-	if (in->src.size < sizeof(head) || !read_at(in, 0, head, sizeof(head), e)
-	    || memcmp(head, SNAPSHOT_MAGIC, 8))
+	if (in->src.size < sizeof(head) || !read_at(in, 0, head, sizeof(head), e))
 		return err_set(e, "it is no snapshot of this program");
-	return ld32(head + 8) == SNAPSHOT_FORMAT
-		|| err_set(e, "it has format %u, and this program knows format %u", ld32(head + 8), SNAPSHOT_FORMAT);
+	return snapshot_begins(head, sizeof(head), e);
 }
 
 static bool check_sections(struct snapshot_in *in, struct err *e)

@@ -36,6 +36,15 @@ bool snapshot_ram_rest(struct snapshot_out *o, struct err *e)
 	return whole(o, true, false, e);
 }
 
+/* The round that goes on now and the one at rest may have all of memory again. */
+bool snapshot_enough(const struct snapshot_out *o)
+{
+	struct snapshot_stats st;
+
+	snapshot_stats(o, &st);
+	return (st.zero_pages + st.data_pages) * SNAP_PAGE >= (SNAPSHOT_COPIES - 2) * st.ram_total;
+}
+
 /* ---- what changed ---- */
 
 static unsigned count(struct machine *m)

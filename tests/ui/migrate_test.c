@@ -201,6 +201,8 @@ Test(migrate, what_is_no_machine_is_refused_and_another_may_come)
 	client_do(&b, "migrate-incoming", "{\"uri\":\"exec:echo hello\"}");
 	client_await(&b, "query-migrate", "status", "failed");
 	client_await(&b, "query-status", "status", "inmigrate");
+	client_do(&b, "migrate-incoming", "{\"uri\":\"exec:cat /dev/zero\"}");	/* at its first bytes */
+	client_await(&b, "query-migrate", "status", "failed");
 	start_counting();
 	client_do(&a, "migrate", arg("file:"));
 	client_await(&a, "query-migrate", "status", "completed");
