@@ -35,6 +35,21 @@ static bool must_wait(const struct drive *d, const struct drive_req *r)
 	return false;
 }
 
+/* Requests keep their order whatever becomes of them: behind one that waits for `cont` r waits for it, too. */
+static bool stops_with_another(struct drive *d, struct drive_req *r)
+{
+	const struct drive_req *s = d->stopped.first;
+
+	while (s && !conflict(s, r))
+		s = s->next;
+	if (!s)
+		return false;
+	drive_list_del(&d->waiting, r);
+	drive_list_add(&d->stopped, r);
+	r->state = DRIVE_STOPPED;
+	return true;
+}
+
 /* ---- tracing ---- */
 
 static const char *const op_names[DRIVE_N_OPS] = {
@@ -85,7 +100,7 @@ void drive_kick(struct drive *d)
 
 	for (struct drive_req *r = d->waiting.first, *next; r && d->nactive < DRIVE_MAX_ACTIVE; r = next) {
 		next = r->next;
-		if (must_wait(d, r) || !drive_limit_admit(d, r, &wait))
+		if (stops_with_another(d, r) || must_wait(d, r) || !drive_limit_admit(d, r, &wait))
 			continue;
 		drive_list_del(&d->waiting, r);
 		activate(d, r);

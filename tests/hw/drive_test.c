@@ -451,6 +451,27 @@ Test(drive_bare, enospc_stops_the_machine_and_cont_tries_again)
 	cr_assert_eq(r->buf[5], 0x77);
 }
 
+Test(drive_bare, what_overlaps_a_stopped_request_goes_on_behind_it)
+{
+	make_failing(DRIVE_ENOSPC, ENOSPC);
+	submit(0, DRIVE_WRITE, 0, 1, 0x11);
+	submit(1, DRIVE_WRITE, 0, 1, 0x22);
+	drive_drain(b.m, NULL);
+	submit(2, DRIVE_WRITE, 0, 2, 0x33);
+	submit(3, DRIVE_WRITE, 8, 1, 0x44);
+	struct mine *q = submit(4, DRIVE_READ, 0, 2, 0);
+	drive_drain(b.m, NULL);
+	cr_assert_eq(n_done, 1);
+	cr_assert_eq(order[0], 3);
+	cr_assert_not(drive_busy(d));
+	drive_retry(b.m);
+	rounds_until(5);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(order[1 + i], i);
+	cr_assert_eq(q->buf[0], 0x33);
+	cr_assert_not(drive_stopped(d));
+}
+
 Test(drive_bare, enospc_reports_other_failures)
 {
 	make_failing(DRIVE_ENOSPC, EIO);
