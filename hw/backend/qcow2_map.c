@@ -107,12 +107,15 @@ static enum kind kind_of(const struct qcow2 *q, uint64_t entry)
 	return entry & FLAG_COMPRESSED ? ZIPPED : is_zero(q, entry) ? ZEROS : offset_of(entry) ? DATA : NOTHING;
 }
 
+#define MOST_IN_ONE_PART (1u << 30)	/* bytes, about */
+
 /* Make p longer by the clusters behind it that are as the first one, data without a gap. */
 static bool extend(struct qcow2 *q, uint64_t entry, struct part *p, uint64_t left, bool in_place, struct err *e)
 {
 	enum kind kind = kind_of(q, entry);
 	uint64_t next;
 
+	left = min_u64(left, MOST_IN_ONE_PART);
 	for (uint64_t i = 1; p->n < left && kind != ZIPPED; i++) {
 		if (!qcow2_entry(q, p->cluster + i, &next, e))
 			return false;

@@ -64,7 +64,7 @@ static uint32_t vpd_names(const struct scsi_unit *u, uint8_t *p)
 
 static uint32_t vpd_limits(uint8_t *p)
 {
-	put32(p + 8, 0);
+	put32(p + 8, SCSI_MAX_SECTORS);
 	put32(p + 20, MAX_UNMAP_BLOCKS);
 	put32(p + 24, MAX_UNMAP);
 	put32(p + 28, 1);		/* optimal granularity */

@@ -50,6 +50,9 @@ uint64_t scsi_blocks(const struct scsi_unit *u);
 /* Discard what n descriptors in job.buf say, which were checked. */
 void scsi_unmap(struct scsi_req *r, uint32_t n);
 
+/* No command moves more: 2 GiB. */
+#define SCSI_MAX_SECTORS (1u << 22)
+
 struct scsi_command {
 	uint8_t op, flags;
 	void (*run)(struct scsi_req *r, const uint8_t *c);

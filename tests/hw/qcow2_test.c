@@ -255,6 +255,25 @@ Test(qcow2, a_raw_disk_does_not_become_qcow2)
 	block_close(b);
 }
 
+Test(qcow2, a_transfer_may_be_longer_than_four_gigabytes, .timeout = 20)
+{
+	enum { PIECE = 4 << 20, PIECES = 1024 };
+	struct qcow2_create c = QCOW2_CREATE_DEFAULT;
+	struct iovec v[PIECES];
+	uint8_t *to = malloc(PIECE);
+
+	c.size = 8ull << 30;
+	cr_assert(qcow2_create(image, &c, &e), "%s", e.msg);
+	struct block *b = open_as(image, "qcow2", false);
+	memset(to, 0xff, PIECE);
+	for (int i = 0; i < PIECES; i++)
+		v[i] = (struct iovec){ to, PIECE };
+	cr_assert(block_readv(b, 0, v, PIECES, (uint32_t)(PIECE / SECTOR * PIECES), &e), "%s", e.msg);
+	cr_assert_eq(to[PIECE - 1], 0);
+	block_close(b);
+	free(to);
+}
+
 Test(qcow2, compressed_clusters_read_back_and_can_be_written)
 {
 	seed = 4;
