@@ -356,8 +356,11 @@ static bool attach(struct nvme *n, struct err *e)
 	if (!n->drive)
 		return err_set(e, "an NVMe disk needs drive=ID of a -drive if=none,id=ID");
 	if (!drive_present(n->drive))
-		return err_set(e, "'%s': a disk needs an image file", drive_id(n->drive));
-	return drive_attach(n->drive, &user, n, e);
+		err_set(e, "'%s': a disk needs an image file", drive_id(n->drive));
+	else if (drive_attach(n->drive, &user, n, e))
+		return true;
+	n->drive = NULL;		/* it may be another's */
+	return false;
 }
 
 static bool nvme_init(void *dev, struct err *e)

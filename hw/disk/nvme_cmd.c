@@ -75,9 +75,10 @@ static void piece_done(struct drive_req *r)
 	next_piece(c);
 }
 
+/* Of what changes the disk: forced unit access, or no write cache. */
 static bool must_flush(const struct nvme_cmd *c)
 {
-	return writes(c) && (dw(c, 12) & BIT(30) || !c->n->features_write_cache);
+	return dw(c, 12) & BIT(30) || !(c->n->features_write_cache & 1);
 }
 
 static void next_piece(struct nvme_cmd *c)
@@ -85,7 +86,7 @@ static void next_piece(struct nvme_cmd *c)
 	uint64_t n = min_u64(c->left, PIECE_SECTORS), got;
 
 	if (!c->left) {
-		if (must_flush(c))
+		if (writes(c) && must_flush(c))
 			submit(c, DRIVE_FLUSH, 0, finished);
 		else
 			nvme_done(c, NVME_OK, 0);
@@ -132,11 +133,21 @@ static void io_flush(struct nvme_cmd *c)
 	submit(c, DRIVE_FLUSH, 0, finished);
 }
 
+static void zeroed(struct drive_req *r)
+{
+	struct nvme_cmd *c = cmd_of(r);
+
+	if (r->ok && must_flush(c))
+		submit(c, DRIVE_FLUSH, 0, finished);
+	else
+		finished(r);
+}
+
 static void io_write_zeroes(struct nvme_cmd *c)
 {
 	if (!set_up(c))
 		return;
-	c->r = (struct drive_req){ .op = DRIVE_ZERO, .at = c->at, .n = (uint32_t)c->left, .unmap = dw(c, 12) & BIT(25), .done = finished };
+	c->r = (struct drive_req){ .op = DRIVE_ZERO, .at = c->at, .n = (uint32_t)c->left, .unmap = dw(c, 12) & BIT(25), .done = zeroed };
 	drive_submit(c->n->drive, &c->r);
 }
 

@@ -180,13 +180,14 @@ static void submit(struct scsi_req *r, enum drive_op op, uint64_t n, const struc
 	drive_submit(r->unit->drive, &r->drive);
 }
 
-/* Writes that must be safe before they are told of: FUA, or the cache is off. */
+/* Changes that must be safe before they are told of: FUA, or the cache is off. */
 static bool must_flush(const struct scsi_req *r)
 {
-	uint8_t op = r->job.cdb[0];
+	uint8_t op = r->job.cdb[0], kind = r->job.kind;
 	bool has_fua = op == 0x2a || op == 0xaa || op == 0x8a;
+	bool changes = kind == JOB_WRITE || kind == JOB_DISCARD || kind == JOB_ZERO || kind == JOB_SAME;
 
-	return r->job.kind == JOB_WRITE && (!r->unit->write_cache || (has_fua && r->job.cdb[1] & 8));
+	return changes && (!r->unit->write_cache || (has_fua && r->job.cdb[1] & 8));
 }
 
 /* What goes on without data of the transport. */
@@ -350,6 +351,8 @@ void scsi_begin(struct scsi_req *r)
 		scsi_fail(r, KEY_ILLEGAL, ASC_BAD_COMMAND);
 	} else if (ready(r, c)) {
 		c->run(r, r->job.cdb);
+		if ((r->job.kind == JOB_READ || r->job.kind == JOB_WRITE) && r->job.left > SCSI_MAX_SECTORS)
+			scsi_fail(r, KEY_ILLEGAL, ASC_BAD_FIELD);
 	}
 }
 

@@ -311,6 +311,15 @@ static void resized(void *opaque)
 
 static const struct drive_user user = { .name = "a virtio disk", .resized = resized };
 
+static bool take_drive(struct virtio_blk *d, struct err *e)
+{
+	if (!drive_present(d->drive))
+		return err_set(e, "drive '%s' has no image, which a disk needs", drive_id(d->drive));
+	if (!d->num_queues || d->num_queues > VIRTIO_MAX_QUEUES)
+		return err_set(e, "num-queues=%u: there may be 1 to %d", d->num_queues, VIRTIO_MAX_QUEUES);
+	return drive_attach(d->drive, &user, d, e);
+}
+
 static bool blk_init(void *dev, struct err *e)
 {
 	struct virtio_blk *d = dev;
@@ -318,12 +327,8 @@ static bool blk_init(void *dev, struct err *e)
 
 	if (!d->drive)
 		return err_set(e, "a disk needs drive=ID of a -drive if=none,id=ID");
-	if (!drive_present(d->drive))
-		return err_set(e, "drive '%s' has no image, which a disk needs", drive_id(d->drive));
-	if (!d->num_queues || d->num_queues > VIRTIO_MAX_QUEUES)
-		return err_set(e, "num-queues=%u: there may be 1 to %d", d->num_queues, VIRTIO_MAX_QUEUES);
-	if (!drive_attach(d->drive, &user, d, e)) {
-		d->drive = NULL;
+	if (!take_drive(d, e)) {
+		d->drive = NULL;		/* it may be another's */
 		return false;
 	}
 	d->v.n_queues = d->num_queues;

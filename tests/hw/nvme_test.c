@@ -142,6 +142,29 @@ static void teardown(void)
 
 TestSuite(nvme, .init = setup, .fini = teardown, .timeout = 30);
 
+Test(nvme, a_disk_that_is_refused_leaves_the_drive_with_its_disk)
+{
+	cr_assert_not(dev_make(b.m, &nvme_type, NULL, "addr=5,drive=disk", &b.err));
+	cr_assert_not_null(drive_user(drive_find(b.m, "disk")));
+}
+
+Test(nvme, zeros_are_permanent_when_writes_are)
+{
+	const struct drive_stats *s = drive_stats(drive_find(b.m, "disk"));
+
+	make_queues();
+	cr_assert_eq(io(0x08, 0, 0, 8, 8), 0);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 0);
+	put(1, 0x08, 9, 1, 0, 0, 8, 0, 1u << 30 | 7);		/* forced unit access */
+	ring(1);
+	cr_assert_eq(take(1, NULL, NULL), 0);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 1);
+	cr_assert_eq(admin(0x09, 0, 0, 6, 0, NULL), 0);		/* no write cache */
+	cr_assert_eq(io(0x08, 0, 0, 8, 8), 0);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 2);
+	cr_assert_eq(s->op[DRIVE_ZERO].ops, 3);
+}
+
 Test(nvme, comes_up_and_goes_down)
 {
 	cr_assert_eq(get(CSTS), 1);

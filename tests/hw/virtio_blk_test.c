@@ -560,6 +560,14 @@ Test(virtio_blk_bare, there_may_be_several_queues)
 	cr_assert_eq(rd(DATA), 7 * 128);
 }
 
+Test(virtio_blk_bare, a_disk_that_is_refused_leaves_the_drive_with_its_disk)
+{
+	make("");
+	cr_assert_not(dev_make(b.m, &virtio_blk_type, NULL, "drive=d,num-queues=0", &b.err));
+	cr_assert_not(dev_make(b.m, &virtio_blk_type, NULL, "drive=d", &b.err));
+	cr_assert_not_null(drive_user(disk));
+}
+
 Test(virtio_blk_bare, without_a_write_cache_writes_are_flushed)
 {
 	vt_start(&t, &b, make(""), BIT(9) | BIT(11), 1);

@@ -150,6 +150,51 @@ Test(virtio_scsi, reads_and_writes_with_residuals)
 	cr_assert_eq(rd(DATA(0)), 0xfeedface);
 }
 
+Test(virtio_scsi, without_a_write_cache_zeros_are_permanent_too)
+{
+	static const uint8_t mode[24] = { [4] = 8, 18 }, list[24] = { 0, 22, 0, 16, [15] = 8 };
+	const struct drive_stats *s = drive_stats(drive_find(b.m, "one"));
+
+	calm(0);
+	phys_write_buf(b.m->phys, DATA(0), mode, sizeof(mode));
+	cr_assert_eq(run(0, CDB(0x15, 0x10, 0, 0, 24), 24, false).status, SCSI_GOOD);
+	phys_write_buf(b.m->phys, DATA(0), (const uint8_t[512]){ 0 }, 512);
+	cr_assert_eq(run(0, CDB(0x41, 0, 0, 0, 0, 16, 0, 0, 8), 512, false).status, SCSI_GOOD);
+	cr_assert_eq(s->op[DRIVE_ZERO].ops, 1);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 1);
+	phys_write(b.m->phys, DATA(0), 1, 1);
+	cr_assert_eq(run(0, CDB(0x41, 0, 0, 0, 0, 16, 0, 0, 16), 512, false).status, SCSI_GOOD);
+	cr_assert_eq(s->op[DRIVE_WRITE].ops, 2);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 2);
+	phys_write_buf(b.m->phys, DATA(0), list, sizeof(list));
+	phys_write(b.m->phys, DATA(0) + 19, 1, 8);
+	cr_assert_eq(run(0, CDB(0x42, 0, 0, 0, 0, 0, 0, 0, 24), 24, false).status, SCSI_GOOD);
+	cr_assert_eq(s->op[DRIVE_DISCARD].ops, 1);
+	cr_assert_eq(s->op[DRIVE_FLUSH].ops, 3);
+}
+
+/* No drive moves more than 4 GiB at once, though a disk may be larger and a list of buffers may be as long. */
+Test(virtio_scsi, a_command_moves_no_more_than_it_says)
+{
+	char large[] = "/tmp/rhea-vscsi-XXXXXX";
+	int fd = mkstemp(large);
+
+	cr_assert_eq(ftruncate(fd, 8ll << 30), 0);
+	close(fd);
+	bench_drive(&b, "large", large, false);
+	unlink(large);
+	cr_assert(add_unit(&scsi_hd_type, "drive=large,scsi-id=3,lun=1"), "%s", b.err.msg);
+	calm(1);
+	struct result r = run(1, CDB(0x12, 1, 0xb0, 0, 64), 64, true);
+	cr_assert_eq(r.status, SCSI_GOOD);
+	uint32_t most = __builtin_bswap32(rd(DATA(0) + 8));
+	cr_assert(most && most < 1u << 23, "%u", most);
+	r = run(1, CDB(0x88, [10] = 0, 0x80), 512, true);
+	cr_assert_eq(r.status, SCSI_CHECK);
+	cr_assert_eq(r.key, 5);
+	cr_assert_eq(run(1, CDB(0x88, [13] = 1), 512, true).status, SCSI_GOOD);
+}
+
 Test(virtio_scsi, commands_that_want_more_than_there_is_overrun)
 {
 	calm(0);
