@@ -7,11 +7,11 @@
 
 #include <string.h>
 
+#include "base/late.h"
 #include "config.h"
 #include "cpu/disasm.h"
 #ifdef CONFIG_CAPSTONE
 #include <capstone/capstone.h>
-#include <dlfcn.h>
 #endif
 
 void log_ir(const struct ir *ir, enum log_area area)
@@ -29,53 +29,27 @@ void log_ir(const struct ir *ir, enum log_area area)
 }
 
 #ifdef CONFIG_CAPSTONE
-#define NAME_OF(version)	"libcapstone.so." #version
-#define LIBRARY(version)	NAME_OF(version)
-
-/* Its functions that are used here. */
-struct capstone {
-	__typeof__(&cs_open) open;
-	__typeof__(&cs_malloc) insn_new;
-	__typeof__(&cs_disasm_iter) next;
-	__typeof__(&cs_free) insn_free;
-	__typeof__(&cs_close) close;
-};
-
-static bool find_capstone(struct capstone *cs)
-{
-	void *lib = dlopen(LIBRARY(CS_API_MAJOR), RTLD_NOW);	/* again: the same one */
-
-	if (!lib)
-		return false;
-	cs->open = (__typeof__(cs->open))dlsym(lib, "cs_open");
-	cs->insn_new = (__typeof__(cs->insn_new))dlsym(lib, "cs_malloc");
-	cs->next = (__typeof__(cs->next))dlsym(lib, "cs_disasm_iter");
-	cs->insn_free = (__typeof__(cs->insn_free))dlsym(lib, "cs_free");
-	cs->close = (__typeof__(cs->close))dlsym(lib, "cs_close");
-	return cs->open && cs->insn_new && cs->next && cs->insn_free && cs->close;
-}
-
 /* False: by other means, please. */
 static bool list(enum log_area area, unsigned code_mode, const uint8_t *code, size_t n, uint64_t va)
 {
 	static const cs_mode modes[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
-	struct capstone cs;
-	csh h;
+	struct err none;
 	cs_insn *in;
+	csh h;
 
-	if (!find_capstone(&cs) || cs.open(CS_ARCH_X86, modes[code_mode], &h) != CS_ERR_OK)
+	if (!late_load(LATE_CAPSTONE, &none) || cs_open(CS_ARCH_X86, modes[code_mode], &h) != CS_ERR_OK)
 		return false;
-	in = cs.insn_new(h);
+	in = cs_malloc(h);
 	while (n) {
-		if (!cs.next(h, &code, &n, &va, in)) {
+		if (!cs_disasm_iter(h, &code, &n, &va, in)) {
 			log_to(area, "  %#lx: .byte %#x\n", (unsigned long)va, *code);
 			code++, n--, va++;
 			continue;
 		}
 		log_to(area, "  %#lx: %s %s\n", (unsigned long)in->address, in->mnemonic, in->op_str);
 	}
-	cs.insn_free(in, 1);
-	cs.close(&h);
+	cs_free(in, 1);
+	cs_close(&h);
 	return true;
 }
 #else

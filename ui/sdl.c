@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/late.h"
 #include "hw/core/input.h"
 #include "ui/activity.h"
 #include "ui/bridge.h"
@@ -505,8 +506,11 @@ static bool start(struct sdl *s, struct err *e)
 
 struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *o, struct err *e)
 {
-	struct sdl *s = calloc(1, sizeof(*s));
+	struct sdl *s;
 
+	if (!late_load(LATE_SDL2, e))
+		return NULL;
+	s = calloc(1, sizeof(*s));
 	if (!s) {
 		err_set(e, "no memory for the window");
 		return NULL;

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/late.h"
 #include "base/log.h"
 #include "hw/core/bus.h"
 #include "hw/core/input.h"
@@ -427,8 +428,11 @@ static bool set_up(struct vnc *v, const char *spec, const char *title, struct er
 
 struct vnc *vnc_new(struct display *d, struct loop *l, const char *spec, const char *title, struct err *e)
 {
-	struct vnc *v = calloc(1, sizeof(*v));
+	struct vnc *v;
 
+	if (!late_load(LATE_VNC, e))
+		return NULL;
+	v = calloc(1, sizeof(*v));
 	if (!v) {
 		err_set(e, "no memory for the VNC server");
 		return NULL;

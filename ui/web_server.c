@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/late.h"
 
 #define HISTORY		65536u		/* of a shared stream, for who comes later */
 #define SLOW		(1u << 20)	/* bytes waiting for a viewer: it is behind */
@@ -428,8 +429,11 @@ static bool open_shared(struct web_server *s, struct err *e)
 
 struct web_server *web_server_new(const struct web_config *c, struct err *e)
 {
-	struct web_server *s = calloc(1, sizeof(*s));
+	struct web_server *s;
 
+	if (!late_load(LATE_WEB, e))
+		return NULL;
+	s = calloc(1, sizeof(*s));
 	if (!s) {
 		err_set(e, "no memory for the web server");
 		return NULL;

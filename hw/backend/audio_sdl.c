@@ -9,6 +9,8 @@
 #include <SDL2/SDL.h>
 #include <stdlib.h>
 
+#include "base/late.h"
+
 struct speaker {
 	SDL_AudioDeviceID id;
 	uint32_t most;			/* bytes that may wait: a fifth of a second */
@@ -34,8 +36,11 @@ static void sdl_free(void *opaque)
 bool audio_sdl(struct audio_sink *sink, uint32_t rate, struct err *e)
 {
 	SDL_AudioSpec want = { .freq = (int)rate, .format = AUDIO_S16SYS, .channels = 2, .samples = 1024 };
-	struct speaker *s = calloc(1, sizeof(*s));
+	struct speaker *s;
 
+	if (!late_load(LATE_SDL2, e))
+		return false;
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(e, "no memory for sound");
 	if (SDL_InitSubSystem(SDL_INIT_AUDIO)) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/late.h"
 #include "config.h"
 #include "cpu/disasm.h"
 #include "tcg/cache.h"
@@ -115,9 +116,11 @@ static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 	const uint8_t *p = tb_entry(t->cache, tb) - t->cache->rx;
 	size_t n = tb->size - tb->guard;
 	uint64_t va = 0;
+	struct err e = { 0 };
 	cs_insn *in;
 	csh h;
 
+	cr_assert(late_load(LATE_CAPSTONE, &e), "%s", e.msg);
 	cr_assert_eq(cs_open(CS_ARCH_X86, CS_MODE_64, &h), CS_ERR_OK);
 	in = cs_malloc(h);
 	while (n && cs_disasm_iter(h, &p, &n, &va, in)) {

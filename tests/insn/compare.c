@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/late.h"
 #include "cpu/cpu.h"
 #include "cpu/disasm.h"
 
@@ -428,11 +429,12 @@ const char *pair_text(const struct pair *p, const uint8_t *b, char *buf, size_t 
 
 bool pair_open(struct pair *p, uint32_t code)
 {
+	struct err none;
 	static const cs_mode modes[] = { [MODE_CODE16] = CS_MODE_16, [MODE_CODE32] = CS_MODE_32, [MODE_CODE64] = CS_MODE_64 };
 
 	*p = (struct pair){ .env = { .mode = code | MODE_PE | (code == MODE_CODE64 ? MODE_LMA : 0), .feat = { ~0ull, ~0ull } } };
 	p->env.feat[F_INTEL >> 6] &= ~(1ull << (F_INTEL & 63));	/* capstone's near branches are AMD's */
-	if (cs_open(CS_ARCH_X86, modes[code], &p->cs) != CS_ERR_OK)
+	if (!late_load(LATE_CAPSTONE, &none) || cs_open(CS_ARCH_X86, modes[code], &p->cs) != CS_ERR_OK)
 		return false;
 	cs_option(p->cs, CS_OPT_DETAIL, CS_OPT_ON);
 	p->ref = cs_malloc(p->cs);
