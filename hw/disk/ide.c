@@ -149,6 +149,12 @@ static void data_write(struct ide *d, int i, int size, uint32_t value)
 
 /* ---- task file ---- */
 
+/* Device 0 answers for a device 1 that is missing; from a channel without any nothing comes back. */
+static bool somebody_answers(const struct ide *d, int ch)
+{
+	return d->medium[ch * 2].present || d->medium[ch * 2 + 1].present;
+}
+
 static uint8_t register_read(struct ide *d, int ch, unsigned reg)
 {
 	struct ide_channel *c = &d->ch[ch];
@@ -157,7 +163,7 @@ static uint8_t register_read(struct ide *d, int ch, unsigned reg)
 	bool hob = c->control & CTL_HOB;
 
 	if (!d->medium[i].present)
-		return reg == R_SELECT ? v->select | 0xa0 : 0;
+		return reg == R_SELECT && somebody_answers(d, ch) ? v->select | 0xa0 : 0;
 	switch (reg) {
 	case R_ERROR: return hob ? v->hob_feature : v->error;
 	case R_COUNT: return hob ? v->hob_count : v->count;

@@ -112,6 +112,22 @@ Test(ide, absent_drives_read_as_zero)
 	cr_assert_eq(in(0x1f7), 0x50);
 }
 
+/* Linux 2.4 takes a channel whose select register reads back for one with drives, and probes for their interrupts. */
+Test(ide, a_channel_without_drives_keeps_nothing)
+{
+	struct dev *empty;
+
+	out(0x176, 0xb0);
+	cr_expect_eq(in(0x176), 0xb0, "device 0 answers for device 1");
+	dev_free(d);
+	empty = dev_make(b.m, &ide_type, NULL, "addr=1.1", &b.err);
+	cr_assert(empty, "%s", b.err.msg);
+	out(0x176, 0xb0);
+	out(0x172, 0x55);
+	cr_expect_eq(in(0x176), 0);
+	cr_expect_eq(in(0x172), 0);
+}
+
 Test(ide, signatures_tell_disks_from_packet_devices)
 {
 	out(0x3f6, 4); out(0x3f6, 0);
