@@ -141,7 +141,7 @@ static void empty_pieces(struct code_cache *k)
 {
 	for (unsigned u = 0; u < k->n_users; u++)
 		k->user[u]->piece = NULL;
-	k->n_pieces = 0;
+	k->n_pieces = k->free_pieces = k->dropped_pieces = k->leaving_pieces = 0;
 	k->free_guard = NULL;
 	if (!k->interp)
 		k->next_guard = k->code_start + 2 * k->cold_from;
@@ -319,6 +319,8 @@ static void leave(struct tcg *t)
 		i++;
 	k->user[i] = k->user[--k->n_users];
 	pthread_mutex_unlock(&k->writes_lock);
+	tcg_stop_waiting(t);
+	tcg_leave_piece(t);
 	tcg_unlock(t);
 	if (!k->n_users) {
 		*common = NULL;
@@ -443,6 +445,8 @@ void tcg_trim(struct tcg *t, bool idle)
 		cold = k->piece[i].cold.p;
 		filled += (size_t)(code - k->code_start) % k->piece_code + (size_t)(cold - k->code_start) % k->piece_code;
 	}
+	if (filled < k->trimmed)		/* some of it is used again */
+		k->trimmed = filled;
 	enough = filled >= k->trimmed + (idle ? TRIM_STEP_IDLE : TRIM_STEP);
 	if (enough)
 		k->trimmed = filled;

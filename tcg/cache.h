@@ -27,7 +27,8 @@
  *   - whoever drops a block takes it out of all jump caches, and asks vCPUs that may be in
  *     it to come by their run loops; a processor may run old bytes until it serializes,
  *     and what serializes is followed by a look at requests;
- *   - a dropped block's memory stays, unless its maker alone can be in it (tb->shared);
+ *   - a dropped block's memory is used again when all have been in their run loops since, with all of its piece; or
+ *     at once, if its maker alone can be in it (tb->shared);
  *   - everything is dropped while all other vCPUs are outside (cpu/alone.h), and each vCPU
  *     forgets what it knew before it goes on (tcg_catch_up()).
  * Numbers in generated code (slots, sites, jump caches) are places in each vCPU's own memory.
@@ -165,13 +166,18 @@ struct seat {
 	_Atomic uint64_t storing;	/* page of the last store that found code on its page */
 } __attribute__((aligned(64)));
 
+/* A time in which vCPUs come by their run loops. */
+struct grace {
+	bool waits[TCG_USERS];		/* for the vCPU of that number - 1 to leave ... */
+	uint32_t rounds[TCG_USERS];	/* ... this round of its run loop */
+};
+
 /* A page whose bytes may have been written while they were read: see cross_light.c. */
 #define SUSPECTS	64u
 struct suspect {
 	uint64_t ram;
 	const uint8_t *host;
-	bool waits[TCG_USERS];		/* for the vCPU of that number - 1 to leave ... */
-	uint32_t rounds[TCG_USERS];	/* ... this round of its run loop */
+	struct grace grace;
 	uint8_t copy[PAGE_SIZE];	/* as it was before it was read */
 };
 
@@ -182,6 +188,9 @@ struct piece {
 	uint32_t first, n_tbs, max_tbs;	/* blocks: the first and last that are there; there are no more than that */
 	uint32_t n_links, max_links;	/* the last exit, */
 	uint32_t n_sides, max_sides;	/* and the next free byte of side tables */
+	uint32_t n_live;		/* blocks that can be found */
+	bool full;			/* nobody fills it any more */
+	uint32_t next;			/* in a list: + 1, or 0 */
 };
 
 /* Of one vCPU. All of them uint64_t: see tcg_stats_text(). */
@@ -217,7 +226,11 @@ struct code_cache {
 	size_t code_size, cold_from;	/* all bytes; cold code starts there */
 	size_t trimmed;			/* bytes of code when the writable mapping was last given back */
 	struct piece piece[PIECES];
-	uint32_t n_pieces, max_pieces;	/* those in use come first */
+	uint32_t n_pieces, max_pieces;	/* those that were ever used come first */
+	uint32_t free_pieces;		/* + 1, lists: of those that can be used again, */
+	uint32_t dropped_pieces, leaving_pieces;	/* that have no block any more, and whose memory is left by all ... */
+	struct grace leaving;		/* ... behind this */
+	uint32_t hand;			/* where the next one to be emptied is looked for */
 	size_t piece_code;		/* bytes of each, hot and as many cold, */
 	uint32_t piece_tbs;		/* and blocks */
 	uint8_t *next_guard, *free_guard;	/* see tcg_new_guard() */
@@ -264,6 +277,7 @@ struct tcg {
 	uint32_t terms;			/* of the cache when that began */
 	struct seat *seat;
 	struct piece *piece;		/* that it fills, or NULL: it takes one when it needs it */
+	bool must_flush;		/* and no waiting will get it one */
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct {
 		uint16_t slot[ITLB_SIZE];
@@ -385,8 +399,8 @@ void tcg_forget_fallbacks(struct cpu *c);
 
 /* ---- translate.c ---- */
 /*
- * Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. NULL: no
- * room, everything has to go; or, if tcg_may_read() says no, others have to come by their run loops.
+ * Translate at c->rip with that mode; `single`: one instruction. Raises #PF, #GP. From the run loop. NULL:
+ * everything has to go (t->must_flush), or others have to come by their run loops.
  */
 struct tb *tcg_translate(struct cpu *c, uint32_t mode, bool single);
 /* The same for a stub of generated code. NULL: only the run loop can do it. Raises as well. Light. */
@@ -419,17 +433,21 @@ const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
 /* ---- piece_light.c ---- */
-/* Room for one more block in t->piece, which may become another one. False: everything has to go. */
+/* Room for one more block in t->piece, which may become another one. False: when all have been in their run loops, or t->must_flush. */
 bool tcg_room(struct tcg *t);
+/* Block n can be found from now on, or not any more. With the lock held, as what follows. */
+void tcg_count_live(struct code_cache *k, uint32_t n, bool lives);
+/* The vCPU fills t->piece no longer. */
+void tcg_leave_piece(struct tcg *t);
 /*
  * Dropped blocks that were made last make room again: what is patched and run in turns
  * then stays in the same memory. `live`: generated code is under way, and may come back to what
  * stands behind a call. Blocks that other vCPUs have come to stay, for nobody knows when they leave.
  */
 void tcg_take_back(struct tcg *t, bool live);
-/* What the piece's last block has of it is free. With the lock held. */
+/* What the piece's last block has of it is free. */
 void tcg_give_back(struct tcg *t, struct tb *tb);
-/* The block behind number n (0: the first of all), dropped or not; NO_TB behind the last one. With the lock held. */
+/* The block behind number n (0: the first of all), dropped or not; NO_TB behind the last one. */
 uint32_t tcg_next_tb(const struct code_cache *k, uint32_t n);
 /* Code memory from *p up to end, without a gap, belongs to block n: note it for tcg_tb_at(). */
 void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end);
@@ -581,6 +599,12 @@ void tcg_spoil(struct code_cache *k, uint64_t page, uint64_t chunks);
 bool tcg_is_read(const struct code_cache *k, uint64_t page);
 /* Is there room for what tcg_begin_read() may have to remember? */
 bool tcg_may_read(const struct tcg *t);
+/* From now on wait for that vCPU to be in its run loop, and ask it to. With the lock held, as what follows. */
+void tcg_wait_for(struct grace *g, struct tcg *u);
+/* Have all been there? */
+bool tcg_has_passed(const struct code_cache *k, const struct grace *g);
+/* Nobody waits for t, which leaves. */
+void tcg_stop_waiting(const struct tcg *t);
 /* What has been written until now, by whomever, is what runs. With the lock held. */
 void tcg_recheck(struct tcg *t);
 /* The vCPU serializes. */

@@ -46,7 +46,7 @@ static struct suspect *new_suspect(struct code_cache *k, uint64_t page, const ui
 	s->ram = page;
 	s->host = host;
 	for (unsigned i = 0; i < TCG_USERS; i++)
-		s->waits[i] = false;
+		s->grace.waits[i] = false;
 	return s;
 }
 
@@ -63,9 +63,7 @@ static bool look_for_writers(struct tcg *t, uint64_t page, const uint8_t *host, 
 			continue;
 		if (!s && !(s = new_suspect(k, page, host)))
 			return false;
-		s->waits[u->number - 1] = true;
-		s->rounds[u->number - 1] = atomic_load(&u->rounds);
-		atomic_fetch_or(&u->cpu->request, REQ_CALL);
+		tcg_wait_for(&s->grace, u);
 	}
 	if (!s)
 		return true;
@@ -143,17 +141,32 @@ bool tcg_is_spoilt(const struct tcg *t, const struct tb *tb)
 	       (tb_crosses(tb) && __atomic_load_n(&s->spoilt[1], __ATOMIC_RELAXED) & tcg_chunks(tb, 1));
 }
 
-/* Have all that might write to it been in their run loops since? */
-static bool is_cleared(const struct code_cache *k, const struct suspect *s)
+void tcg_wait_for(struct grace *g, struct tcg *u)
+{
+	g->waits[u->number - 1] = true;
+	g->rounds[u->number - 1] = atomic_load(&u->rounds);
+	atomic_fetch_or(&u->cpu->request, REQ_CALL);
+}
+
+bool tcg_has_passed(const struct code_cache *k, const struct grace *g)
 {
 	for (unsigned i = 0; i < k->n_users; i++) {
 		const struct tcg *u = k->user[i];
 
-		if (s->waits[u->number - 1] && atomic_load(&u->cpu->inside) &&
-		    atomic_load(&u->rounds) == s->rounds[u->number - 1])
+		if (g->waits[u->number - 1] && atomic_load(&u->cpu->inside) &&
+		    atomic_load(&u->rounds) == g->rounds[u->number - 1])
 			return false;
 	}
 	return true;
+}
+
+void tcg_stop_waiting(const struct tcg *t)
+{
+	struct code_cache *k = t->cache;
+
+	for (unsigned i = 0; i < k->n_suspects; i++)
+		k->suspects[i].grace.waits[t->number - 1] = false;
+	k->leaving.waits[t->number - 1] = false;
 }
 
 static void compare(struct tcg *t, struct suspect *s)
@@ -177,7 +190,7 @@ void tcg_recheck(struct tcg *t)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < k->n_suspects; i++) {
-		bool cleared = is_cleared(k, &k->suspects[i]);
+		bool cleared = tcg_has_passed(k, &k->suspects[i].grace);
 
 		compare(t, &k->suspects[i]);
 		if (cleared)

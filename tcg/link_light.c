@@ -311,6 +311,7 @@ void tcg_kill(struct tcg *t, uint32_t n)
 		return;
 	__atomic_store_n(&tb->dead, true, __ATOMIC_RELAXED);
 	t->stats.killed++;
+	tcg_count_live(k, n, false);
 	leave_hash(k, n);
 	leave_page(k, n, 0);
 	if (tb_crosses(tb))

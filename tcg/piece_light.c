@@ -1,6 +1,11 @@
 /*
  * Where blocks lie: pieces of code memory, each with its numbers of blocks and exits and its bytes of side tables,
  * which one vCPU fills from the front and nobody else adds to. One vCPU alone has a single piece of everything.
+ *
+ * A full piece whose blocks have all been dropped is used again once all vCPUs have been in their run loops, where nobody is in
+ * a block or knows one. Where few are left, as where code is made and patched all the time, or where pieces get
+ * scarce, those are dropped, too: they are made anew when somebody comes to them.
+ *
  * And which block an address lies in. Light.
  */
 #include "tcg/cache.h"
@@ -20,6 +25,8 @@ static void start(struct code_cache *k, uint32_t n)
 		p->code_ready = p->code.p;
 		p->cold_ready = p->cold.p;
 	}
+	p->full = false;
+	p->n_live = 0;
 	p->first = n ? n * tbs : 1;
 	p->n_tbs = p->first - 1;
 	p->max_tbs = (n + 1) * tbs - 1;
@@ -37,16 +44,154 @@ static bool fits(const struct code_cache *k, const struct piece *p)
 			      p->cold.end - p->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }
 
+/* ---- pieces that are used again ---- */
+
+#define SPARSE	16	/* of so many blocks of a piece one is left: better none */
+#define SCARCE	16	/* of so many pieces one can be taken: some have to go */
+
+static void push(struct code_cache *k, uint32_t *list, struct piece *p)
+{
+	p->next = *list;
+	*list = (uint32_t)(p - k->piece) + 1;
+}
+
+static struct piece *pop(struct code_cache *k, uint32_t *list)
+{
+	struct piece *p = *list ? &k->piece[*list - 1] : NULL;
+
+	if (p)
+		*list = p->next;
+	return p;
+}
+
+/* Nobody is in it or knows it any more. But exits that led to a run loop are remembered across some rounds. */
+static void recycle(struct code_cache *k, struct piece *p)
+{
+	for (uint32_t n = p->first; n <= p->n_tbs; n++) {
+		if (k->interp)
+			tcg_drop_ir(k, n);
+		else
+			tcg_free_guard(k, &k->tbs[n]);
+	}
+	for (unsigned u = 0; u < k->n_users; u++) {
+		uint32_t exit = __atomic_load_n(&k->user[u]->last_exit, __ATOMIC_RELAXED);
+
+		if (exit > p->max_links - MAX_LINKS / k->max_pieces && exit <= p->max_links)
+			__atomic_compare_exchange_n(&k->user[u]->last_exit, &exit, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&p->n_tbs, p->first - 1, __ATOMIC_RELEASE);
+	push(k, &k->free_pieces, p);
+}
+
+/* Those whose time has passed can be used, and that of the next ones begins. */
+static void collect(struct code_cache *k)
+{
+	struct piece *p;
+
+	if (k->leaving_pieces && !tcg_has_passed(k, &k->leaving))
+		return;
+	while ((p = pop(k, &k->leaving_pieces)))
+		recycle(k, p);
+	if (!k->dropped_pieces)
+		return;
+	k->leaving_pieces = k->dropped_pieces;
+	k->dropped_pieces = 0;
+	atomic_thread_fence(memory_order_seq_cst);	/* who comes inside from now on finds none of them */
+	for (unsigned u = 0; u < k->n_users; u++) {
+		k->leaving.waits[k->user[u]->number - 1] = false;
+		if (atomic_load(&k->user[u]->cpu->inside))
+			tcg_wait_for(&k->leaving, k->user[u]);
+	}
+}
+
+void tcg_count_live(struct code_cache *k, uint32_t n, bool lives)
+{
+	struct piece *p = &k->piece[n / k->piece_tbs];
+
+	p->n_live += lives ? 1 : -1u;
+	if (p->full && !p->n_live)
+		push(k, &k->dropped_pieces, p);
+}
+
+void tcg_leave_piece(struct tcg *t)
+{
+	struct piece *p = t->piece;
+
+	t->piece = NULL;
+	if (!p)
+		return;
+	p->full = true;
+	if (!p->n_live)
+		push(t->cache, &t->cache->dropped_pieces, p);
+}
+
+/* The full piece with the fewest blocks, in turns where all have as many. */
+static struct piece *emptiest(struct code_cache *k)
+{
+	struct piece *best = NULL;
+
+	for (uint32_t i = 0; i < k->n_pieces; i++) {
+		struct piece *p = &k->piece[(k->hand + i) % k->n_pieces];
+
+		if (p->full && p->n_live && (!best || p->n_live < best->n_live))
+			best = p;
+	}
+	if (best)
+		k->hand = (uint32_t)(best - k->piece) + 1;
+	return best;
+}
+
+static uint32_t length(const struct code_cache *k, uint32_t list)
+{
+	uint32_t n = 0;
+
+	for (; list; list = k->piece[list - 1].next)
+		n++;
+	return n;
+}
+
+/* Are there few that can be taken, now or soon? */
+static bool are_scarce(const struct code_cache *k)
+{
+	return k->max_pieces - k->n_pieces + length(k, k->free_pieces) + length(k, k->dropped_pieces) +
+	       length(k, k->leaving_pieces) <= k->max_pieces / SCARCE;
+}
+
+/* Make room in time. */
+static void evict(struct tcg *t)
+{
+	struct code_cache *k = t->cache;
+	struct piece *p = emptiest(k);
+
+	if (!p || (p->n_live > k->piece_tbs / SPARSE && !are_scarce(k)))
+		return;
+	for (uint32_t n = p->first; n <= p->n_tbs; n++)
+		tcg_kill(t, n);
+}
+
+static struct piece *unused(struct code_cache *k)
+{
+	struct piece *p = pop(k, &k->free_pieces);
+
+	if (!p && k->n_pieces < k->max_pieces)
+		p = &k->piece[k->n_pieces++];
+	if (p)
+		start(k, (uint32_t)(p - k->piece));
+	return p;
+}
+
 static bool next_piece(struct tcg *t)
 {
 	struct code_cache *k = t->cache;
 
 	tcg_lock(t);
-	t->piece = NULL;
-	if (k->n_pieces < k->max_pieces) {
-		start(k, k->n_pieces);
-		t->piece = &k->piece[k->n_pieces++];
+	tcg_leave_piece(t);
+	if (k->smp) {
+		evict(t);
+		collect(k);
 	}
+	t->piece = unused(k);
+	t->must_flush = !t->piece && !k->leaving_pieces;
 	tcg_unlock(t);
 	return t->piece;
 }
@@ -55,7 +200,8 @@ bool tcg_room(struct tcg *t)
 {
 	const struct code_cache *k = t->cache;
 
-	if (k->n_vpages + 8 >= MAX_VPAGES || k->flush_wanted)
+	t->must_flush = k->n_vpages + 8 >= MAX_VPAGES || k->flush_wanted;
+	if (t->must_flush)
 		return false;
 	return (t->piece && fits(k, t->piece)) || (next_piece(t) && fits(k, t->piece));
 }

@@ -234,8 +234,8 @@ static void next_round(struct tcg *t)
 }
 
 /*
- * Too many pages are being written while they are translated: wait until others are as far, too. Who is alone
- * does not make way for itself; all others are outside then.
+ * Too many pages are being written while they are translated, or too many blocks were dropped at once: wait until others
+ * are as far, too. Who is alone does not make way for itself; all others are outside then.
  */
 static void let_settle(struct cpu *c)
 {
@@ -252,7 +252,7 @@ static struct tb *get(struct cpu *c, uint32_t mode, bool single)
 	struct tb *tb = tcg_find(c, mode);
 
 	while (!tb && !(tb = tcg_translate(c, mode, single))) {
-		if (tcg_may_read(t))
+		if (t->must_flush)
 			tcg_flush(t);
 		else
 			let_settle(c);
@@ -302,13 +302,14 @@ static void run_single(struct cpu *c, uint32_t mode)
 static void link_last_exit(struct tcg *t, const struct tb *tb)
 {
 	const struct code_cache *k = t->cache;
-	uint32_t from = t->last_exit;
+	uint32_t from;
 
-	t->last_exit = 0;
-	if (!from)
+	if (!t->last_exit)
 		return;
 	tcg_lock(t);
-	if (link_rip(k, &k->links[from]) == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+	from = t->last_exit;		/* its memory may be used again by now: see recycle() */
+	t->last_exit = 0;
+	if (from && link_rip(k, &k->links[from]) == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
 		tcg_link(t, from, (uint32_t)(tb - k->tbs));
 	tcg_unlock(t);
 }

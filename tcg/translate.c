@@ -453,6 +453,7 @@ static struct tb *publish(struct tcg *t, uint32_t n, struct tb *head)
 	if (tb->mode & MODE_REGION)
 		take_sites(t, tb);
 	__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
+	tcg_count_live(k, n, true);
 	tcg_enter_pages(k, n);
 	k->hash_next[n] = k->hash[key.slot];
 	__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);

@@ -162,35 +162,95 @@ TEST_SMP(blocks_that_others_run_may_go_at_any_time)
 
 /* ---- room ---- */
 
-static void little_room(struct cpu *c)
-{
-	struct code_cache *k = tcg_of(c)->cache;
-
-	k->max_pieces = 2 * CPUS;
-	k->piece_tbs = 16;
-}
-
-static void expect_flushes(struct machine *m)
+static uint64_t all_flushes(const struct machine *m)
 {
 	uint64_t n = 0;
 
 	for (int i = 0; i < m->n_cpus; i++)
 		n += of(m, i).flushes;
-	cr_expect_gt(n, 10);
+	return n;
 }
 
-Test(cache_smp, a_full_cache_is_flushed_while_others_run)
+static void little_room(struct cpu *c)
+{
+	tcg_of(c)->cache->max_pieces = 4 * CPUS;
+	tcg_of(c)->cache->piece_tbs = 8;
+}
+
+/* Far more blocks than there is room for, and yet not all went at once. */
+static void expect_used_again(struct machine *m)
+{
+	cr_expect_gt(all_translations(m), 3 * 4 * CPUS * 8, "%u", (unsigned)all_translations(m));
+	cr_expect_eq(all_flushes(m), 0);
+}
+
+static void little_room_for(const struct accel_ops *ops)
 {
 	struct machine m;
 
-	machine_init_smp(&m, CPUS, &tcg_accel);
+	machine_init_smp(&m, CPUS, ops);
 	GUEST_PUT(&m, M_CODE, all_start);
 	put_functions(&m, PAGES);
 	m.begin = little_room;
-	m.end = expect_flushes;
+	m.end = expect_used_again;
 	run_all(&m, 20);
 	expect_sums(&m);
 	machine_fini(&m);
+}
+
+Test(cache_smp, blocks_make_room_while_others_run) { little_room_for(&tcg_accel); }
+Test(cache_smp, blocks_make_room_while_others_run_interpreted) { little_room_for(&tcg_interp_accel); }
+
+/* Each patches a function with what it was and calls all of them. */
+GUEST(jit_all, "lock inc dword ptr [" DONE "]\n 1: cmp dword ptr [" DONE "], 4\n jne 1b\n xor ebx, ebx\n mov ebp, r14d\n"
+      "mov esi, r15d\n shl esi, 12\n add esi, 0x80000\n"
+      "2: mov byte ptr [rsi + 1], 3\n mov edi, 0x80000\n xor eax, eax\n"
+      "3: call rdi\n add edi, 0x1000\n cmp edi, 0x84000\n jne 3b\n add rbx, rax\n dec ebp\n jnz 2b\n" END)
+
+static void jit_for(const struct accel_ops *ops)
+{
+	struct machine m;
+
+	machine_init_smp(&m, CPUS, ops);
+	GUEST_PUT(&m, M_CODE, jit_all);
+	put_functions(&m, CPUS);
+	m.begin = little_room;
+	m.end = expect_used_again;
+	run_all(&m, 2000);
+	for (int i = 0; i < CPUS; i++)
+		cr_expect_eq(m.cpus[i]->regs[RBX], 2000 * 3 * (1 + 2 + 3 + 4), "CPU %d", i);
+	machine_fini(&m);
+}
+
+Test(cache_smp, code_that_all_patch_and_run_stays_in_the_same_memory) { jit_for(&tcg_accel); }
+Test(cache_smp, code_that_all_patch_and_run_stays_in_the_same_memory_interpreted) { jit_for(&tcg_interp_accel); }
+
+GUEST(all_flush, "lock inc dword ptr [" DONE "]\n 1: cmp dword ptr [" DONE "], 4\n jne 1b\n xor ebx, ebx\n mov ebp, r14d\n"
+      "2: out 0x80, eax\n" CALL_ALL " add rbx, rax\n dec ebp\n jnz 2b\n" END)
+
+/* Too many writes by devices to know which. */
+static void drop_everything(struct machine *m, uint32_t v)
+{
+	struct code_cache *k = tcg_of(m->c)->cache;
+
+	(void)v;
+	pthread_mutex_lock(&k->writes_lock);
+	k->n_writes = ARRAY_LEN(k->writes) + 1;
+	pthread_mutex_unlock(&k->writes_lock);
+	for (int i = 0; i < m->n_cpus; i++)
+		cpu_request(m->cpus[i], REQ_CALL);
+}
+
+static void expect_flushes(struct machine *m) { cr_expect_gt(all_flushes(m), 10); }
+
+TEST_SMP(everything_may_be_dropped_while_others_run)
+{
+	GUEST_PUT(m, M_CODE, all_flush);
+	put_functions(m, PAGES);
+	m->on_out = drop_everything;
+	m->end = expect_flushes;
+	run_all(m, 20);
+	expect_sums(m);
 }
 
 /* What only one vCPU has come to makes room again at once. */
@@ -252,8 +312,8 @@ static void suspect(struct machine *m, uint32_t v)
 
 		*s = (struct suspect){ .host = machine_mem(m, 0x40000) };
 		memcpy(s->copy, s->host, PAGE_SIZE);
-		s->waits[t->number - 1] = true;
-		s->rounds[t->number - 1] = t->rounds + 1;
+		s->grace.waits[t->number - 1] = true;
+		s->grace.rounds[t->number - 1] = t->rounds + 1;
 	}
 }
 
