@@ -16,8 +16,8 @@ static void cache_keys(struct kv *k, struct block_options *o)
 	};
 
 	block_cache_mode(o, modes[kv_word(k, "cache", 0, modes)]);
-	o->direct = kv_bool(k, "cache.direct", o->direct) | kv_bool(k, "file.cache.direct", false);
-	o->no_flush = kv_bool(k, "cache.no-flush", o->no_flush) | kv_bool(k, "file.cache.no-flush", false);
+	o->direct = kv_bool(k, "file.cache.direct", kv_bool(k, "cache.direct", o->direct));
+	o->no_flush = kv_bool(k, "file.cache.no-flush", kv_bool(k, "cache.no-flush", o->no_flush));
 	o->writethrough = !kv_bool(k, "cache.writeback", !o->writethrough);
 }
 
@@ -76,7 +76,7 @@ void opt_drive_image(struct kv *k, struct drive_options *v)
 	cache_keys(k, o);
 	aio_key(k);
 	o->readonly = kv_bool(k, "readonly", kv_bool(k, "read-only", v->cdrom));
-	o->auto_readonly = kv_bool(k, "auto-read-only", false) | kv_bool(k, "file.auto-read-only", false);
+	o->auto_readonly = kv_bool(k, "file.auto-read-only", kv_bool(k, "auto-read-only", false));
 	o->no_discard = !(kv_word(k, "discard", 0, discard) & 1);
 	o->detect_zeroes = (enum block_zeroes)kv_word(k, "detect-zeroes", 0, zeroes);
 	o->copy_on_read = kv_bool(k, "copy-on-read", false);
