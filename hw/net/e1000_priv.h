@@ -52,6 +52,7 @@ struct e1000 {
 	uint8_t frame[NET_MAX_FRAME + 1];
 	struct timer later;
 	bool sending;
+	unsigned cut;			/* frames that this run has made of large segments */
 };
 
 void e1000_cause(struct e1000 *d, uint32_t bits);

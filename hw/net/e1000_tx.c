@@ -25,7 +25,8 @@
 #define POPTS_TXSM	2u
 #define TCTL_EN		2u
 
-#define AT_ONCE		1024		/* descriptors a run */
+#define AT_ONCE		1024		/* descriptors a run ... */
+#define CUT_AT_ONCE	(1u << 14)	/* ... as long as no more frames were cut, but those of the last one */
 
 /* ---- checksums ---- */
 
@@ -110,7 +111,8 @@ static bool can_segment(const struct e1000 *d, const struct e1000_context *c)
 		&& c->tucss + (c->tcp ? 20u : 8u) <= c->hdrlen && c->tucss >= c->ipcss + 8u;
 }
 
-static void send_segments(struct e1000 *d)
+/* How many frames it became. */
+static unsigned send_segments(struct e1000 *d)
 {
 	const struct e1000_context *c = &d->tso;
 	uint32_t hdr = c->hdrlen, payload = d->frame_len - hdr;
@@ -118,7 +120,7 @@ static void send_segments(struct e1000 *d)
 
 	if (!can_segment(d, c)) {
 		log_guest("%s: a segmentation context that makes no sense", d->pci.dev.id);
-		return;
+		return 0;
 	}
 	unsigned number = 0;
 	for (uint32_t done = 0; done < payload || !number; number++) {
@@ -130,6 +132,7 @@ static void send_segments(struct e1000 *d)
 		net_send(d->net, out, hdr + k);
 		done += k;
 	}
+	return number;
 }
 
 static void send_frame(struct e1000 *d)
@@ -137,7 +140,7 @@ static void send_frame(struct e1000 *d)
 	if (d->too_long)
 		log_guest("%s: a frame that is too long", d->pci.dev.id);
 	else if (d->segment)
-		send_segments(d);
+		d->cut += send_segments(d);
 	else if (d->frame_len) {
 		insert_checksums(&d->sum, d->popts, d->frame, d->frame_len);
 		net_send(d->net, d->frame, d->frame_len);
@@ -212,20 +215,20 @@ static void one_descriptor(struct e1000 *d, uint64_t at)
 void e1000_send(struct e1000 *d)
 {
 	struct e1000_ring *r = &d->tx;
-	uint32_t n = r->len / E1000_DESC;
-	int left = AT_ONCE;
+	uint32_t n = r->len / E1000_DESC, done = 0;
 
 	if (d->sending || !(d->tctl & TCTL_EN) || !n || !(pci_command(&d->pci) & PCI_CMD_MASTER))
 		return;
 	d->sending = true;
+	d->cut = 0;
 	r->head = r->head < n ? r->head : 0;
-	while (r->head != r->tail && r->tail < n && left--) {
+	for (; r->head != r->tail && r->tail < n && done < AT_ONCE && d->cut < CUT_AT_ONCE; done++) {
 		one_descriptor(d, ((uint64_t)r->base_hi << 32 | r->base_lo) + E1000_DESC * r->head);
 		r->head = r->head + 1 < n ? r->head + 1 : 0;
 	}
 	d->sending = false;
-	if (left < 0)
+	if (r->head != r->tail && r->tail < n)
 		timer_mod(&d->later, clock_now(&d->pci.dev.m->clock));
-	else if (left < AT_ONCE)
+	else if (done)
 		e1000_cause(d, E1000_TXQE);
 }

@@ -70,6 +70,7 @@ bool virtio_broken(struct virtio *v, const char *why)
 
 #define MAX_TURNS	VIRTIO_MAX_QUEUE_SIZE
 #define MAX_BYTES	(16u << 20)
+#define MAX_EXTRA	(1u << 14)
 
 void virtio_serve_later(struct virtio *v, unsigned q)
 {
@@ -80,22 +81,23 @@ void virtio_serve_later(struct virtio *v, unsigned q)
 void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, unsigned q))
 {
 	uint64_t turns = 0, bytes = 0;
-	uint16_t was = v->q[q].used_idx;	/* what is answered later interrupts later */
 	bool more = true;
 
+	v->shown &= ~BIT(q);			/* what is answered later interrupts later */
+	v->extra = 0;
 	virtq_ask(v, q, false);
 	do {
-		while (turns < MAX_TURNS && bytes < MAX_BYTES && more && virtq_pop(v, q, &v->buf)) {
+		while (turns < MAX_TURNS && bytes < MAX_BYTES && v->extra < MAX_EXTRA && more && virtq_pop(v, q, &v->buf)) {
 			turns++;
 			bytes += v->buf.in_len + v->buf.out_len;
 			more = fn(v, q);
 		}
-		if (turns == MAX_TURNS || bytes >= MAX_BYTES) {
+		if (turns == MAX_TURNS || bytes >= MAX_BYTES || v->extra >= MAX_EXTRA) {
 			virtio_serve_later(v, q);
 			break;
 		}
 	} while (more && virtq_ask(v, q, true));
-	if (v->q[q].used_idx != was)
+	if (v->shown & BIT(q))
 		virtq_interrupt(v, q);
 }
 

@@ -118,6 +118,8 @@ struct virtio {
 	uint64_t left_over;			/* queues with work for the timer */
 	struct timer later;
 	bool running;				/* a queue is being served */
+	unsigned extra;				/* things its buffers had done that are many for one buffer: frames, .. */
+	uint64_t shown;				/* queues that something was given back in */
 	struct {				/* by virtq_fill() of a packed ring, for virtq_show() */
 		struct vbuf_head head;
 		uint32_t len;
@@ -152,7 +154,10 @@ void virtio_config_changed(struct virtio *v);
 bool virtio_broken(struct virtio *v, const char *why);
 /* Serve a queue, unless it is being served (the driver's notification, new input). */
 void virtio_run(struct virtio *v, unsigned q);
-/* Pop what waits in q and call fn for each; false from fn ends it, and asks for no notification. Inside class->run(). */
+/*
+ * Pop what waits in q and call fn for each; false from fn ends it, and asks for no notification. Inside class->run().
+ * If one buffer can mean a lot of work fn counts it in v->extra.
+ */
 void virtio_serve(struct virtio *v, unsigned q, bool (*fn)(struct virtio *v, unsigned q));
 /* The main loop is to run q soon. */
 void virtio_serve_later(struct virtio *v, unsigned q);

@@ -157,7 +157,10 @@ static const struct net_front front = { net_input, net_link, net_announce };
 
 static void send_piece(void *opaque, const uint8_t *frame, size_t len)
 {
-	net_send(((struct virtio_net *)opaque)->net, frame, len);
+	struct virtio_net *d = opaque;
+
+	d->v.extra++;
+	net_send(d->net, frame, len);
 }
 
 /* d->frame, as its header wants it. False: it asks for what cannot be. */

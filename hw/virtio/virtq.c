@@ -144,6 +144,7 @@ void virtq_fill(struct virtio *v, unsigned q, unsigned ahead, const struct vbuf 
 
 void virtq_show(struct virtio *v, unsigned q, unsigned n)
 {
+	v->shown |= BIT(q);
 	ops(v)->show(v, &v->q[q], n);
 }
 
@@ -155,7 +156,7 @@ void virtq_push(struct virtio *v, unsigned q, const struct vbuf *b, uint32_t n)
 void virtq_push_head(struct virtio *v, unsigned q, struct vbuf_head head, uint32_t n)
 {
 	ops(v)->fill(v, &v->q[q], 0, head, n);
-	ops(v)->show(v, &v->q[q], 1);
+	virtq_show(v, q, 1);
 }
 
 bool virtq_ask(struct virtio *v, unsigned qn, bool on)

@@ -218,6 +218,24 @@ Test(e1000, large_segments_are_cut_up)
 	}
 }
 
+/* Sixty thousand frames of a descriptor: others get their turn in between. */
+Test(e1000, segments_of_a_byte_are_not_all_cut_at_once)
+{
+	enum { DATA = 60000 };
+	uint8_t head[54] = { [12] = 8, [14] = 0x45, [23] = 6, [46] = 0x50 };
+
+	phys_write_buf(b.m->phys, BUF, head, sizeof(head));
+	tx(0, 14 | 24 << 8 | 33u << 16 | (uint64_t)34 << 32 | (uint64_t)50 << 40, DATA | 0x27u << 24, 54u << 8 | 1u << 16);
+	for (uint32_t i = 1; i < 5; i++)
+		tx(i, BUF, (sizeof(head) + DATA) | 1 << 20 | 0x2du << 24, 3 << 8);
+	W(TDT, 5);
+	cr_assert(n_sent && n_sent <= DATA, "%d", n_sent);
+	bench_run(&b, NS_PER_SEC / 1000);
+	cr_assert_eq(R(TDH), 5);
+	cr_assert_eq(n_sent, 4 * DATA);
+	cr_assert(R(ICR) & 2);			/* nothing is left to send */
+}
+
 Test(e1000, frames_arrive_with_their_check_sequence)
 {
 	rx_on(0x8000);

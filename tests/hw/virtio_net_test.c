@@ -408,6 +408,28 @@ Test(virtio_net, a_large_segment_is_cut)
 	cr_assert_eq(pieces[1][38] << 24 | pieces[1][39] << 16 | pieces[1][40] << 8 | pieces[1][41], 0xfff0 + 1000);
 }
 
+Test(virtio_net, segments_of_a_byte_are_not_all_cut_at_once)
+{
+	enum { DATA = 60000 };
+	static const struct net_ops cut = { "test", net_pieces, NULL };
+	static const uint8_t header[12] = { 1, 1, 54, 0, 1, 0, 34, 0, 16, 0 };
+	static uint8_t f[54 + DATA];
+	uint32_t n = (uint32_t)tcp_segment(f, DATA);
+
+	start(F_CSUM | F_TSO4);
+	net.ops = &cut;
+	phys_write_buf(b.m->phys, VT_BUF, header, 12);
+	phys_write_buf(b.m->phys, VT_BUF + 12, f, n);
+	for (unsigned i = 0; i < 4; i++) {
+		vt_desc(&t, TX, i, VT_BUF, 12 + n, 0, 0);
+		vt_offer(&t, TX, i);
+	}
+	vt_kick(&t, TX);
+	cr_assert(n_sent && n_sent <= DATA, "%d", n_sent);
+	bench_run(&b, NS_PER_SEC / 1000);
+	cr_assert_eq(n_sent, 4 * DATA);
+}
+
 Test(virtio_net, headers_that_lie_send_nothing)
 {
 	static const uint8_t headers[][12] = {

@@ -19,11 +19,16 @@ static size_t sent_len;
 enum { NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 0x80, USED = 0x8000 };
 enum { ENABLE = 0, DISABLE = 1, DESC = 2 };
 
+static unsigned refills;		/* frames that a driver on another processor puts behind each */
+static void offer(unsigned q, uint64_t pa, uint32_t len, unsigned id, unsigned flags);
+
 static void net_sent(struct net *n, const uint8_t *frame, size_t len)
 {
 	(void)n, (void)frame;
 	sent_len = len;
 	n_sent++;
+	if (refills && refills--)
+		offer(1, VT_BUF, 72, n_sent, 0);
 }
 static const struct net_ops ops = { "test", net_sent, NULL };
 
@@ -214,6 +219,18 @@ Test(virtq_packed, interrupts_as_the_driver_wants_them)
 	offer(0, VT_BUF, 8, 21, WRITE);
 	kick(0);
 	cr_assert(vt_isr(&t));
+}
+
+/* After two rounds the place is what it was. */
+Test(virtq_packed, two_whole_rounds_interrupt_as_well)
+{
+	start_net(0);
+	for (unsigned i = 0; i < SIZE; i++)
+		offer(1, VT_BUF, 72, i, 0);
+	refills = SIZE;
+	kick(1);
+	cr_assert_eq(n_sent, 2 * SIZE);
+	cr_assert_eq(vt_isr(&t), 1);
 }
 
 Test(virtq_packed, the_device_says_where_it_wants_to_be_told)
