@@ -4,6 +4,9 @@
  *
  * 0: free; 1: held; 2: held, and somebody sleeps.
  *
+ * Whoever holds it may ask for code_cache.writes_lock, and for the machine lock, where page tables lie in a
+ * device; nobody who holds one of those asks for it.
+ *
  * Source: futex(2).
  */
 #include <linux/futex.h>

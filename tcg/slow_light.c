@@ -120,7 +120,11 @@ static void copy(uint8_t *to, const uint8_t *from, int n)
 		*to++ = *from++;
 }
 
-/* The common page crossing: both pages are plain memory. False: do it the long way. */
+/*
+ * The common page crossing: both pages are plain memory. False: do it the long way. Whoever begins to translate
+ * a page asks the table who may be storing to it, so both must stand there until it is done: to fill
+ * the second may have emptied it.
+ */
 static bool crossing(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
 {
 	struct x64_env *env = x64_env(c);
@@ -132,7 +136,7 @@ static bool crossing(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx i
 		return false;
 	p = plain_part(c, va, first, kind, idx);
 	q = plain_part(c, cpu_is64(c) ? va2 : (uint32_t)va2, n - first, kind, idx);
-	if (!p || !q)
+	if (!p || !q || (kind & PROBE_W && !in_tlb(c, va, (unsigned)first, true, idx)))
 		return false;
 	if (kind & PROBE_R) {
 		copy(c->bounce, p, first);

@@ -338,6 +338,7 @@ GUEST(some, "call 1f\n" END " 1: ret\n")
 
 static void join_late(struct machine *m)
 {
+	struct code_cache *k = tcg_of(m->c)->cache;
 	struct cpu *c = m->cpus[1];
 	struct err e = { "" };
 
@@ -346,11 +347,16 @@ static void join_late(struct machine *m)
 	cr_expect_eq(tcg_of(c)->cache, tcg_of(m->c)->cache);
 	cr_expect_neq(x64_env(c)->jc_mode[0], 0);
 	cr_expect_arr_eq(x64_env(c)->jc_mode, x64_env(m->c)->jc_mode, sizeof(x64_env(c)->jc_mode));
+	k->suspects[0].grace.waits[1] = k->leaving.waits[1] = true;
+	k->n_suspects = 1;
 	m->ops->destroy(c);
+	cr_expect_not(k->suspects[0].grace.waits[1], "the next vCPU with its number is not waited for");
+	cr_expect_not(k->leaving.waits[1]);
+	k->n_suspects = 0;
 }
 
 /* Jump caches have the names that code in the cache knows them by. */
-Test(cache_smp, a_late_vcpu_joins)
+Test(cache_smp, a_late_vcpu_joins_and_leaves)
 {
 	struct machine m;
 
