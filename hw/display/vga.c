@@ -293,7 +293,7 @@ static void vga_reset(void *dev)
 static bool vga_loaded(void *dev, struct err *e)
 {
 	struct vga *v = dev;
-	if (v->dac_phase > 2 || v->seq_index >= NSEQ || v->gc_index >= NGC)
+	if (v->dac_phase > 2 || v->seq_index >= NSEQ || v->gc_index >= NGC || !vga_vbe_depth_exists(v->vbe[VBE_BPP]))
 		return err_set(e, "damaged VGA state");
 	return pci_loaded(&v->pci);
 }

@@ -86,6 +86,7 @@ extern const struct mmio_ops vga_window_ops;
 uint16_t vga_vbe_read(const struct vga *v, unsigned index);
 void vga_vbe_write(struct vga *v, unsigned index, uint16_t value);
 void vga_vbe_reset(struct vga *v);
+bool vga_vbe_depth_exists(unsigned bpp);
 extern const struct port_ops vga_vbe_port_ops;
 
 #endif

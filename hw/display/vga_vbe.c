@@ -57,9 +57,15 @@ static void enable(struct vga *v, uint16_t value)
 	v->vbe[VBE_VIRT_WIDTH] = 0;
 	fix_geometry(v);
 	if (!(value & VBE_NOCLEAR)) {
-		memset(v->vram->host, 0, min_u64(v->vram_size,
-		       (uint64_t)line_bytes(v, v->vbe[VBE_VIRT_WIDTH]) * v->vbe[VBE_YRES]));
+		uint64_t n = min_u64(v->vram_size, (uint64_t)line_bytes(v, v->vbe[VBE_VIRT_WIDTH]) * v->vbe[VBE_YRES]);
+		memset(v->vram->host, 0, n);
+		phys_ram_written(v->pci.dev.m->phys, v->vram, 0, n);
 	}
+}
+
+bool vga_vbe_depth_exists(unsigned bpp)
+{
+	return bpp == 4 || bpp == 8 || bpp == 15 || bpp == 16 || bpp == 24 || bpp == 32;
 }
 
 uint16_t vga_vbe_read(const struct vga *v, unsigned index)
@@ -94,7 +100,7 @@ void vga_vbe_write(struct vga *v, unsigned index, uint16_t value)
 	case VBE_BPP:
 		if (value == 0)
 			value = 8;
-		if (value == 4 || value == 8 || value == 15 || value == 16 || value == 24 || value == 32)
+		if (vga_vbe_depth_exists(value))
 			v->vbe[index] = value;
 		break;
 	case VBE_ENABLE:

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "hw/display/vga.h"
+#include "hw/display/vga_priv.h"
 #include "hw/pci/i440fx.h"
 #include "tests/bench.h"
 
@@ -251,6 +251,25 @@ Test(vga, a_true_colour_mode_is_drawn_from_the_frame_buffer)
 	dispi(9, 3);				/* pan down three lines */
 	cr_assert(vga_render(v, &s));
 	cr_assert_eq(s.px[7], 0x123456);
+}
+
+/* A machine that is copied while it runs takes the cleared memory along. */
+Test(vga, clearing_for_a_mode_is_a_change)
+{
+	uint64_t changed[64];			/* 16 MiB */
+
+	phys_track(b.m->phys, v->vram, true);
+	cr_assert_eq(phys_take_changed(b.m->phys, v->vram, changed), 0);
+	vbe_mode(640, 480, 32);
+	cr_assert_eq(phys_take_changed(b.m->phys, v->vram, changed), 640 * 480 * 4 / 4096);
+}
+
+Test(vga, an_impossible_mode_of_a_saved_machine_is_refused)
+{
+	vbe_mode(640, 480, 32);
+	cr_assert(vga_type.loaded(v, &b.err));
+	v->vbe[VBE_BPP] = 9;
+	cr_assert_not(vga_type.loaded(v, &b.err));
 }
 
 Test(vga, a_mode_larger_than_memory_is_cut)
