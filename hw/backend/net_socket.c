@@ -33,6 +33,7 @@ struct link {
 	char *connect;			/* stream, client: where to */
 	unsigned reconnect;		/* seconds until the next try; 0: none */
 	int fd, listen_fd;		/* -1: none */
+	int trying;			/* a connection that is being made; -1: none */
 	struct loop_fd *watch, *listener;
 	struct outq out;		/* stream */
 	struct timer again;		/* stream, client: the next try */
@@ -212,13 +213,44 @@ static bool stream_connect(struct link *l, struct err *e)
 	return true;
 }
 
+static void on_tried(void *opaque, int fd, unsigned events)
+{
+	struct link *l = opaque;
+	int r = 0;
+	socklen_t n = sizeof(r);
+
+	(void)events;
+	loop_fd_del(l->m->loop, l->watch);
+	l->watch = NULL;
+	l->trying = -1;
+	if (!getsockopt(fd, SOL_SOCKET, SO_ERROR, &r, &n) && !r) {
+		stream_up(l, fd);
+	} else {
+		close(fd);
+		try_again_later(l);
+	}
+}
+
+/* While the machine runs nothing waits for the other side, but the look-up of its name. */
 static void on_again(void *opaque)
 {
 	struct link *l = opaque;
+	struct address a;
 	struct err e;
+	int fd = resolve(l->connect, false, SOCK_STREAM, &a, &e) ? open_socket(&a, SOCK_STREAM) : -1;
 
-	if (l->fd < 0 && !stream_connect(l, &e))
-		try_again_later(l);
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&a.sa, a.len)) {
+		stream_up(l, fd);
+		return;
+	}
+	if (fd >= 0 && errno == EINPROGRESS) {
+		l->trying = fd;
+		l->watch = loop_fd_add(l->m->loop, fd, LOOP_WRITE, on_tried, l);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	try_again_later(l);
 }
 
 static void stream_send(struct net *n, const uint8_t *frame, size_t len)
@@ -309,6 +341,8 @@ static void link_free(struct net *n)
 		loop_fd_del(l->m->loop, l->listener);
 	if (l->fd >= 0)
 		close(l->fd);
+	if (l->trying >= 0)
+		close(l->trying);
 	if (l->listen_fd >= 0)
 		close(l->listen_fd);
 	if (*l->unlink_path)
@@ -345,7 +379,7 @@ struct net *net_socket_new(struct machine *m, const struct net_socket_options *o
 		return NULL;
 	}
 	l->m = m;
-	l->fd = l->listen_fd = -1;
+	l->fd = l->listen_fd = l->trying = -1;
 	l->net.ops = o->listen || o->connect ? &stream_ops : &datagram_ops;
 	outq_init(&l->out, m, -1);
 	if (m->loop)

@@ -162,6 +162,44 @@ Test(net_socket, datagrams_cross)
 	cr_assert_eq(one.len, 65);
 }
 
+/* Who does not take connections would stop the machine until the host gives up. */
+Test(net_socket, trying_again_does_not_wait, .timeout = 20)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int server = socket(AF_UNIX, SOCK_STREAM, 0), full[8], n = 0, c;
+	static const uint8_t fine[] = { 0, 0, 0, 14, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 };
+
+	strcpy(a.sun_path, path + 5);
+	unlink(a.sun_path);
+	cr_assert_eq(bind(server, (struct sockaddr *)&a, sizeof(a)) || listen(server, 0), 0);
+	join(&one, "one", (struct net_socket_options){ .connect = path, .reconnect = 1 });
+	c = accept(server, NULL, NULL);
+	while (n < 8 && (full[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) >= 0
+	       && !connect(full[n], (struct sockaddr *)&a, sizeof(a)))
+		n++;
+	cr_assert(n < 8);
+	close(c);
+	for (int i = 0; i < 30; i++) {
+		b.mono += NS_PER_SEC / 10;
+		loop_step(loop, NS_PER_MS);
+	}
+	for (int i = 0; i < n; i++)
+		close(accept(server, NULL, NULL));
+	for (int i = 0; i < 20; i++) {
+		b.mono += NS_PER_SEC / 10;
+		loop_step(loop, NS_PER_MS);
+	}
+	c = accept(server, NULL, NULL);
+	cr_assert_eq(write(c, fine, sizeof(fine)), sizeof(fine));
+	run_until(&one.n, 1);
+	cr_assert_eq(one.len, 14);
+	for (int i = 0; i <= n; i++)
+		close(full[i]);
+	close(c);
+	close(server);
+	unlink(a.sun_path);
+}
+
 Test(net_socket, what_cannot_be_reached_is_told)
 {
 	machine_lock(b.m);
