@@ -36,7 +36,7 @@
 #define CMD_FR		BIT(14)
 #define CMD_CR		BIT(15)
 #define CMD_ATAPI	BIT(24)
-#define CMD_KEPT	(CMD_ST | CMD_SUD | CMD_POD | CMD_FRE | CMD_ATAPI | BIT(25) | 0xf0000000u)
+#define CMD_KEPT	(CMD_ST | CMD_SUD | CMD_POD | CMD_FRE | CMD_ATAPI | BIT(25))	/* links change their state at once */
 
 #define IS_DHRS		BIT(0)
 #define IS_PSS		BIT(1)

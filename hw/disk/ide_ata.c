@@ -467,6 +467,7 @@ static void cmd_diagnostic(struct ide *d, int i)
 {
 	int first = i & ~1;
 	for (int k = first; k < first + 2; k++) {
+		ide_io_cancel(d, k);
 		d->drive[k].select = 0;
 		ide_signature(d, k);
 	}

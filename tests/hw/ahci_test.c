@@ -225,6 +225,13 @@ Test(ahci, an_error_stops_the_port_until_it_is_restarted)
 	cr_assert_not(reg(0, P_IS) & TFES);
 }
 
+/* AHCI 1.3.1, 3.3.7: the field reads as idle when the link has changed its state. */
+Test(ahci, a_wish_for_a_link_state_is_fulfilled_at_once)
+{
+	set(0, P_CMD, 0x10000017);
+	cr_assert_eq(reg(0, P_CMD), 0xc017);
+}
+
 Test(ahci, the_log_tells_which_queued_command_failed)
 {
 	put_ata(5, 0x60, SECTORS, 1, 1, 512, false);

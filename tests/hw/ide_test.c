@@ -446,6 +446,30 @@ Test(ide, the_timing_registers_outlive_a_reset)
 	cr_assert_eq(bench_in(&b, 0xcfc, 4), 1, "and all others go");
 }
 
+Test(ide, diagnostics_end_what_the_other_drive_has_under_way)
+{
+	char other[] = "/tmp/rhea-ide-XXXXXX";
+	int fd = mkstemp(other);
+
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	struct drive *second = bench_drive(&b, "second", other, false);
+	unlink(other);
+	cr_assert(ide_attach(d, 1, second, false, NULL, &b.err));
+	drive_hold(b.m, true);
+	bench_out(&b, 0x1f6, 1, 0xf0);
+	bench_out(&b, 0x1f2, 1, 1);
+	bench_out(&b, 0x1f7, 1, 0x20);
+	cr_assert(drive_busy(second));
+	bench_out(&b, 0x1f6, 1, 0xe0);
+	bench_out(&b, 0x1f7, 1, 0x90);
+	cr_assert_not(drive_busy(second));
+	drive_hold(b.m, false);
+	bench_settle(&b);
+	out(0x1f6, 0xf0);
+	cr_assert_eq(in(0x1f7), 0x50);
+}
+
 Test(ide, stopping_the_bus_master_ends_what_is_under_way)
 {
 	prd(4 * 512);
