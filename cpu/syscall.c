@@ -70,9 +70,7 @@ void cpu_sysret(struct cpu *c, int opsize)
 	bool to64 = opsize == 8;
 
 	need_syscall(c);
-	if (!in_protected(c))
-		cpu_raise(c, EXC_UD);
-	if (cpu_cpl(c) || (to64 && cpuid_is_intel(c) && !mmu_canonical(c, c->regs[RCX])))
+	if (!in_protected(c) || cpu_cpl(c) || (to64 && cpuid_is_intel(c) && !mmu_canonical(c, c->regs[RCX])))
 		cpu_raise_err(c, EXC_GP, 0);
 	c->rip = to64 ? c->regs[RCX] : (uint32_t)c->regs[RCX];
 	if (in_long(c))

@@ -84,13 +84,10 @@ static int image(const struct insn *in)
 void front_fxsave(struct front *f, const struct insn *in) { call_mem(f, in, HELPER_fxsave, image(in), 0); }
 void front_fxrstor(struct front *f, const struct insn *in) { call_mem(f, in, HELPER_fxrstor, image(in), 0); }
 
-/* XSAVE and its kin raise #NM on CR0.TS alone; CR4.OSXSAVE is up to the helper. */
+/* For XSAVE and its kin CR4.OSXSAVE counts before CR0.TS: both are up to the helper. */
 static void xstate(struct front *f, const struct insn *in, enum helper h, int kind)
 {
-	if (f->ir->mode & MODE_TS)
-		emit_raise(f, EXC_NM);
-	else
-		call_mem(f, in, h, image(in), kind);
+	call_mem(f, in, h, image(in), kind);
 }
 
 void front_xsave(struct front *f, const struct insn *in) { xstate(f, in, HELPER_xsave, 0); }

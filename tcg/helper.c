@@ -49,10 +49,13 @@ static uint64_t feature_mask(const struct cpu *c)
 	return c->regs[RDX] << 32 | (uint32_t)c->regs[RAX];
 }
 
-static void need_osxsave(struct cpu *c)
+/* CR0.EM does not matter. */
+static void need_xsave(struct cpu *c)
 {
 	if (!(c->cr4 & CR4_OSXSAVE))
 		cpu_raise(c, EXC_UD);
+	if (c->cr0 & CR0_TS)
+		cpu_raise(c, EXC_NM);
 }
 
 /* Length of FNSTENV's and FNSAVE's image. */
@@ -78,7 +81,7 @@ H(fxrstor)
 H(xsave)
 {
 	UNUSED;
-	need_osxsave(c);
+	need_xsave(c);
 	cpu_xsave(c, image(c, a, imm, XSAVE_BYTES, MMU_WRITE, 64), feature_mask(c), OPSIZE(imm) == 8, KIND(imm));
 	return 0;
 }
@@ -86,7 +89,7 @@ H(xsave)
 H(xrstor)
 {
 	UNUSED;
-	need_osxsave(c);
+	need_xsave(c);
 	cpu_xrstor(c, image(c, a, imm, XSAVE_BYTES, MMU_READ, 64), feature_mask(c), OPSIZE(imm) == 8, KIND(imm));
 	return 0;
 }

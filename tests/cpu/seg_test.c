@@ -428,6 +428,28 @@ Test(seg, amd_has_sysenter_outside_long_mode_only)
 	cr_assert_eq(R(cpu_sysexit(C, 8)), EXC(EXC_UD, 0));
 }
 
+Test(seg, fast_calls_outside_protected_mode)
+{
+	bench_vm86(&B, 0);
+	C->efer |= EFER_SCE;
+	strcpy(C->id.vendor, "AuthenticAMD");
+	C->sysenter_cs = S_CODE;
+	C->sysenter_eip = 0x5100;
+	cr_assert_eq(R(cpu_sysret(C, 4)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_sysexit(C, 4)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_sysenter(C)), -1);
+	cr_assert_eq(C->mode & (MODE_VM | MODE_CPL), 0);
+	cr_assert_eq(C->rip, 0x5100);
+	bench_fini(&B);
+	bench_real(&B);
+	C->sysenter_cs = S_CODE;
+	C->efer |= EFER_SCE;
+	strcpy(C->id.vendor, "AuthenticAMD");
+	cr_assert_eq(R(cpu_sysenter(C)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_sysret(C, 4)), EXC(EXC_GP, 0));
+	cr_assert_eq(R(cpu_syscall(C, 0x100)), EXC(EXC_UD, 0));
+}
+
 Test(seg, sysenter_and_sysexit_32)
 {
 	bench_protected(&B, 3);

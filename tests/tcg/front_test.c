@@ -134,6 +134,8 @@ static const struct sample samples[] = {
 	{ M64, "0f31", "rdtsc.8; jmp.8 0x1002" },
 	{ M64 | USER, "f4", "raise 13 c=1" },
 	{ M16, "0f00d8", "raise 6" },
+	{ M16, "0f34", "call.8 sysenter imm=0; exit.8" },	/* virtual-8086 code may, real mode is #GP */
+	{ M64 | USER, "0f07", "call.8 sysret imm=4; exit.8" },	/* #UD by EFER.SCE comes first */
 	{ M64 | MODE_TS, "660fefc0", "raise 7" },
 	{ M64, "06", "raise 6" },
 };
@@ -230,5 +232,9 @@ Test(front, mode_that_forbids_an_instruction_raises_before_it_runs)
 	translate(M64, "c5f8c6c000", 64);
 	cr_expect_str_eq(listing(), "raise 6");
 	translate(M64 | MODE_EM, "d9e8", 64);
+	cr_expect_str_eq(listing(), "raise 7");
+	translate(M64 | MODE_TS, "0fae00", 64);		/* fxsave [rax] */
+	cr_expect_str_eq(listing(), "raise 7");
+	translate(M64 | MODE_EM, "0fae08", 64);		/* fxrstor [rax] */
 	cr_expect_str_eq(listing(), "raise 7");
 }
