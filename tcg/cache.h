@@ -288,6 +288,7 @@ struct tcg {
 	bool single;			/* the block under way is one instruction; come back behind it */
 	bool noshare_next;		/* the next block is to be one without shared proofs */
 	bool single_next;		/* the next block is to be such a one */
+	uint32_t met_before;		/* cpu->dr6_pending in front of it: what it adds is void if it faults */
 	uint32_t current;		/* interpreter: block under way */
 	bool stop;			/* interpreter: it was overwritten */
 	void *jmp[5];			/* of the run loop, for unwinding */

@@ -7,8 +7,8 @@
  * are moved behind every run, so a fault in the next one finds them exact.
  *
  * A helper returns 1 when its instruction is finished. It returns 0, to be called
- * again, if a request is pending, if it has written to translated code, or behind
- * every element if EFLAGS.TF is set.
+ * again, if a request is pending, if it has written to translated code, if an element
+ * met a data breakpoint, or behind every element if EFLAGS.TF is set.
  *
  * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
  */
@@ -54,7 +54,7 @@ static int verdict(const struct cpu *c, const struct rep *r, bool code)
 {
 	if (!reg_get(c, RCX, r->adsize))
 		return !code;
-	return code || c->request || c->mode & MODE_TF ? 0 : -1;
+	return code || c->request || c->dr6_pending || c->mode & MODE_TF ? 0 : -1;
 }
 
 /* ---- runs ---- */

@@ -286,6 +286,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 	mode |= MODE_DEBUG | (t->plug ? plug_mode(c) : 0);
 	tb = get(c, mode, true);
 	t->stats.singles++;
+	t->met_before = c->dr6_pending;
 	t->single = true;
 	run_block(c, tb);
 	t->single = false;
@@ -448,6 +449,8 @@ static enum accel_exit run_inside(struct cpu *c)
 	tcg_take_breaks(t);
 	if (__builtin_setjmp(t->jmp)) {
 		end_alone(c);
+		if (t->single)
+			c->dr6_pending = t->met_before;
 		t->single = false;
 		t->current = NO_TB;
 		if (c->dbg.again)

@@ -50,6 +50,32 @@ TEST_BOTH(step, data_breakpoint_stops_behind_the_access)
 	cr_expect_eq(m->c->dr[6], 0xffff0ff2);
 }
 
+GUEST(watched_rep, "rep stosd; out 0xf4, al")
+
+TEST_BOTH(step, data_breakpoint_stops_behind_its_iteration)
+{
+	GUEST_PUT(m, M_CODE, watched_rep);
+	m->c->regs[RCX] = 16;
+	m->c->regs[RDI] = M_DATA;
+	arm(m, 0, M_DATA + 8, 0xd);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(machine_frame(m).rip, M_CODE);
+	cr_expect_eq(m->c->regs[RCX], 13);
+	cr_expect_eq(m->c->regs[RDI], M_DATA + 12);
+}
+
+GUEST(watched_push, "push qword ptr [0x20000]; out 0xf4, al")
+
+TEST_BOTH(step, an_instruction_that_faults_has_met_no_data_breakpoint)
+{
+	GUEST_PUT(m, M_CODE, watched_push);
+	arm(m, 0, M_DATA, 0xf);
+	m->c->regs[RSP] = 1ull << 62;
+	cr_assert_eq(machine_run(m, M_CODE), EXC_SS);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff0);
+	cr_expect_eq(m->c->dr6_pending, 0);
+}
+
 GUEST(mov_ss, "mov ecx, ss; pushfq; or qword ptr [rsp], 0x100; popfq; mov ss, ecx; inc eax; inc eax; out 0xf4, al")
 
 TEST_BOTH(step, no_trap_between_mov_ss_and_its_successor)
