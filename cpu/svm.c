@@ -193,7 +193,7 @@ static bool controls_ok(const struct cpu *c, const struct checked *r)
 		return false;
 	if (!fits(c, s->iopm, 3 * PAGE) || !fits(c, s->msrpm, 3 * PAGE))
 		return false;
-	return !s->np || (!(s->ncr3 >> c->phys_bits) && pat_ok(r->pat));
+	return !s->np || (c->cr0 & CR0_PG && !(s->ncr3 >> c->phys_bits) && pat_ok(r->pat));
 }
 
 /* ---- VMRUN: the switch ---- */

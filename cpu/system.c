@@ -181,12 +181,11 @@ static void write_cr4(struct cpu *c, uint64_t v)
 static void write_cr8(struct cpu *c, uint64_t v)
 {
 	gp_if(c, v & ~15ull);
-	if (v_tpr(c)) {
+	if (c->svm.guest) {		/* the virtual priority follows, masking or not (APM vol. 2, 15.21.2) */
 		c->svm.int_ctl = (c->svm.int_ctl & ~V_TPR) | v;
 		svm_update_vintr(c);
-		return;
 	}
-	if (c->board.set_cr8)
+	if (!v_tpr(c) && c->board.set_cr8)
 		cpu_heavy(c, heavy_set_cr8, (uint64_t)c, v, 0, 0);
 }
 

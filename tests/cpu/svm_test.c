@@ -336,6 +336,20 @@ TEST_BOTH(svm, vmrun_refuses_inconsistent_state)
 	}
 }
 
+Test(svm, vmrun_refuses_nested_paging_if_the_host_does_not_page)
+{
+	struct machine m;
+
+	machine_init(&m, 32, 0, &tcg_accel);
+	cpu_write_cr(m.c, 0, m.c->cr0 & ~(uint64_t)CR0_PG);
+	prepare_npt(&m);
+	GUEST_PUT(&m, GUEST_CODE, vmmcall);
+	cr_expect_eq(run(&m), SVM_INVALID);
+	vm_st(&m, NP_ENABLE, 8, 0);
+	cr_expect_eq(run(&m), SVM_VMMCALL);
+	machine_fini(&m);
+}
+
 TEST_BOTH(svm, without_svme_there_is_no_vmrun)
 {
 	GUEST_PUT(m, M_CODE, host);
@@ -480,6 +494,16 @@ TEST_BOTH(svm, virtual_interrupt_waits_for_the_virtual_tpr)
 	cr_assert_eq(run(m), SVM_VINTR);
 	cr_assert_eq(vm_ld(m, RIP, 8), GUEST_CODE + 9);
 	cr_assert_eq(vm_ld(m, INT_CTL, 8) & (V_IRQ | V_TPR), V_IRQ);
+}
+
+GUEST(sets_tpr, "mov eax, 5; mov cr8, rax; " VMMCALL_TEXT)
+
+TEST_BOTH(svm, cr8_without_masking_sets_the_virtual_tpr_as_well)
+{
+	prepare(m);
+	GUEST_PUT(m, GUEST_CODE, sets_tpr);
+	cr_assert_eq(run(m), SVM_VMMCALL);
+	cr_assert_eq(vm_ld(m, INT_CTL, 8) & V_TPR, 5);
 }
 
 TEST_BOTH(svm, interrupt_shadow_comes_from_the_vmcb)
