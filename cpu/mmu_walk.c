@@ -44,6 +44,7 @@ static void configure_wide(struct cpu *c, struct mmu *m)
 {
 	bool lma = c->efer & EFER_LMA;
 	uint64_t high = 0x000ffffffffff000ull & ~phys_mask(c);
+	uint64_t amd = cpuid_is_intel(c) ? 0 : PTE_G;		/* APM vol. 2, figures 5-18 to 5-20 */
 
 	if (!lma)
 		high |= 0x7ff0000000000000ull;
@@ -62,8 +63,8 @@ static void configure_wide(struct cpu *c, struct mmu *m)
 	m->rsvd_large[1] |= 0x1fe000u;
 	m->rsvd_large[2] |= 0x3fffe000u;
 	m->rsvd[2] |= PTE_PS;
-	m->rsvd[3] |= PTE_PS;
-	m->rsvd[4] |= PTE_PS;
+	m->rsvd[3] |= PTE_PS | amd;
+	m->rsvd[4] |= PTE_PS | amd;
 }
 
 void mmu_configure(struct cpu *c)

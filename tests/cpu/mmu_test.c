@@ -137,6 +137,20 @@ Test(mmu, faults_carry_the_architectural_code)
 	bench_fini(&b);
 }
 
+Test(mmu, a_global_bit_at_the_top_is_reserved_by_amd)
+{
+	long_mode();
+	mem_put(&b, T3, 8, mem(&b, T3, 8) | G);
+	cr_expect_eq(ld(0x1000, MMU_KERNEL), -1);
+	mem_put(&b, T4, 8, mem(&b, T4, 8) | G);
+	mmu_flush(c, false);
+	cr_expect_eq(ld(0x1000, MMU_KERNEL), PF(9));
+	strcpy(c->id.vendor, "GenuineIntel");
+	mmu_flush(c, false);
+	cr_expect_eq(ld(0x1000, MMU_KERNEL), -1);
+	bench_fini(&b);
+}
+
 Test(mmu, nx_without_nxe_is_reserved)
 {
 	long_mode();
