@@ -185,8 +185,8 @@ static inline void seg_null_ss(struct seg *s, int cpl)
 /* Also there: SYSRET has set TF, or a branch under BTF: the trap comes before the next instruction. */
 #define STEP_NOW 0x40000000u
 
-/* Task switch as cpu/seg.h has it, with the EXT bit. `next`: the EIP saved in the old TSS. */
-void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bool push_err,
+/* Task switch as cpu/seg.h has it, with the EXT bit. `next`, `eflags`: what the old TSS is to keep. */
+void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, uint32_t eflags, bool push_err,
 		     uint32_t err, int ext);
 
 /* An event on its way to a handler. */

@@ -67,7 +67,7 @@ static void gate_code(struct cpu *c, const struct event *e, uint16_t sel, struct
 
 static void deliver_task(struct cpu *c, const struct event *e, uint16_t tss_sel)
 {
-	task_switch_ext(c, tss_sel, TASK_GATE, e->ret, e->has_error, e->error, e->ext);
+	task_switch_ext(c, tss_sel, TASK_GATE, e->ret, e->flags, e->has_error, e->error, e->ext);
 }
 
 /* Out of virtual-8086 mode, the segment registers go on the ring-0 stack and become null. */

@@ -77,7 +77,7 @@ static void iret_to_vm86(struct cpu *c, struct stack *st, uint64_t ip, uint16_t 
 		sel[i] = (uint16_t)stack_pop(c, st, 4);
 	if (ip > 0xffff)
 		cpu_raise_err(c, EXC_GP, 0);
-	put_eflags(c, fl | FL_VM);
+	load_flags(c, fl, ~0u);
 	cpu_update_mode(c);		/* seg_real() below looks at it */
 	for (unsigned i = 0; i < ARRAY_LEN(order); i++)
 		seg_real(c, order[i], sel[i], &c->segs[order[i]]);

@@ -270,11 +270,10 @@ static uint64_t task_exit_info(int why, bool push_err, uint32_t err, uint32_t ef
 	       (why == TASK_JMP ? BIT(38) : 0) | (eflags & FL_RF ? BIT(48) : 0);
 }
 
-void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bool push_err,
+void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, uint32_t eflags, bool push_err,
 		     uint32_t err, int ext)
 {
 	struct task t;
-	uint32_t eflags = cpu_get_eflags(c);
 
 	task_find(c, tss_sel, why, ext, &t);
 	if (svm_intercepts(c, SVM_TASK_SWITCH))
@@ -300,5 +299,5 @@ void task_switch_ext(struct cpu *c, uint16_t tss_sel, int why, uint64_t next, bo
 
 void task_switch(struct cpu *c, uint16_t tss_sel, enum task_why why, uint64_t next, bool push_err, uint32_t err)
 {
-	task_switch_ext(c, tss_sel, why, next, push_err, err, 0);
+	task_switch_ext(c, tss_sel, why, next, cpu_get_eflags(c), push_err, err, 0);
 }

@@ -111,6 +111,17 @@ Test(task, gate_in_the_idt_pushes_the_error_code)
 	cr_assert_eq(C->rip, AT_CODE);
 }
 
+Test(task, a_fault_leaves_rf_in_the_old_task)
+{
+	bench_protected(&B, 3);
+	new_task(0, S_CODE, S_DATA);
+	idt_put(&B, EXC_NP, S_TSS2, 0, 0x85);
+	cpu_deliver(C, EXC_NP, EVENT_EXCEPTION, true, 0x18);
+	cr_assert_eq(C->rip, 0x5000);
+	cr_assert_eq(mem(&B, AT_TSS + 0x24, 4) & FL_RF, FL_RF);
+	cr_assert_not(C->eflags & FL_RF);
+}
+
 Test(task, gate_in_the_gdt)
 {
 	bench_protected(&B, 3);
