@@ -444,12 +444,15 @@ void mon_change(struct monitor *mon, const struct mon_args *a, FILE *out)
 
 struct value *cmd_block_resize(struct cmd *c, const struct value *args)
 {
+	const char *device = val_get_str(args, "device", ""), *node = val_get_str(args, "node-name", "");
 	int64_t size = val_get_int(args, "size", 0);
-	struct drive *d = find(c, args);
+	struct drive *d = *device || *node ? find(c, args) : NULL;
 
-	if (d && size < 0)
+	if (!d)
+		return cmd_fail(c, CMD_GENERIC, "Cannot find device='%.200s' nor node-name='%.200s'", device, node);
+	if (size < 0)
 		return cmd_fail(c, CMD_GENERIC, "Parameter 'size' expects a >0 size");
-	return cmd_result(d && drive_resize(d, (uint64_t)size, &c->err));
+	return cmd_result(drive_resize(d, (uint64_t)size, &c->err));
 }
 
 struct value *cmd_block_set_io_throttle(struct cmd *c, const struct value *args)

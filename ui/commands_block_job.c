@@ -110,7 +110,7 @@ static struct drive *drive_of(struct cmd *c, const struct value *args)
 
 	d = node_drive(c->vm, val_get_str(args, "device", ""), &e);
 	if (!d)
-		cmd_fail(c, CMD_DEVICE_NOT_FOUND, "%s", e.msg);
+		cmd_fail(c, CMD_GENERIC, "%s", e.msg);
 	return d;
 }
 
@@ -119,7 +119,7 @@ struct value *cmd_block_commit(struct cmd *c, const struct value *args)
 	struct block_job_spec s = { .kind = BLOCK_COMMIT, .drive = drive_of(c, args) };
 
 	if (!s.drive)
-		return NULL;
+		return cmd_fail(c, CMD_DEVICE_NOT_FOUND, "Device '%.200s' not found", val_get_str(args, "device", ""));
 	s.top = s.base = drive_image(s.drive);
 	while (s.base->backing)
 		s.base = s.base->backing;

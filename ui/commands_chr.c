@@ -226,6 +226,48 @@ struct value *cmd_ringbuf_read(struct cmd *c, const struct value *args)
 	return v;
 }
 
+/* To be freed; NULL: it is none. */
+static uint8_t *unbase64(const char *text, size_t *n)
+{
+	size_t len = strcspn(text, "=");
+	uint8_t *bytes = malloc(len + 1);
+	uint32_t w = 0;
+
+	*n = 0;
+	for (size_t i = 0; bytes && i < len; i++) {
+		const char *at = strchr(digits, text[i]);
+
+		if (!at) {
+			free(bytes);
+			return NULL;
+		}
+		w = w << 6 | (uint32_t)(at - digits);
+		if (i % 4)
+			bytes[(*n)++] = (uint8_t)(w >> (6 - i % 4 * 2));
+	}
+	return bytes;
+}
+
+/* As if a device had written it. */
+struct value *cmd_ringbuf_write(struct cmd *c, const struct value *args)
+{
+	const char *id = val_get_str(args, "device", ""), *data = val_get_str(args, "data", "");
+	struct chr *s = chr_find(c->vm->m, id);
+	bool plain = strcmp(val_get_str(args, "format", "utf8"), "base64");
+	uint8_t *bytes = NULL;
+	size_t n = strlen(data);
+
+	if (!s)
+		return cmd_fail(c, CMD_GENERIC, "Device '%.200s' not found", id);
+	if (chr_ring_read(s, NULL, 0) < 0)
+		return cmd_fail(c, CMD_GENERIC, "%s is not a ringbuf device", id);
+	if (!plain && !(bytes = unbase64(data, &n)))
+		return cmd_fail(c, CMD_GENERIC, "Parameter 'data' is no base64");
+	chr_write(s, plain ? (const void *)data : bytes, n);
+	free(bytes);
+	return val_dict();
+}
+
 void show_text(const struct value *v, FILE *out)
 {
 	fprintf(out, "%s\n", v->s);

@@ -19,6 +19,7 @@
 #include "hw/pc/pc.h"
 #include "ui/command_text.h"
 #include "ui/commands.h"
+#include "ui/json.h"
 #include "ui/commands_cpu.h"
 #include "ui/options.h"
 #include "ui/vm.h"
@@ -345,6 +346,20 @@ static struct value *prop_value(const struct dev *d, const struct prop *p)
 		dev_prop_text(d, p, text, sizeof(text));
 		return val_str(text);
 	}
+}
+
+void show_qom_list(const struct value *v, FILE *out)
+{
+	for (size_t i = 0; i < v->n; i++)
+		fprintf(out, "%s (%s)\n", val_get_str(v->item[i], "name", ""), val_get_str(v->item[i], "type", ""));
+}
+
+void show_json(const struct value *v, FILE *out)
+{
+	char *text = json_text(v, true);
+
+	fprintf(out, "%s\n", text ? text : "");
+	free(text);
 }
 
 struct value *cmd_qom_get(struct cmd *c, const struct value *args)

@@ -1,10 +1,11 @@
-/* Descriptors that programs pass to this one by QMP, to be named in later commands. */
+/* Descriptors that programs pass to this one by a monitor's Unix socket, to be named in later commands. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "hw/core/chr.h"
 #include "ui/commands.h"
+#include "ui/monitor_priv.h"
 #include "ui/qmp.h"
 #include "ui/vm.h"
 
@@ -45,7 +46,8 @@ void commands_close_fds(struct vm *vm)
 struct value *cmd_getfd(struct cmd *c, const struct value *args)
 {
 	const char *name = val_get_str(args, "fdname", "");
-	int fd = c->qmp ? chr_take_fd(qmp_stream(c->qmp)) : -1, old, n = 0;
+	struct chr *from = c->qmp ? qmp_stream(c->qmp) : c->mon ? c->mon->chr : NULL;
+	int fd = chr_take_fd(from), old, n = 0;
 	struct vm_fd *f;
 
 	if (fd < 0)

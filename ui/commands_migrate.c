@@ -5,10 +5,14 @@
  */
 #include "ui/migrate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hw/core/loop.h"
+#include "hw/core/prop.h"
 #include "ui/commands.h"
+#include "ui/monitor_priv.h"
 #include "ui/vm.h"
 
 #define DOWNTIME_MS	300		/* what a few hundred pages stay below */
@@ -167,4 +171,57 @@ struct value *cmd_migrate_set_parameters(struct cmd *c, const struct value *args
 	m->max_bandwidth = (uint64_t)rate;
 	m->downtime_ms = (unsigned)ms;
 	return val_dict();
+}
+
+/* ---- by people, one by one ---- */
+
+static void run(struct monitor *mon, const char *command, struct value *args, FILE *out)
+{
+	struct cmd c = { .vm = mon->vm, .mon = mon };
+	struct value *v = command_run(&c, command_find_qmp(command), args);
+
+	if (!v)
+		fprintf(out, "%s\n", c.err.msg);
+	val_free(v);
+	val_free(args);
+}
+
+/* A rate without a suffix is in MiB, as QEMU has it. */
+void mon_migrate_set_parameter(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	const char *name = a->word[0], *text = a->word[1];
+	bool rate = !strcmp(name, "max-bandwidth");
+	struct value *args;
+	uint64_t v;
+
+	if (!rate && strcmp(name, "downtime-limit")) {
+		fprintf(out, "migrate_set_parameter: '%s' is none; there are max-bandwidth and downtime-limit\n", name);
+		return;
+	}
+	if (!prop_parse_size(text, &v) || v > INT64_MAX >> 20) {
+		fprintf(out, "migrate_set_parameter: '%s' is no value for %s\n", text, name);
+		return;
+	}
+	if (rate && !text[strspn(text, "0123456789")])
+		v <<= 20;
+	args = val_dict();
+	val_add_int(args, name, (int64_t)v);
+	run(mon, "migrate-set-parameters", args, out);
+}
+
+void mon_migrate_set_capability(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	bool on = !strcmp(a->word[1], "on");
+	struct value *args, *one;
+
+	if (!on && strcmp(a->word[1], "off")) {
+		fprintf(out, "migrate_set_capability: expected on or off\n");
+		return;
+	}
+	args = val_dict();
+	one = val_dict();
+	val_add_str(one, "capability", a->word[0]);
+	val_add_bool(one, "state", on);
+	val_append(val_add(args, "capabilities", val_list()), one);
+	run(mon, "migrate-set-capabilities", args, out);
 }

@@ -123,3 +123,17 @@ struct value *cmd_object_del(struct cmd *c, const struct value *args)
 {
 	return cmd_fail(c, CMD_GENERIC, "object '%.200s' not found", val_get_str(args, "id", ""));
 }
+
+/* A guest whose card can be asked says itself where it is, as often as it likes. */
+struct value *cmd_announce_self(struct cmd *c, const struct value *args)
+{
+	(void)args;
+	net_announce_all(c->vm->m);
+	return val_dict();
+}
+
+void mon_announce_self(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	(void)a, (void)out;
+	net_announce_all(mon->vm->m);
+}

@@ -66,6 +66,11 @@ void editor_begin(struct editor *ed)
 		editor_show(ed);
 }
 
+const char *editor_remembered(struct editor *ed, int n)
+{
+	return ed && ed->lib ? libedit_remembered(ed->lib, n) : NULL;
+}
+
 /* A character's last byte and those that only continue it. */
 static size_t last_character(const struct editor *ed)
 {

@@ -33,6 +33,8 @@ void editor_set_terminal(struct editor *ed, const struct chr_terminal *t);
 void editor_begin(struct editor *ed);
 /* Others have written: prompt and line again. */
 void editor_show(struct editor *ed);
+/* The nth line remembered, from the oldest on, or NULL: valid until another is typed. */
+const char *editor_remembered(struct editor *ed, int n);
 /* The line, if this ends it: valid until the next call, which is editor_begin(). */
 const char *editor_type(struct editor *ed, uint8_t byte);
 

@@ -333,6 +333,19 @@ void libedit_show(struct libedit *l)
 	show(l, false);
 }
 
+const char *libedit_remembered(struct libedit *l, int n)
+{
+	HistEvent ev;
+
+	/* The first of libedit's is the newest. */
+	if (history(l->history, &ev, H_LAST) < 0)
+		return NULL;
+	while (n--)
+		if (history(l->history, &ev, H_PREV) < 0)
+			return NULL;
+	return ev.str;
+}
+
 /* ---- the terminal ---- */
 
 void libedit_set_terminal(struct libedit *l, const struct chr_terminal *t)

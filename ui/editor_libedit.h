@@ -18,6 +18,7 @@ void libedit_free(struct libedit *l);		/* NULL is fine */
 void libedit_set_terminal(struct libedit *l, const struct chr_terminal *t);
 void libedit_begin(struct libedit *l);
 void libedit_show(struct libedit *l);
+const char *libedit_remembered(struct libedit *l, int n);
 const char *libedit_type(struct libedit *l, uint8_t byte);
 #else
 static inline struct libedit *libedit_new(const char *prompt, const struct editor_user *user, void *opaque)
@@ -29,6 +30,7 @@ static inline void libedit_free(struct libedit *l) { (void)l; }
 static inline void libedit_set_terminal(struct libedit *l, const struct chr_terminal *t) { (void)l, (void)t; }
 static inline void libedit_begin(struct libedit *l) { (void)l; }
 static inline void libedit_show(struct libedit *l) { (void)l; }
+static inline const char *libedit_remembered(struct libedit *l, int n) { (void)l, (void)n; return NULL; }
 static inline const char *libedit_type(struct libedit *l, uint8_t byte) { (void)l, (void)byte; return NULL; }
 #endif
 

@@ -157,6 +157,7 @@ static const struct {
 	{ "chardev-remove",	"id",		offer_chardevs },
 	{ "chardev-send-break",	"id",		offer_chardevs },
 	{ "ringbuf_read",	"device",	offer_chardevs },
+	{ "ringbuf_write",	"device",	offer_chardevs },
 	{ "netdev_del",		"id",		offer_networks },
 	{ "trace-event",	"name",		offer_trace_points },
 	{ "drive_del",		"id",		offer_drives },

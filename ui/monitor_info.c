@@ -211,3 +211,12 @@ void mon_info_usernet(struct monitor *mon, const struct mon_args *a, FILE *out)
 		free(text);
 	}
 }
+
+void mon_info_history(struct monitor *mon, const struct mon_args *a, FILE *out)
+{
+	const char *line;
+
+	(void)a;
+	for (int i = 0; (line = editor_remembered(mon->editor, i)); i++)
+		fprintf(out, "%d: '%s'\n", i, line);
+}

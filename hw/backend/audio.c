@@ -14,11 +14,18 @@
 #define CHUNK		256u		/* frames mixed at once */
 #define MOST_BEHIND	NS_PER_SEC	/* what is older is not made up for */
 
+struct capture {
+	struct capture *next;
+	struct audio_sink sink;
+	char path[];
+};
+
 struct audio {
 	struct machine *m;
 	char *id;
 	uint32_t rate;
 	struct audio_sink sink;
+	struct capture *captures;
 	struct audio_voice *voices;
 	struct timer timer;
 	uint64_t started, mixed;	/* guest time of the first frame; frames since */
@@ -74,6 +81,8 @@ static void mix(struct audio *a, uint32_t n)
 		out[i] = (struct audio_frame){ saturate(sum[i][0]), saturate(sum[i][1]) };
 	if (a->sink.play)
 		a->sink.play(a->sink.opaque, out, n);
+	for (struct capture *c = a->captures; c; c = c->next)
+		c->sink.play(c->sink.opaque, out, n);
 	a->mixed += n;
 }
 
@@ -168,6 +177,60 @@ void audio_voice_rate(struct audio_voice *v, uint32_t rate)
 	start_or_stop(v->audio);
 }
 
+/* ---- recordings ---- */
+
+uint32_t audio_rate(const struct audio *a)
+{
+	return a->rate;
+}
+
+bool audio_capture(struct audio *a, const char *path, struct err *e)
+{
+	struct capture *c = malloc(sizeof(*c) + strlen(path) + 1);
+
+	if (!c || !audio_wav(&c->sink, path, a->rate, e)) {
+		if (!c)
+			err_set(e, "no memory for sound");
+		free(c);
+		return false;
+	}
+	strcpy(c->path, path);
+	c->next = a->captures;
+	a->captures = c;
+	return true;
+}
+
+static struct capture **nth(struct machine *m, unsigned n)
+{
+	for (struct backend *b = m->backends; b; b = b->next)
+		if (!strcmp(b->kind, "audiodev"))
+			for (struct capture **c = &((struct audio *)b->p)->captures; *c; c = &(*c)->next)
+				if (n-- == 0)
+					return c;
+	return NULL;
+}
+
+bool audio_capture_nth(struct machine *m, unsigned n, const char **path)
+{
+	struct capture **c = nth(m, n);
+
+	if (c)
+		*path = (*c)->path;
+	return c;
+}
+
+bool audio_capture_end(struct machine *m, unsigned n)
+{
+	struct capture **p = nth(m, n), *c = p ? *p : NULL;
+
+	if (!c)
+		return false;
+	*p = c->next;
+	c->sink.free(c->sink.opaque);
+	free(c);
+	return true;
+}
+
 /* ---- life ---- */
 
 struct audio *audio_find(struct machine *m, const char *id)
@@ -258,6 +321,8 @@ void audio_free_all(struct machine *m)
 {
 	struct audio *a;
 
+	while (audio_capture_end(m, 0))
+		;
 	while ((a = any(m))) {
 		machine_del_backend(m, "audiodev", a->id);
 		timer_del(&a->timer);

@@ -39,6 +39,13 @@ struct audio_frame {
 	int16_t left, right;
 };
 
+/* Record what is played into a WAV file, beside the sink. */
+bool audio_capture(struct audio *a, const char *path, struct err *e);
+uint32_t audio_rate(const struct audio *a);
+/* The nth of the machine's recordings, its file; false: so many there are not. */
+bool audio_capture_nth(struct machine *m, unsigned n, const char **path);
+bool audio_capture_end(struct machine *m, unsigned n);
+
 /* One stream of a card. Storage is the card's. */
 struct audio_voice {
 	/* The next n frames at the voice's rate; fewer come back if there are no more yet. */

@@ -125,18 +125,46 @@ static void speaker(void)
 	pit_connect_speaker(pit, pcspk_changing, spk);
 }
 
+static void beep(void)
+{
+	bench_out(&b, 0x43, 1, 0xb6);
+	bench_out(&b, 0x42, 1, 1193182 / 440 & 0xff);
+	bench_out(&b, 0x42, 1, 1193182 / 440 >> 8);
+	bench_out(&b, 0x61, 1, 3);
+}
+
 Test(audio, the_speaker_plays_what_counter_2_counts)
 {
 	int n;
 
 	speaker();
-	bench_out(&b, 0x43, 1, 0xb6);
-	bench_out(&b, 0x42, 1, 1193182 / 440 & 0xff);
-	bench_out(&b, 0x42, 1, 1193182 / 440 >> 8);
-	bench_out(&b, 0x61, 1, 3);
+	beep();
 	bench_run(&b, NS_PER_SEC);
 	bench_out(&b, 0x61, 1, 0);
 	n = recorded(samples, RATE * 2);
+	cr_assert(n > RATE - 500 && n < RATE + 500, "%d", n);
+	cr_assert_float_eq(frequency(n), 440, 1.0);
+}
+
+/* A recording has the same sound as the sink, for as long as it goes on. */
+Test(audio, sound_is_recorded_beside_the_sink)
+{
+	char copy[sizeof(path) + 2];
+	const char *name;
+
+	snprintf(copy, sizeof(copy), "%s2", path);
+	speaker();
+	cr_assert(audio_capture(audio_find(b.m, "a"), copy, &b.err), "%s", b.err.msg);
+	cr_assert(audio_capture_nth(b.m, 0, &name));
+	cr_assert_str_eq(name, copy);
+	cr_assert_not(audio_capture_nth(b.m, 1, &name));
+	beep();
+	bench_run(&b, NS_PER_SEC);
+	cr_assert(audio_capture_end(b.m, 0));
+	cr_assert_not(audio_capture_end(b.m, 0));
+	bench_run(&b, NS_PER_SEC / 2);
+	rename(copy, path);
+	int n = recorded(samples, RATE * 2);
 	cr_assert(n > RATE - 500 && n < RATE + 500, "%d", n);
 	cr_assert_float_eq(frequency(n), 440, 1.0);
 }

@@ -174,6 +174,20 @@ Test(block_jobs, copies_of_the_disk)
 	cr_expect_not(has_backing("new"));
 }
 
+Test(block_jobs, snapshots_of_one_drive_inside_its_image)
+{
+	const struct value *v;
+
+	client_do(&c, "blockdev-snapshot-internal-sync", "{\"device\":\"n1\",\"name\":\"s\"}");
+	v = client_ask(&c, "blockdev-snapshot-internal-sync", "{\"device\":\"n1\",\"name\":\"s\"}");
+	cr_expect_str_eq(val_get_str(val_get(v, "error"), "desc", ""), "Snapshot with name 's' already exists on device 'n1'");
+	v = client_ask(&c, "blockdev-snapshot-delete-internal-sync", "{\"device\":\"n1\",\"name\":\"s\",\"id\":\"9\"}");
+	cr_expect(strstr(val_get_str(val_get(v, "error"), "desc", ""), "does not exist on device 'n1'"));
+	v = client_do(&c, "blockdev-snapshot-delete-internal-sync", "{\"device\":\"n1\",\"name\":\"s\"}");
+	cr_expect_str_eq(val_get_str(v, "name", ""), "s");
+	client_do(&c, "blockdev-snapshot-internal-sync", "{\"device\":\"n1\",\"name\":\"s\"}");
+}
+
 static const char *person(const char *line)
 {
 	return val_get_str(client_ask(&c, "human-monitor-command", say("{\"command-line\":\"%s\"}", line, "")), "return", "?");
@@ -197,4 +211,22 @@ Test(block_jobs, people_copy_by_letters)
 	cr_expect(strstr(person("drive_backup n1"), "expected [-n] [-f] device target [format]"));
 	snprintf(line, sizeof(line), "snapshot_blkdev n1 %s/o qcow2", dir);
 	cr_expect_str_eq(person(line), "");
+}
+
+Test(block_jobs, people_set_migration_and_write_to_rings)
+{
+	cr_expect_str_eq(person("migrate_set_parameter max-bandwidth 3"), "");
+	cr_expect_str_eq(person("migrate_set_parameter downtime-limit 70"), "");
+	cr_expect_str_eq(person("info migrate_parameters"), "max-bandwidth: 3145728\ndowntime-limit: 70\n");
+	cr_expect(strstr(person("migrate_set_parameter x 1"), "there are max-bandwidth and downtime-limit"));
+	cr_expect(strstr(person("migrate_set_parameter downtime-limit soon"), "no value"));
+	cr_expect_str_eq(person("migrate_set_capability events on"), "");
+	cr_expect_str_eq(person("info migrate_capabilities"), "events: on\n");
+	cr_expect(strstr(person("migrate_set_capability postcopy-ram on"), "postcopy-ram"));
+	cr_expect_str_eq(person("chardev-add ringbuf,id=r"), "");
+	cr_expect_str_eq(person("ringbuf_write r aGVsbG8= base64"), "");
+	cr_expect_str_eq(person("ringbuf_write r !"), "");
+	cr_expect_str_eq(person("ringbuf_read r 100"), "hello!\n");
+	cr_expect(strstr(person("ringbuf_write r ??? base64"), "no base64"));
+	cr_expect_str_eq(person("closefd x"), "closefd: File descriptor named 'x' not found\n");
 }

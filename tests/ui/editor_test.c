@@ -194,6 +194,15 @@ Test(editor, only_so_many_lines_are_remembered)
 	cr_assert_str_eq(type("\r"), "line 36");
 }
 
+Test(editor, what_is_remembered_can_be_listed)
+{
+	cr_assert_null(editor_remembered(ed, 0));
+	type("one\rtwo\rnot this");
+	cr_assert_str_eq(editor_remembered(ed, 0), "one");
+	cr_assert_str_eq(editor_remembered(ed, 1), "two");
+	cr_assert_null(editor_remembered(ed, 2));
+}
+
 Test(editor, control_r_searches_the_lines_before)
 {
 	type("info status\rprint 1\rinfo version\r");

@@ -199,7 +199,7 @@ Test(monitor, trace_points_are_commands_too_and_are_switched_by_pattern)
 	close(mkstemp(path));
 	commands_trace(&vm);
 	cr_assert(trace_open(vm.m, path, &e));
-	cr_assert_str_eq(run("info trace-events monitor.sto*"), "monitor.stop : state 0\n");
+	cr_assert_str_eq(run("info trace-events monitor.con*"), "monitor.cont : state 0\n");
 	cr_assert_str_eq(run("trace-event monitor.* on"), "");
 	cr_assert_str_eq(run("info trace-events monitor.stop"), "monitor.stop : state 1\n");
 	run("print 1 + 2");
