@@ -26,6 +26,7 @@
 #define CC_KEPT		0x00fffff1u
 #define CSTS_RDY	0x01u
 #define CSTS_CFS	0x02u
+#define CSTS_SHUTTING	0x04u
 #define CSTS_SHUT	0x08u
 
 /* ---- interrupts ---- */
@@ -212,6 +213,7 @@ static void stop_all(struct nvme *n)
 {
 	for (unsigned q = 0; q < NVME_QUEUES; q++)
 		nvme_cancel_queue(n, q);
+	drive_cancel(&n->shut);
 	n->n_events = 0;
 	memset(n->sq, 0, sizeof(n->sq));
 	memset(n->cq, 0, sizeof(n->cq));
@@ -237,6 +239,24 @@ static void enable(struct nvme *n)
 	n->csts = CSTS_RDY;
 }
 
+static void is_shut(struct drive_req *r)
+{
+	struct nvme *n = container_of(r, struct nvme, shut);
+
+	n->csts = (n->csts & ~CSTS_SHUTTING) | CSTS_SHUT;
+}
+
+/* Drivers do not flush before: what was written becomes permanent by this. */
+static void shut_down(struct nvme *n)
+{
+	if (n->csts & (CSTS_SHUTTING | CSTS_SHUT))
+		return;
+	drive_drain(n->pci.dev.m, n->drive);
+	n->csts |= CSTS_SHUTTING;
+	n->shut = (struct drive_req){ .op = DRIVE_FLUSH, .done = is_shut };
+	drive_submit(n->drive, &n->shut);
+}
+
 static void cc_write(struct nvme *n, uint32_t v)
 {
 	uint32_t old = n->cc;
@@ -249,10 +269,10 @@ static void cc_write(struct nvme *n, uint32_t v)
 		n->csts = 0;
 	}
 	if (CC_SHN(n->cc)) {
-		drive_drain(n->pci.dev.m, n->drive);
-		n->csts |= CSTS_SHUT;
+		shut_down(n);
 	} else {
-		n->csts &= ~CSTS_SHUT;
+		drive_cancel(&n->shut);
+		n->csts &= ~(CSTS_SHUTTING | CSTS_SHUT);
 	}
 }
 

@@ -73,6 +73,7 @@ struct nvme {
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_slot slot[NVME_SLOTS];
 	struct nvme_cmd *cmd;		/* by slot */
+	struct drive_req shut;		/* the flush of a shutdown */
 };
 
 /* ---- nvme.c ---- */

@@ -168,8 +168,13 @@ Test(nvme, zeros_are_permanent_when_writes_are)
 Test(nvme, comes_up_and_goes_down)
 {
 	cr_assert_eq(get(CSTS), 1);
-	set(CC, 0x00464001);			/* shut down */
+	drive_hold(b.m, true);
+	set(CC, 0x00464001);			/* shut down: what is written becomes permanent */
+	cr_assert_eq(get(CSTS), 5);
+	drive_hold(b.m, false);
+	bench_settle(&b);
 	cr_assert_eq(get(CSTS), 9);
+	cr_assert_eq(drive_stats(drive_find(b.m, "disk"))->op[DRIVE_FLUSH].ops, 1);
 	set(CC, 0);
 	cr_assert_eq(get(CSTS), 0);
 	set(CC, 0x00450001);			/* completion entries of 2^4, submission entries of 2^5 bytes */
