@@ -52,11 +52,16 @@ static bool run_script(const char *script, const char *ifname, struct err *e)
 static void on_frames(void *opaque, int fd, unsigned events)
 {
 	struct tap *t = opaque;
-	ssize_t r;
+	ssize_t r = 0;
 
 	(void)events;
 	for (int i = 0; i < 64 && (r = read(fd, t->in, sizeof(t->in))) > 0; i++)
 		net_deliver(&t->net, t->in, (size_t)r);
+	if (r > 0 || (r < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	warn("network '%s': the interface is gone", t->net.id);	/* and would be reported for ever */
+	loop_fd_del(t->m->loop, t->watch);
+	t->watch = NULL;
 }
 
 static void tap_send(struct net *n, const uint8_t *frame, size_t len)

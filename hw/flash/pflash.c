@@ -70,6 +70,17 @@ struct pflash {
 
 /* ---- the image ---- */
 
+static void mark_dirty(struct pflash *f, uint32_t at, uint32_t n)
+{
+	if (f->dirty == f->dirty_end) {
+		f->dirty = at;
+		f->dirty_end = at + n;
+	} else {
+		f->dirty = f->dirty < at ? f->dirty : at;
+		f->dirty_end = f->dirty_end > at + n ? f->dirty_end : at + n;
+	}
+}
+
 static void write_back(struct pflash *f);
 
 static void written_back(struct drive_req *r)
@@ -81,7 +92,9 @@ static void written_back(struct drive_req *r)
 		drive_submit(f->drive, r);
 		return;
 	}
-	f->io_busy = false;		/* the drive has said what failed */
+	f->io_busy = false;
+	if (!r->ok && r->op == DRIVE_WRITE)	/* the drive has said why; with the next command it is tried again */
+		mark_dirty(f, (uint32_t)(r->at * SECTOR), r->n * SECTOR);
 	if (f->io_again)
 		write_back(f);
 }
@@ -99,17 +112,6 @@ static void write_back(struct pflash *f)
 	f->io = (struct drive_req){ .op = DRIVE_WRITE, .at = from / SECTOR, .n = (to - from) / SECTOR,
 				    .iov = &f->io_data, .niov = 1, .done = written_back };
 	drive_submit(f->drive, &f->io);
-}
-
-static void mark_dirty(struct pflash *f, uint32_t at, uint32_t n)
-{
-	if (f->dirty == f->dirty_end) {
-		f->dirty = at;
-		f->dirty_end = at + n;
-	} else {
-		f->dirty = f->dirty < at ? f->dirty : at;
-		f->dirty_end = f->dirty_end > at + n ? f->dirty_end : at + n;
-	}
 }
 
 /* ---- changing the array ---- */

@@ -429,11 +429,11 @@ static void tell(struct virtio_scsi *d, uint32_t event, const struct scsi_dev *u
 
 	if (!virtio_running(v))
 		return;
-	if (!virtq_pop(v, Q_EVENT, &d->event)) {
-		d->missed = true;
-		virtq_ask(v, Q_EVENT, true);
-		return;
-	}
+	while (!virtq_pop(v, Q_EVENT, &d->event))
+		if (!virtq_ask(v, Q_EVENT, true)) {
+			d->missed = true;
+			return;
+		}
 	if (d->event.in_len < EVENT_LEN) {
 		virtio_broken(v, "a buffer too small for events");
 		return;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hw/backend/net.h"
@@ -198,6 +199,32 @@ Test(net_socket, trying_again_does_not_wait, .timeout = 20)
 	close(c);
 	close(server);
 	unlink(a.sun_path);
+}
+
+/* Somebody takes a TAP interface away: the loop sleeps as before. */
+Test(net_socket, an_interface_that_is_gone_is_not_watched)
+{
+	struct net_options o = { .kind = "tap", .id = "one", .tap = { .fd = -1 } };
+	struct timespec from, to;
+	uint8_t f[60] = { 7 };
+	int pair[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	o.tap.fd = pair[0];
+	machine_lock(b.m);
+	one.net = net_new(b.m, &o, &b.err);
+	cr_assert(one.net && net_attach(one.net, &front, &one, &b.err), "%s", b.err.msg);
+	machine_unlock(b.m);
+	cr_assert_eq(write(pair[1], f, sizeof(f)), sizeof(f));
+	run_until(&one.n, 1);
+	close(pair[1]);
+	for (int i = 0; i < 4; i++)
+		loop_step(loop, NS_PER_MS);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < 4; i++)
+		loop_step(loop, 10 * NS_PER_MS);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	cr_assert_gt((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec, 30000000);
 }
 
 Test(net_socket, what_cannot_be_reached_is_told)

@@ -91,6 +91,31 @@ Test(pflash, programming_clears_bits_and_reaches_the_image)
 	cr_assert_eq(in_image(101), 0xff);
 }
 
+static bool no_write(struct block *image, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	(void)image, (void)at, (void)iov, (void)niov, (void)n;
+	return err_set(e, "as the test wants it");
+}
+
+Test(pflash, what_the_host_could_not_write_is_written_with_the_next_command)
+{
+	struct block *image = drive_image(drive_find(b.m, "code"));
+	const struct block_ops *good = image->ops;
+	struct block_ops bad = *good;
+
+	bad.writev = no_write;
+	image->ops = &bad;
+	wr8(0x100, 0x40);
+	wr8(0x100, 0x12);
+	wr8(0, 0xff);
+	bench_settle(&b);
+	image->ops = good;
+	cr_assert_eq(in_image(0x100), 0xff);
+	wr8(0, 0xff);
+	bench_settle(&b);
+	cr_assert_eq(in_image(0x100), 0x12);
+}
+
 Test(pflash, erasing_sets_a_block_of_4_kib)
 {
 	for (uint32_t at = 4095; at <= 8192; at += 4097 / 2) {
