@@ -441,6 +441,8 @@ static bool ide_loaded(void *dev, struct err *e)
 
 	for (int i = 0; i < 4; i++) {
 		const struct ide_drive *v = &d->drive[i];
+		if (v->xfer && !d->medium[i].present)
+			return err_set(e, "damaged IDE state: a transfer of an absent drive");
 		if (v->fill > BUF_BYTES || v->len > v->fill || v->pos > v->len || v->block > BUF_SECTORS
 		    || v->xfer > XFER_PACKET_OUT || v->limit > BUF_BYTES || v->status & ST_BSY)
 			return err_set(e, "damaged IDE state");

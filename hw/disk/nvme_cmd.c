@@ -14,6 +14,7 @@
 #define PIECE_SECTORS	2048u
 #define MOST_PAGES	9u		/* log 2 of the pages a command moves: 2 MiB */
 #define RANGE		16u
+#define MOST_DEALLOCATED (1u << 21)	/* sectors at once */
 #define MODEL		"Rhea NVMe disk"
 
 static uint32_t dw(const struct nvme_cmd *c, unsigned i)
@@ -153,48 +154,52 @@ static void io_write_zeroes(struct nvme_cmd *c)
 
 /* ---- deallocation: up to 256 ranges ---- */
 
-static void next_range(struct nvme_cmd *c);
+static void deallocate(struct nvme_cmd *c);
 
 static void deallocated(struct drive_req *r)
 {
+	struct nvme_cmd *c = cmd_of(r);
+
+	c->at += r->n;
+	c->left -= r->n;
 	if (r->ok)
-		next_range(cmd_of(r));
+		deallocate(c);
 	else
-		nvme_done(cmd_of(r), NVME_WRITE_FAULT, 0);
+		nvme_done(c, NVME_WRITE_FAULT, 0);
 }
 
-static void next_range(struct nvme_cmd *c)
+static unsigned next_range(struct nvme_cmd *c)
 {
 	uint8_t range[RANGE];
 
-	while (c->range < c->n_ranges) {
-		c->moved = RANGE * c->n_ranges;
-		c->left = 0;
-		if (nvme_gather(c, RANGE * c->range, RANGE, false) < RANGE) {
-			nvme_done(c, NVME_DATA_ERROR, 0);
-			return;
-		}
-		sg_get(&c->sg, 0, range, RANGE);
-		c->range++;
-		c->at = ld64(range + 8);
-		c->left = ld32(range + 4);
-		if (!c->left)
-			continue;
-		if (!in_disk(c)) {
-			nvme_done(c, NVME_LBA_RANGE, 0);
-			return;
-		}
-		submit(c, DRIVE_DISCARD, (uint32_t)c->left, deallocated);
-		return;
-	}
-	nvme_done(c, NVME_OK, 0);
+	c->moved = RANGE * c->n_ranges;
+	if (nvme_gather(c, RANGE * c->range, RANGE, false) < RANGE)
+		return NVME_DATA_ERROR;
+	sg_get(&c->sg, 0, range, RANGE);
+	c->range++;
+	c->at = ld64(range + 8);
+	c->left = ld32(range + 4);
+	return !c->left || in_disk(c) ? NVME_OK : NVME_LBA_RANGE;
+}
+
+static void deallocate(struct nvme_cmd *c)
+{
+	unsigned status = NVME_OK;
+
+	while (!status && !c->left && c->range < c->n_ranges)
+		status = next_range(c);
+	if (status || !c->left)
+		nvme_done(c, status, 0);
+	else
+		submit(c, DRIVE_DISCARD, (uint32_t)min_u64(c->left, MOST_DEALLOCATED), deallocated);
 }
 
 static void io_dataset(struct nvme_cmd *c)
 {
 	c->range = 0;
+	c->left = 0;
 	c->n_ranges = dw(c, 11) & 4 ? (dw(c, 10) & 0xff) + 1 : 0;
-	next_range(c);
+	deallocate(c);
 }
 
 /* ---- identification ---- */

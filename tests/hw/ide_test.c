@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "hw/backend/drive.h"
-#include "hw/disk/ide.h"
+#include "hw/disk/ide_priv.h"
 #include "hw/pci/i440fx.h"
 #include "tests/bench.h"
 
@@ -468,6 +468,15 @@ Test(ide, diagnostics_end_what_the_other_drive_has_under_way)
 	bench_settle(&b);
 	out(0x1f6, 0xf0);
 	cr_assert_eq(in(0x1f7), 0x50);
+}
+
+Test(ide, a_saved_transfer_of_an_absent_drive_is_refused)
+{
+	struct ide *ide = (struct ide *)d;
+
+	cr_assert(ide_type.loaded(ide, &b.err), "%s", b.err.msg);
+	ide->drive[1].xfer = XFER_WRITE;
+	cr_assert_not(ide_type.loaded(ide, &b.err));
 }
 
 Test(ide, stopping_the_bus_master_ends_what_is_under_way)

@@ -278,6 +278,23 @@ Test(nvme, writes_zeroes_and_deallocations_change_the_disk)
 	cr_assert_eq(io(0, 0, 0, 0, 1), 0);
 }
 
+/* Whoever cancels it waits for one piece. */
+Test(nvme, a_long_range_is_deallocated_in_pieces)
+{
+	struct drive *d = drive_find(b.m, "disk");
+	uint8_t range[16] = { 0 };
+
+	make_queues();
+	cr_assert(drive_resize(d, 8ull << 30, &b.err), "%s", b.err.msg);
+	st32(range + 4, 1u << 24);
+	phys_write_buf(b.m->phys, BUF, range, sizeof(range));
+	put(1, 0x09, 9, 1, BUF, 0, 0, 4, 0);
+	ring(1);
+	cr_assert_eq(take(1, NULL, NULL), 0);
+	cr_assert_gt(drive_stats(d)->op[DRIVE_DISCARD].ops, 1);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_DISCARD].bytes, 8ull << 30);
+}
+
 Test(nvme, what_is_outside_the_disk_fails)
 {
 	make_queues();
