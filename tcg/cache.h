@@ -240,8 +240,8 @@ struct code_cache {
 	struct link *links;
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
-	uint32_t n_vpages;
-	bool flush_wanted;		/* out of room: flush before the next translation */
+	_Atomic uint32_t n_vpages;
+	_Atomic bool flush_wanted;		/* out of room: flush before the next translation */
 	uint32_t without;		/* passes switched off, bit enum pass */
 	uint64_t feat[2];		/* of insn_env */
 	uint32_t hash[1u << HASH_BITS];	/* block | some other bits of its hash above TB_BITS */

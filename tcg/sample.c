@@ -82,9 +82,14 @@ static void remake(struct cpu *c)
 static void heat(struct cpu *c)
 {
 	struct tb *tb = c->mode & (MODE_TF | MODE_DEBUG) ? NULL : tcg_find(c, c->mode);
+	unsigned seen;
 
-	if (tb && sample_may_heat(tb) && ++tb->heat >= tcg_of(c)->hot && !tcg_make_region(c, tb))
-		tb->heat = HEAT_NEVER;
+	if (!tb || !sample_may_heat(tb))
+		return;
+	seen = __atomic_load_n(&tb->heat, __ATOMIC_RELAXED) + 1u;	/* by this vCPU or others; some go unseen */
+	if (seen >= tcg_of(c)->hot && !tcg_make_region(c, tb))
+		seen = HEAT_NEVER;
+	__atomic_store_n(&tb->heat, (uint8_t)seen, __ATOMIC_RELAXED);
 }
 
 void sample_taken(struct cpu *c)

@@ -25,7 +25,7 @@ void sample_awake(struct cpu *c);
 /* Is it a block that may become a region? */
 static inline bool sample_may_heat(const struct tb *tb)
 {
-	return tb->heat != HEAT_NEVER && !(tb->mode & MODE_TCG) && !tb_crosses(tb);
+	return __atomic_load_n(&tb->heat, __ATOMIC_RELAXED) != HEAT_NEVER && !(tb->mode & MODE_TCG) && !tb_crosses(tb);
 }
 
 /*

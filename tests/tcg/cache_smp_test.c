@@ -173,6 +173,8 @@ static uint64_t all_flushes(const struct machine *m)
 
 static void little_room(struct cpu *c)
 {
+	if (c->index)
+		return;
 	tcg_of(c)->cache->max_pieces = 4 * CPUS;
 	tcg_of(c)->cache->piece_tbs = 8;
 }
