@@ -219,6 +219,7 @@ struct tb *tcg_find(struct cpu *c, uint32_t mode)
 	if (!e)
 		return NULL;
 	q.ram = e->ram + (q.va & (PAGE_SIZE - 1));
+	__builtin_prefetch(e->host + (q.va & (PAGE_SIZE - 1)));	/* its bytes, if it has to be translated */
 	tb = look_up(c, false, &q);
 	return q.foreign ? look_up_locked(c, &q) : tb;
 }

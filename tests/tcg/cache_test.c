@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tcg/run.h"
@@ -178,4 +179,29 @@ TEST_BOTH(cache, exits_are_found_behind_a_guard_that_outlived_blocks)
 		tcg_kill(t, n);
 	run_chain(m);
 	expect_exits_are_found(t);
+}
+
+/* A jump of 32 bits reaches 2 GiB from the end of its block. */
+Test(cache, exits_are_kept_as_they_were_made)
+{
+	static const int64_t ways[] = { 0, 5, -5, INT32_MAX + 8192ll, INT32_MIN };
+	static struct tb tbs[2] = { [1].rip = 0xffffffff80001000 };
+	struct code_cache *k = calloc(1, sizeof(*k));
+
+	cr_assert(k);
+	k->tbs = tbs;
+	for (unsigned fl = 0; fl < 64; fl++) {
+		for (unsigned w = 0; w < ARRAY_LEN(ways); w++) {
+			struct x64_link x = { .rip = tbs[1].rip + (uint64_t)ways[w], .hot = CODE_SIZE_SMP + GUARDS_SIZE - 1 - fl,
+					      .thunk = fl, .live = link_flags(fl), .flx = link_flags(63 - fl), .save = fl & 15, .far = fl & 1 };
+			struct link l = link_pack(k, &x, 1);
+			struct x64_link y = link_exit(k, &l);
+
+			cr_expect_eq(y.rip, x.rip);
+			cr_expect(y.hot == x.hot && y.thunk == x.thunk && y.save == x.save && y.far == x.far, "%u", fl);
+			cr_expect(y.live == x.live && y.flx == x.flx, "flags %#x, %#x", x.live, x.flx);
+			cr_expect_eq(x.live & ~FL_ARITH, 0);
+		}
+	}
+	free(k);
 }
