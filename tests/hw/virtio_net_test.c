@@ -343,7 +343,7 @@ static void check_tcp(const uint8_t *f, size_t len)
 {
 	uint32_t pseudo = 6 + (uint32_t)(len - 34);
 
-	cr_expect_eq(f[16] << 8 | f[17], len - 14);
+	cr_expect_eq((size_t)(f[16] << 8 | f[17]), len - 14);
 	cr_expect_eq(sum(f + 14, 20, 0), 0xffff);
 	cr_expect_eq(sum(f + 34, len - 34, sum(f + 26, 8, pseudo)), 0xffff);
 }

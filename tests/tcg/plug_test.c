@@ -367,7 +367,7 @@ TEST_BOTH(plug, the_host_takes_as_many_steps)
 		machine_put(m, M_CODE, rows[i].code, (unsigned)n);
 		cr_expect_eq(machine_run(m, M_CODE), EXC_BP, "%s", rows[i].name);
 		/* int3 and the handler's out */
-		cr_expect_eq(sum(w, w->insns), steps + 2, "%s: %ld, %lu", rows[i].name, steps, sum(w, w->insns));
+		cr_expect_eq(sum(w, w->insns), (uint64_t)steps + 2, "%s: %ld, %lu", rows[i].name, steps, sum(w, w->insns));
 		cr_expect_eq(w->n_calls, steps + 2, "%s: %ld, %u", rows[i].name, steps, w->n_calls);
 	}
 }
