@@ -131,39 +131,30 @@ void front_call(struct front *f, const struct insn *in)
 	f->done = true;
 }
 
-/* The operand as a RIP: 8 bytes long. */
-static int indirect_target(struct front *f, const struct insn *in)
+/* A RIP is in `a`, that many bytes. */
+static void jump_indirect(struct front *f, int a, int size, int how)
 {
-	int n = in->opd[0].size, a = use(f, in, 0, PROBE_R);
-
-	if (n == 8 && a != OP_M)
-		return a;
-	emit(f, n == 8 ? UOP_mov : UOP_zext, 8, OP_T0, a, OP_NONE)->c = n == 8 ? 0 : n;
-	return OP_T0;
-}
-
-static void jump_indirect(struct front *f, int a, int how)
-{
-	emit(f, UOP_jmpind, 8, OP_NONE, a, OP_NONE)->c = how;
+	emit(f, UOP_jmpind, size, OP_NONE, a, OP_NONE)->c = how;
 	f->done = true;
 }
 
-void front_jmpind(struct front *f, const struct insn *in)
+/* What a call pushes goes between reading the target and going there. */
+static void jump_to_operand(struct front *f, const struct insn *in, bool call)
 {
-	jump_indirect(f, indirect_target(f, in), 0);
-}
+	int n = in->opd[0].size, a = use(f, in, 0, PROBE_R);
 
-void front_callind(struct front *f, const struct insn *in)
-{
-	int a = indirect_target(f, in);
-
-	if (a == RSP) {			/* the target is the value before the push */
-		emit(f, UOP_mov, 8, OP_T0, RSP, OP_NONE);
+	if (n < 4 || (call && (a == OP_M || a == RSP))) {
+		emit(f, n == 8 ? UOP_mov : UOP_zext, 8, OP_T0, a, OP_NONE)->c = n == 8 ? 0 : n;
 		a = OP_T0;
+		n = 8;
 	}
-	push_next(f, in->opsize);
-	jump_indirect(f, a, 1);
+	if (call)
+		push_next(f, in->opsize);
+	jump_indirect(f, a, n, call);
 }
+
+void front_jmpind(struct front *f, const struct insn *in) { jump_to_operand(f, in, false); }
+void front_callind(struct front *f, const struct insn *in) { jump_to_operand(f, in, true); }
 
 void front_ret(struct front *f, const struct insn *in)
 {
@@ -171,14 +162,13 @@ void front_ret(struct front *f, const struct insn *in)
 
 	emit_probe_at(f, PROBE_R, n, SS, RSP, 0, stack_size(f));
 	if (n == stack_size(f) && n >= 4) {
-		jump_indirect(f, OP_M, 2);
-		f->ir->uops[f->ir->n_uops - 1].size = (uint8_t)n;
+		jump_indirect(f, OP_M, n, 2);
 		f->ir->uops[f->ir->n_uops - 1].imm = drop;
 		return;
 	}
 	emit(f, n == 8 ? UOP_mov : UOP_zext, 8, OP_T0, OP_M, OP_NONE)->c = n == 8 ? 0 : n;
 	emit_add_rsp(f, drop);
-	jump_indirect(f, OP_T0, 2);
+	jump_indirect(f, OP_T0, 8, 2);
 }
 
 /* ---- far transfers: in C, which sets cpu->rip ---- */

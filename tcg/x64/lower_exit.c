@@ -494,7 +494,7 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 		return;
 	flags_save(l, u->flx);
 	l->flags = FLAGS_MEM;
-	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));
+	mov_rr(c, u->size, H_M, in_reg(l, u->size, u->a, 0, H_M));
 	if (u->imm)
 		ins(c, 0x8d, u->size, H_RSP, hop_mem(H_RSP, (int32_t)u->imm));
 	swaps_leave(l);

@@ -129,7 +129,7 @@ bool table_jump(struct lower *l, const struct uop *u)
 		m = maker(l, u);
 	if (!m)
 		flags_save(l, FL_ARITH);
-	mov_rr(c, 8, H_M, in_reg(l, u->a == OP_M ? u->size : 8, u->a, 0, H_M));
+	mov_rr(c, u->size, H_M, in_reg(l, u->size, u->a, 0, H_M));
 	mov_ri(c, H_TMP, -t.lo);
 	alu_rm(c, ALU_ADD, 8, H_TMP, hop_reg(H_M));
 	alu_ri(c, ALU_CMP, 8, hop_reg(H_TMP), (int32_t)t.span);

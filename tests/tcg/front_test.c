@@ -111,6 +111,9 @@ static const struct sample samples[] = {
 	{ M64, "e800010000", "probe.8 w a64 ss:[rsp - 8]; mov.8 M, 0x1005; " RSP64("- 8") "; jmp.8 0x1105 c=1" },
 	{ M64, "ff1424", "probe.8 r a64 ss:[rsp]; mov.8 t0, M; probe.8 w a64 ss:[rsp - 8]; mov.8 M, 0x1003; "
 		RSP64("- 8") "; jmpind.8 t0 c=1" },
+	{ M64, "ff20", "probe.8 r a64 ds:[rax]; jmpind.8 M" },
+	{ M32, "ffd0", "probe.4 w a32 ss:[rsp - 4]; mov.4 M, 0x1002; lea.4 rsp, a32 [rsp - 4]; jmpind.4 rax c=1" },
+	{ M32, "ffd4", "zext.8 t0, rsp c=4; probe.4 w a32 ss:[rsp - 4]; mov.4 M, 0x1002; lea.4 rsp, a32 [rsp - 4]; jmpind.8 t0 c=1" },
 	{ M64, "c21000", "probe.8 r a64 ss:[rsp]; jmpind.8 M c=2 imm=24" },
 	{ M16, "c3", "probe.2 r a16 ss:[rsp]; zext.8 t0, M c=2; lea.2 rsp, a16 [rsp + 2]; jmpind.8 t0 c=2" },
 	{ M32, "e1fe", "lea.4 rcx, a32 [rcx - 1]; jrz.4 rcx, 0x1002; jcc 0x1000 ?z; jmp.8 0x1002" },
