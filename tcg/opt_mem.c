@@ -1,12 +1,12 @@
 /*
- * Shared page proofs: probes through the same base register, in a small range
+ * Shared page proofs: probes through the same base register, or the same two registers, in a small range
  * of displacements, need one look-up between them.
  *
  * The first probe of such a group (the leader) proves the whole range, in one
  * comparison; the back end then keeps the range's host address (or, in regions, "host
  * address minus linear address"), and the other probes (followers) become plain memory
  * operands, which leave flags alone.
- * The base may change by known constants in between, as the stack pointer does.
+ * A base alone may change by known constants in between, as the stack pointer does.
  * One proof at a time is kept in T0's register, where it costs nothing; groups
  * that overlap with it keep theirs in memory.
  *
@@ -19,7 +19,7 @@
  * (MODE_NOSHARE). So a leader must be the first access of its instruction, with
  * no register of it written yet.
  *
- * A group ends where the base gets an unknown value, C is called, another way joins
+ * A group ends where a register of the address gets an unknown value, C is called, another way joins
  * (a label), or the place of its proof is used: T0.
  */
 #include "tcg/pass.h"
@@ -37,7 +37,7 @@ static inline bool plain(const struct ir *ir, const struct uop *u)
 		return false;
 	is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
 	ad = u->c >> PROBE_ADSIZE & 3;
-	if (u->a > R15 || u->b != OP_NONE || u->c & (PROBE_ALIGN | PROBE_NOSEG))
+	if (u->a > R15 || (u->b > R15 && u->b != OP_NONE) || u->c & (PROBE_ALIGN | PROBE_NOSEG))
 		return false;
 	if (u->imm != (int32_t)u->imm || u->size > 64)
 		return false;
@@ -46,6 +46,12 @@ static inline bool plain(const struct ir *ir, const struct uop *u)
 	if (u->d == FS || u->d == GS || (!is64 && u->d == CS && u->c & PROBE_W))	/* code cannot be written */
 		return false;
 	return is64 ? ad == 2 : ad == 1 && ir->mode & MODE_FLAT;
+}
+
+/* But for displacements. */
+static bool same_address(const struct uop *u, const struct uop *v)
+{
+	return u->a == v->a && u->b == v->b && (u->b == OP_NONE || !((u->c ^ v->c) >> PROBE_SCALE & 3));
 }
 
 static bool uses_t0(const struct uop *u)
@@ -88,6 +94,7 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, struct group *g, bool mark)
 {
 	struct uop *l = &ir->uops[first];
+	uint32_t regs = (uint32_t)(BIT(l->a) | (l->b == OP_NONE ? 0 : BIT(l->b)));
 	int64_t off = 0, step;
 
 	if (!mark)
@@ -99,13 +106,13 @@ static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, st
 			return true;
 		if (!place && uses_t0(u))
 			return false;
-		if (uop_constant_step(ir, u, l->a, &step)) {
+		if (l->b == OP_NONE && uop_constant_step(ir, u, l->a, &step)) {
 			off += step;
 			if (off > MAX_STEP || off < -MAX_STEP)
 				return true;
 			continue;
 		}
-		if (plain(ir, u) && u->a == l->a && !u->aux) {
+		if (plain(ir, u) && same_address(u, l) && !u->aux) {
 			struct group j = joined(ir, g, u, i, off);
 
 			if (j.hi - j.lo > MAX_RANGE)
@@ -119,7 +126,7 @@ static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, st
 			}
 			continue;
 		}
-		if (uop_gprs_written(u, ir->insns) & BIT(l->a))
+		if (uop_gprs_written(u, ir->insns) & regs)
 			return true;
 	}
 	return true;

@@ -475,6 +475,13 @@ static void site_proof(struct lower *l, const struct uop *u, const struct cold *
 {
 	unsigned place = u->aux >> PROBE_PLACE;
 
+	if (u->b != OP_NONE) {		/* followers would need both registers */
+		alu_rm(&l->c, ALU_ADD, 8, H_M, SITE(k, add));
+		if (!place)
+			mov_rr(&l->c, 8, H_T0, H_M);
+		keep_proof(l, u);
+		return;
+	}
 	l->proof[place] = (struct proof){ .at = SITE(k, add), .lo = (int32_t)(u->imm - u->pad) };
 	if (!place) {
 		load(&l->c, 8, H_T0, SITE(k, add));
@@ -499,7 +506,7 @@ static void leader(struct lower *l, const struct uop *u)
 	struct code *c = &l->c;
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
 	bool write = u->aux & PROBE_GROUP_W;
-	int32_t lo = (int32_t)(u->imm - u->pad);
+	struct uop range = *u;
 	struct cold *k;
 	int at;
 
@@ -512,9 +519,10 @@ static void leader(struct lower *l, const struct uop *u)
 	k->site = take_site(l, u, write);
 	k->start = here(c);
 	at = k->site ? H_M : leads_in(u);
-	if (k->site && !is64(l) && host_reg(l, u->a) >= 0)	/* the upper half counts in addresses below */
+	if (k->site && u->b == OP_NONE && !is64(l) && host_reg(l, u->a) >= 0)	/* the upper half counts in addresses below */
 		mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
-	ins(c, 0x8d, is64(l) ? 8 : 4, at, hop_mem(in_reg(l, 8, u->a, 0, at), lo));
+	range.imm -= u->pad;
+	lower_address(l, &range, at);
 	if (k->site) {
 		k->base = plain_base(l, u);
 		site_check(l, k, u->flx);
