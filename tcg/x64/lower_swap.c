@@ -11,7 +11,7 @@
 #include "tcg/x64/lower.h"
 
 #define MIN_USES 2	/* less than that does not pay for the way in and out */
-#define LOOP_WEIGHT 4	/* of a use in an inner loop; and as many times must a register be used to displace another */
+#define LOOP_WEIGHT 4	/* of a use in an inner loop, or on the first way back to the head; and as many times must a register be used to displace another */
 
 struct uses {
 	unsigned n[NGPR];
@@ -53,10 +53,25 @@ static unsigned loop_end(const struct ir *ir, unsigned at)
 	return end;
 }
 
-/* Uses in a loop inside the loop count LOOP_WEIGHT times. False: a helper is called. */
+/* The first jump back to the head, which is what proved hot, if no other loop stands in front of it; else 0. */
+static unsigned first_jump_to_head(const struct ir *ir)
+{
+	unsigned n = 1, end;
+
+	while (n < ir->n_uops && !(uop_jumps(&ir->uops[n]) && ir->uops[n].aux == U_INSIDE && ir->uops[n].imm == ir->uops[0].imm))
+		n++;
+	if (n == ir->n_uops)
+		return 0;
+	for (unsigned i = 1; i < n; i++)
+		if (ir->uops[i].op == UOP_label && (end = loop_end(ir, i)) > i && end < n)
+			return 0;
+	return n;
+}
+
+/* Uses in a loop inside the loop, and in front of the first jump back, count LOOP_WEIGHT times. False: a helper is called. */
 static bool count(const struct ir *ir, struct uses *s)
 {
-	unsigned weight = 1, until = 0, end;
+	unsigned weight = LOOP_WEIGHT, until = first_jump_to_head(ir), end;
 
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		if (uop_info[ir->uops[i].op].kind == K_CALL)
