@@ -7,8 +7,9 @@
  *
  * Text is UTF-8, whatever the program's locale.
  *
- * Not modelled: the user's .editrc; numbers in front of commands (Esc 9 x), and libedit's own command
- * line (Esc x): a peer could make lines grow or keys call each other without end.
+ * Not modelled: the user's .editrc; numbers in front of commands (Esc 9 x), characters as they are
+ * (Ctrl-V), and libedit's own command line (Esc x): a peer could make lines grow, have rows, or
+ * keys call each other without end.
  * Source: editline(3), editline(7), editrc(5); makecontext(3), pts(4).
  */
 #include "ui/editor_libedit.h"
@@ -41,7 +42,11 @@
 /* Of a terminal that nobody knows: no line is wrapped. */
 #define ANY_TERMINAL	"xterm"
 #define ANY_COLUMNS	(4 * EDITOR_LINE)
-#define ANY_ROWS	8
+/*
+ * libedit writes beyond its rows when a line is larger than the screen. So it is told of as many rows
+ * as the longest line can have, a character being eight columns wide at most.
+ */
+#define CELLS		(8 * 4 * EDITOR_LINE)
 
 struct libedit {
 	const char *prompt;
@@ -100,10 +105,10 @@ static struct libedit *self(EditLine *el)
 	return l;
 }
 
-/* A key that makes the line longer; Ctrl-V takes the next one, Ctrl-Y what was cut out. */
+/* A key that makes the line longer; Ctrl-Y brings what was cut out. */
 static bool adds(wchar_t key)
 {
-	return (key >= L' ' && key != 0x7f) || key == CTRL('V') || key == CTRL('Y') || !key;
+	return (key >= L' ' && key != 0x7f) || key == CTRL('Y');
 }
 
 /* The line has become what no person types. */
@@ -113,7 +118,7 @@ static bool too_much(struct libedit *l, const LineInfoW *line)
 	bool searching = n && wmemchr(line->buffer, L'\n', n);
 
 	l->searched = searching ? l->searched + 1 : 0;
-	return l->searched > SEARCH_MAX || n > 4 * EDITOR_LINE;
+	return l->searched > SEARCH_MAX || n > 2 * EDITOR_LINE;
 }
 
 /* libedit reads: 1, or 0 for the end of all input. */
@@ -247,7 +252,7 @@ static void bind_keys(EditLine *el)
 	};
 	static const char *const away[] = {
 		"\0330", "\0331", "\0332", "\0333", "\0334", "\0335", "\0336", "\0337", "\0338", "\0339",
-		"\033x", "\033X", "\033^_",
+		"\033x", "\033X", "\033^_", "^V", "^@",
 	};
 
 	el_set(el, EL_EDITOR, "emacs");
@@ -351,8 +356,8 @@ const char *libedit_remembered(struct libedit *l, int n)
 void libedit_set_terminal(struct libedit *l, const struct chr_terminal *t)
 {
 	const char *type = t->type && *t->type ? t->type : ANY_TERMINAL;
-	struct winsize size = { .ws_col = t->columns > 1 && t->rows > 0 ? (unsigned short)t->columns : ANY_COLUMNS,
-				.ws_row = t->columns > 1 && t->rows > 0 ? (unsigned short)t->rows : ANY_ROWS };
+	int columns = t->columns > 1 && t->columns < ANY_COLUMNS ? t->columns : ANY_COLUMNS;
+	struct winsize size = { .ws_col = (unsigned short)columns, .ws_row = (unsigned short)(CELLS / columns + 8) };
 	bool other_type = strcmp(type, l->type), other_size = memcmp(&size, &l->size, sizeof(size));
 	locale_t before;
 

@@ -257,6 +257,24 @@ Test(editor, a_terminal_may_change_while_a_line_is_typed)
 	cr_assert_str_eq(row(0), ">");
 }
 
+/* libedit itself writes beyond its rows then. */
+Test(editor, a_line_may_be_larger_than_the_screen)
+{
+	static const char *const keys[] = { "\001\005x\026\n", "\022a\007", "\001\013\031\031", "\033[A\033[B", "\b\002y" };
+	char line[600];
+
+	for (int w = 2; w < 30; w += 3) {
+		resize(w, 2);
+		memset(line, 'a', sizeof(line) - 1);
+		line[sizeof(line) - 1] = 0;
+		type(line);
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			type(keys[i]);
+		type("\r");
+	}
+	cr_assert_str_eq(type("\025x\r"), "x");
+}
+
 Test(editor, nobody_knows_the_terminal_then_nothing_but_the_line_is_sent)
 {
 	editor_set_terminal(ed, &(struct chr_terminal){ 0 });
