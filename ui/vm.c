@@ -223,6 +223,7 @@ static void tell(struct vm *vm, const char *event, enum vm_cause why)
 static void set_status(struct vm *vm, enum vm_status s)
 {
 	vm->status = s;
+	vm->m->asleep = s == VM_SUSPENDED;
 	if (vm->on_status)
 		vm->on_status(vm->status_opaque);
 }

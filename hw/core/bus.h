@@ -118,6 +118,8 @@ struct machine {
 		bool going_on;
 	} typed;
 	bool a20;
+	bool asleep;			/* in S3: input wakes it */
+	bool waking;			/* devices are reset because S3 ends */
 	struct trace trace;
 };
 

@@ -75,11 +75,19 @@ static void wait(struct machine *m, int key, bool down)
 		m->typed.key[(m->typed.first + m->typed.n++) % size] = (uint16_t)((unsigned)key | (down ? PRESSED : 0));
 }
 
+/* In S3 no device has power; that somebody presses something is all that is seen. */
+static bool asleep(struct machine *m, bool pressed)
+{
+	if (m->asleep && pressed)
+		machine_request(m, MACHINE_WAKEUP, 0);
+	return m->asleep;
+}
+
 void input_key(struct machine *m, int key, bool down)
 {
 	struct input_sink *s = keyboard(m);
 
-	if (!s)
+	if (!s || asleep(m, down))
 		return;
 	if (m->typed.n || !has_room(s))
 		wait(m, key, down);
@@ -110,6 +118,8 @@ void input_forget(struct machine *m)
 
 void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons)
 {
+	if (asleep(m, buttons))
+		return;
 	for (struct input_sink *s = m->inputs; s; s = s->next)
 		if (s->rel && listens(s)) {
 			s->rel(s->opaque, dx, dy, dz, buttons);
@@ -119,6 +129,8 @@ void input_rel(struct machine *m, int dx, int dy, int dz, unsigned buttons)
 
 void input_abs(struct machine *m, int x, int y, int dz, unsigned buttons)
 {
+	if (asleep(m, buttons))
+		return;
 	for (struct input_sink *s = m->inputs; s; s = s->next)
 		if (s->abs && listens(s)) {
 			s->abs(s->opaque, x, y, dz, buttons);

@@ -11,10 +11,6 @@
  * selects which one answers and executes commands. What needs the disk is BSY until
  * the main loop says that it is done (ide_io.c); anything else completes at once.
  *
- * The timing registers keep their value over a reset: drivers look there for which
- * channels are in use, and SeaBIOS sets them at a start but not when the machine
- * wakes from S3, nor do drivers restore them.
- *
  * Not modelled: the controller's timing registers (they store), decoding
  * switched off in IDETIM, native-mode ports, overlapped commands.
  * Source: Intel 82371SB data sheet, 2.3 and 2.6; ATA/ATAPI-6 (T13 1410D) 5-9.
@@ -381,6 +377,7 @@ static bool ide_init(void *dev, struct err *e)
 		return false;
 	pci_set_config(&d->pci, PCI_STATUS, 2, 0x0280, 0);
 	pci_set_config(&d->pci, IDETIM, 4, 0, 0xffffffff);
+	pci_keep_config(&d->pci, IDETIM, 4);	/* drivers look there for which channels are in use */
 	d->ports[0] = port_map(m, 0x1f0, 8, &command_ops_0, d, "ide0");
 	d->ports[1] = port_map(m, 0x3f6, 1, &control_ops_0, d, "ide0-control");
 	d->ports[2] = port_map(m, 0x170, 8, &command_ops_1, d, "ide1");
@@ -408,10 +405,8 @@ static void ide_fini(void *dev)
 static void ide_reset(void *dev)
 {
 	struct ide *d = dev;
-	uint32_t timing = ld32(d->pci.config + IDETIM);
 
 	pci_reset(&d->pci);
-	st32(d->pci.config + IDETIM, timing);
 	for (int i = 0; i < 4; i++) {
 		ide_io_cancel(d, i);
 		ide_ata_power_on(d, i);

@@ -370,17 +370,15 @@ void pc_reset(struct pc *pc)
 		firmware_boot_order(&pc->cfg, (struct fwcfg *)pc->fwcfg, pc->rtc);
 }
 
-/* SeaBIOS resumes if the shutdown byte says so and the shadow RAM it was in is there still. */
+/* SeaBIOS resumes if the shutdown byte says so and the shadow RAM it was in is there still (pci_keep_config()). */
 #define CMOS_SHUTDOWN	0x0f
 #define SHUTDOWN_S3	0xfe
 
 void pc_wake(struct pc *pc)
 {
-	uint8_t pam[PCI_HOST_NPAM];
-
-	pci_host_get_pam(pc->host, pam);
+	pc->m->waking = true;
 	machine_reset_devices(pc->m);
-	pci_host_set_pam(pc->host, pam);
+	pc->m->waking = false;
 	rtc_cmos_set(pc->rtc, CMOS_SHUTDOWN, SHUTDOWN_S3);
 	if (pc->pm)
 		acpi_pm_woken(pc->pm);

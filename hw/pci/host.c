@@ -180,21 +180,6 @@ bool pci_host_connect(struct dev *dev, struct ram *ram, struct ram *rom, uint64_
 	return h->smram;
 }
 
-void pci_host_get_pam(const struct dev *dev, uint8_t pam[PCI_HOST_NPAM])
-{
-	const struct pci_host *h = (const struct pci_host *)dev;
-	for (int i = 0; i < PCI_HOST_NPAM; i++)
-		pam[i] = h->pci.config[h->pam_reg + i];
-}
-
-void pci_host_set_pam(struct dev *dev, const uint8_t pam[PCI_HOST_NPAM])
-{
-	struct pci_host *h = (struct pci_host *)dev;
-	for (int i = 0; i < PCI_HOST_NPAM; i++)
-		h->pci.config[h->pam_reg + i] = pam[i];
-	pam_update(h);
-}
-
 /* ---- life ---- */
 
 bool pci_host_init(struct pci_host *h, const struct pci_ids *ids, uint8_t pam_reg, uint8_t smram_reg,
@@ -213,6 +198,7 @@ bool pci_host_init(struct pci_host *h, const struct pci_ids *ids, uint8_t pam_re
 		return false;
 	for (unsigned i = 0; i < PCI_HOST_NPAM; i++)
 		pci_set_config(&h->pci, pam_reg + i, 1, 0, i ? 0x33 : 0x30);
+	pci_keep_config(&h->pci, pam_reg, PCI_HOST_NPAM);
 	pci_set_config(&h->pci, smram_reg, 1, SMRAM_RESET, SMRAM_WMASK);
 	return true;
 }

@@ -61,8 +61,5 @@ static inline bool pci_touches(unsigned off, int n, unsigned first, unsigned cou
 bool pci_host_connect(struct dev *dev, struct ram *ram, struct ram *rom, uint64_t low, struct err *e);
 /* Some processor is in SMM, or none any more. */
 void pci_host_smm(struct dev *dev, bool in_smm);
-/* The PAM registers, which S3 leaves as they are. */
-void pci_host_get_pam(const struct dev *dev, uint8_t pam[PCI_HOST_NPAM]);
-void pci_host_set_pam(struct dev *dev, const uint8_t pam[PCI_HOST_NPAM]);
 
 #endif

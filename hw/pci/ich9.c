@@ -266,6 +266,7 @@ static void fill_config(struct pci_dev *p)
 	pci_set_config(p, PCI_STATUS, 2, 0x0200, 0);
 	pci_set_config(p, CFG_PMBASE, 4, 1, 0xff80);
 	pci_set_config(p, CFG_ACPI_CNTL, 1, 0, 0x87);
+	pci_keep_config(p, CFG_PMBASE, CFG_ACPI_CNTL + 1 - CFG_PMBASE);
 	pci_set_config(p, 0x48, 4, 1, 0xffc0);			/* GPIO base: stored */
 	pci_set_config(p, 0x4c, 1, 0, 0x10);
 	for (unsigned i = 0; i < 4; i++) {
@@ -277,6 +278,7 @@ static void fill_config(struct pci_dev *p)
 	pci_set_config(p, CFG_GEN_PMCON_1, 2, 0, 0x07ff);
 	pci_set_config(p, 0xdc, 1, 0, 0x03);			/* BIOS control */
 	pci_set_config(p, CFG_RCBA, 4, 0, 0xffffc001);
+	pci_keep_config(p, CFG_RCBA, 4);
 }
 
 static bool ich9_init(void *dev, struct err *e)

@@ -12,6 +12,9 @@
  *
  * A store to the mapped configuration space may move memory, so it is executed alone.
  *
+ * When the machine wakes from S3 configuration space is mapped where it last was: SeaBIOS
+ * still accesses it there, opens SMRAM so, and then switches the mapping off by itself.
+ *
  * Not modelled: DRAM registers, DMI, MCHBAR and EPBAR (they only store), the
  * graphics and manageability functions, devices' DMA to TSEG while a processor is in
  * SMM (it is not kept out).
@@ -43,6 +46,7 @@ struct mch {
 	struct mmio *ecam[3];		/* one a size; at most one is mapped */
 	struct phys_map *tseg[NTSEG];	/* nothing there: one a size */
 	struct phys_map *high;
+	uint64_t ecam_was;		/* the last PCIEXBAR that mapped something since the machine started */
 };
 
 static const unsigned ecam_buses[] = { 256, 128, 64 };
@@ -82,7 +86,8 @@ static void ecam_update(struct mch *d)
 	uint64_t base = 0;
 	unsigned buses = 0;
 
-	mch_ecam(&d->host.pci.dev, &base, &buses);
+	if (mch_ecam(&d->host.pci.dev, &base, &buses))
+		d->ecam_was = ld64(d->host.pci.config + PCIEXBAR);
 	for (int i = 0; i < 3; i++)
 		mmio_set(d->host.pci.dev.m, d->ecam[i], base, buses == ecam_buses[i]);
 }
@@ -202,6 +207,10 @@ static void mch_reset(void *dev)
 	struct mch *d = dev;
 
 	pci_host_reset(&d->host);
+	if (d->host.pci.dev.m->waking)
+		st64(d->host.pci.config + PCIEXBAR, d->ecam_was);
+	else
+		d->ecam_was = 0;
 	lock_update(d);
 	ecam_update(d);
 }
@@ -217,12 +226,12 @@ static bool mch_loaded(void *dev, struct err *e)
 }
 
 static const struct state mch_state[] = {
-	PCI_HOST_STATE, { 0 }
+	PCI_HOST_STATE, STATE(mch, ecam_was), { 0 }
 };
 
 const struct dev_type mch_type = {
 	.name = "mch", .bus = "system", .help = "Q35 host bridge",
-	.size = sizeof(struct mch), .version = 1, .state = mch_state,
+	.size = sizeof(struct mch), .version = 2, .state = mch_state,
 	.bus_props = pci_props, .bus_state = pci_state,
 	.init = mch_init, .fini = mch_fini, .reset = mch_reset, .loaded = mch_loaded,
 };

@@ -105,6 +105,13 @@ void pci_set_config(struct pci_dev *p, unsigned off, int n, uint32_t v, uint32_t
 	}
 }
 
+void pci_keep_config(struct pci_dev *p, unsigned off, unsigned n)
+{
+	assert(p->n_kept < PCI_NKEPT && off + n <= sizeof(p->config));
+	p->kept[p->n_kept].off = (uint16_t)off;
+	p->kept[p->n_kept++].n = (uint16_t)n;
+}
+
 /* 6.2.5.1: type bits read-only, address bits below the size read as zero. */
 static struct pci_bar *bar_define(struct pci_dev *p, int bar, enum pci_bar_kind kind, uint64_t size,
 				  bool prefetch)
@@ -385,9 +392,19 @@ bool pci_attach(struct pci_dev *p, const struct pci_ids *ids, struct err *e)
 	return true;
 }
 
+static void reset_config(struct pci_dev *p)
+{
+	uint8_t was[PCI_CONFIG_SIZE];
+
+	memcpy(was, p->config, sizeof(was));
+	memcpy(p->config, p->reset_config, sizeof(p->config));
+	for (unsigned i = 0; p->dev.m->waking && i < p->n_kept; i++)
+		memcpy(p->config + p->kept[i].off, was + p->kept[i].off, p->kept[i].n);
+}
+
 void pci_reset(struct pci_dev *p)
 {
-	memcpy(p->config, p->reset_config, sizeof(p->config));
+	reset_config(p);
 	pci_msix_reset(p);
 	p->intx = false;
 	pci_bars_update(p);

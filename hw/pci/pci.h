@@ -71,6 +71,8 @@ struct pci_msix {
 struct pci_dev;
 struct pci_bus;
 
+#define PCI_NKEPT	3
+
 struct pci_dev {
 	struct dev dev;
 	struct pci_bus *bus;
@@ -90,6 +92,8 @@ struct pci_dev {
 	uint8_t cap_end;	/* next free byte for capabilities */
 	uint8_t last_cap;
 	uint8_t reset_config[PCI_CONFIG_SIZE];
+	struct { uint16_t off, n; } kept[PCI_NKEPT];
+	unsigned n_kept;
 	/* Bytes off .. off+n-1 are about to be read: bring them up to date; may be NULL. */
 	void (*config_read)(struct pci_dev *p, unsigned off, int n);
 	/* Bytes off .. off+n-1 were written, values are in; may be NULL. */
@@ -231,6 +235,8 @@ void pci_msix_reset(struct pci_dev *p);
 
 /* Values at reset, and what software may change. */
 void pci_set_config(struct pci_dev *p, unsigned off, int n, uint32_t v, uint32_t wmask);
+/* Firmware does not set these bytes again when the machine wakes from S3, so they keep their values then. */
+void pci_keep_config(struct pci_dev *p, unsigned off, unsigned n);
 
 /* The level of the function's interrupt: MSI on a rising edge if enabled, else INTx#. */
 void pci_set_irq(struct pci_dev *p, bool level);

@@ -70,19 +70,20 @@ Test(i440fx, each_pam_nibble_has_its_16_kib)
 	}
 }
 
-Test(i440fx, pam_can_outlive_a_reset)
+Test(i440fx, waking_from_s3_leaves_pam_as_it_is)
 {
-	uint8_t pam[PCI_HOST_NPAM], after[PCI_HOST_NPAM];
-	struct dev *d = b.dev;
-
-	pci_host_set_pam(d, (const uint8_t []){ 0x10, 0x33, 0, 0, 0, 0, 0x11 });
-	pci_host_get_pam(d, pam);
+	conf8(0x5a, 0x33);
+	conf8(0x72, 0x4a);
+	wr(0xc0000, 0x12345678);
+	b.m->waking = true;
 	machine_reset_devices(b.m);
-	pci_host_get_pam(d, after);
-	cr_assert_eq(after[1], 0);
-	pci_host_set_pam(d, pam);
-	pci_host_get_pam(d, after);
-	cr_assert_arr_eq(after, pam, sizeof(pam));
+	cr_assert_eq(get8(0x5a), 0x33);
+	cr_assert_eq(rd(0xc0000), 0x12345678);
+	cr_assert_eq(get8(0x72), 0x02);
+	b.m->waking = false;
+	machine_reset_devices(b.m);
+	cr_assert_eq(get8(0x5a), 0);
+	cr_assert_neq(rd(0xc0000), 0x12345678);
 }
 
 Test(i440fx, pam_registers_keep_only_their_bits)

@@ -65,6 +65,23 @@ Test(i8042, keys_arrive_translated_to_set_1)
 	EXPECT(0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8);
 }
 
+Test(i8042, a_key_or_button_wakes_from_s3_and_is_spent)
+{
+	b.m->asleep = true;
+	input_key(b.m, 0x1e, false);
+	input_rel(b.m, 3, 4, 0, 0);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 0);
+	input_key(b.m, 0x1e, true);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 1);
+	input_rel(b.m, 0, 0, 0, BTN_LEFT);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 2);
+	b.m->asleep = false;
+	cr_assert_eq(next(), -1);
+	input_key(b.m, 0x1e, true);
+	EXPECT(0x1e);
+	cr_assert_eq(b.requests[MACHINE_WAKEUP], 2);
+}
+
 Test(i8042, without_translation_keys_are_set_2)
 {
 	command(0x60, 0x01);

@@ -59,6 +59,21 @@ Test(ich9, the_block_is_where_configuration_says)
 	cr_assert_eq(ich9_pm_base(d), 0);
 }
 
+/* SeaBIOS says where it is at a start only; without it a guest cannot sleep again. */
+Test(ich9, the_block_is_still_there_after_s3)
+{
+	conf(0xf0, 4, 0xfed1c001);
+	conf(0x60, 1, 0x0b);
+	b.m->waking = true;
+	machine_reset_devices(b.m);
+	cr_assert_eq(bench_in(&b, PM + 4, 2), 0);
+	cr_assert_eq(rd(0xfed1c000 + 0x3140), 0x32103210);
+	cr_assert_eq(pci_config_read(b.m->pci, 0, DEVFN, 0x60, 1), 0x80);
+	b.m->waking = false;
+	machine_reset_devices(b.m);
+	cr_assert_eq(bench_in(&b, PM + 4, 2), 0xffff);
+}
+
 Test(ich9, the_power_button_raises_the_sci)
 {
 	bench_out(&b, PM + 2, 2, 0x100);

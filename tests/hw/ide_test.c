@@ -435,10 +435,11 @@ Test(ide, a_reset_forgets_what_is_under_way)
 }
 
 /* Nobody sets the timing registers again after a wake from S3, and without them drivers take no channel for used. */
-Test(ide, the_timing_registers_outlive_a_reset)
+Test(ide, the_timing_registers_outlive_s3)
 {
 	bench_out(&b, 0xcf8, 4, 0x80000940);
 	bench_out(&b, 0xcfc, 4, 0x80008003);
+	b.m->waking = true;
 	machine_reset_devices(b.m);
 	bench_out(&b, 0xcf8, 4, 0x80000940);
 	cr_assert_eq(bench_in(&b, 0xcfc, 4), 0x80008003);

@@ -51,6 +51,19 @@ Test(mch, configuration_space_is_where_pciexbar_says)
 	cr_assert_eq(buses, 64);
 }
 
+Test(mch, configuration_space_is_where_it_was_after_s3)
+{
+	conf(0x60, 4, 0xb0000001);
+	wr(0xb0000060, 0);			/* as SeaBIOS does when it wakes */
+	cr_assert_eq(rd(0xb0000000), 0xffffffff);
+	b.m->waking = true;
+	machine_reset_devices(b.m);
+	cr_assert_eq(rd(0xb0000000), 0x29c08086);
+	b.m->waking = false;
+	machine_reset_devices(b.m);
+	cr_assert_eq(rd(0xb0000000), 0xffffffff);
+}
+
 Test(mch, pam_is_at_0x90)
 {
 	conf(0x90, 1, 0x30);
