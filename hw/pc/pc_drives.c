@@ -166,12 +166,24 @@ static bool at_place(const struct pc_config *cfg, enum pc_if interface, int inde
 	return false;
 }
 
-/* An empty drive; every other drive has its place already. */
-static void add_empty(struct pc_config *cfg, enum pc_if interface, int index, bool cd)
+static bool id_taken(const struct pc *pc, const char *id)
 {
-	if (cfg->ndrives < PC_MAX_DRIVES && !at_place(cfg, interface, index))
-		cfg->drives[cfg->ndrives++] = (struct pc_drive){ .interface = interface, .index = index,
-								 .drive.cdrom = cd, .drive.image.readonly = cd };
+	for (int i = 0; i < pc->cfg.ndrives; i++)
+		if (pc->cfg.drives[i].drive.id && !strcmp(pc->cfg.drives[i].drive.id, id))
+			return true;
+	return machine_find_backend(pc->m, "drive", id);
+}
+
+/* An empty drive, which gives way to one of the user's with its name; every other drive has its place already. */
+static void add_empty(struct pc *pc, enum pc_if interface, int index, bool cd)
+{
+	struct pc_drive d = { .interface = interface, .index = index, .drive.cdrom = cd, .drive.image.readonly = cd };
+	struct pc_config *cfg = &pc->cfg;
+	char id[32];
+
+	if (cfg->ndrives < PC_MAX_DRIVES && !at_place(cfg, interface, index)
+	    && !id_taken(pc, pc_drive_name(&d, cfg->ndrives, pc->board->ahci_addr, id)))
+		cfg->drives[cfg->ndrives++] = d;
 }
 
 #define CD_POSITION 2
@@ -187,9 +199,9 @@ bool pc_drives(struct pc *pc, struct err *e)
 	if (!assign_positions(&pc->cfg, n_positions, e))
 		return false;
 	if (pc->cfg.empty_cd && n_positions)
-		add_empty(&pc->cfg, PC_IF_IDE, CD_POSITION, true);
+		add_empty(pc, PC_IF_IDE, CD_POSITION, true);
 	if (pc->cfg.empty_floppy && !pc->board->bare)
-		add_empty(&pc->cfg, PC_IF_FLOPPY, 0, false);
+		add_empty(pc, PC_IF_FLOPPY, 0, false);
 	for (int i = 0; i < pc->cfg.ndrives; i++)
 		if (!add_drive(pc, i, e))
 			return false;

@@ -114,6 +114,14 @@ Test(program, a_cd_and_a_floppy_drive_are_there_unless_their_places_are_taken)
 	cr_assert(strstr(out, "own: [not inserted]") && !strstr(out, "ide1-cd0"), "%s", out);
 }
 
+Test(program, the_empty_drives_give_way_to_drives_of_their_names)
+{
+	char out[2000];
+
+	blocks("-drive if=none,id=ide1-cd0,file=$B,format=raw,readonly=on -drive if=none,id=floppy0", out, sizeof(out));
+	cr_assert(strstr(out, "ide1-cd0: /") && strstr(out, "floppy0: [not inserted]"), "%s", out);
+}
+
 Test(program, both_accelerators_agree)
 {
 	char out[200];
