@@ -252,7 +252,7 @@ static struct code_cache *cache_new(const struct cpu *c, bool interp, struct err
 	k->irs = interp ? reserve(MAX_TBS * sizeof(*k->irs), false) : NULL;
 	k->plug_left = c->plugins ? reserve(MAX_TBS * sizeof(*k->plug_left), false) : NULL;
 	for (unsigned i = 0; i < TCG_USERS; i++)
-		k->seat[i].reading[0] = k->seat[i].reading[1] = ~0ull;
+		k->seat[i].reading[0] = k->seat[i].reading[1] = k->seat[i].storing = NOWHERE;
 	if (!k->tbs || !k->hash_next || !k->granule || !k->links || !k->sides || !k->suspects || !k->vpages ||
 	    (interp && !k->irs) || (c->plugins && !k->plug_left))
 		err_set(e, "no memory for the code cache");

@@ -159,11 +159,13 @@ struct itlb_entry {
 
 #define TCG_USERS	256u
 
+#define NOWHERE	(~0ull)
+
 /* What others look at of a vCPU, by its number: it may leave meanwhile. See cross_light.c. */
 struct seat {
-	_Atomic uint64_t reading[2];	/* RAM pages whose bytes it is translating, or ~0 */
+	_Atomic uint64_t reading[2];	/* RAM pages whose bytes it is translating, or NOWHERE */
 	uint64_t spoilt[2];		/* chunks of them (struct code_page) that have been written meanwhile */
-	_Atomic uint64_t storing;	/* page of the last store that found code on its page */
+	_Atomic uint64_t storing;	/* page of the last store of this round that found code on its page, or NOWHERE */
 } __attribute__((aligned(64)));
 
 /* A time in which vCPUs come by their run loops. */

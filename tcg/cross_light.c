@@ -130,7 +130,7 @@ void tcg_begin_read(struct tcg *t, int which, struct ram *r, uint64_t ram)
 void tcg_end_read(struct tcg *t)
 {
 	for (int i = 0; i < 2; i++)
-		atomic_store_explicit(&t->seat->reading[i], ~0ull, memory_order_release);
+		atomic_store_explicit(&t->seat->reading[i], NOWHERE, memory_order_release);
 }
 
 bool tcg_is_spoilt(const struct tcg *t, const struct tb *tb)
@@ -167,6 +167,7 @@ void tcg_stop_waiting(const struct tcg *t)
 	for (unsigned i = 0; i < k->n_suspects; i++)
 		k->suspects[i].grace.waits[t->number - 1] = false;
 	k->leaving.waits[t->number - 1] = false;
+	t->seat->storing = NOWHERE;
 }
 
 static void compare(struct tcg *t, struct suspect *s)

@@ -229,7 +229,7 @@ static void next_round(struct tcg *t)
 {
 	tcg_catch_up(t);
 	atomic_fetch_add(&t->rounds, 1);
-	atomic_store_explicit(&t->seat->storing, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->seat->storing, NOWHERE, memory_order_relaxed);
 	tcg_serialize(t->cpu);
 }
 
