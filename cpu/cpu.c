@@ -147,6 +147,8 @@ static void reset_msrs(struct cpu *c)
 	c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
 	c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
 	c->tsc_aux = c->spec_ctrl = c->tsc_adjust = c->feature_control = 0;
+	c->pkru = 0;
+	c->pkrs = 0;
 	c->pat = PAT_RESET;
 	c->misc_enable = 0x1801 | (pmu_is_architectural(c) ? 0x80 : 0);	/* fast strings, counters; no BTS, no PEBS */
 	c->smbase = 0x30000;

@@ -302,8 +302,6 @@ static void set_insn_features(struct cpu *c)
 			c->insn_feat[features[i].insn >> 6] |= BIT(features[i].insn & 63);
 	if (cpuid_is_intel(c))
 		c->insn_feat[F_INTEL >> 6] |= BIT(F_INTEL & 63);
-	if (cpu_has(c, CPUID_SVM))	/* VMMCALL */
-		c->insn_feat[F_HYPERCALL >> 6] |= BIT(F_HYPERCALL & 63);
 	if (cpu_has(c, CPUID_SVM))	/* VMMCALL is for any hypervisor; without KVM's interface it faults itself */
 		c->insn_feat[F_HYPERCALL >> 6] |= BIT(F_HYPERCALL & 63);
 	if (cpu_has(c, CPUID_LM))	/* every 64-bit processor has PREFETCHW; Linux relies on it */

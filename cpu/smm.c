@@ -15,6 +15,7 @@
 #include "cpu/phys.h"
 #include "cpu/seg.h"
 #include "cpu/svm.h"
+#include "cpu/system.h"
 #include "cpu/tlb.h"
 
 #define SAVE_AREA	0x8000u		/* offsets below count from SMBASE + this */
@@ -244,6 +245,8 @@ void smm_rsm(struct cpu *c)
 		load_slots(c, slots64, ARRAY_LEN(slots64));
 	else
 		load_slots(c, slots32, ARRAY_LEN(slots32));
+	c->dr[6] = cpu_dr_value(6, c->dr[6]);
+	c->dr[7] = cpu_dr_value(7, c->dr[7]);
 	load_segs(c, is64 ? segs64 : segs32, is64);
 	load_control(c, is64 ? &control64 : &control32);
 	halted = area_ld(c, is64 ? HALT_64 : HALT_32, 1) & 1;

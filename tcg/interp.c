@@ -199,11 +199,7 @@ static uint64_t insn_rip(const struct ir *ir, unsigned i)
 {
 	uint64_t rip = ir->rip + ir->off[i];
 
-	switch (ir->mode & MODE_CODE) {
-	case MODE_CODE16: return rip & 0xffff;
-	case MODE_CODE32: return (uint32_t)rip;
-	default: return rip;
-	}
+	return (ir->mode & MODE_CODE) == MODE_CODE64 ? rip : (uint32_t)rip;
 }
 
 enum interp_exit interp_run(struct cpu *c, const struct ir *ir, const bool *stop)

@@ -567,6 +567,7 @@ Test(except, smi_and_rsm_round_trip)
 	cr_assert_eq(mem(&B, 0x3fff8, 8), C->regs[RAX]);
 	cr_assert_eq(mem(&B, 0x3fff0, 8), C->regs[RCX]);
 	mem_put(&B, 0x3ff00, 4, 0x40000);
+	mem_put(&B, 0x3ff60, 8, 0xffffffff0000dc00);
 	C->regs[RBX] = 0;
 	smm_rsm(C);
 	cr_assert_eq(B.smm, 0x101);
@@ -575,6 +576,7 @@ Test(except, smi_and_rsm_round_trip)
 	cr_assert_eq(C->cr0, cr0);
 	cr_assert_eq(C->cr4, cr4);
 	cr_assert_eq(C->efer, efer);
+	cr_assert_eq(C->dr[7], 0x400, "reserved bits are dropped");
 	cr_assert_eq(cpu_get_eflags(C), FL_IF | FL_SF | 2);
 	cr_assert_eq(cpu_cpl(C), 3);
 	cr_assert(cpu_is64(C));

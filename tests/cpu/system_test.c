@@ -38,8 +38,11 @@ Test(system, reset_state_is_the_manuals)
 	cpu_init_signal(c);
 	cr_expect(c->request & REQ_SIPI, "one that came right behind is not lost");
 	cr_expect(c->lstar == 5 && c->regs[RAX] == 0 && c->cr0 == 0x10, "INIT keeps MSRs");
+	c->pkru = c->pkrs = 4;
+	cpu_init_signal(c);
+	cr_expect(c->pkru == 4 && c->pkrs == 4, "and keys' rights");
 	cpu_reset(c);
-	cr_expect_eq(c->lstar, 0);
+	cr_expect(c->lstar == 0 && c->pkru == 0 && c->pkrs == 0);
 }
 
 Test(system, cr0_refuses_impossible_combinations)

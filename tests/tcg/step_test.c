@@ -178,6 +178,16 @@ TEST_BOTH32(enter_on_a_16_bit_stack_keeps_the_upper_half)
 	cr_expect_eq(ld32(machine_mem(m, M_STACK - 8)), 0x10000 + M_STACK - 4);
 }
 
+GUEST(far_up, ".code16; nop; ud2; .code64")
+
+TEST_BOTH32(code_of_16_bits_may_stand_above_64_kib)
+{
+	GUEST_PUT(m, M_CODE, far_up);
+	seg_set(m->c, CS, M_CODE0, 0, ~0u, SEG_G | 0x9b);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_UD);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 1);
+}
+
 GUEST(arpl, ".code32; arpl word ptr [eax], cx; out 0xf4, al")
 
 TEST_BOTH32(arpl_writes_only_what_changes)
