@@ -532,6 +532,16 @@ static inline int cpu_cpl(const struct cpu *c)
 {
 	return c->mode >> MODE_CPL_SHIFT & 3;
 }
+/*
+ * A repeated string instruction stops between elements: what comes now pushes an image with RF,
+ * so that the breakpoint at the instruction is not met again (SDM vol. 3B, 18.3.1.1). Without
+ * breakpoints or TF nobody would clear it.
+ */
+static inline void cpu_note_unfinished(struct cpu *c)
+{
+	if (c->mode & (MODE_TF | MODE_DEBUG))
+		c->eflags |= FL_RF;
+}
 static inline enum mmu_idx cpu_mmu_idx(const struct cpu *c)
 {
 	return (enum mmu_idx)(c->mode >> MODE_MMU_SHIFT & 3);

@@ -5,7 +5,7 @@
  *
  * Not modelled: protected-mode virtual interrupts for hardware interrupts,
  * RF in the image of an interrupt between the iterations of a string
- * instruction.
+ * instruction while no breakpoint is armed.
  * Source: SDM vol. 3A chapter 6 (tables 6-1, 6-5), 17.3, 20.2, 20.3; vol. 2 INT n.
  */
 #include "cpu/except.h"

@@ -285,8 +285,11 @@ static bool advance(struct cpu *c, const struct port_string *s, int reg)
 /* An unfinished instruction stops between elements for a request, and for a trap after each. */
 static bool must_stop(struct cpu *c)
 {
-	return atomic_load_explicit(&c->request, memory_order_relaxed) || c->mode & (MODE_TF | MODE_DEBUG) ||
-	       c->dbg.step || c->dbg.why;
+	if (!atomic_load_explicit(&c->request, memory_order_relaxed) && !(c->mode & (MODE_TF | MODE_DEBUG)) &&
+	    !c->dbg.step && !c->dbg.why)
+		return false;
+	cpu_note_unfinished(c);
+	return true;
 }
 
 /* Memory is checked before the port is read: reading may have an effect that must not repeat. */

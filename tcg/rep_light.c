@@ -50,11 +50,14 @@ static void count_down(struct cpu *c, const struct rep *r, uint64_t k)
 }
 
 /* Between runs: 1 finished, 0 call again, -1 go on. */
-static int verdict(const struct cpu *c, const struct rep *r, bool code)
+static int verdict(struct cpu *c, const struct rep *r, bool code)
 {
 	if (!reg_get(c, RCX, r->adsize))
 		return !code;
-	return code || c->request || c->dr6_pending || c->mode & MODE_TF ? 0 : -1;
+	if (!code && !c->request && !c->dr6_pending && !(c->mode & MODE_TF))
+		return -1;
+	cpu_note_unfinished(c);
+	return 0;
 }
 
 /* ---- runs ---- */

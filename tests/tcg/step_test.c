@@ -64,6 +64,23 @@ TEST_BOTH(step, data_breakpoint_stops_behind_its_iteration)
 	cr_expect_eq(m->c->regs[RDI], M_DATA + 12);
 }
 
+TEST_BOTH(step, an_unfinished_rep_does_not_meet_its_breakpoint_again)
+{
+	GUEST_PUT(m, M_CODE, watched_rep);
+	m->c->regs[RCX] = 16;
+	m->c->regs[RDI] = M_DATA;
+	cpu_write_dr(m->c, 0, M_CODE);
+	cpu_write_dr(m->c, 1, M_DATA + 8);
+	cpu_write_dr(m->c, 7, 0x400 | 2 | 8 | 0xd00000u);
+	cpu_set_eflags(m->c, FL_RF);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(m->c->dr[6], 0xffff0ff2);
+	cr_expect(machine_frame(m).flags & FL_RF);
+	cpu_set_eflags(m->c, FL_RF);
+	cr_assert_eq(machine_run(m, M_CODE), -1, "on to the end");
+	cr_expect_not(cpu_get_eflags(m->c) & FL_RF);
+}
+
 GUEST(watched_push, "push qword ptr [0x20000]; out 0xf4, al")
 
 TEST_BOTH(step, an_instruction_that_faults_has_met_no_data_breakpoint)
