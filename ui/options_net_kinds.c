@@ -2,6 +2,7 @@
 #include "ui/options_parse.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -146,17 +147,42 @@ static const char *script(struct kv *k, const char *key)
 	return strcmp(v, "no") && *v ? v : NULL;
 }
 
+/* fd=N, or fds=N:N.. with one for each queue. */
+static bool tap_fds(struct kv *k, struct net_tap_options *t, struct err *e)
+{
+	uint64_t one = kv_num(k, "fd", UINT64_MAX, 0, 1 << 20);
+	const char *list = kv_str(k, "fds", NULL);
+
+	if (one != UINT64_MAX && list)
+		return err_set(e, "fd= and fds= are the same for one queue and for several");
+	if (one != UINT64_MAX)
+		t->fds[t->n_fds++] = (int)one;
+	while (list) {
+		char *end;
+		unsigned long fd = strtoul(list, &end, 10);
+
+		if (end == list || (*end && *end != ':') || fd > 1 << 20)
+			return err_set(e, "fds=%s: expected numbers with colons between them", list);
+		if (t->n_fds == NET_MAX_QUEUES)
+			return err_set(e, "fds=: more than %d queues", NET_MAX_QUEUES);
+		t->fds[t->n_fds++] = (int)fd;
+		list = *end ? end + 1 : NULL;
+	}
+	return true;
+}
+
 static bool tap_options(struct kv *k, struct net_options *o, struct err *e)
 {
 	static const char *const ignored[] = { "vhost", "vhostforce", "sndbuf", "vnet_hdr", "poll-us", "helper", "br", NULL };
 
-	(void)e;
-	o->queues = (unsigned)kv_num(k, "queues", 1, 1, NET_MAX_QUEUES);
-	o->tap.multi_queue = o->queues > 1;
+	if (!tap_fds(k, &o->tap, e))
+		return false;
+	o->queues = (unsigned)kv_num(k, "queues", o->tap.n_fds ? o->tap.n_fds : 1, 1, NET_MAX_QUEUES);
+	if (o->tap.n_fds && o->queues != o->tap.n_fds)
+		return err_set(e, "queues=%u, and there are %u descriptors", o->queues, o->tap.n_fds);
 	o->tap.ifname = kv_str(k, "ifname", NULL);
 	o->tap.script = script(k, "script");
 	o->tap.downscript = script(k, "downscript");
-	o->tap.fd = (int)kv_num(k, "fd", UINT64_MAX, 0, 1 << 20);
 	kv_ignore(k, ignored);
 	return true;
 }

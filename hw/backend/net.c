@@ -18,6 +18,7 @@
 
 struct net_frame {
 	struct net_frame *next;
+	unsigned pair;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -42,7 +43,7 @@ static struct net *make_socket(struct machine *m, const struct net_options *o, s
 
 static struct net *make_tap(struct machine *m, const struct net_options *o, struct err *e)
 {
-	return net_tap_new(m, &o->tap, e);
+	return net_tap_new(m, &o->tap, o->queues, e);
 }
 
 static const struct net_kind {
@@ -218,6 +219,16 @@ bool net_is_sound(const struct net *n)
 	return n && n->sound;
 }
 
+bool net_steers(const struct net *n)
+{
+	return n && n->steers;
+}
+
+unsigned net_coming(const struct net *n)
+{
+	return n->coming;
+}
+
 /* ---- frames ---- */
 
 static void trace_frame(struct net *n, const char *way, uint64_t count, size_t len)
@@ -225,21 +236,23 @@ static void trace_frame(struct net *n, const char *way, uint64_t count, size_t l
 	trace_point(n->m, n->id, NULL, way, "frame %" PRIu64 " length %zu", count, len);
 }
 
-static bool give(struct net *n, const uint8_t *frame, size_t len)
+static bool give(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 {
 	n->busy = true;
+	n->coming = pair;
 	bool taken = n->front->input(n->front_opaque, frame, len);
 	n->busy = false;
 	return taken;
 }
 
-static void keep(struct net *n, const uint8_t *frame, size_t len)
+static void keep(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 {
 	struct net_frame *f = n->n_waiting < MAX_WAITING ? malloc(sizeof(*f) + len) : NULL;
 
 	if (!f)
 		return;
 	f->next = NULL;
+	f->pair = pair;
 	f->len = len;
 	memcpy(f->bytes, frame, len);
 	*n->tail = f;
@@ -247,7 +260,7 @@ static void keep(struct net *n, const uint8_t *frame, size_t len)
 	n->n_waiting++;
 }
 
-void net_deliver(struct net *n, const uint8_t *frame, size_t len)
+void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 {
 	if (len > NET_MAX_FRAME || !n->front || n->down)
 		return;
@@ -256,15 +269,20 @@ void net_deliver(struct net *n, const uint8_t *frame, size_t len)
 		trace_frame(n, "in", n->n_in, len);
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
-	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, frame, len))
-		keep(n, frame, len);
+	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, pair, frame, len))
+		keep(n, pair, frame, len);
+}
+
+void net_deliver(struct net *n, const uint8_t *frame, size_t len)
+{
+	net_deliver_on(n, 0, frame, len);
 }
 
 void net_flush(struct net *n)
 {
 	if (!n || n->busy || !clock_running(&n->m->clock))
 		return;
-	while (n->waiting && n->front && give(n, n->waiting->bytes, n->waiting->len)) {
+	while (n->waiting && n->front && give(n, n->waiting->pair, n->waiting->bytes, n->waiting->len)) {
 		struct net_frame *f = n->waiting;
 		n->waiting = f->next;
 		if (!n->waiting)
@@ -274,7 +292,7 @@ void net_flush(struct net *n)
 	}
 }
 
-void net_send(struct net *n, const uint8_t *frame, size_t len)
+void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 {
 	if (!n || n->busy || n->down || len > NET_MAX_FRAME)
 		return;
@@ -284,7 +302,13 @@ void net_send(struct net *n, const uint8_t *frame, size_t len)
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
 	n->busy = true;
+	n->sending = pair;
 	n->ops->send(n, frame, len);
 	n->busy = false;
 	net_flush(n);
+}
+
+void net_send(struct net *n, const uint8_t *frame, size_t len)
+{
+	net_send_on(n, 0, frame, len);
 }

@@ -52,9 +52,9 @@ struct net_socket_options {
 };
 struct net_tap_options {
 	const char *ifname;		/* NULL: a new one */
-	bool multi_queue;		/* the interface has several queues; one is used */
 	const char *script, *downscript;	/* run with the interface's name; NULL: none */
-	int fd;				/* -1, or of an interface opened by somebody else */
+	int fds[NET_MAX_QUEUES];	/* of queues of an interface opened by somebody else */
+	unsigned n_fds;			/* 0: it is opened here, with as many queues as net_options wants */
 };
 struct net_options {
 	const char *kind;		/* "user", "socket", "tap" */
@@ -90,6 +90,11 @@ bool net_attach(struct net *n, const struct net_front *f, void *opaque, struct e
 void net_detach(struct net *n, const void *opaque);
 /* A frame from the card; n NULL: it vanishes. */
 void net_send(struct net *n, const uint8_t *frame, size_t len);
+/* The same from one of several pairs of queues of the card. */
+void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len);
+/* The network says by net_coming() which pair of queues the frame is for that input() gets. n NULL is fine. */
+bool net_steers(const struct net *n);
+unsigned net_coming(const struct net *n);
 /* Frames from there have right checksums, for no wire has damaged them. n NULL is fine. */
 bool net_is_sound(const struct net *n);
 /* The card has room again. */
@@ -125,6 +130,8 @@ struct net {
 	bool sound;			/* what is delivered was made here, with right checksums */
 	bool down;			/* the cable is out */
 	unsigned queues;		/* 0: 1 */
+	bool steers;			/* it has as many queues itself */
+	unsigned sending, coming;	/* the pair of queues that the frame in hand is from or for */
 	bool busy;			/* the card is sending or being given a frame */
 	struct net_dump *dumps;
 	uint64_t n_in, n_out;		/* frames so far */
@@ -132,9 +139,11 @@ struct net {
 
 /* A frame for the card. */
 void net_deliver(struct net *n, const uint8_t *frame, size_t len);
+/* For one of its pairs of queues. */
+void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len);
 
 struct net *net_socket_new(struct machine *m, const struct net_socket_options *o, struct err *e);
-struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, struct err *e);
+struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, unsigned queues, struct err *e);
 struct net *net_user_new(struct machine *m, const struct net_user_options *o, struct err *e);
 
 /* net_dump.c: */

@@ -1,9 +1,13 @@
 /*
  * A network that is an interface of the host's (TAP), for bridges and routes of the
  * host. Making one needs CAP_NET_ADMIN, unless the interface exists and belongs to
- * the user, or an open descriptor is handed over.
+ * the user, or open descriptors are handed over.
  *
- * Not modelled: vhost, offloads; of an interface with several queues one is used.
+ * The interface may have a queue, with a descriptor of its own, for each pair of queues
+ * of the card. Linux sends what belongs to a flow to the queue that the flow's frames
+ * came from, and spreads flows that it does not know.
+ *
+ * Not modelled: vhost, offloads.
  * Source: Linux, Documentation/networking/tuntap.rst.
  */
 #include <errno.h>
@@ -22,11 +26,19 @@
 #include "hw/core/bus.h"
 #include "hw/core/loop.h"
 
+struct tap;
+
+struct tap_queue {
+	struct tap *t;
+	int fd;
+	struct loop_fd *watch;
+};
+
 struct tap {
 	struct net net;
 	struct machine *m;
-	int fd;
-	struct loop_fd *watch;
+	struct tap_queue queue[NET_MAX_QUEUES];
+	unsigned n_queues;
 	char ifname[IFNAMSIZ];
 	char *down;			/* script, or NULL */
 	uint8_t in[NET_MAX_FRAME];
@@ -51,22 +63,25 @@ static bool run_script(const char *script, const char *ifname, struct err *e)
 
 static void on_frames(void *opaque, int fd, unsigned events)
 {
-	struct tap *t = opaque;
+	struct tap_queue *q = opaque;
+	struct tap *t = q->t;
 	ssize_t r = 0;
 
 	(void)events;
 	for (int i = 0; i < 64 && (r = read(fd, t->in, sizeof(t->in))) > 0; i++)
-		net_deliver(&t->net, t->in, (size_t)r);
+		net_deliver_on(&t->net, (unsigned)(q - t->queue), t->in, (size_t)r);
 	if (r > 0 || (r < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	warn("network '%s': the interface is gone", t->net.id);	/* and would be reported for ever */
-	loop_fd_del(t->m->loop, t->watch);
-	t->watch = NULL;
+	if (q == t->queue)
+		warn("network '%s': the interface is gone", t->net.id);
+	loop_fd_del(t->m->loop, q->watch);	/* or it would be reported for ever */
+	q->watch = NULL;
 }
 
 static void tap_send(struct net *n, const uint8_t *frame, size_t len)
 {
-	ssize_t r = write(((struct tap *)n)->fd, frame, len);
+	struct tap *t = (struct tap *)n;
+	ssize_t r = write(t->queue[n->sending % t->n_queues].fd, frame, len);
 
 	(void)r;		/* a full queue loses frames */
 }
@@ -76,55 +91,80 @@ static void tap_free(struct net *n)
 	struct tap *t = (struct tap *)n;
 	struct err e;
 
-	if (t->watch)
-		loop_fd_del(t->m->loop, t->watch);
+	for (unsigned i = 0; i < t->n_queues; i++)
+		if (t->queue[i].watch)
+			loop_fd_del(t->m->loop, t->queue[i].watch);
 	if (t->down && *t->ifname && !run_script(t->down, t->ifname, &e))
 		err_report(&e);
-	if (t->fd >= 0)
-		close(t->fd);
+	for (unsigned i = 0; i < t->n_queues; i++)
+		close(t->queue[i].fd);
 	free(t->down);
 	free(t);
 }
 
 static const struct net_ops tap_ops = { .name = "tap", .send = tap_send, .free = tap_free };
 
-static bool open_interface(struct tap *t, const char *ifname, bool multi_queue, struct err *e)
+static void add_queue(struct tap *t, int fd)
 {
-	struct ifreq r = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (multi_queue ? IFF_MULTI_QUEUE : 0)) };
+	t->queue[t->n_queues++] = (struct tap_queue){ .t = t, .fd = fd };
+}
 
+/* A queue of the interface t->ifname, which is made with the first if it is not there. */
+static bool open_queue(struct tap *t, bool of_several, struct err *e)
+{
+	struct ifreq r = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (of_several ? IFF_MULTI_QUEUE : 0)) };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_errno(e, "/dev/net/tun");
+	add_queue(t, fd);
+	memcpy(r.ifr_name, t->ifname, sizeof(r.ifr_name));
+	if (!ioctl(fd, TUNSETIFF, &r)) {
+		memcpy(t->ifname, r.ifr_name, sizeof(t->ifname));
+		return true;
+	}
+	if (errno == EPERM)
+		return err_set(e, "interface %s: not allowed; run as root, or make it beforehand: ip tuntap add dev %s mode tap%s user $USER",
+			       t->ifname, strchr(t->ifname, '%') ? "tap0" : t->ifname, of_several ? " multi_queue" : "");
+	if (errno == EINVAL && of_several)
+		return err_set(e, "interface %s: it has one queue (ip tuntap add dev %s mode tap multi_queue makes one with several)",
+			       t->ifname, t->ifname);
+	return err_errno(e, "interface %s", t->ifname);
+}
+
+static bool open_interface(struct tap *t, const char *ifname, unsigned queues, struct err *e)
+{
 	if (ifname && strlen(ifname) >= IFNAMSIZ)
 		return err_set(e, "ifname=%s: at most %d letters", ifname, IFNAMSIZ - 1);
-	t->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (t->fd < 0)
-		return err_errno(e, "/dev/net/tun");
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", ifname ? ifname : "tap%d");
-	if (ioctl(t->fd, TUNSETIFF, &r)) {
-		err_errno(e, "interface %s", ifname ? ifname : "tap");
-		return errno == EPERM ? err_set(e, "interface %s: not allowed; run as root, or make it beforehand: ip tuntap add dev %s mode tap user $USER",
-						ifname ? ifname : "tap", ifname ? ifname : "tap0") : false;
-	}
-	snprintf(t->ifname, sizeof(t->ifname), "%s", r.ifr_name);
+	snprintf(t->ifname, sizeof(t->ifname), "%s", ifname ? ifname : "tap%d");
+	for (unsigned i = 0; i < queues; i++)
+		if (!open_queue(t, queues > 1, e)) {
+			if (!i)
+				*t->ifname = 0;		/* nothing that a script could see */
+			return false;
+		}
 	return true;
 }
 
-static bool tap_open(struct tap *t, const struct net_tap_options *o, struct err *e)
+static bool tap_open(struct tap *t, const struct net_tap_options *o, unsigned queues, struct err *e)
 {
-	if (o->fd >= 0) {
-		t->fd = o->fd;
-		if (fcntl(t->fd, F_SETFL, O_NONBLOCK))
-			return err_errno(e, "fd=%d", t->fd);
-	} else if (!open_interface(t, o->ifname, o->multi_queue, e)) {
-		return false;
+	for (unsigned i = 0; i < o->n_fds; i++) {
+		add_queue(t, o->fds[i]);
+		if (fcntl(o->fds[i], F_SETFL, O_NONBLOCK))
+			return err_errno(e, "fd=%d", o->fds[i]);
 	}
+	if (!o->n_fds && !open_interface(t, o->ifname, queues ? queues : 1, e))
+		return false;
 	if (o->script && *t->ifname && !run_script(o->script, t->ifname, e))
 		return false;
 	t->down = o->downscript ? strdup(o->downscript) : NULL;
-	if (t->m->loop)
-		t->watch = loop_fd_add(t->m->loop, t->fd, LOOP_READ, on_frames, t);
+	t->net.steers = t->n_queues > 1;
+	for (unsigned i = 0; t->m->loop && i < t->n_queues; i++)
+		t->queue[i].watch = loop_fd_add(t->m->loop, t->queue[i].fd, LOOP_READ, on_frames, &t->queue[i]);
 	return true;
 }
 
-struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, struct err *e)
+struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, unsigned queues, struct err *e)
 {
 	struct tap *t = calloc(1, sizeof(*t));
 
@@ -134,8 +174,7 @@ struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, stru
 	}
 	t->net.ops = &tap_ops;
 	t->m = m;
-	t->fd = -1;
-	if (tap_open(t, o, e))
+	if (tap_open(t, o, queues, e))
 		return &t->net;
 	tap_free(&t->net);
 	return NULL;

@@ -3,7 +3,7 @@
  * frames to send, and so on in pairs, as many as the network has (mq=on); the last one
  * has commands (virtio_net_ctrl.c). Of a card with one pair, or for a driver that knows
  * no more, that is queue 2. A frame that comes in goes to the pair on which its flow was
- * last sent.
+ * last sent; if the network has as many queues itself (tap), they belong to each other.
  *
  * Every frame has a header in front: 10 bytes, or 12 with merged buffers or for drivers
  * of the modern interface. Frames larger than a buffer go to several ones if the driver
@@ -12,8 +12,7 @@
  * A driver may leave checksums and the cutting of large TCP segments to the card, and
  * is spared looking at the checksums of frames that no wire can have damaged.
  *
- * Not modelled: large frames on the way in, hashes for the driver (RSS), queues of their
- * own for pairs on the host's side.
+ * Not modelled: large frames on the way in, hashes for the driver (RSS).
  * Source: Virtio 1.2, 5.1.
  */
 #include <string.h>
@@ -114,7 +113,7 @@ static bool net_input(void *opaque, const uint8_t *frame, size_t len)
 
 	if (!virtio_running(v) || len < 14 || !virtio_net_wants(d, frame, len))
 		return true;
-	unsigned q = rx(virtio_net_pair(d, frame, len));
+	unsigned q = rx(net_steers(d->net) ? net_coming(d->net) % d->pairs : virtio_net_pair(d, frame, len));
 	if (!v->q[q].enabled)
 		return true;
 	unsigned n = put_frame(d, q, frame, len);
@@ -155,26 +154,32 @@ static const struct net_front front = { net_input, net_link, net_announce };
 
 /* ---- sending ---- */
 
+struct sender {
+	struct virtio_net *d;
+	unsigned pair;
+};
+
 static void send_piece(void *opaque, const uint8_t *frame, size_t len)
 {
-	struct virtio_net *d = opaque;
+	const struct sender *s = opaque;
 
-	d->v.extra++;
-	net_send(d->net, frame, len);
+	s->d->v.extra++;
+	net_send_on(s->d->net, s->pair, frame, len);
 }
 
 /* d->frame, as its header wants it. False: it asks for what cannot be. */
-static bool send_with_header(struct virtio_net *d, const uint8_t *h, size_t n)
+static bool send_with_header(struct virtio_net *d, unsigned pair, const uint8_t *h, size_t n)
 {
+	struct sender s = { d, pair };
 	unsigned kind = h[1] & ~(unsigned)GSO_ECN;
 
 	if (kind == GSO_TCPV4 || kind == GSO_TCPV6)
-		return offload_segment(d->frame, n, ld16(h + 4), send_piece, d);
+		return offload_segment(d->frame, n, ld16(h + 4), send_piece, &s);
 	if (kind != GSO_NONE)
 		return false;
 	if (h[0] & H_NEEDS_CSUM && !offload_checksum(d->frame, n, ld16(h + 6), ld16(h + 8)))
 		return false;
-	net_send(d->net, d->frame, n);
+	net_send_on(d->net, pair, d->frame, n);
 	return true;
 }
 
@@ -195,7 +200,7 @@ static bool send_frame(struct virtio *v, unsigned q)
 	virtq_push(v, q, &v->buf, 0);
 	if (fits)
 		virtio_net_learn(d, d->frame, n, q / 2);
-	if (!fits || !send_with_header(d, header, n))
+	if (!fits || !send_with_header(d, q / 2, header, n))
 		log_guest("%s: a frame of %llu bytes, flags %u, kind %u, that cannot be sent", v->pci.dev.id,
 			  (unsigned long long)n, header[0], header[1]);
 	return true;

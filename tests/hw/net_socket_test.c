@@ -204,13 +204,13 @@ Test(net_socket, trying_again_does_not_wait, .timeout = 20)
 /* Somebody takes a TAP interface away: the loop sleeps as before. */
 Test(net_socket, an_interface_that_is_gone_is_not_watched)
 {
-	struct net_options o = { .kind = "tap", .id = "one", .tap = { .fd = -1 } };
+	struct net_options o = { .kind = "tap", .id = "one" };
 	struct timespec from, to;
 	uint8_t f[60] = { 7 };
 	int pair[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	o.tap.fd = pair[0];
+	o.tap.fds[o.tap.n_fds++] = pair[0];
 	machine_lock(b.m);
 	one.net = net_new(b.m, &o, &b.err);
 	cr_assert(one.net && net_attach(one.net, &front, &one, &b.err), "%s", b.err.msg);

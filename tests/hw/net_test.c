@@ -2,10 +2,12 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "hw/backend/net.h"
+#include "hw/core/loop.h"
 #include "tests/bench.h"
 
 static struct bench b;
@@ -63,6 +65,60 @@ Test(net, frames_wait_in_order_until_there_is_room)
 	net_flush(&net);
 	cr_assert_eq(n_in, 4);
 	cr_assert_eq(last_len, 63);
+}
+
+static unsigned came_on[8];
+
+static bool input_on_pair(void *opaque, const uint8_t *frame, size_t n)
+{
+	if (n_in == 8 || !input(opaque, frame, n))
+		return false;
+	came_on[n_in - 1] = net_coming(opaque);
+	return true;
+}
+
+static const struct net_front front_of_pairs = { input_on_pair };
+
+/* Descriptors of somebody else's, here sockets, as those of an interface with two queues. */
+Test(net, queues_of_a_tap_interface_belong_to_pairs_of_the_card)
+{
+	struct net_options o = { .kind = "tap", .id = "t", .queues = 2, .tap = { .n_fds = 2 } };
+	uint8_t f[100] = { 0 };
+	struct loop *l = loop_new(b.m, &b.err);
+	int other[2];
+	struct net *n;
+
+	for (int i = 0; i < 2; i++) {
+		int fd[2];
+
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
+		o.tap.fds[i] = fd[0];
+		other[i] = fd[1];
+	}
+	n = net_new(b.m, &o, &b.err);
+	cr_assert(n, "%s", b.err.msg);
+	cr_assert(net_steers(n));
+	cr_assert(net_attach(n, &front_of_pairs, n, &b.err));
+	net_send_on(n, 1, f, 61);
+	net_send_on(n, 0, f, 62);
+	cr_expect_eq(recv(other[1], f, sizeof(f), MSG_DONTWAIT), 61);
+	cr_expect_eq(recv(other[0], f, sizeof(f), MSG_DONTWAIT), 62);
+	room = 1;
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(send(other[1], f, 70, 0), 70);
+	cr_assert_eq(send(other[0], f, 70, 0), 70);
+	for (int i = 0; i < 100 && n->n_in < 4; i++) {
+		machine_unlock(b.m);
+		loop_step(l, 10 * NS_PER_MS);
+		machine_lock(b.m);
+	}
+	room = 8;
+	net_flush(n);			/* those that waited know it, too */
+	cr_assert_eq(n_in, 4);
+	cr_expect_eq(came_on[0] + came_on[1] + came_on[2] + came_on[3], 3);
+	net_detach(n, n);
+	net_free(n);
+	loop_free(l);
 }
 
 Test(net, a_stopped_machine_gets_its_frames_later)

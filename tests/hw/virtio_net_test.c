@@ -626,3 +626,29 @@ Test(virtio_net, answers_come_on_the_pair_of_their_flow)
 			cr_expect_eq(vt_take(&t, 2 * other, &id, &len), other == p, "flow %u on pair %u", p, other);
 	}
 }
+
+Test(virtio_net, pairs_belong_to_the_network_s_own_queues)
+{
+	uint32_t id, len;
+	uint8_t f[60];
+
+	start_pairs();
+	net.steers = true;
+	cr_assert_eq(pairs(2), 0);
+	flow_frame(f, 100, true);
+	phys_write_buf(b.m->phys, VT_BUF + 12, f, sizeof(f));
+	vt_desc(&t, 3, 0, VT_BUF, 72, 0, 0);
+	vt_offer(&t, 3, 0);
+	vt_kick(&t, 3);
+	cr_expect_eq(net.sending, 1);
+	for (unsigned p = 0; p < 2; p++) {
+		vt_desc(&t, 2 * p, 0, VT_BUF + 0x40000 + 0x1000 * p, 1526, D_WRITE, 0);
+		vt_offer(&t, 2 * p, 0);
+		vt_kick(&t, 2 * p);
+	}
+	flow_frame(f, 100, false);		/* was sent on pair 1, but now comes from queue 2 */
+	net_deliver_on(&net, 2, f, sizeof(f));
+	cr_expect(vt_take(&t, 0, &id, &len));
+	net_deliver_on(&net, 1, f, sizeof(f));
+	cr_expect(vt_take(&t, 2, &id, &len));
+}

@@ -549,7 +549,17 @@ Test(options, networks_over_sockets)
 	cr_assert_eq(parse("-nic tap,ifname=tap7,script=no"), OPT_GO, "%s", e.msg);
 	cr_assert_str_eq(o.nets[0].tap.ifname, "tap7");
 	cr_assert_null(o.nets[0].tap.script);
-	cr_assert_eq(o.nets[0].tap.fd, -1);
+	cr_assert_eq(o.nets[0].tap.n_fds, 0);
+	cr_assert_eq(parse("-netdev tap,id=n,fds=5:7:9"), OPT_GO, "%s", e.msg);
+	cr_assert_eq(o.nets[0].tap.n_fds, 3);
+	cr_assert_eq(o.nets[0].tap.fds[2], 9);
+	cr_assert_eq(o.nets[0].queues, 3);
+	cr_assert_eq(parse("-netdev tap,id=n,fd=5"), OPT_GO, "%s", e.msg);
+	cr_assert_eq(o.nets[0].tap.fds[0], 5);
+	cr_assert_eq(parse("-netdev tap,id=n,fds=5:"), OPT_BAD);
+	cr_assert_eq(parse("-netdev tap,id=n,fds=5:7,queues=4"), OPT_BAD);
+	cr_assert(strstr(e.msg, "there are 2 descriptors"), "%s", e.msg);
+	cr_assert_eq(parse("-netdev tap,id=n,fds=5:7,fd=4"), OPT_BAD);
 	cr_assert_eq(parse("-netdev socket,id=n"), OPT_BAD);
 	cr_assert(strstr(e.msg, "expected one of listen="), "%s", e.msg);
 	cr_assert_eq(parse("-netdev dgram,id=n,remote.type=inet,remote.host=10.0.0.1,remote.port=9"), OPT_BAD);
