@@ -61,12 +61,10 @@ struct app {
 static bool list_devices(const char *about, struct err *e)
 {
 	struct machine *m = machine_new(dev_types, NULL, e);
+	bool ok = m && (dev_help(m, about, stdout, e) || err_prefix(e, "-device %s,help", about));
 
-	if (!m)
-		return false;
-	dev_help(m, about, stdout);
 	machine_free(m);
-	return true;
+	return ok;
 }
 
 static void list_cpus(void)
@@ -424,6 +422,8 @@ static void tell_choices(const struct app *a)
 {
 	char screen[450] = "no screen";
 
+	if (a->o.screen_note)
+		warn("%s", a->o.screen_note);
 	if (!a->o.nfiles)
 		return;
 	if (a->sdl)

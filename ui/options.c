@@ -32,23 +32,25 @@ static const struct row rows[] = {
 #include "ui/options.def"
 };
 
+static void print_row(const struct row *r, FILE *out)
+{
+	int n = fprintf(out, "  -%s%s%s%s%s", r->name, r->alias ? ", -" : "",
+			r->alias ? r->alias : "", r->arg ? " " : "", r->arg ? r->arg : "");
+
+	if (n > 25)
+		fprintf(out, "\n%25s %s\n", "", r->help);
+	else
+		fprintf(out, "%*s %s\n", 25 - n, "", r->help);
+}
+
 enum opt_result opt_help_text(FILE *out)
 {
 	fputs("Usage: rhea [options] [disk, CD or kernel image]..\n", out);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const struct row *r = &rows[i];
-		int n;
-
-		if (r->store == STORE_HEAD) {
-			fprintf(out, "\n%s:\n", r->help);
-			continue;
-		}
-		n = fprintf(out, "  -%s%s%s%s%s", r->name, r->alias ? ", -" : "",
-			    r->alias ? r->alias : "", r->arg ? " " : "", r->arg ? r->arg : "");
-		if (n > 25)
-			fprintf(out, "\n%25s %s\n", "", r->help);
+		if (rows[i].store == STORE_HEAD)
+			fprintf(out, "\n%s:\n", rows[i].help);
 		else
-			fprintf(out, "%*s %s\n", 25 - n, "", r->help);
+			print_row(&rows[i], out);
 	}
 	return OPT_DONE;
 }
@@ -101,6 +103,14 @@ static enum opt_result store(struct options *o, const struct row *r, const char 
 	}
 }
 
+/* "help", or "help" behind what an argument begins with. */
+static bool asks_help(const char *arg)
+{
+	const char *last = strrchr(arg, ',');
+
+	return !strcmp(last ? last + 1 : arg, "help") || !strcmp(arg, "?");
+}
+
 enum opt_result options_parse(struct options *o, int argc, char **argv, FILE *out, struct err *e)
 {
 	enum opt_result res;
@@ -128,6 +138,10 @@ enum opt_result options_parse(struct options *o, int argc, char **argv, FILE *ou
 			if (r->arg)
 				arg = argv[++i];
 			res = store(o, r, arg, out, e);
+			if (res == OPT_BAD && arg && asks_help(arg)) {	/* an option without a list of its own */
+				print_row(r, out);
+				res = OPT_DONE;
+			}
 		}
 		if (res != OPT_GO)
 			return res;

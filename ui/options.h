@@ -119,6 +119,7 @@ struct options {
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
 	const char *web;		/* as web_new() takes it */
 	bool full_screen, status;
+	const char *screen_note;	/* for people who have not chosen a screen, or NULL */
 	const char *layout;		/* of the keyboard, or NULL */
 	bool vga_given;			/* by -vga */
 	bool nographic, nodefaults;

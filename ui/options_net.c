@@ -26,12 +26,21 @@ static void list_cards(FILE *out)
 		fprintf(out, "%-18s %s\n", cards[i].name, cards[i].help);
 }
 
+static void list_kinds(FILE *out)
+{
+	fputs("user     connections leave as sockets of this program\n"
+	      "tap      an interface of the host's\n"
+	      "stream   another machine, over TCP or a Unix socket\n"
+	      "dgram    other machines, over UDP or a multicast group\n"
+	      "socket   the last two, by other keys\n", out);
+}
+
 static const char *card_driver(const char *option, const char *model, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(cards); i++)
 		if (!strcmp(cards[i].name, model))
 			return cards[i].driver;
-	err_set(e, "%s: no network card '%s'; model=help lists them", option, model);
+	err_set(e, "%s: no network card '%s'; -nic model=help lists them", option, model);
 	return NULL;
 }
 
@@ -95,11 +104,7 @@ enum opt_result opt_netdev(struct options *o, const char *arg, FILE *out, struct
 	const char *kind, *id;
 
 	if (!strcmp(arg, "help")) {
-		fputs("user     connections leave as sockets of this program\n"
-		      "tap      an interface of the host's\n"
-		      "stream   another machine, over TCP or a Unix socket\n"
-		      "dgram    other machines, over UDP or a multicast group\n"
-		      "socket   the last two, by other keys\n", out);
+		list_kinds(out);
 		return OPT_DONE;
 	}
 	o->net_given = true;
@@ -118,6 +123,12 @@ enum opt_result opt_nic(struct options *o, const char *arg, FILE *out, struct er
 	const char *kind, *id, *model, *mac, *driver;
 	struct kv k;
 
+	if (!strcmp(arg, "help")) {
+		list_kinds(out);
+		fputs("\nmodel=\n", out);
+		list_cards(out);
+		return OPT_DONE;
+	}
 	o->net_given = true;
 	kv_parse(&k, "-nic", arg, "type", e);
 	kind = kv_str(&k, "type", "user");
@@ -180,7 +191,10 @@ enum opt_result opt_net(struct options *o, const char *arg, FILE *out, struct er
 	const char *kind;
 	struct kv k;
 
-	(void)out;
+	if (strstr(arg, "model=help")) {
+		list_cards(out);
+		return OPT_DONE;
+	}
 	o->net_given = true;
 	kv_parse(&k, "-net", arg, "type", e);
 	kind = kv_str(&k, "type", "");

@@ -667,6 +667,8 @@ static void default_display(struct options *o)
 		o->display = OPT_DISPLAY_SDL;
 }
 
+#define NOT_SHOWN "the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)"
+
 /* What stands behind the first serial port and the monitor if nobody says. */
 static void default_consoles(struct options *o)
 {
@@ -675,8 +677,7 @@ static void default_consoles(struct options *o)
 	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !has_vcs && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)
-		warn("the screen is not shown (-display sdl shows it in a window, -vnc :0 to VNC viewers)%s", terminal ? ": serial port and monitor are on "
-		     "this terminal (Ctrl-A h for help)" : "");
+		o->screen_note = terminal ? NOT_SHOWN ": serial port and monitor are on this terminal (Ctrl-A h for help)" : NOT_SHOWN;
 	if (has_vcs && !o->nserials && !o->nodefaults)
 		o->serials[o->nserials++] = "vc";
 	if (has_vcs && !o->nmonitors && !o->nodefaults)

@@ -233,7 +233,7 @@ static const struct { const char *name, *now; } removed[] = {
 	{ "ide-drive", "ide-hd, or ide-cd for an optical drive" },
 };
 
-static bool unknown_type(const struct machine *m, const char *name, struct err *e)
+bool dev_type_unknown(const struct machine *m, const char *name, struct err *e)
 {
 	struct spell near;
 	char hint[80];
@@ -258,7 +258,7 @@ struct dev *dev_make_from(struct machine *m, const char *text, struct err *e)
 	snprintf(name, sizeof(name), "%.*s", (int)n, text);
 	t = dev_type_find(m, name);
 	if (!t) {
-		unknown_type(m, name, e);
+		dev_type_unknown(m, name, e);
 		return NULL;
 	}
 	if (t->bus && !strcmp(t->bus, "system")) {

@@ -164,11 +164,13 @@ void dev_free(struct dev *d);
 void dev_unplug(struct dev *d);
 
 const struct dev_type *dev_type_find(const struct machine *m, const char *name);
+/* Say that there is no such type, and which one may be meant. False. */
+bool dev_type_unknown(const struct machine *m, const char *name, struct err *e);
 struct dev *dev_find(const struct machine *m, const char *id);
 /* First device of a type, or NULL. */
 struct dev *dev_find_type(const struct machine *m, const struct dev_type *t);
 /* `-device help` (name NULL or "help") and `-device name,help`. */
-void dev_help(const struct machine *m, const char *name, FILE *out);
+bool dev_help(const struct machine *m, const char *name, FILE *out, struct err *e);
 /* A property as text (for the monitor); returns what snprintf would. */
 int dev_prop_text(const struct dev *d, const struct prop *p, char *buf, size_t n);
 

@@ -314,20 +314,18 @@ static void help_props(const struct prop *p, FILE *out)
 	}
 }
 
-void dev_help(const struct machine *m, const char *name, FILE *out)
+bool dev_help(const struct machine *m, const char *name, FILE *out, struct err *e)
 {
 	const struct dev_type *t;
 
 	if (name && strcmp(name, "help")) {
 		t = dev_type_find(m, name);
-		if (!t) {
-			fprintf(out, "there is no device type '%s'\n", name);
-			return;
-		}
+		if (!t)
+			return dev_type_unknown(m, name, e);
 		fprintf(out, "%s options:\n", t->name);
 		help_props(t->props, out);
 		help_props(t->bus_props, out);
-		return;
+		return true;
 	}
 	for (const struct dev_type *const *p = m->types; *p; p++) {
 		t = *p;
@@ -340,4 +338,5 @@ void dev_help(const struct machine *m, const char *name, FILE *out)
 			fprintf(out, ", desc \"%s\"", t->help);
 		fputc('\n', out);
 	}
+	return true;
 }

@@ -399,8 +399,10 @@ Test(dev, help_names_types_and_properties)
 	FILE *f = open_memstream(&text, &n);
 
 	bench_machine(&b);
-	dev_help(b.m, NULL, f);
-	dev_help(b.m, "isa-serial", f);
+	cr_expect(dev_help(b.m, NULL, f, &b.err));
+	cr_expect(dev_help(b.m, "isa-serial", f, &b.err));
+	cr_expect_not(dev_help(b.m, "isa-serail", f, &b.err));
+	cr_expect(strstr(b.err.msg, "did you mean isa-serial"), "%s", b.err.msg);
 	fclose(f);
 	cr_assert(strstr(text, "name \"isa-serial\""));
 	cr_assert_not(strstr(text, "i8042"));

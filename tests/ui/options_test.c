@@ -333,6 +333,40 @@ Test(options, log_areas_are_checked)
 	cr_assert_eq(parse("-d help"), OPT_DONE);
 }
 
+/* What an option prints about itself; "-boot help" and the like. */
+static const char *about(const char *option, const char *argument)
+{
+	static char text[3000];
+	char *argv[] = { (char *)"rhea", (char *)option, (char *)argument, NULL };
+	FILE *out = fmemopen(memset(text, 0, sizeof(text)), sizeof(text), "w");
+
+	cr_expect_eq(options_parse(&o, 3, argv, out, &e), OPT_DONE, "%s %s", option, argument);
+	fclose(out);
+	return text;
+}
+
+Test(options, each_option_with_an_argument_that_it_checks_has_help)
+{
+	cr_expect(strstr(about("-boot", "help"), "-boot [order=]"));
+	cr_expect(strstr(about("-object", "filter-dump,help"), "pcap"));
+	cr_expect(strstr(about("-usbdevice", "?"), "tablet"));
+	cr_expect(strstr(about("-nic", "help"), "user ") && strstr(about("-nic", "help"), "ne2k_pci"));
+	cr_expect(strstr(about("-net", "nic,model=help"), "ne2k_pci"));
+	cr_expect_eq(parse("-boot helf"), OPT_BAD);
+}
+
+Test(options, that_the_screen_is_not_shown_is_told_with_the_machine_there)
+{
+	char *argv[] = { (char *)"rhea", (char *)"-m", (char *)"64", NULL };
+
+	unsetenv("DISPLAY");
+	unsetenv("WAYLAND_DISPLAY");
+	cr_assert_eq(options_parse(&o, 3, argv, stdout, &e), OPT_GO, "%s", e.msg);
+	cr_expect(o.screen_note && strstr(o.screen_note, "Ctrl-A h"));
+	cr_assert_eq(parse(""), OPT_GO);
+	cr_expect_null(o.screen_note, "-display none");
+}
+
 Test(options, the_screen_of_this_machine_needs_no_name)
 {
 	struct in_addr a;
