@@ -39,7 +39,7 @@ enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n,
  * The region whose head is at ir->rip: the blocks that direct jumps reach from
  * there without leaving the n bytes, up to IR_MAX_REGION instructions. met has
  * RIPs that indirect jumps have gone to. False: no jump in it goes back to another
- * block of it, so there is nothing to gain.
+ * block of it, so there is nothing to gain; or a loop inside is better off as a region of its own.
  */
 bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met);
 

@@ -330,6 +330,43 @@ static bool bind(struct region *r, const uint8_t *have)
 	return loop;
 }
 
+/* ---- loops that are better off alone ---- */
+
+/* Does it work on registers that stand in memory, unless a region has chosen others (tcg/x64/lower_swap.c)? */
+static bool works_in_memory(const struct uop *u)
+{
+	return (u->a >= R8 && u->a <= R11) || (u->b >= R8 && u->b <= R11) ||
+	       (u->op != UOP_probe && u->d >= R8 && u->d <= R11);
+}
+
+/* Does a loop that begins at µop `at` want its choice of registers, and calls no helper, which would forbid it? */
+static bool may_choose(const struct ir *ir, unsigned at)
+{
+	bool wants = false, wants_so_far = false;
+
+	for (unsigned i = at; i < ir->n_uops && uop_info[ir->uops[i].op].kind != K_CALL; i++) {
+		const struct uop *u = &ir->uops[i];
+
+		wants_so_far |= works_in_memory(u);
+		if (i > at && uop_jumps(u) && u->aux == U_INSIDE && u->imm == ir->uops[at].imm)
+			wants = wants_so_far;
+	}
+	return wants;
+}
+
+/* A region that calls helpers, around a loop that could choose its registers were it a region of its own? */
+static bool holds_back_a_loop(const struct ir *ir)
+{
+	bool calls = false;
+
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		calls |= uop_info[ir->uops[i].op].kind == K_CALL;
+	for (unsigned i = 1; i < ir->n_uops && calls; i++)
+		if (ir->uops[i].op == UOP_label && may_choose(ir, i))
+			return true;
+	return false;
+}
+
 bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met)
 {
 	struct region r = { .f = f, .bytes = bytes, .n = n < REGION_BYTES ? n : REGION_BYTES, .met = met, .n_met = n_met };
@@ -347,7 +384,7 @@ bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint6
 				break;
 			have[off] = r.map[off] & TARGET;
 		}
-	if (!bind(&r, have))
+	if (!bind(&r, have) || holds_back_a_loop(f->ir))
 		return false;
 	drop_looks(f->ir);
 	return true;

@@ -36,6 +36,27 @@ TEST_BOTH(region, registers_are_in_place_behind_a_loop_left_early)
 		cr_expect_geq(tcg_of(m->c)->stats.regions, 1);
 }
 
+/* A loop that calls helpers, around one that works on r8: the inner one alone can have it in a host register. */
+GUEST(around, "mov r15d, 30\n 1: mov ecx, 100\n 2: add r8, rcx\n dec ecx\n jnz 2b\n cpuid\n dec r15d\n jnz 1b\n" END)
+enum { OUTER = M_CODE + 6, INNER = OUTER + 5 };
+
+TEST_BOTH(region, a_loop_that_calls_helpers_does_not_hold_back_one_inside)
+{
+	const struct code_cache *k = tcg_of(m->c)->cache;
+	bool inner = tcg_of(m->c)->interp;
+
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, around);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, R8), 30 * 5050);
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;)
+		if (k->tbs[i].mode & MODE_REGION) {
+			cr_expect_neq(k->tbs[i].rip, OUTER);
+			inner |= k->tbs[i].rip == INNER;
+		}
+	cr_expect(inner);
+}
+
 /* ---- sites ---- */
 
 /* A page is mapped elsewhere between two visits to the loop that reads it. Its page-table entry is at 0x103100. */
