@@ -173,6 +173,17 @@ struct phys *phys_new(void)
 	return p;
 }
 
+static void free_rams(struct ram_list *l)
+{
+	for (struct ram_list *next; l; l = next) {
+		next = l->next;
+		munmap(l->area, l->area_size);
+		free(l->ram.page);
+		free(l->ram.holders);
+		free(l);
+	}
+}
+
 void phys_free(struct phys *p)
 {
 	if (!p)
@@ -185,13 +196,8 @@ void phys_free(struct phys *p)
 		next = m->next;
 		free(m);
 	}
-	for (struct ram_list *l = p->rams, *next; l; l = next) {
-		next = l->next;
-		munmap(l->area, l->area_size);
-		free(l->ram.page);
-		free(l->ram.holders);
-		free(l);
-	}
+	free_rams(p->rams);
+	free_rams(p->dropped);
 	free(p);
 }
 
@@ -203,15 +209,14 @@ void phys_free(struct phys *p)
 #define HUGE_PAGE	(2ull << 20)
 #define HUGE_FROM	(64ull << 20)
 
-struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e)
+static struct ram *ram_made(struct phys *p, const char *name, uint64_t room, struct err *e)
 {
-	uint64_t room = align_up(size, PAGE);
 	struct ram_list *l = calloc(1, sizeof(*l));
 	_Atomic uint8_t *flags = calloc(room / PAGE + 1, 1);
 	uint16_t *holders = calloc(room / PAGE + 1, 2);
 	uint64_t huge;
 
-	if (!size || !l || !flags || !holders) {
+	if (!room || !l || !flags || !holders) {
 		err_set(e, "memory '%s': no room for its tables", name);
 		goto fail;
 	}
@@ -220,7 +225,7 @@ struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct
 	l->area = mmap(NULL, l->area_size, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (l->area == MAP_FAILED) {
-		err_errno(e, "memory '%s' of %llu bytes", name, (unsigned long long)size);
+		err_errno(e, "memory '%s' of %llu bytes", name, (unsigned long long)room);
 		goto fail;
 	}
 	uint8_t *host = (uint8_t *)align_up((uintptr_t)l->area + PAGE, huge);
@@ -242,6 +247,53 @@ fail:
 	free(holders);
 	free(l);
 	return NULL;
+}
+
+/* Take *at out of its list and make it the newest of *to. */
+static struct ram *move_ram(struct ram_list **at, struct ram_list **to)
+{
+	struct ram_list *l = *at;
+
+	*at = l->next;
+	l->next = *to;
+	*to = l;
+	return &l->ram;
+}
+
+void phys_ram_drop(struct phys *p, struct ram *r)
+{
+	struct ram_list **at = &p->rams;
+
+	if (!r)
+		return;
+	while (&(*at)->ram != r)
+		at = &(*at)->next;
+	move_ram(at, &p->dropped);
+	phys_ram_discard(p, r, 0, r->size);
+}
+
+/* A dropped memory of that size, as new; or NULL. A vCPU may have written to it until its TLB was flushed. */
+static struct ram *ram_again(struct phys *p, const char *name, uint64_t room)
+{
+	struct ram_list **at = &p->dropped;
+	struct ram *r;
+
+	while (*at && (*at)->ram.size != room)
+		at = &(*at)->next;
+	if (!*at)
+		return NULL;
+	r = move_ram(at, &p->rams);
+	r->name = name;
+	phys_ram_discard(p, r, 0, r->size);
+	return r;
+}
+
+struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct err *e)
+{
+	uint64_t room = align_up(size, PAGE);
+	struct ram *again = ram_again(p, name, room);
+
+	return again ? again : ram_made(p, name, room, e);
 }
 
 void phys_ram_clear(struct ram *r)

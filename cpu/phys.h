@@ -64,7 +64,14 @@ struct ram *phys_ram_new(struct phys *p, const char *name, uint64_t size, struct
 /* All zero again, and given back to the host. The caller knows that nothing is translated from it. */
 void phys_ram_clear(struct ram *r);
 
-/* The nth such memory, in order of creation, or NULL. */
+/*
+ * Its owner has gone and nothing maps it (NULL is fine). The bytes go back to the host; what vCPUs and
+ * their accelerators may still know of it stays valid: the struct waits for phys_ram_new() to give it
+ * out again for the same size, all zero and without translations. Machine lock. Not light.
+ */
+void phys_ram_drop(struct phys *p, struct ram *r);
+
+/* The nth such memory, in order of creation, or NULL. Dropped ones do not count. */
 struct ram *phys_ram_nth(struct phys *p, unsigned n);
 
 /* Map r (copied); a handle for unmap and move, or NULL with err filled. Machine lock. */

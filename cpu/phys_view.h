@@ -47,7 +47,7 @@ struct phys {
 		struct ram ram;
 		void *area;
 		size_t area_size;
-	} *rams;
+	} *rams, *dropped;		/* newest first */
 	uint64_t next_id;
 	struct cpu *cpus[MAX_CPUS];
 	_Atomic unsigned ncpus;

@@ -60,16 +60,15 @@ static bool put_head(struct snapshot_out *o, struct err *e)
 
 static bool put_machine(struct snapshot_out *o, struct err *e)
 {
-	char name[STATE_NAME_MAX - 8], field[STATE_NAME_MAX];
-	struct ram *r;
+	char field[STATE_NAME_MAX];
 
 	state_begin(&o->buf, "machine", "", 1);
 	state_put_text(&o->buf, "board", o->m->board ? o->m->board : "");
 	state_put32(&o->buf, "processors", (uint32_t)o->m->n_cpus);
-	for (unsigned i = 0; (r = snapshot_ram_nth(o->m, i, name, sizeof(name))); i++) {
-		snprintf(field, sizeof(field), "memory %s", name);
-		state_put64(&o->buf, field, r->size);
-		o->stats.ram_total += r->size;
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++) {
+		snprintf(field, sizeof(field), "memory %s", s->name);
+		state_put64(&o->buf, field, s->ram->size);
+		o->stats.ram_total += s->ram->size;
 	}
 	state_end(&o->buf);
 	return snapshot_put_section(o, e);

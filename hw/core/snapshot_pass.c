@@ -12,11 +12,9 @@
 
 static bool whole(struct snapshot_out *o, bool small, bool large, struct err *e)
 {
-	char name[STATE_NAME_MAX + 1];
-	struct ram *r;
-
-	for (unsigned i = 0; (r = snapshot_ram_nth(o->m, i, name, sizeof(name))); i++)
-		if ((r->size < LARGE ? small : large) && !snapshot_put_pages(o, r, name, 0, r->size / SNAP_PAGE, e))
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++)
+		if ((s->ram->size < LARGE ? small : large)
+		    && !snapshot_put_pages(o, s->ram, s->name, 0, s->ram->size / SNAP_PAGE, e))
 			return false;
 	return true;
 }
@@ -47,58 +45,38 @@ bool snapshot_enough(const struct snapshot_out *o)
 
 /* ---- what changed ---- */
 
-static unsigned count(struct machine *m)
-{
-	unsigned n = 0;
-
-	while (phys_ram_nth(m->phys, n))
-		n++;
-	return n;
-}
-
 bool snapshot_track(struct snapshot_out *o, struct err *e)
 {
-	unsigned n = count(o->m);
-
-	o->changed = calloc(n + 1, sizeof(*o->changed));
-	if (!o->changed)
-		return err_set(e, "no memory");
-	for (unsigned i = 0; i < n; i++) {
-		struct ram *r = phys_ram_nth(o->m->phys, i);
-
-		if (r->size < LARGE)
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++) {
+		if (s->ram->size < LARGE)
 			continue;
-		o->changed[i] = calloc(r->size / SNAP_PAGE / 64 + 1, 8);
-		if (!o->changed[i])
+		s->changed = calloc(s->ram->size / SNAP_PAGE / 64 + 1, 8);
+		if (!s->changed)
 			return err_set(e, "no memory");
-		phys_track(o->m->phys, r, true);
+		phys_track(o->m->phys, s->ram, true);
 	}
 	return true;
 }
 
 void snapshot_untrack(struct snapshot_out *o)
 {
-	struct ram *r;
-
-	for (unsigned i = 0; o->changed && (r = phys_ram_nth(o->m->phys, i)); i++)
-		if (o->changed[i]) {
-			phys_track(o->m->phys, r, false);
-			free(o->changed[i]);
-		}
-	free(o->changed);
-	o->changed = NULL;
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++) {
+		if (s->changed)
+			phys_track(o->m->phys, s->ram, false);
+		free(s->changed);
+		s->changed = NULL;
+	}
 }
 
 uint64_t snapshot_take_changed(struct snapshot_out *o, bool last)
 {
 	uint64_t n = 0;
-	struct ram *r;
 
 	if (last)
 		phys_settle_writes(o->m->phys);
-	for (unsigned i = 0; (r = phys_ram_nth(o->m->phys, i)); i++)
-		if (o->changed[i])
-			n += phys_take_changed(o->m->phys, r, o->changed[i]);
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++)
+		if (s->changed)
+			n += phys_take_changed(o->m->phys, s->ram, s->changed);
 	return n;
 }
 
@@ -123,11 +101,8 @@ static bool put_set(struct snapshot_out *o, struct ram *r, const char *name, con
 
 bool snapshot_put_changed(struct snapshot_out *o, struct err *e)
 {
-	char name[STATE_NAME_MAX + 1];
-	struct ram *r;
-
-	for (unsigned i = 0; (r = snapshot_ram_nth(o->m, i, name, sizeof(name))); i++)
-		if (o->changed[i] && !put_set(o, r, name, o->changed[i], e))
+	for (struct saved_ram *s = o->rams; s < o->rams + o->n_rams; s++)
+		if (s->changed && !put_set(o, s->ram, s->name, s->changed, e))
 			return false;
 	return true;
 }

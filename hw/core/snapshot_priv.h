@@ -24,7 +24,12 @@ struct snapshot_out {
 	struct snapshot_stats stats;
 	uint8_t *copy, *packed;		/* a run of pages, and packed */
 	void *zstd;			/* its context */
-	uint64_t **changed;		/* while tracking: of each memory a bit per page; NULL: a small one */
+	struct saved_ram {
+		struct ram *ram;
+		char name[STATE_NAME_MAX - 8];
+		uint64_t *changed;	/* while tracking: a bit per page; NULL: a small one */
+	} *rams;			/* those there were at the start: cards may come and go meanwhile */
+	unsigned n_rams;
 };
 
 /* The section begun last is complete: write it out. */

@@ -60,8 +60,27 @@ static struct ram *find(struct machine *m, const char *name)
 
 /* ---- packing ---- */
 
+static bool list_rams(struct snapshot_out *o, struct err *e)
+{
+	unsigned n = 0;
+
+	while (phys_ram_nth(o->m->phys, n))
+		n++;
+	o->rams = calloc(n + 1, sizeof(*o->rams));
+	if (!o->rams)
+		return err_set(e, "no memory");
+	for (o->n_rams = 0; o->n_rams < n; o->n_rams++) {
+		struct saved_ram *s = &o->rams[o->n_rams];
+
+		s->ram = snapshot_ram_nth(o->m, o->n_rams, s->name, sizeof(s->name));
+	}
+	return true;
+}
+
 bool snapshot_ram_init(struct snapshot_out *o, struct err *e)
 {
+	if (!list_rams(o, e))
+		return false;
 #ifdef CONFIG_ZSTD
 	o->zstd = ZSTD_createCCtx();
 	if (!o->zstd)
@@ -77,6 +96,7 @@ void snapshot_ram_fini(struct snapshot_out *o)
 #ifdef CONFIG_ZSTD
 	ZSTD_freeCCtx(o->zstd);
 #endif
+	free(o->rams);
 	free(o->copy);
 	free(o->packed);
 }

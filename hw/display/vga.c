@@ -268,6 +268,7 @@ static void vga_fini(void *dev)
 		port_unmap(v->pci.dev.m, v->ports[i]);
 	mmio_unmap(v->pci.dev.m, v->window);
 	pci_detach(&v->pci);
+	phys_ram_drop(v->pci.dev.m->phys, v->vram);
 }
 
 static void vga_reset(void *dev)

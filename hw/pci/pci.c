@@ -181,12 +181,13 @@ static bool rom_bar(struct pci_dev *p, FILE *fp, struct err *e)
 			       MAX_ROM >> 20);
 	while (size < (uint64_t)st.st_size)
 		size *= 2;
-	struct ram *r = phys_ram_new(p->dev.m->phys, p->dev.type->name, size, e);
-	if (!r)
+	p->rom = phys_ram_new(p->dev.m->phys, p->dev.type->name, size, e);
+	if (!p->rom)
 		return false;
-	if (fread(r->host, 1, (size_t)st.st_size, fp) != (size_t)st.st_size)
+	if (fread(p->rom->host, 1, (size_t)st.st_size, fp) != (size_t)st.st_size)
 		return err_set(e, "romfile '%s': cannot be read", p->romfile);
-	return bar_memory(p, bar_define(p, PCI_ROM_BAR, PCI_BAR_MEM, size, false), r, true, e);
+	phys_ram_written(p->dev.m->phys, p->rom, 0, size);
+	return bar_memory(p, bar_define(p, PCI_ROM_BAR, PCI_BAR_MEM, size, false), p->rom, true, e);
 }
 
 bool pci_romfile(struct pci_dev *p, struct err *e)
@@ -434,6 +435,8 @@ void pci_detach(struct pci_dev *p)
 			phys_unmap(p->dev.m->phys, b->mem);
 		b->kind = PCI_BAR_NONE;
 	}
+	phys_ram_drop(p->dev.m->phys, p->rom);
+	p->rom = NULL;
 	p->bus->fn[p->devfn] = NULL;
 	pci_irqs_update(p->bus);
 	p->bus = NULL;

@@ -86,6 +86,7 @@ struct pci_dev {
 	uint8_t wmask[PCI_CONFIG_SIZE];	/* bits software may write */
 	uint8_t w1c[PCI_CONFIG_SIZE];	/* bits that writing 1 clears */
 	struct pci_bar bars[PCI_NBARS + 1];
+	struct ram *rom;	/* of the expansion ROM; NULL: none */
 	bool intx;		/* the function asserts its INTx# */
 	uint8_t msi_cap;	/* offset of the MSI capability; 0: none */
 	struct pci_msix msix;

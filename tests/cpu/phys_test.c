@@ -355,3 +355,39 @@ Test(phys, cleared_memory_is_zero_and_given_back)
 		cr_assert_eq(r->host[i], 0);
 	phys_free(p);
 }
+
+static void note_page(void *opaque, struct ram *r, uint64_t off, uint64_t n)
+{
+	(void)n;
+	*(uint64_t *)opaque |= 1ull << off / 4096;
+	cr_expect(!(r->host[off] | r->host[off + 1]));
+}
+
+/* vCPUs may still hold translations of it and pointers to it. */
+Test(phys, dropped_memory_is_given_out_again_without_its_past)
+{
+	struct err e = { "" };
+	uint64_t told = 0;
+	struct phys *p = phys_new();
+	struct ram *a = phys_ram_new(p, "a", 4 * 4096, &e), *b = phys_ram_new(p, "b", 8 * 4096, &e);
+
+	phys_on_code_write(p, note_page, &told);
+	memset(a->host, 0x5a, a->size);
+	phys_set_code(p, a, 2 * 4096);
+	phys_ram_drop(p, a);
+	phys_ram_drop(p, NULL);
+	cr_expect_eq(told, 4);
+	cr_expect_eq(phys_ram_nth(p, 0), b);
+	cr_expect_null(phys_ram_nth(p, 1));
+	a->host[2 * 4096] = 1;		/* a vCPU that has not looked at its requests yet */
+	told = 0;
+	cr_expect_neq(phys_ram_new(p, "other", 2 * 4096, &e), a);
+	cr_expect_eq(phys_ram_new(p, "again", 4 * 4096, &e), a);
+	cr_expect_eq(told, 4);
+	cr_expect_str_eq(a->name, "again");
+	cr_expect_eq(phys_ram_nth(p, 2), a);
+	for (uint64_t i = 0; i < a->size; i++)
+		cr_assert_eq(a->host[i], 0);
+	phys_on_code_write(p, NULL, NULL);
+	phys_free(p);
+}

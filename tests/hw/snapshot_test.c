@@ -573,3 +573,96 @@ ParameterizedTest(size_t *i, snapshot, odd_fields_do_no_harm)
 	free(s.p);
 	close_type(&b);
 }
+
+/* ---- cards that come and go ---- */
+
+static void write_rom(char *path, const char *text)
+{
+	int fd = mkstemp(path);
+
+	cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+static struct dev *card_with_rom(const char *id, const char *rom)
+{
+	char props[128];
+
+	snprintf(props, sizeof(props), "mac=52:54:00:12:34:%02x,romfile=%s", id ? 1 : 2, rom);
+	struct dev *d = dev_make(b.m, type_named("e1000"), id, props, &b.err);
+
+	cr_assert(d, "%s", b.err.msg);
+	return d;
+}
+
+static unsigned count_rams(void)
+{
+	unsigned n = 0;
+
+	while (phys_ram_nth(b.m->phys, n))
+		n++;
+	return n;
+}
+
+Test(snapshot, a_rom_goes_with_its_card)
+{
+	char first[] = "/tmp/snapshot_rom_XXXXXX", second[] = "/tmp/snapshot_rom_XXXXXX";
+	unsigned before;
+	bool touched;
+
+	write_rom(first, "first and long");
+	write_rom(second, "second");
+	open_type(&b, type_named("isa-serial"));
+	before = count_rams();
+	struct state_buf never = save(&b);
+
+	dev_free(card_with_rom("x", first));
+	cr_expect_eq(count_rams(), before);
+	struct state_buf gone = save(&b);
+	cr_expect(load(&b, &never, &touched), "%s", b.err.msg);
+
+	card_with_rom("x", second);
+	cr_expect_str_eq((char *)phys_ram_nth(b.m->phys, before)->host, "second");
+	struct state_buf there = save(&b);
+	cr_expect(load(&b, &there, &touched), "%s", b.err.msg);
+	bench_close(&b);
+
+	open_type(&b, type_named("isa-serial"));
+	cr_expect(load(&b, &gone, &touched), "%s", b.err.msg);
+	card_with_rom("x", second);
+	memset(phys_ram_nth(b.m->phys, before)->host, 0, 4096);
+	cr_expect(load(&b, &there, &touched), "%s", b.err.msg);
+	cr_expect_str_eq((char *)phys_ram_nth(b.m->phys, before)->host, "second");
+	bench_close(&b);
+	unlink(first);
+	unlink(second);
+	free(never.p);
+	free(gone.p);
+	free(there.p);
+}
+
+/* While memory is written the machine runs: what was there at the start is what is saved. */
+Test(snapshot, cards_may_come_and_go_while_it_is_taken)
+{
+	char rom[] = "/tmp/snapshot_rom_XXXXXX", more[] = "/tmp/snapshot_rom_XXXXXX";
+	struct state_buf s = { 0 };
+	struct snapshot_sink sink = { to_buf, &s };
+
+	write_rom(rom, "rom");
+	write_rom(more, "more");
+	open_type(&b, type_named("isa-serial"));
+	struct dev *d = card_with_rom("x", rom);
+	struct snapshot_out *o = snapshot_begin(b.m, &sink, &b.err);
+
+	cr_assert(o && snapshot_track(o, &b.err) && snapshot_put_tracked(o, &b.err), "%s", b.err.msg);
+	dev_free(d);
+	for (int i = 0; i < 3; i++)
+		card_with_rom(NULL, more);
+	snapshot_take_changed(o, true);
+	cr_expect(snapshot_put_changed(o, &b.err) && snapshot_ram_rest(o, &b.err), "%s", b.err.msg);
+	snapshot_out_free(o);
+	bench_close(&b);
+	unlink(rom);
+	unlink(more);
+	free(s.p);
+}
