@@ -113,7 +113,8 @@ const struct cpu_model *model_find(const char *text, size_t n, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(models); i++)
 		if (short_name(&models[i]))
 			spell_try(&s, short_name(&models[i]));
-	err_set(e, "unknown CPU model '%s'%s", word, spell_hint(&s, hint, sizeof(hint)));
+	err_set(e, "unknown CPU model '%s'%s", word,
+		s.best ? spell_hint(&s, hint, sizeof(hint)) : "; -cpu help lists them");
 	return NULL;
 }
 

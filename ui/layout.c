@@ -101,6 +101,20 @@ static void fill(struct layout *l, struct xkb_keymap *map)
 	}
 }
 
+/* Names that are X's as well. */
+static const char *const plain_names[] = {
+	"cz", "de", "es", "fi", "fr", "hr", "hu", "is", "it", "lt", "lv", "mk", "nl", "no", "pl", "pt", "ru", "th", "tr",
+};
+
+void layout_list(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		fprintf(out, "%s\n", names[i].name);
+	for (size_t i = 0; i < ARRAY_LEN(plain_names); i++)
+		fprintf(out, "%s\n", plain_names[i]);
+	fputs("and X's other layouts (Debian package xkb-data)\n", out);
+}
+
 static struct xkb_keymap *compile(struct xkb_context *context, const char *name)
 {
 	struct xkb_rule_names rules = { .rules = "evdev", .model = "pc105", .layout = name, .variant = "" };
@@ -157,6 +171,11 @@ struct layout *layout_new(const char *name, struct err *e)
 	err_set(e, "this program was built without keyboard layouts (Debian package libxkbcommon-dev, then "
 		"configure again)");
 	return NULL;
+}
+
+void layout_list(FILE *out)
+{
+	fputs("none: this program was built without keyboard layouts\n", out);
 }
 
 static int find(const struct layout *l, uint32_t symbol, unsigned *need)

@@ -7,6 +7,7 @@
 #define UI_LAYOUT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -14,6 +15,8 @@ struct layout;
 
 /* By the name other programs use (de, en-gb, fr-ch) or X's; NULL with err: there is none such. */
 struct layout *layout_new(const char *name, struct err *e);
+/* Some of those names, and where the others are. */
+void layout_list(FILE *out);
 void layout_free(struct layout *l);		/* NULL is fine */
 
 /*

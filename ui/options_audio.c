@@ -15,6 +15,15 @@ static enum opt_result list_drivers(FILE *out)
 	return OPT_DONE;
 }
 
+static enum opt_result list_models(FILE *out)
+{
+	fprintf(out, "ac97   Intel 82801AA\n"
+		"hda    Intel HD Audio\n"
+		"pcspk  the PC's speaker\n"
+		"none   no card (default)\n");
+	return OPT_DONE;
+}
+
 /* The keys both options share. */
 static struct audio_options sink_options(struct kv *k, const char *id)
 {
@@ -75,6 +84,8 @@ enum opt_result opt_audio(struct options *o, const char *arg, FILE *out, struct 
 
 	if (!strcmp(arg, "help"))
 		return list_drivers(out);
+	if (strstr(arg, "model=help"))
+		return list_models(out);
 	kv_parse(&k, "-audio", arg, "driver", e);
 	a = sink_options(&k, "#audio");
 	model = kv_word(&k, "model", NONE, models);

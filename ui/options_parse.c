@@ -16,6 +16,7 @@
 #include "ui/command_text.h"
 #include "ui/json.h"
 #include "ui/keyval.h"
+#include "ui/layout.h"
 #include "ui/sdl.h"
 #include "ui/plugins.h"
 
@@ -293,6 +294,17 @@ static char *device_text(const char *json, struct err *e)
 	if (!text)
 		err_prefix(e, "-device");
 	return text;
+}
+
+enum opt_result opt_layout(struct options *o, const char *arg, FILE *out, struct err *e)
+{
+	(void)e;
+	if (asks_help(arg)) {
+		layout_list(out);
+		return OPT_DONE;
+	}
+	o->layout = arg;
+	return OPT_GO;
 }
 
 enum opt_result opt_device(struct options *o, const char *arg, FILE *out, struct err *e)

@@ -352,6 +352,9 @@ Test(options, each_option_with_an_argument_that_it_checks_has_help)
 	cr_expect(strstr(about("-usbdevice", "?"), "tablet"));
 	cr_expect(strstr(about("-nic", "help"), "user ") && strstr(about("-nic", "help"), "ne2k_pci"));
 	cr_expect(strstr(about("-net", "nic,model=help"), "ne2k_pci"));
+	cr_expect(strstr(about("-audio", "model=help"), "hda "));
+	cr_expect(strstr(about("-audio", "wav,model=help"), "ac97 "));
+	cr_expect(strlen(about("-k", "help")));
 	cr_expect_eq(parse("-boot helf"), OPT_BAD);
 }
 
