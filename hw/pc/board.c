@@ -215,6 +215,8 @@ static bool make_display(struct pc *pc, struct err *e)
 		return true;
 	if (!firmware_find(&pc->cfg, VIDEO_BIOS, rom, sizeof(rom), e))
 		return false;
+	if (!firmware_quote(rom, sizeof(rom), e))
+		return false;
 	pc->vga = pc_part(pc, &vga_type, e, "addr=%d,romfile=%s", pc->board->vga_slot, rom);
 	return pc->vga;
 }
@@ -271,6 +273,8 @@ static bool make_user_device(struct pc *pc, const struct pc_device *d, struct er
 	bool display = !pc->vga && !strcmp(d->driver, vga_type.name);
 
 	if (!default_rom(pc, d, display, rom, sizeof(rom), e))
+		return false;
+	if (!firmware_quote(rom, sizeof(rom), e))
 		return false;
 	snprintf(text, sizeof(text), "%s%s%s%s%s", d->driver, d->options ? "," : "",
 		 d->options ? d->options : "", *rom ? ",romfile=" : "", rom);

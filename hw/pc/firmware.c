@@ -49,6 +49,16 @@ bool firmware_find(const struct pc_config *cfg, const char *name, char *path, si
 	return err_set(e, "firmware '%s' not found (Debian package: seabios; -L adds a folder)", name);
 }
 
+bool firmware_quote(char *path, size_t n, struct err *e)
+{
+	for (char *c = path; (c = strchr(c, ',')); c += 2) {
+		if (strlen(path) + 1 >= n)
+			return err_set(e, "'%s': too long with its commas doubled", path);
+		memmove(c + 1, c, strlen(c) + 1);
+	}
+	return true;
+}
+
 struct ram *firmware_load(const struct pc_config *cfg, struct machine *m, struct err *e)
 {
 	char path[512];

@@ -12,6 +12,8 @@
  * then where distributions put it. False names the package that has it.
  */
 bool firmware_find(const struct pc_config *cfg, const char *name, char *path, size_t n, struct err *e);
+/* A path as a property's value, in place: commas are doubled. */
+bool firmware_quote(char *path, size_t n, struct err *e);
 
 /*
  * The same for the ROM of a card that firmware boots from with its help only. False: nobody wants to

@@ -261,6 +261,22 @@ Test(firmware, what_is_no_rom_is_named)
 	cr_expect(dev_make_from(b.m, "e1000,romfile=", &e), "%s", e.msg);
 }
 
+Test(firmware, a_rom_s_path_may_have_commas)
+{
+	char at[64] = "/tmp/firmware,test,.rom", text[96], tight[4] = "a,b";
+
+	write_image("\x55\xaa\x08" "code", 7);
+	cr_assert_eq(rename(path, at), 0);
+	snprintf(text, sizeof(text), "%s", at);
+	cr_assert(firmware_quote(text, sizeof(text), &b.err));
+	cr_expect_str_eq(text, "/tmp/firmware,,test,,.rom");
+	snprintf(text, sizeof(text), "e1000,romfile=%s", "/tmp/firmware,,test,,.rom");
+	cr_expect(dev_make_from(b.m, text, &b.err), "%s", b.err.msg);
+	unlink(at);
+	cr_expect_not(firmware_quote(tight, sizeof(tight), &b.err));
+	cr_expect_str_eq(tight, "a,b");
+}
+
 Test(firmware, the_rom_is_looked_for_by_who_boots_from_a_network)
 {
 	static const char *const here[] = { "/tmp", NULL };
