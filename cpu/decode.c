@@ -6,13 +6,14 @@
  * Bytes that fit no row are #UD.
  *
  * Where processors differ: 66 cuts near branches in 64-bit code to 16 bits on AMD's and is
- * ignored by Intel's; far pointers in memory have at most 32 bits of offset on AMD's, with REX.W
- * as well; LOCK MOV CR0 names CR8 on AMD's. These follow the model. ES, CS, SS and DS
+ * ignored by Intel's; LOCK MOV CR0 names CR8 on AMD's. Both follow the model. ES, CS, SS and DS
  * prefixes there change nothing, not even an FS or GS before them; 0f0d with a register is
  * #UD (AMD); UD0 and UD1 have a ModRM byte (Intel).
  *
- * Not modelled: #UD for mov dr4/dr5 with CR4.DE (the front end's), the page fault that a
- * longer fetch of an invalid instruction might raise.
+ * Not modelled: far pointers in memory keep their 32 bits of offset under REX.W on AMD's
+ * processors; here they have 64 on every model, as programs that write REX.W there expect
+ * (and as hypervisors that emulate the access give it). #UD for mov dr4/dr5 with CR4.DE (the
+ * front end's), the page fault that a longer fetch of an invalid instruction might raise.
  * Source: SDM vol. 2 chapter 2, appendix A; vol. 3A 20.1.4 (16-bit code); AMD APM vol. 3 chapter 1.
  * Light.
  */
@@ -286,7 +287,7 @@ static uint8_t size_of(const struct dec *d, uint8_t code)
 	case SZ_Z: return v > 4 ? 4 : v;
 	case SZ_Y: return d->rex_w && d->is64 ? 8 : 4;
 	case SZ_N: return d->is64 ? 8 : 4;
-	case SZ_P: return v > 4 && !has(d, F_INTEL) ? 6 : v + 2;
+	case SZ_P: return v + 2;
 	case SZ_A: return 2 * v;
 	case SZ_S: return d->is64 ? 10 : 6;
 	case SZ_X: return x;

@@ -186,7 +186,6 @@ static void far_transfer(struct front *f, const struct insn *in, enum helper h)
 	int n = in->opsize;
 
 	if (in->opd[0].kind == OPD_MEM) {
-		n = in->opd[0].size - 2;
 		emit_probe(f, in, PROBE_R, n);
 		emit(f, n == 8 ? UOP_mov : UOP_zext, 8, OP_T1, OP_M, OP_NONE)->c = n == 8 ? 0 : n;
 		emit_probe(f, in, PROBE_R, 2);
@@ -196,7 +195,7 @@ static void far_transfer(struct front *f, const struct insn *in, enum helper h)
 		emit(f, UOP_mov, 8, OP_T1, OP_IMM, OP_NONE)->imm = in->imm & size_mask(n);
 		emit(f, UOP_mov, 8, OP_T0, OP_IMM, OP_NONE)->imm = in->imm2 & 0xffff;
 	}
-	emit_call(f, h, OP_NONE, OP_T1, OP_T0, in->len | in->opsize << 8);
+	emit_call(f, h, OP_NONE, OP_T1, OP_T0, in->len | n << 8);
 	leave(f);
 }
 

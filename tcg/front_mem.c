@@ -323,7 +323,7 @@ static int far_pointer_seg(uint32_t opcode)
 
 void front_lds(struct front *f, const struct insn *in)
 {
-	int n = in->opd[1].size - 2, seg = far_pointer_seg(insn_row(in)->opcode);
+	int n = in->opsize, seg = far_pointer_seg(insn_row(in)->opcode);
 
 	emit_probe(f, in, PROBE_R, n);
 	move(f, n, OP_T1, OP_M);
@@ -331,7 +331,7 @@ void front_lds(struct front *f, const struct insn *in)
 	f->ir->uops[f->ir->n_uops - 1].imm += n;
 	widen(f, OP_T0, OP_M, 2);
 	set_selector(f, seg, OP_T0);
-	move(f, in->opsize, in->opd[0].reg, OP_T1);
+	move(f, n, in->opd[0].reg, OP_T1);
 	after_selector(f, seg);
 }
 

@@ -99,10 +99,11 @@ void port_set(struct machine *m, struct port_range *r, uint16_t base, bool enabl
 
 void port_unmap(struct machine *m, struct port_range *r)
 {
-	struct ports *s = m->ports;
+	struct ports *s;
 
 	if (!r)
 		return;
+	s = m->ports;
 	port_set(m, r, (uint16_t)r->base, false);
 	s->range[r->index] = NULL;
 	while (s->n > 0 && !s->range[s->n - 1])

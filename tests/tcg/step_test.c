@@ -145,26 +145,6 @@ TEST_BOTH(step, sysret_that_sets_tf_traps_at_its_target)
 	cr_expect_eq(m->c->regs[RAX], 0);
 }
 
-/* What a Zen 5 does in user mode: the offset has 32 bits, what is pushed or loaded 64. */
-GUEST(far_w, "mov rax, -1; .byte 0x48, 0x0f, 0xb5, 0x07; .byte 0x48, 0xff, 0x5f, 0x10; 1: nop; nop")
-GUEST(far_target, "out 0xf4, al")
-
-TEST_BOTH(step, far_pointers_of_amd_have_32_bits_of_offset)
-{
-	GUEST_PUT(m, M_CODE, far_w);
-	GUEST_PUT(m, M_CODE + 0x100, far_target);
-	m->c->regs[RDI] = M_DATA;
-	st64(machine_mem(m, M_DATA), 0xffff000092345678);
-	st16(machine_mem(m, M_DATA + 4), 0);
-	st64(machine_mem(m, M_DATA + 16), M_CODE + 0x100);
-	st16(machine_mem(m, M_DATA + 20), M_CODE0);
-	cr_assert_eq(machine_run(m, M_CODE), -1);
-	cr_expect_eq(m->c->regs[RAX], 0x92345678);
-	cr_expect_eq(m->c->regs[RSP], M_STACK - 16);
-	cr_expect_eq(ld64(machine_mem(m, M_STACK - 16)), M_CODE + GUEST_SIZE(far_w) - 2);
-	cr_expect_eq(ld64(machine_mem(m, M_STACK - 8)), M_CODE0);
-}
-
 /* ---- 32-bit code ---- */
 
 #define TEST_BOTH32(name)								\
