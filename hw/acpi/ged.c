@@ -50,11 +50,6 @@ static void reset_write(void *dev, uint32_t v, uint32_t old)
 		machine_request(((struct ged *)dev)->dev.m, MACHINE_RESET, 0);
 }
 
-static void events_write(void *dev, uint32_t v, uint32_t old)
-{
-	((struct ged *)dev)->events = old & ~v;
-}
-
 void ged_power_button(struct dev *dev)
 {
 	struct ged *d = (struct ged *)dev;
@@ -88,11 +83,11 @@ static void ged_fini(void *dev)
 }
 
 static const struct reg ged_regs[] = {
-	/* off             bank     name             stored                     reset write clr on read on write size */
+	/* off             bank     name             stored                     reset write clr on read on write size, 1 clears */
 	{ GED_SLEEP_CONTROL, REG_ANY, "sleep_control", REG_NONE,                   0, 0, 0, NULL, sleep_write,  1 },
 	{ GED_SLEEP_STATUS,  REG_ANY, "sleep_status",  REG_NONE,                   0, 0, 0, NULL, NULL,         1 },
 	{ GED_RESET,         REG_ANY, "reset",         REG_NONE,                   0, 0, 0, NULL, reset_write,  1 },
-	{ GED_EVENTS,        REG_ANY, "events",        offsetof(struct ged, events), 0, 0, 0, NULL, events_write, 4 },
+	{ GED_EVENTS,        REG_ANY, "events",        offsetof(struct ged, events), 0, 0, 0, NULL, NULL,         4, 0xffffffff },
 	{ 0 }
 };
 

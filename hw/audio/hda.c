@@ -160,18 +160,6 @@ static void rirbwp_write(void *dev, uint32_t v, uint32_t old)
 		h->rirbwp = 0;
 }
 
-static void rirbsts_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct hda *)dev)->rirbsts &= (uint8_t)~(v & 0x05);
-}
-
-static void corbsts_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct hda *)dev)->corbsts &= (uint8_t)~(v & 1);
-}
-
 static void ics_write(void *dev, uint32_t v, uint32_t old)
 {
 	struct hda *h = dev;
@@ -281,11 +269,6 @@ static void sd_ctl_write(struct hda *h, int i, uint32_t v, uint32_t old)
 		hda_streams_changed(h);
 }
 
-static void sd_sts_write(struct hda *h, int i, uint32_t v)
-{
-	h->sd[i].sts &= (uint8_t)~(v & (STS_BCIS | STS_ERRORS));
-}
-
 static uint32_t sd_lpib_read(struct hda *h, int i)
 {
 	hda_streams_changed(h);
@@ -301,7 +284,6 @@ static void tag_write(void *dev, uint32_t v, uint32_t old)
 /* A table has no index to give, so each engine has functions of its own. */
 #define STREAM_FUNCTIONS(i) \
 	static void ctl##i##_write(void *d, uint32_t v, uint32_t old) { sd_ctl_write(d, i, v, old); } \
-	static void sts##i##_write(void *d, uint32_t v, uint32_t old) { (void)old; sd_sts_write(d, i, v); } \
 	static uint32_t lpib##i##_read(void *d) { return sd_lpib_read(d, i); }
 STREAM_FUNCTIONS(0) STREAM_FUNCTIONS(1) STREAM_FUNCTIONS(2) STREAM_FUNCTIONS(3)
 STREAM_FUNCTIONS(4) STREAM_FUNCTIONS(5) STREAM_FUNCTIONS(6) STREAM_FUNCTIONS(7)
@@ -336,12 +318,6 @@ static void gctl_write(void *dev, uint32_t v, uint32_t old)
 			h->statests |= (uint16_t)(1u << i);
 		}
 	}
-}
-
-static void statests_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct hda *)dev)->statests &= (uint16_t)~v;
 }
 
 static uint32_t wall_read(void *dev)
@@ -388,7 +364,7 @@ static uint32_t ring_size_read(void *dev)
 #define STREAM(i) \
 	{ 0x80 + 0x20 * i, REG_ANY, "sd" #i "_ctl", F(sd[i].ctl), 0, 0x001f, 0, NULL, ctl##i##_write, 2 }, \
 	{ 0x82 + 0x20 * i, REG_ANY, "sd" #i "_tag", F(sd[i].tag), 0, 0xff, 0, NULL, tag_write, 1 }, \
-	{ 0x83 + 0x20 * i, REG_ANY, "sd" #i "_sts", F(sd[i].sts), 0, 0, 0, NULL, sts##i##_write, 1 }, \
+	{ 0x83 + 0x20 * i, REG_ANY, "sd" #i "_sts", F(sd[i].sts), 0, 0, 0, NULL, NULL, 1, STS_BCIS | STS_ERRORS }, \
 	{ 0x84 + 0x20 * i, REG_ANY, "sd" #i "_lpib", F(sd[i].lpib), 0, 0, 0, lpib##i##_read, NULL, 4 }, \
 	PLAIN(0x88 + 0x20 * i, "sd" #i "_cbl",   sd[i].cbl,   0xffffffff, 4), \
 	PLAIN(0x8c + 0x20 * i, "sd" #i "_lvi",   sd[i].lvi,   0x00ff,     2), \
@@ -404,7 +380,7 @@ static const struct reg hda_regs[] = {
 	READ(0x06, "inpay", payload_in_read, 2),
 	{ 0x08, REG_ANY, "gctl",     F(gctl),     0, 0x103,  0, NULL, gctl_write,     4 },
 	PLAIN(0x0c, "wakeen", wakeen, 0x7fff, 2),
-	{ 0x0e, REG_ANY, "statests", F(statests), 0, 0,      0, NULL, statests_write, 2 },
+	{ 0x0e, REG_ANY, "statests", F(statests), 0, 0,      0, NULL, NULL, 2, 0xffff },
 	PLAIN(0x20, "intctl", intctl, 0xc00000ff, 4),
 	READ(0x24, "intsts", intsts_read, 4),
 	READ(0x30, "walclk", wall_read, 4),
@@ -414,14 +390,14 @@ static const struct reg hda_regs[] = {
 	{ 0x48, REG_ANY, "corbwp",   F(corbwp),   0, 0x00ff, 0, NULL, corb_changed,   2 },
 	{ 0x4a, REG_ANY, "corbrp",   F(corbrp),   0, 0,      0, NULL, corbrp_write,   2 },
 	{ 0x4c, REG_ANY, "corbctl",  F(corbctl),  0, 0x03,   0, NULL, corb_changed,   1 },
-	{ 0x4d, REG_ANY, "corbsts",  F(corbsts),  0, 0,      0, NULL, corbsts_write,  1 },
+	{ 0x4d, REG_ANY, "corbsts",  F(corbsts),  0, 0,      0, NULL, NULL,           1, 0x01 },
 	READ(0x4e, "corbsize", ring_size_read, 1),
 	PLAIN(0x50, "rirblbase", rirb_lo, 0xffffff80, 4),
 	PLAIN(0x54, "rirbubase", rirb_hi, 0xffffffff, 4),
 	{ 0x58, REG_ANY, "rirbwp",   F(rirbwp),   0, 0,      0, NULL, rirbwp_write,   2 },
 	PLAIN(0x5a, "rintcnt", rintcnt, 0x00ff, 2),
 	{ 0x5c, REG_ANY, "rirbctl",  F(rirbctl),  0, 0x07,   0, NULL, corb_changed,   1 },
-	{ 0x5d, REG_ANY, "rirbsts",  F(rirbsts),  0, 0,      0, NULL, rirbsts_write,  1 },
+	{ 0x5d, REG_ANY, "rirbsts",  F(rirbsts),  0, 0,      0, NULL, NULL,           1, 0x05 },
 	READ(0x5e, "rirbsize", ring_size_read, 1),
 	PLAIN(0x60, "icoi", icoi, 0xffffffff, 4),
 	PLAIN(0x64, "icii", icii, 0, 4),

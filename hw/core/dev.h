@@ -46,6 +46,7 @@ struct reg {
 	uint32_t (*on_read)(void *dev);
 	void (*on_write)(void *dev, uint32_t v, uint32_t old);
 	uint8_t size;			/* bytes: 0 or 1, 2, 4; also the stored field's size */
+	uint32_t w1c;			/* bits that writing 1 clears; on_write comes after that */
 };
 
 enum state_kind { STATE_RAW = 0, STATE_BOOLS, STATE_TIMER_KIND };
@@ -211,7 +212,7 @@ void reg_poke(struct dev *d, const struct reg *r, uint32_t v);
 /* Nothing but storage behind a mask. */
 static inline bool reg_is_plain(const struct reg *r)
 {
-	return r->stored != REG_NONE && !r->on_read && !r->on_write && !r->clear;
+	return r->stored != REG_NONE && !r->on_read && !r->on_write && !r->clear && !r->w1c;
 }
 
 /* I/O ports and MMIO that go to the register table; opaque is the device. */

@@ -59,7 +59,7 @@ void reg_put(struct dev *d, const struct reg *r, uint32_t v)
 
 	if (trace_on(d->m))
 		trace(d, r, "write", v);
-	reg_poke(d, r, (old & ~r->wmask) | (v & r->wmask));
+	reg_poke(d, r, ((old & ~r->wmask) | (v & r->wmask)) & ~(v & r->w1c));
 	if (r->on_write)
 		r->on_write(d, v & (uint32_t)size_mask(reg_size(r)), old);
 }
@@ -99,6 +99,12 @@ static uint32_t read_pieces(struct dev *d, unsigned off, int size)
 	return v;
 }
 
+/* What the bytes that an access leaves out are taken to hold: as they are, but no ones that would clear something. */
+static uint32_t unwritten(const struct dev *d, const struct reg *r)
+{
+	return reg_peek(d, r) & ~r->w1c;
+}
+
 static void write_pieces(struct dev *d, unsigned off, int size, uint32_t v)
 {
 	for (int at = 0; at < size;) {
@@ -109,7 +115,7 @@ static void write_pieces(struct dev *d, unsigned off, int size, uint32_t v)
 			int shift = 8 * (off + at - r->off);
 			uint32_t mask = (uint32_t)size_mask(n) << shift;
 
-			reg_put(d, r, (reg_peek(d, r) & ~mask) | (v >> 8 * at << shift & mask));
+			reg_put(d, r, (unwritten(d, r) & ~mask) | (v >> 8 * at << shift & mask));
 		}
 		at += n;
 	}

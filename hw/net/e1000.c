@@ -65,12 +65,6 @@ static void ics_write(void *dev, uint32_t v, uint32_t old)
 	((struct e1000 *)dev)->icr |= v & 0x1ffff;
 }
 
-static void icr_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct e1000 *)dev)->icr &= ~v;
-}
-
 static void ims_write(void *dev, uint32_t v, uint32_t old)
 {
 	(void)old;
@@ -230,7 +224,7 @@ static void send_write(void *dev, uint32_t v, uint32_t old)
 #define ALL 0xffffffffu
 static const struct reg e1000_regs[] = {
 	/* off    bank     name       stored           reset write        clr   on read          on write          size */
-	{ 0x00c0, REG_ANY, "icr",     F(icr),          0,    0,           ALL,  NULL,            icr_write,        4 },
+	{ 0x00c0, REG_ANY, "icr",     F(icr),          0,    0,           ALL,  NULL,            NULL,             4, ALL },
 	{ 0x00d0, REG_ANY, "ims",     F(ims),          0,    0,           0,    NULL,            ims_write,        4 },
 	{ 0x00d8, REG_ANY, "imc",     REG_NONE,        0,    0,           0,    NULL,            imc_write,        4 },
 	{ 0x3818, REG_ANY, "tdt",     F(tx.tail),      0,    0xffff,      0,    NULL,            send_write,       4 },

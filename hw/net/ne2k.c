@@ -310,12 +310,6 @@ static void tcr_write(void *dev, uint32_t v, uint32_t old)
 	may_receive(dev);
 }
 
-static void isr_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct ne2k *)dev)->isr &= (uint8_t)~(v & 0x7f);
-}
-
 static uint32_t clda0_read(void *dev) { return (uint8_t)((struct ne2k *)dev)->rsar; }
 static uint32_t clda1_read(void *dev) { return ((struct ne2k *)dev)->rsar >> 8; }
 static uint32_t tsr_read(void *dev) { return ((struct ne2k *)dev)->tsr; }
@@ -348,7 +342,7 @@ static const struct reg ne2k_regs[] = {
 	{ 0x04, 0,       "tpsr",   F(tpsr),  0,    0xff, 0,     tsr_read },
 	{ 0x05, 0,       "tbcr0",  F(tbcr0), 0,    0xff, 0,     zero_read },
 	{ 0x06, 0,       "tbcr1",  F(tbcr1), 0,    0xff, 0,     zero_read },
-	{ 0x07, 0,       "isr",    F(isr),   0x80, 0,    0,     NULL,        isr_write },
+	{ 0x07, 0,       "isr",    F(isr),   0x80, 0,    0,     NULL,        NULL, 1, 0x7f },
 	{ 0x08, 0,       "rsar0",  REG_NONE, 0,    0,    0,     clda0_read,  rsar0_write },
 	{ 0x09, 0,       "rsar1",  REG_NONE, 0,    0,    0,     clda1_read,  rsar1_write },
 	{ 0x0a, 0,       "rbcr0",  REG_NONE, 0,    0,    0,     id0_read,    rbcr0_write },

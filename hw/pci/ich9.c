@@ -140,20 +140,6 @@ static bool smi_on_command(struct acpi_pm *pm)
 	return true;
 }
 
-/* Writing ones clears. The byte is old & ~v: the table has kept it. */
-#define GPE_WRITE(n) \
-	static void gpe_sts##n##_write(void *dev, uint32_t v, uint32_t old) \
-	{ \
-		((struct ich9 *)dev)->gpe_sts[n] = (uint8_t)(old & ~v); \
-	}
-GPE_WRITE(0) GPE_WRITE(1) GPE_WRITE(2) GPE_WRITE(3)
-GPE_WRITE(4) GPE_WRITE(5) GPE_WRITE(6) GPE_WRITE(7)
-
-static void smi_sts_write(void *dev, uint32_t v, uint32_t old)
-{
-	((struct ich9 *)dev)->smi_sts = old & ~v;
-}
-
 /* 13.8.3.9: GBL_SMI_EN stays as it is while SMI_LOCK is set. */
 static void smi_en_write(void *dev, uint32_t v, uint32_t old)
 {
@@ -177,16 +163,6 @@ static void rld_write(void *dev, uint32_t v, uint32_t old)
 	tco_reload(&((struct ich9 *)dev)->tco);
 }
 
-static void sts1_write(void *dev, uint32_t v, uint32_t old)
-{
-	((struct ich9 *)dev)->tco.sts1 = (uint16_t)(old & ~v);
-}
-
-static void sts2_write(void *dev, uint32_t v, uint32_t old)
-{
-	((struct ich9 *)dev)->tco.sts2 = (uint16_t)(old & ~v);
-}
-
 static void cnt1_write(void *dev, uint32_t v, uint32_t old)
 {
 	(void)v;
@@ -194,15 +170,15 @@ static void cnt1_write(void *dev, uint32_t v, uint32_t old)
 }
 
 #define F(f) offsetof(struct ich9, f)
-#define GPE_STS(n) { 0x20 + n, REG_ANY, "gpe0_sts" #n, F(gpe_sts[n]), 0, 0, 0, NULL, gpe_sts##n##_write, 1 }
+#define GPE_STS(n) { 0x20 + n, REG_ANY, "gpe0_sts" #n, F(gpe_sts[n]), 0, 0, 0, NULL, NULL, 1, 0xff }
 #define GPE_EN(n)  { 0x28 + n, REG_ANY, "gpe0_en" #n, F(gpe_en[n]), 0, 0xff, 0, NULL, NULL, 1 }
 static const struct reg ich9_regs[] = {
 	ACPI_PM_REGS,
 	GPE_STS(0), GPE_STS(1), GPE_STS(2), GPE_STS(3), GPE_STS(4), GPE_STS(5), GPE_STS(6), GPE_STS(7),
 	GPE_EN(0), GPE_EN(1), GPE_EN(2), GPE_EN(3), GPE_EN(4), GPE_EN(5), GPE_EN(6), GPE_EN(7),
 	{ 0x30, REG_ANY, "smi_en",  F(smi_en),  0, 0x0003ffff, 0, NULL, smi_en_write,  4 },
-	{ 0x34, REG_ANY, "smi_sts", F(smi_sts), 0, 0,          0, NULL, smi_sts_write, 4 },
-	ICH9_TCO_REGS(F(tco), rld_read, rld_write, sts1_write, sts2_write, cnt1_write),
+	{ 0x34, REG_ANY, "smi_sts", F(smi_sts), 0, 0,          0, NULL, NULL,          4, 0xffffffff },
+	ICH9_TCO_REGS(F(tco), rld_read, rld_write, cnt1_write),
 	{ 0 }
 };
 

@@ -16,12 +16,12 @@ struct ich9_tco {
 
 /* Rows for the register table of a device that holds one at `at` (offset of the member). */
 #define TCO_F(at, f) ((at) + offsetof(struct ich9_tco, f))
-#define ICH9_TCO_REGS(at, rld_read, rld_write, sts1_write, sts2_write, cnt1_write) \
+#define ICH9_TCO_REGS(at, rld_read, rld_write, cnt1_write) \
 	{ 0x60, REG_ANY, "tco_rld",  TCO_F(at, rld),     4, 0x3ff, 0, rld_read, rld_write, 2 }, \
 	{ 0x62, REG_ANY, "tco_in",   TCO_F(at, dat_in),  0, 0xff, 0 }, \
 	{ 0x63, REG_ANY, "tco_out",  TCO_F(at, dat_out), 0, 0xff, 0 }, \
-	{ 0x64, REG_ANY, "tco1_sts", TCO_F(at, sts1),    0, 0, 0, NULL, sts1_write, 2 }, \
-	{ 0x66, REG_ANY, "tco2_sts", TCO_F(at, sts2),    0, 0, 0, NULL, sts2_write, 2 }, \
+	{ 0x64, REG_ANY, "tco1_sts", TCO_F(at, sts1),    0, 0, 0, NULL, NULL, 2, 0xffff }, \
+	{ 0x66, REG_ANY, "tco2_sts", TCO_F(at, sts2),    0, 0, 0, NULL, NULL, 2, 0xffff }, \
 	{ 0x68, REG_ANY, "tco1_cnt", TCO_F(at, cnt1),    0, 0x1f00, 0, NULL, cnt1_write, 2 }, \
 	{ 0x6a, REG_ANY, "tco2_cnt", TCO_F(at, cnt2),    8, 0x003f, 0, NULL, NULL, 2 }, \
 	{ 0x6c, REG_ANY, "tco_msg",  TCO_F(at, msg),     0, 0xffff, 0, NULL, NULL, 2 }, \

@@ -228,12 +228,6 @@ static void config_write(void *dev, uint32_t v, uint32_t old)
 		arm_all(h);
 }
 
-static void status_write(void *dev, uint32_t v, uint32_t old)
-{
-	(void)old;
-	((struct hpet *)dev)->status &= ~v;
-}
-
 static void counter_write(struct hpet *h, bool high, uint32_t v)
 {
 	if (h->config & CFG_ENABLE) {
@@ -352,7 +346,7 @@ static const struct reg hpet_regs[] = {
 	{ 0x000, 0, "caps",        REG_NONE,  0,    0,                       0, caps_read,     NULL,           4 },
 	{ 0x004, 0, "period",      REG_NONE,  0,    0,                       0, period_read,   NULL,           4 },
 	{ 0x010, 0, "config",      F(config), 0,    CFG_ENABLE | CFG_LEGACY, 0, NULL,          config_write,   4 },
-	{ 0x020, 0, "status",      F(status), 0,    0,                       0, NULL,          status_write,   4 },
+	{ 0x020, 0, "status",      F(status), 0,    0,                       0, NULL,          NULL,           4, 0xffffffff },
 	TIMER(0), TIMER(1), TIMER(2),
 	{ 0 }
 };

@@ -221,28 +221,23 @@ static void cmd_write(void *dev, uint32_t v, uint32_t old)
 	}
 }
 
-static void sts_write(void *dev, uint32_t v, uint32_t old)
-{
-	((struct ehci *)dev)->sts = old & ~(v & STS_WRITABLE);
-}
-
 #define F(f) offsetof(struct ehci, f)
 static const struct reg ehci_regs[] = {
-	/*off   bank name          stored         reset       write        clears on read      on write     size */
+	/*off   bank name          stored         reset       write        clears on read      on write     size, 1 clears */
 	{ 0x20, 0,   "usbcmd",     F(cmd),        0x00080000, 0x00ff0071,  0,     NULL,        cmd_write,   4 },
-	{ 0x24, 0,   "usbsts",     F(sts),        STS_HALTED, 0,           0,     NULL,        sts_write,   4 },
+	{ 0x24, 0,   "usbsts",     F(sts),        STS_HALTED, 0,           0,     NULL,        NULL,        4, STS_WRITABLE },
 	{ 0x28, 0,   "usbintr",    F(intr),       0,          0x3f,        0,     NULL,        NULL,        4 },
 	{ 0x2c, 0,   "frindex",    F(frindex),    0,          FRINDEX_MASK, 0,    frindex_read, NULL,       4 },
 	{ 0x30, 0,   "segment",    F(segment),    0,          0,           0,     NULL,        NULL,        4 },
 	{ 0x34, 0,   "periodic",   F(periodic),   0,          0xfffff000u, 0,     NULL,        NULL,        4 },
 	{ 0x38, 0,   "async",      F(async),      0,          0xffffffe0u, 0,     NULL,        NULL,        4 },
 	{ 0x60, 0,   "configflag", F(configured), 0,          1,           0,     NULL,        NULL,        4 },
-	{ 0x64, 0,   "portsc1",    F(portsc[0]),  PORT_POWER, 0,           0,     NULL,        port0_write, 4 },
-	{ 0x68, 0,   "portsc2",    F(portsc[1]),  PORT_POWER, 0,           0,     NULL,        port1_write, 4 },
-	{ 0x6c, 0,   "portsc3",    F(portsc[2]),  PORT_POWER, 0,           0,     NULL,        port2_write, 4 },
-	{ 0x70, 0,   "portsc4",    F(portsc[3]),  PORT_POWER, 0,           0,     NULL,        port3_write, 4 },
-	{ 0x74, 0,   "portsc5",    F(portsc[4]),  PORT_POWER, 0,           0,     NULL,        port4_write, 4 },
-	{ 0x78, 0,   "portsc6",    F(portsc[5]),  PORT_POWER, 0,           0,     NULL,        port5_write, 4 },
+	{ 0x64, 0,   "portsc1",    F(portsc[0]),  PORT_POWER, 0,           0,     NULL,        port0_write, 4, PORT_CHANGES },
+	{ 0x68, 0,   "portsc2",    F(portsc[1]),  PORT_POWER, 0,           0,     NULL,        port1_write, 4, PORT_CHANGES },
+	{ 0x6c, 0,   "portsc3",    F(portsc[2]),  PORT_POWER, 0,           0,     NULL,        port2_write, 4, PORT_CHANGES },
+	{ 0x70, 0,   "portsc4",    F(portsc[3]),  PORT_POWER, 0,           0,     NULL,        port3_write, 4, PORT_CHANGES },
+	{ 0x74, 0,   "portsc5",    F(portsc[4]),  PORT_POWER, 0,           0,     NULL,        port4_write, 4, PORT_CHANGES },
+	{ 0x78, 0,   "portsc6",    F(portsc[5]),  PORT_POWER, 0,           0,     NULL,        port5_write, 4, PORT_CHANGES },
 	{ 0 }
 };
 

@@ -194,7 +194,7 @@ static void sts_write(void *dev, uint32_t v, uint32_t old)
 {
 	struct uhci *u = dev;
 
-	u->sts = (uint16_t)(old & ~(v & 0x1f));
+	(void)old;
 	if (v & STS_INT)
 		u->on_complete = u->on_short = false;
 }
@@ -210,15 +210,15 @@ static void frnum_write(void *dev, uint32_t v, uint32_t old)
 
 #define F(f) offsetof(struct uhci, f)
 static const struct reg uhci_regs[] = {
-	/*off   bank name       stored       reset       write        clears on read  on write     size */
+	/*off   bank name       stored       reset       write        clears on read  on write     size, 1 clears */
 	{ 0x00, 0,   "usbcmd",  F(cmd),      0,          0x00ff,      0,     NULL,    cmd_write,   2 },
-	{ 0x02, 0,   "usbsts",  F(sts),      STS_HALTED, 0,           0,     NULL,    sts_write,   2 },
+	{ 0x02, 0,   "usbsts",  F(sts),      STS_HALTED, 0,           0,     NULL,    sts_write,   2, 0x1f },
 	{ 0x04, 0,   "usbintr", F(intr),     0,          0x000f,      0,     NULL,    NULL,        2 },
 	{ 0x06, 0,   "frnum",   F(frnum),    0,          0x07ff,      0,     NULL,    frnum_write, 2 },
 	{ 0x08, 0,   "flbase",  F(base),     0,          0xfffff000u, 0,     NULL,    NULL,        4 },
 	{ 0x0c, 0,   "sofmod",  F(sof),      0x40,       0x7f,        0,     NULL,    NULL,        1 },
-	{ 0x10, 0,   "portsc1", F(portsc[0]), PORT_ONE,  0,           0,     NULL,    port1_write, 2 },
-	{ 0x12, 0,   "portsc2", F(portsc[1]), PORT_ONE,  0,           0,     NULL,    port2_write, 2 },
+	{ 0x10, 0,   "portsc1", F(portsc[0]), PORT_ONE,  0,           0,     NULL,    port1_write, 2, PORT_CHANGES },
+	{ 0x12, 0,   "portsc2", F(portsc[1]), PORT_ONE,  0,           0,     NULL,    port2_write, 2, PORT_CHANGES },
 	{ 0 }
 };
 

@@ -47,6 +47,22 @@ ParameterizedTest(size_t *i, dev, plain_registers_obey_their_masks)
 	bench_close(&b);
 }
 
+/* A byte written to a wide register leaves alone what ones in its other bytes would clear. */
+ParameterizedTestParameters(dev, bytes_not_written_clear_nothing) { return each_type(); }
+ParameterizedTest(size_t *i, dev, bytes_not_written_clear_nothing)
+{
+	if (open_alone(*i))
+		for (const struct reg *r = b.dev->type->regs; r && r->name; r++)
+			for (int at = 0; r->w1c && at < reg_size(r); at++) {
+				uint32_t byte = 0xffu << 8 * at;
+
+				reg_poke(b.dev, r, r->w1c);
+				dev_reg_write(b.dev, r->off + at, 1, 0xff);
+				cr_expect_eq(reg_peek(b.dev, r) & r->w1c, r->w1c & ~byte, "%s", r->name);
+			}
+	bench_close(&b);
+}
+
 ParameterizedTestParameters(dev, the_tables_are_well_formed) { return each_type(); }
 ParameterizedTest(size_t *i, dev, the_tables_are_well_formed)
 {

@@ -162,6 +162,8 @@ Test(uhci, a_device_that_goes_changes_its_port)
 	cr_assert_eq(bench_in(&b, PORT1, 2) & 0x0f, 0x05);
 	dev_free(dev_find_type(b.m, &usb_kbd_type));
 	cr_assert_eq(bench_in(&b, PORT1, 2) & 0x0f, 0x0a);
+	bench_out(&b, PORT1 + 1, 1, 0x02);	/* reset, by its byte alone */
+	cr_assert_eq(bench_in(&b, PORT1, 2) & 0x20f, 0x20a);
 	bench_out(&b, PORT1, 2, 0x0a);
 	cr_assert_eq(bench_in(&b, PORT1, 2) & 0x0f, 0x00);
 }
