@@ -86,11 +86,12 @@ static void restore(struct lower *l, uint16_t need)
 {
 	struct code *c = &l->c;
 
-	if (need == FL_CF) {		/* bt word gs:[cc], 8 */
-		ins_imm(c, X_0F | 0xba, 2, 4, hop_gs(CPU_OFF(cc)), 1, 8);
+	l->tmp_slot = OP_NONE;
+	if (need == FL_CF) {		/* of one byte: a wider load waits until what setc has just stored is in the host's cache */
+		load(c, 1, H_TMP, hop_gs(CPU_OFF(cc) + 1));
+		ins(c, 0xd1, 4, 5, hop_reg(H_TMP));		/* shr 1 */
 		return;
 	}
-	l->tmp_slot = OP_NONE;
 	mov_rr(c, 8, H_TMP, RAX);
 	load(c, 2, RAX, hop_gs(CPU_OFF(cc)));
 	if (need & FL_OF)

@@ -44,6 +44,7 @@ GUEST(high_byte, "mov ah, [rbx]" OUT)
 GUEST(shl_cl, "shl eax, cl" OUT)
 GUEST(setcc, "test eax, eax\n setz cl\n movzx ecx, cl" OUT)
 GUEST(cmov, "cmp eax, ecx\n cmovl eax, ecx" OUT)
+GUEST(carry_in, "adc rax, rbx" OUT)
 GUEST(div, "div rcx" OUT)
 GUEST(mul, "imul rax, rbx, 100" OUT)
 GUEST(call_ret, ".byte 0xe8\n .long 59")
@@ -65,7 +66,7 @@ static const struct block {
 	const uint8_t *code, *end;
 } blocks[] = {
 	B(add_rr), B(add_r12), B(mov_load), B(mov_store), B(mov_fs), B(mov_rip), B(add_mem), B(lock_xadd), B(list), B(frame),
-	B(loop), B(cmp_jcc), B(cmp_mem_jcc), B(flags_over_load), B(high_byte), B(shl_cl), B(setcc), B(cmov), B(div),
+	B(loop), B(cmp_jcc), B(cmp_mem_jcc), B(flags_over_load), B(high_byte), B(shl_cl), B(setcc), B(cmov), B(carry_in), B(div),
 	B(mul), B(call_ret), B(ret), B(jmp_ind), B(movups), B(movaps), B(addps), B(vex), B(fild), B(cvt), B(pushf),
 	B(cli), B(rdtsc), B(movsb),
 };
