@@ -352,8 +352,9 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 	t->interp = interp;
 	t->ir = malloc(sizeof(*t->ir));
 	t->block = malloc(sizeof(*t->block));
+	t->scratch = calloc(1, x64_scratch_size);
 	t->memo = calloc(1, sizeof(*t->memo));
-	if (!t->ir || !t->block || !t->memo)
+	if (!t->ir || !t->block || !t->scratch || !t->memo)
 		err_set(e, "no memory for the translator");
 	else if (join(t, e))
 		return t;
@@ -370,6 +371,7 @@ void tcg_free(struct tcg *t)
 	free(t->memo);
 	free(t->ir);
 	free(t->block);
+	free(t->scratch);
 	munmap(t, sizeof(*t));
 }
 

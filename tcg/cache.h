@@ -314,6 +314,7 @@ struct tcg {
 
 	struct ir *ir;			/* scratch */
 	struct x64_block *block;
+	struct lower *scratch;		/* tcg/x64/x64.h */
 	struct decode_memo *memo;
 	struct tcg_stats stats;
 	uint64_t start_ns, start_ticks;	/* when the translator was made */

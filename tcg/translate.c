@@ -380,7 +380,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
-	return x64_compile(&k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block);
+	return x64_compile(t->scratch, &k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block);
 }
 
 /* Code that is not in RAM: fetched by bytes, run once, not kept on any page. */

@@ -302,11 +302,11 @@ static bool wants_mark(const struct lower *l, const struct uop *u, unsigned last
 	return kind == K_HOST || (kind >= K_EXIT && u->insn != last);
 }
 
-bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
+const size_t x64_scratch_size = sizeof(struct lower);
+
+bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
 		 const struct x64_params *p, struct x64_block *out)
 {
-	static _Thread_local struct lower storage;	/* large, and the same for every block of a thread */
-	struct lower *l = &storage;
 	unsigned last = ~0u;
 
 	l->x = x;

@@ -4,8 +4,6 @@
 
 #include "tcg/x64/x64.h"
 
-struct lower;
-
 /* Where guest registers are when code begins and ends, as `regs` below. */
 extern const int8_t x64_usual_regs[NGPR];
 

@@ -182,13 +182,20 @@ struct x64_params {
 	bool smp;		/* other vCPUs run the code, too, and may empty sites and runs */
 };
 /*
+ * What lowering keeps while it works, zeroed memory at first; one for each thread that compiles. It is no
+ * thread-local storage, which takes its room out of every thread's stack: libraries make some of 64 KiB (SDL).
+ */
+struct lower;
+extern const size_t x64_scratch_size;
+
+/*
  * Lower ir. What usually runs goes to hot, the rest to cold, so that code which
  * runs is dense; each has at least X64_ROOM bytes. False: too many exits or
  * side entries (the caller retries with fewer instructions).
  */
 #define TABLE_ROOM	(64u << 10)
 #define X64_ROOM	(IR_MAX_UOPS * 256u + TABLE_ROOM)
-bool x64_compile(struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
+bool x64_compile(struct lower *scratch, struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
 		 const struct x64_params *p, struct x64_block *out);
 
 /*

@@ -5,6 +5,7 @@
 #include "tcg/cache.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,4 +205,18 @@ Test(cache, exits_are_kept_as_they_were_made)
 		}
 	}
 	free(k);
+}
+
+static void *nothing_to_do(void *arg) { return arg; }
+
+/* SDL gives its audio thread 64 KiB, out of which every library's and the translator's thread-local storage come. */
+Test(cache, threads_with_a_small_stack_start)
+{
+	pthread_attr_t a;
+	pthread_t thread;
+
+	pthread_attr_init(&a);
+	cr_assert_eq(pthread_attr_setstacksize(&a, 64 << 10), 0);
+	cr_assert_eq(pthread_create(&thread, &a, nothing_to_do, NULL), 0);
+	pthread_join(thread, NULL);
 }
