@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hw/backend/sock.h"
 #include "ui/command.h"
 
 #define TICK_MS		100
@@ -130,16 +131,13 @@ static bool unix_address(const char *path, struct sockaddr_un *a, struct err *e)
 static bool open_unix(struct channel *c, const char *path, struct err *e)
 {
 	struct sockaddr_un a;
-	struct stat st;
 
-	if (!unix_address(path, &a, e))
+	if (!unix_address(path, &a, e) || (c->in && !sock_make_way(path, e)))
 		return false;
 	c->path = strdup(path);
 	if (!c->in)
 		return c->path || err_set(e, "no memory");
 	c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
-		unlink(path);		/* of a program that was here before */
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) || listen(c->listener, 1))
 		return err_errno(e, "'%s'", path);
 	return true;

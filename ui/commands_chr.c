@@ -53,7 +53,9 @@ struct value *cmd_query_chardev_backends(struct cmd *c, const struct value *args
 
 static void put(FILE *f, const char *key, const char *value)
 {
-	fprintf(f, ",%s=%s", key, value);
+	fprintf(f, ",%s=", key);
+	for (; *value; value++)
+		fputs(*value == ',' ? ",," : (char[]){ *value, 0 }, f);
 }
 
 static void put_bool(FILE *f, const struct value *data, const char *key)
@@ -104,6 +106,8 @@ static char *backend_text(struct cmd *c, const struct value *backend)
 	} else if (!strcmp(type, "ringbuf")) {
 		fprintf(f, ",size=%lld", (long long)val_get_int(data, "size", 65536));
 	}
+	put(f, "logfile", val_get_str(data, "logfile", ""));
+	put_bool(f, data, "logappend");
 	fclose(f);
 	if (ok)
 		return text;
@@ -136,8 +140,10 @@ struct value *cmd_chardev_add(struct cmd *c, const struct value *args)
 void mon_chardev_add(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	struct err e;
+	char text[MON_LINE + 16];
 
-	if (!chr_new(mon->vm->m, NULL, a->rest, &e))
+	snprintf(text, sizeof(text), "%s,wait=off", a->rest);	/* nothing may wait while the machine runs */
+	if (!chr_new(mon->vm->m, NULL, text, &e))
 		fprintf(out, "chardev-add: %s\n", e.msg);
 }
 

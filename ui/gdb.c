@@ -136,7 +136,7 @@ static void complete(const char *where, char *spec, size_t n)
 {
 	bool tcp = !strncmp(where, "tcp:", 4), sock = tcp || !strncmp(where, "unix:", 5);
 
-	snprintf(spec, n, "%s%s%s", where, sock && !strstr(where, ",server") ? ",server,nowait" : "",
+	snprintf(spec, n, "%s%s%s%s", where, sock && !strstr(where, ",server") ? ",server" : "", sock ? ",nowait" : "",
 		 tcp ? ",nodelay" : "");
 }
 

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "hw/backend/sock.h"
 #include "ui/keyval.h"
 
 #define FIRST_PORT	5900
@@ -42,7 +43,8 @@ static bool open_unix(struct vnc_listen *l, const char *path, struct err *e)
 	if (!*path || strlen(path) >= sizeof(un.sun_path))
 		return err_set(e, "unix:%s: the path is %s for a socket", path, *path ? "too long" : "missing");
 	strcpy(un.sun_path, path);
-	unlink(path);
+	if (!sock_make_way(path, e))
+		return false;
 	if (!add(l, AF_UNIX, (struct sockaddr *)&un, sizeof(un)))
 		return err_errno(e, "cannot listen on %s", path);
 	strcpy(l->unlink_path, path);

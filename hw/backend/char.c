@@ -7,11 +7,14 @@
  */
 #include "hw/backend/char.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/spell.h"
+#include "hw/backend/sock.h"
 #include "hw/core/prop.h"
 
 /* ---- null ---- */
@@ -178,6 +181,10 @@ static bool set_option(struct chr_spec *s, char *id, size_t n_id, const char *k,
 		s->signal = is_on(v);
 	else if (!strcmp(k, "append"))
 		s->append = is_on(v);
+	else if (!strcmp(k, "logfile"))
+		copy_text(s->log, sizeof(s->log), v);
+	else if (!strcmp(k, "logappend"))
+		s->log_append = is_on(v);
 	else if (!strcmp(k, "fd")) {
 		uint64_t fd;
 		if (!prop_parse_size(v, &fd) || fd > INT_MAX)
@@ -186,22 +193,35 @@ static bool set_option(struct chr_spec *s, char *id, size_t n_id, const char *k,
 	} else if (!strcmp(k, "size")) {
 		if (!prop_parse_size(v, &s->size))
 			return err_set(e, "size=%s is no size", v);
-	} else if (strcmp(k, "ipv4") && strcmp(k, "ipv6") && strcmp(k, "logfile"))
+	} else if (strcmp(k, "ipv4") && strcmp(k, "ipv6"))
 		return err_set(e, "unknown option '%s'", k);
 	return true;
+}
+
+/* Text to the next comma, or the end; ",," stands for one that belongs to it. What follows is the result. */
+static const char *take_text(char *to, size_t n, const char *p)
+{
+	size_t k = 0;
+
+	for (; *p && (*p != ',' || p[1] == ','); p++) {
+		p += *p == ',';
+		if (k + 1 < n)
+			to[k++] = *p;
+	}
+	to[k] = 0;
+	return p + (*p == ',');
 }
 
 static bool set_options(struct chr_spec *s, char *id, size_t n_id, const char *list, struct err *e)
 {
 	while (*list) {
-		size_t n = strcspn(list, ","), k = strcspn(list, "=,");
+		size_t k = strcspn(list, "=,");
 		char key[64], val[PATH_MAX];
 
 		snprintf(key, sizeof(key), "%.*s", (int)k, list);
-		snprintf(val, sizeof(val), "%.*s", k < n ? (int)(n - k - 1) : 0, list + k + 1);
+		list = take_text(val, sizeof(val), list + k + (list[k] == '='));
 		if (*key && !set_option(s, id, n_id, key, val, e))
 			return false;
-		list += n + (list[n] == ',');
 	}
 	return true;
 }
@@ -212,11 +232,12 @@ static const char *short_argument(struct chr_spec *s, const char *arg, bool is_t
 	size_t n = strcspn(arg, ",");
 	const char *colon = memrchr(arg, ':', n);
 
-	if (!is_tcp) {
-		snprintf(s->path, sizeof(s->path), "%.*s", (int)n, arg);
-	} else if (colon) {
+	if (!is_tcp)
+		return take_text(s->path, sizeof(s->path), arg);
+	if (colon) {
 		snprintf(s->host, sizeof(s->host), "%.*s", (int)(colon - arg), arg);
 		snprintf(s->port, sizeof(s->port), "%.*s", (int)(arg + n - colon - 1), colon + 1);
+		sock_strip_brackets(s->host);
 	} else {
 		snprintf(s->port, sizeof(s->port), "%.*s", (int)n, arg);
 	}
@@ -256,6 +277,31 @@ static bool parse_spec(struct chr_spec *s, const char *text, char *id, size_t n_
 
 /* ---- making ---- */
 
+/* 0: none. */
+static bool open_log(const struct chr_spec *s, int *fd, struct err *e)
+{
+	*fd = 0;
+	if (!*s->log)
+		return true;
+	*fd = open(s->log, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | (s->log_append ? O_APPEND : O_TRUNC), 0666);
+	return *fd >= 0 || err_errno(e, "cannot open the log %s", s->log);
+}
+
+static struct chr *make(struct machine *m, const struct chr_spec *s, struct err *e)
+{
+	struct chr *c;
+	int log;
+
+	if (!open_log(s, &log, e))
+		return NULL;
+	c = find_kind(s->kind)->make(m, s, e);
+	if (c)
+		c->log = log;
+	else if (log)
+		close(log);
+	return c && s->mux ? chr_mux_new(c, e) : c;
+}
+
 struct chr *chr_new(struct machine *m, const char *id, const char *text, struct err *e)
 {
 	char name[128];
@@ -273,9 +319,7 @@ struct chr *chr_new(struct machine *m, const char *id, const char *text, struct 
 		err_set(e, "there is a character device '%s' already", name);
 		goto out;
 	}
-	c = find_kind(s->kind)->make(m, s, e);
-	if (c && s->mux)
-		c = chr_mux_new(c, e);
+	c = make(m, s, e);
 	if (!c)
 		goto out;
 	c->id = strdup(name);

@@ -17,7 +17,8 @@ struct chr_spec {
 	char path[PATH_MAX];
 	char host[256], port[32];
 	bool server, wait, telnet, nodelay;
-	bool mux, signal, append;
+	bool mux, signal, append, log_append;
+	char log[PATH_MAX];		/* a file that gets what goes out, too; may be empty */
 	int fd;				/* of a socket that somebody else made; -1: none */
 	uint64_t size;
 };
@@ -41,6 +42,9 @@ struct outq {
 	struct loop_fd *watch;
 	struct timer flush;
 	bool told_full;			/* chr_full() said yes */
+	const char *name;		/* of a file, to say that it takes no more; may be NULL */
+	bool told_lost;
+	bool stuck;			/* outq_drain() has given up, and nothing has moved since */
 	void (*on_room)(struct outq *q);	/* and would say no now; may be NULL */
 };
 void outq_init(struct outq *q, struct machine *m, int fd);

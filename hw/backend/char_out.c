@@ -3,7 +3,7 @@
  *
  * Descriptors that we did not open (standard output) are shared with other
  * programs, so they stay in blocking mode: poll() says whether there is room,
- * and a write of at most PIPE_BUF bytes then does not block.
+ * and a write of at most PIPE_BUF bytes to a pipe then does not block.
  *
  * Bytes wait at most FLUSH_NS for company. Past SOFT_LIMIT a writer is slowed
  * down, ten milliseconds a call, so that a guest cannot outrun a slow reader for
@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 #define FLUSH_NS	(300 * NS_PER_US)
 #define BATCH		4096
@@ -37,6 +39,13 @@ static void watch(struct outq *q, bool on)
 		loop_fd_want(q->loop, q->watch, on ? LOOP_WRITE : 0);
 }
 
+static void tell_lost(struct outq *q)
+{
+	if (q->name && !q->told_lost)
+		warn("%s: %s; output is lost", q->name, strerror(errno));
+	q->told_lost = true;
+}
+
 /* Write while the descriptor takes bytes; wait for it at most timeout_ms at first. */
 static void pump(struct outq *q, int timeout_ms)
 {
@@ -48,9 +57,11 @@ static void pump(struct outq *q, int timeout_ms)
 		if (r < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (r < 0) {		/* nobody will ever read it */
+			tell_lost(q);
 			q->n = 0;
 			break;
 		}
+		q->stuck = false;
 		q->head = (q->head + (size_t)r) % q->cap;
 		q->n -= (size_t)r;
 	}
@@ -165,8 +176,9 @@ void outq_drain(struct outq *q)
 
 	do {
 		before = q->n;
-		pump(q, 5000);
+		pump(q, q->stuck ? 0 : 5000);
 	} while (q->n && q->n < before);
+	q->stuck = q->n;
 }
 
 /* ---- streams over descriptors ---- */

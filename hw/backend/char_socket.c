@@ -7,12 +7,15 @@
  * Source for telnet: RFC 854 "Telnet Protocol Specification".
  */
 #include "hw/backend/char.h"
+#include "hw/backend/sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +78,21 @@ static void telnet_hello(struct chr_sock *s)
 	static const uint8_t hello[] = { IAC, WILL, 1, IAC, WILL, 3, IAC, WILL, 0, IAC, 253, 0 };
 
 	chr_fd_write(&s->f.chr, hello, sizeof(hello));
+}
+
+/* The escape itself is sent twice. */
+static void sock_write(struct chr *c, const uint8_t *p, size_t n)
+{
+	static const uint8_t escape = IAC;
+	const uint8_t *at;
+
+	while (((struct chr_sock *)c)->telnet && (at = memchr(p, IAC, n))) {
+		chr_fd_write(c, p, (size_t)(at - p) + 1);
+		chr_fd_write(c, &escape, 1);
+		n -= (size_t)(at - p) + 1;
+		p = at + 1;
+	}
+	chr_fd_write(c, p, n);
 }
 
 /* ---- descriptors that come along ---- */
@@ -156,7 +174,7 @@ static void disconnected(struct chr_fd *f)
 static void on_listen(void *opaque, int fd, unsigned events)
 {
 	struct chr_sock *s = opaque;
-	int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int c = sock_accept(s->f.chr.m->loop, s->listener, fd);
 
 	(void)events;
 	if (c >= 0)
@@ -186,7 +204,7 @@ static const char *sock_describe(struct chr *c)
 }
 
 static const struct chr_ops sock_ops = {
-	.name = "socket", .write = chr_fd_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
+	.name = "socket", .write = sock_write, .accept_input = chr_fd_accept_input, .flush = chr_fd_flush, .full = chr_fd_full,
 	.front_changed = chr_fd_accept_input, .free = sock_free, .describe = sock_describe,
 	.take_fd = take_passed,
 };
@@ -195,13 +213,13 @@ static const struct chr_ops sock_ops = {
 
 static int open_one(int family, const struct sockaddr *sa, socklen_t len, bool server)
 {
-	int one = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -1;
 	if (server)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (server ? bind(fd, sa, len) || listen(fd, 1) : connect(fd, sa, len)) {
+	if (server ? bind(fd, sa, len) || listen(fd, 1) : !sock_connect(fd, sa, len)) {
 		int keep = errno;
 
 		close(fd);
@@ -221,8 +239,8 @@ static int open_unix(const struct chr_spec *spec, struct err *e)
 		return -1;
 	}
 	strcpy(un.sun_path, spec->path);
-	if (spec->server)
-		unlink(un.sun_path);
+	if (spec->server && !sock_make_way(spec->path, e))
+		return -1;
 	fd = open_one(AF_UNIX, (struct sockaddr *)&un, sizeof(un), spec->server);
 	if (fd < 0)
 		err_errno(e, "cannot %s %s", spec->server ? "listen on" : "connect to", spec->path);
@@ -262,24 +280,35 @@ static int take_fd(const struct chr_spec *spec, struct err *e)
 		return -1;
 	}
 	fcntl(spec->fd, F_SETFD, FD_CLOEXEC);
+	sock_no_block(spec->fd);
 	return spec->fd;
+}
+
+/* At start only. The loop, which reads the signals later, does not run yet: they end the program here. */
+static void wait_for_client(struct chr_sock *s)
+{
+	struct pollfd p = { .fd = s->listen_fd, .events = POLLIN };
+	sigset_t none;
+	int c;
+
+	sigemptyset(&none);
+	fprintf(stderr, "rhea: waiting for connection on: %s\n", s->name);
+	do {
+		ppoll(&p, 1, NULL, &none);
+		c = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	} while (c < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED));
+	if (c >= 0)
+		connected(s, c);
 }
 
 static void start_server(struct chr_sock *s, bool wait)
 {
 	struct machine *m = s->f.chr.m;
-	int c = -1;
 
 	if (m->loop)
 		s->listener = loop_fd_add(m->loop, s->listen_fd, LOOP_READ, on_listen, s);
-	if (!wait)
-		return;
-	fprintf(stderr, "rhea: waiting for connection on: %s\n", s->name);
-	do
-		c = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	while (c < 0 && errno == EINTR);
-	if (c >= 0)
-		connected(s, c);
+	if (wait)
+		wait_for_client(s);
 }
 
 struct chr *chr_make_socket(struct machine *m, const struct chr_spec *spec, struct err *e)

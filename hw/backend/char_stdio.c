@@ -4,7 +4,9 @@
  * A terminal on standard input is put into raw mode and back on every way out:
  * when the stream is freed, at exit() and on signals that kill. The saved
  * settings are the one static variable here, because neither atexit() nor a
- * signal handler has an argument to carry them. Standard input at its end, or
+ * signal handler has an argument to carry them. A terminal that is stopped, or whose other
+ * side takes nothing, would make a write wait; what others have open stays as it is, so it
+ * is opened once more, not to block. Standard input at its end, or
  * /dev/null, is no longer watched: the guest just gets no more input.
  */
 #include "hw/backend/char.h"
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ static struct {
 	struct termios saved;
 	volatile sig_atomic_t raw;	/* standard input must be restored */
 	bool hooked;			/* exit and signal hooks are in place */
+	bool used;			/* a stream reads standard input */
 } term;
 
 static void restore_terminal(void)
@@ -92,10 +96,35 @@ static void no_memory(struct err *e)
 	err_set(e, "no memory");
 }
 
+/* A terminal by a description of our own, where the host lets us; else fd itself. */
+static int own_terminal(int fd, int mode)
+{
+	char path[32];
+	int own;
+
+	if (!isatty(fd))
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return own >= 0 ? own : fd;
+}
+
+static void close_own(int fd, int theirs)
+{
+	if (fd != theirs)
+		close(fd);
+}
+
 static void stdio_free(struct chr *c)
 {
-	chr_fd_fini((struct chr_fd *)c);
+	struct chr_fd *f = (struct chr_fd *)c;
+	int in = f->in_fd, out = f->out.fd;
+
+	chr_fd_fini(f);
+	close_own(in, STDIN_FILENO);
+	close_own(out, STDOUT_FILENO);
 	restore_terminal();
+	term.used = false;
 	free(c);
 }
 
@@ -125,13 +154,19 @@ static const struct chr_ops stdio_ops = {
 
 struct chr *chr_make_stdio(struct machine *m, const struct chr_spec *s, struct err *e)
 {
-	struct chr_fd *f = calloc(1, sizeof(*f));
+	struct chr_fd *f;
 
+	if (term.used) {
+		err_set(e, "standard input is in use by another stream: mon:stdio shares it");
+		return NULL;
+	}
+	f = calloc(1, sizeof(*f));
 	if (!f) {
 		no_memory(e);
 		return NULL;
 	}
-	chr_fd_init(f, m, &stdio_ops, STDIN_FILENO, STDOUT_FILENO);
+	term.used = true;
+	chr_fd_init(f, m, &stdio_ops, own_terminal(STDIN_FILENO, O_RDONLY), own_terminal(STDOUT_FILENO, O_WRONLY));
 	make_raw(s->signal && !s->mux);
 	return &f->chr;
 }
@@ -176,7 +211,19 @@ static struct chr *file_new(struct machine *m, const char *path, int in, int out
 	}
 	snprintf(f->path, sizeof(f->path), "%s", path);
 	chr_fd_init(&f->f, m, &file_ops, in, out);
+	f->f.out.name = f->path;
 	return &f->f.chr;
+}
+
+/* A named pipe would be opened when somebody reads; opened for reading, too, it keeps what comes before that. */
+static int open_file(const struct chr_spec *s)
+{
+	int flags = O_CREAT | O_CLOEXEC | (s->append ? O_APPEND : O_TRUNC);
+	struct stat st;
+
+	if (!stat(s->path, &st) && S_ISFIFO(st.st_mode))
+		return open(s->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	return open(s->path, O_WRONLY | flags, 0666);
 }
 
 struct chr *chr_make_file(struct machine *m, const struct chr_spec *s, struct err *e)
@@ -192,7 +239,7 @@ struct chr *chr_make_file(struct machine *m, const struct chr_spec *s, struct er
 	if (sscanf(s->path, "/dev/fd/%d%c", &n, &tail) == 1)
 		fd = fcntl(n, F_DUPFD_CLOEXEC, 0);
 	else
-		fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC | (s->append ? O_APPEND : O_TRUNC), 0666);
+		fd = open_file(s);
 	if (fd < 0) {
 		err_errno(e, "cannot open %s", s->path);
 		return NULL;

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "hw/backend/char.h"
 #include "hw/backend/net.h"
+#include "hw/backend/sock.h"
 
 #define PREFIX		4u
 #define MOST_QUEUED	(1u << 20)	/* bytes waiting for a stream */
@@ -72,6 +73,7 @@ static bool resolve(const char *text, bool passive, int type, struct address *a,
 	if (!colon || !colon[1])
 		return err_set(e, "'%s': expected HOST:PORT", text);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	sock_strip_brackets(host);
 	r = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &list);
 	if (r)
 		return err_set(e, "%s: %s", text, gai_strerror(r));
@@ -166,7 +168,7 @@ static void stream_lost(struct link *l)
 static void on_listen(void *opaque, int fd, unsigned events)
 {
 	struct link *l = opaque;
-	int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int c = sock_accept(l->m->loop, l->listener, fd);
 
 	(void)events;
 	if (c >= 0)
@@ -181,7 +183,10 @@ static bool stream_listen(struct link *l, const char *where, struct err *e)
 		return false;
 	if (a.sa.ss_family == AF_UNIX) {
 		snprintf(l->unlink_path, sizeof(l->unlink_path), "%s", where + 5);
-		unlink(l->unlink_path);
+		if (!sock_make_way(l->unlink_path, e)) {
+			*l->unlink_path = 0;
+			return false;
+		}
 	}
 	l->listen_fd = open_socket(&a, SOCK_STREAM);
 	if (l->listen_fd < 0 || bind(l->listen_fd, (struct sockaddr *)&a.sa, a.len) || listen(l->listen_fd, 1))
@@ -191,7 +196,7 @@ static bool stream_listen(struct link *l, const char *where, struct err *e)
 	return true;
 }
 
-/* Connecting blocks: a network that is not there is told at start. */
+/* Connecting waits for a while: a network that is not there is told at start. */
 static bool stream_connect(struct link *l, struct err *e)
 {
 	struct address a;
@@ -202,13 +207,11 @@ static bool stream_connect(struct link *l, struct err *e)
 	fd = open_socket(&a, SOCK_STREAM);
 	if (fd < 0)
 		return err_errno(e, "cannot connect to %s", l->connect);
-	fcntl(fd, F_SETFL, 0);
-	if (connect(fd, (struct sockaddr *)&a.sa, a.len)) {
+	if (!sock_connect(fd, (struct sockaddr *)&a.sa, a.len)) {
 		err_errno(e, "cannot connect to %s", l->connect);
 		close(fd);
 		return false;
 	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	stream_up(l, fd);
 	return true;
 }

@@ -3,9 +3,12 @@
  */
 #include "hw/core/chr.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "hw/core/bus.h"
 
 struct chr *chr_find(struct machine *m, const char *id)
@@ -27,7 +30,19 @@ void chr_free(struct chr *c)
 			break;
 		}
 	free(c->id);
+	if (c->log)
+		close(c->log);
 	c->ops->free(c);
+}
+
+/* A log that cannot be written any more ends; the stream itself goes on. */
+void chr_log(struct chr *c, const void *p, size_t n)
+{
+	if (write(c->log, p, n) == (ssize_t)n)
+		return;
+	warn("the log of '%s' takes no more: %s", c->id ? c->id : c->ops->name, strerror(errno));
+	close(c->log);
+	c->log = 0;
 }
 
 void chr_flush_all(struct machine *m)

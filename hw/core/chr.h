@@ -73,6 +73,7 @@ struct chr {
 	const struct chr_front *front;
 	void *front_opaque;
 	bool open;		/* somebody is at the other end */
+	int log;		/* a file that gets what goes out, whoever hears it; 0: none */
 	struct chr *next;	/* machine's list */
 };
 
@@ -103,8 +104,11 @@ struct chr *chr_attach(struct chr *c, const struct chr_front *f, void *opaque);
 void chr_detach(struct chr *c);
 
 /* ---- front end to back end; c may be NULL: bytes vanish ---- */
+void chr_log(struct chr *c, const void *p, size_t n);	/* inside chr_write() */
 static inline void chr_write(struct chr *c, const void *p, size_t n)
 {
+	if (c && c->log)
+		chr_log(c, p, n);
 	if (c)
 		c->ops->write(c, p, n);
 }

@@ -29,6 +29,7 @@
 struct loop_fd {
 	int fd;
 	unsigned want;
+	uint64_t rests_until;		/* host clock; 0: it does not rest */
 	loop_fd_fn *fn;
 	void *opaque;
 	bool dead;
@@ -213,6 +214,11 @@ void loop_fd_want(struct loop *l, struct loop_fd *f, unsigned events)
 	wake_for(l, 0);
 }
 
+void loop_fd_rest(struct loop *l, struct loop_fd *f, uint64_t ns)
+{
+	f->rests_until = clock_now(&l->host_clock) + ns;
+}
+
 void loop_fd_del(struct loop *l, struct loop_fd *f)
 {
 	if (!f)
@@ -251,12 +257,23 @@ static int add_poll(struct loop *l, int fd, short events, struct loop_fd *owner)
 	return l->n_poll++;
 }
 
+static bool rests(struct loop *l, struct loop_fd *f, uint64_t *max_ns)
+{
+	uint64_t now = f->rests_until ? clock_now(&l->host_clock) : 0;
+
+	if (now >= f->rests_until)
+		f->rests_until = 0;
+	else
+		*max_ns = min_u64(*max_ns, f->rests_until - now);
+	return f->rests_until;
+}
+
 static void build_poll(struct loop *l, uint64_t *max_ns)
 {
 	sweep(l);
 	l->n_poll = 0;
 	for (struct loop_fd *f = l->fds; f; f = f->next)
-		if (f->want)
+		if (f->want && !rests(l, f, max_ns))
 			add_poll(l, f->fd, (f->want & LOOP_READ ? POLLIN : 0) |
 				 (f->want & LOOP_WRITE ? POLLOUT : 0), f);
 	for (struct loop_poller *p = l->pollers; p; p = p->next)

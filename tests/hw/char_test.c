@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/bench.h"
@@ -377,4 +380,184 @@ Test(char, a_reader_that_goes_makes_room)
 	}
 	cr_assert_geq(events[CHR_ROOM], 1);
 	cr_assert_not(chr_full(c));
+}
+
+/* ---- what the host refuses or makes wait ---- */
+
+Test(char, a_pipe_nobody_reads_stops_nobody)
+{
+	char path[64], spec[96], buf[16];
+	struct chr *c;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/rhea-fifo-%d", getpid());
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	snprintf(spec, sizeof(spec), "file:%s", path);
+	c = make(spec);
+	chr_puts(c, "kept");
+	rounds(3);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	cr_assert_eq(read(fd, buf, sizeof(buf)), 4);
+	unlink(path);
+}
+
+Test(char, a_terminal_that_shows_nothing_stops_nobody)
+{
+	static const char lines[300000];
+	int master = posix_openpt(O_RDWR | O_NOCTTY), keep = dup(STDOUT_FILENO), slave;
+	struct chr *c;
+
+	cr_assert(master >= 0 && !grantpt(master) && !unlockpt(master));
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	dup2(slave, STDOUT_FILENO);
+	c = make("stdio");
+	for (int i = 0; i < 5; i++)
+		chr_write(c, lines, sizeof(lines) / 5);
+	rounds(3);
+	cr_assert(chr_full(c));
+	cr_assert_not(fcntl(slave, F_GETFL) & O_NONBLOCK, "others use it as well");
+	dup2(keep, STDOUT_FILENO);
+}
+
+Test(char, standard_input_has_one_reader)
+{
+	make("stdio");
+	cr_assert_null(chr_new(b.m, "y", "stdio", &b.err));
+	cr_assert(strstr(b.err.msg, "in use"), "%s", b.err.msg);
+	chr_free(chr_find(b.m, "x"));
+	make("stdio");
+}
+
+Test(char, only_a_socket_makes_way_for_a_socket)
+{
+	char path[] = "/tmp/rhea-char-XXXXXX", spec[96];
+	int fd = mkstemp(path);
+
+	snprintf(spec, sizeof(spec), "unix:%s,server=on,wait=off", path);
+	cr_assert_null(chr_new(b.m, "x", spec, &b.err));
+	cr_assert_eq(access(path, F_OK), 0, "somebody's file");
+	unlink(path);
+	chr_free(make(spec));
+	close(fd);
+}
+
+Test(char, addresses_of_version_6_stand_in_brackets)
+{
+	struct chr *c = chr_new(b.m, "x", "tcp:[::1]:0,server=on,wait=off", &b.err);
+
+	cr_assert(c || !strstr(b.err.msg, "not known"), "%s", b.err.msg);
+}
+
+Test(char, a_doubled_comma_is_one_of_the_path)
+{
+	char path[64], spec[96];
+
+	snprintf(path, sizeof(path), "/tmp/rhea-char-%d,a", getpid());
+	snprintf(spec, sizeof(spec), "file,path=/tmp/rhea-char-%d,,a", getpid());
+	make(spec);
+	cr_assert_eq(unlink(path), 0);
+}
+
+/* A server whose program has no descriptors left is not asked again at once. */
+Test(char, a_caller_that_finds_no_descriptor_waits)
+{
+	struct rlimit few, keep;
+	struct clock *hc = loop_host_clock(l);
+	char path[64], spec[96];
+	uint64_t t;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/rhea-sock-%d", getpid());
+	snprintf(spec, sizeof(spec), "unix:%s,server=on,wait=off", path);
+	chr_attach(make(spec), &front, NULL);
+	fd = dial(path);
+	getrlimit(RLIMIT_NOFILE, &keep);
+	few = (struct rlimit){ (rlim_t)fd + 1, keep.rlim_max };
+	for (int i = 0; i < fd; i++)
+		if (fcntl(i, F_GETFD) < 0)
+			dup2(fd, i);
+	setrlimit(RLIMIT_NOFILE, &few);
+	rounds(2);
+	t = clock_now(hc);
+	rounds(5);			/* each sleeps its millisecond */
+	cr_expect_geq(clock_now(hc) - t, 4 * NS_PER_MS);
+	setrlimit(RLIMIT_NOFILE, &keep);
+	machine_unlock(b.m);
+	for (int i = 0; i < 300 && !events[CHR_OPENED]; i++)
+		loop_step(l, 10 * NS_PER_MS);
+	machine_lock(b.m);
+	cr_assert_eq(events[CHR_OPENED], 1, "and gets in later");
+	close(fd);
+}
+
+Test(char, whoever_waits_for_a_caller_can_be_ended)
+{
+	char spec[96];
+	pid_t child;
+	sigset_t term;
+	int status;
+
+	snprintf(spec, sizeof(spec), "unix:/tmp/rhea-sock-%d,server=on", getpid());
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);	/* as the program does, which reads its signals in the loop */
+	child = fork();
+	if (!child) {
+		signal(SIGTERM, SIG_DFL);
+		make(spec);
+		_exit(0);
+	}
+	usleep(100000);
+	kill(child, SIGTERM);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+Test(char, what_goes_out_is_written_to_the_log_as_well)
+{
+	char path[] = "/tmp/rhea-char-XXXXXX", spec[96], buf[32] = { 0 };
+	int fd = mkstemp(path);
+
+	cr_assert_eq(write(fd, "before ", 7), 7);
+	snprintf(spec, sizeof(spec), "null,logfile=%s,logappend=on", path);
+	chr_puts(make(spec), "hello");
+	cr_assert_eq(pread(fd, buf, sizeof(buf), 0), 12);
+	cr_assert_str_eq(buf, "before hello");
+	unlink(path);
+}
+
+Test(char, a_full_disk_is_told_once)
+{
+	struct chr *c = make("file:/dev/full");
+	char text[64] = "";
+	int p[2], keep = dup(STDERR_FILENO);
+
+	cr_assert_eq(pipe2(p, O_NONBLOCK), 0);
+	dup2(p[1], STDERR_FILENO);
+	for (int i = 0; i < 3; i++) {
+		chr_puts(c, "lost");
+		chr_flush_all(b.m);
+	}
+	dup2(keep, STDERR_FILENO);
+	cr_assert_gt(read(p[0], text, sizeof(text) - 1), 0);
+	cr_assert(strstr(text, "/dev/full"), "%s", text);
+	cr_assert_lt(read(p[0], text, sizeof(text) - 1), 0);
+}
+
+Test(char, telnet_doubles_its_escape)
+{
+	struct chr *c;
+	uint8_t buf[64];
+	char spec[96];
+	int pair[2];
+
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	snprintf(spec, sizeof(spec), "socket,fd=%d,telnet=on", pair[0]);
+	c = make(spec);
+	rounds(3);
+	cr_assert_eq(read(pair[1], buf, sizeof(buf)), 12, "what it offers");
+	chr_write(c, "a\xff" "b", 3);
+	rounds(3);
+	cr_assert_eq(read(pair[1], buf, sizeof(buf)), 4);
+	cr_assert_arr_eq(buf, "a\xff\xff" "b", 4);
 }

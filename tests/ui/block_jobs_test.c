@@ -224,6 +224,7 @@ Test(block_jobs, people_set_migration_and_write_to_rings)
 	cr_expect_str_eq(person("info migrate_capabilities"), "events: on\n");
 	cr_expect(strstr(person("migrate_set_capability postcopy-ram on"), "postcopy-ram"));
 	cr_expect_str_eq(person("chardev-add ringbuf,id=r"), "");
+	cr_expect_str_eq(person("chardev-add socket,id=nobody-waits,host=127.0.0.1,port=0,server=on"), "");
 	cr_expect_str_eq(person("ringbuf_write r aGVsbG8= base64"), "");
 	cr_expect_str_eq(person("ringbuf_write r !"), "");
 	cr_expect_str_eq(person("ringbuf_read r 100"), "hello!\n");

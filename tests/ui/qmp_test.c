@@ -305,3 +305,13 @@ Test(qmp, trace_points_are_told_and_switched)
 	cr_assert(strstr(feed("{\"execute\":\"trace-event-set-state\",\"arguments\":{\"name\":\"qmp.stpo\",\"enable\":true}}"),
 			 "no trace point 'qmp.stpo'; did you mean qmp.stop?"), "%s", out);
 }
+
+Test(qmp, names_of_files_may_have_commas)
+{
+	const char *a;
+
+	negotiate();
+	a = feed("{\"execute\":\"chardev-add\",\"arguments\":{\"id\":\"f\",\"backend\":{\"type\":\"file\","
+		 "\"data\":{\"out\":\"/nonexistent,append=on/x\"}}}}");
+	cr_assert(strstr(a, "/nonexistent,append=on/x: No such"), "%s", a);
+}
