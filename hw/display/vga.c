@@ -9,10 +9,10 @@
  *	0x3ce/f            graphics controller
  *	0x3ba, 0x3da       input status 1: retrace, computed from guest time
  *	BAR 0              frame buffer
- *	BAR 2              0x400 VGA ports, 0x500 display extensions, 0x600 byte order
+ *	BAR 2              0 EDID, 0x400 VGA ports, 0x500 display extensions, 0x600 byte order
  *
- * Not modelled: the vertical retrace interrupt, monitor detection, EDID, light
- * pen, big-endian frame buffers.
+ * Not modelled: the vertical retrace interrupt, monitor detection at the
+ * connector, light pen, big-endian frame buffers.
  * Source: IBM PS/2 hardware interface technical reference, "Video subsystem";
  * FreeVGA documentation; for BAR 2 the facts in Linux drivers/gpu/drm/tiny/bochs.c.
  */
@@ -210,6 +210,8 @@ static const struct port_ops colour_ops = { colour_read, colour_write, 1, 1 };
 static uint64_t bar2_read(void *opaque, uint64_t off, int size)
 {
 	struct vga *v = opaque;
+	if (v->edid && off + (unsigned)size <= EDID_SIZE)
+		return ld_n(v->edid_block + off, size);
 	if (off >= MMIO_VGA && off < MMIO_VGA + 0x20 && size == 1)
 		return vga_read(v, 0x3c0 + (unsigned)(off - MMIO_VGA));
 	if (off >= MMIO_VBE && off < MMIO_VBE + 2 * NVBE && size == 2 && !(off & 1))
@@ -245,6 +247,9 @@ static bool vga_init(void *dev, struct err *e)
 
 	if (!v->vgamem_mb || v->vgamem_mb > 256 || v->vgamem_mb & (v->vgamem_mb - 1))
 		return err_set(e, "vgamem_mb must be a power of two up to 256");
+	if (!v->xres || !v->yres || v->xres > EDID_MAX_RES || v->yres > EDID_MAX_RES)
+		return err_set(e, "xres and yres must be 1 to %u", EDID_MAX_RES);
+	edid_make(v->edid_block, v->xres, v->yres);
 	v->vram_size = v->vgamem_mb << 20;
 	v->vram = phys_ram_new(m->phys, "vga.vram", v->vram_size, e);
 	if (!v->vram || !pci_attach(&v->pci, &ids, e))
@@ -309,6 +314,9 @@ static const struct state vga_state[] = {
 };
 static const struct prop vga_props[] = {
 	PROP(U32, vga, vgamem_mb, "vgamem_mb", 16, "MiB of display memory"),
+	PROP(BOOL, vga, edid, "edid", true, "tell the guest of a monitor"),
+	PROP(U32, vga, xres, "xres", 1280, "the size that the monitor prefers"),
+	PROP(U32, vga, yres, "yres", 800, "the size that the monitor prefers"),
 	PCI_PROP_ROMFILE,
 	{ 0 }
 };

@@ -9,6 +9,7 @@
 #ifndef HW_DISPLAY_VGA_PRIV_H
 #define HW_DISPLAY_VGA_PRIV_H
 
+#include "hw/display/edid.h"
 #include "hw/display/vga.h"
 
 enum { SEQ_CLOCK = 1, SEQ_MAP_MASK = 2, SEQ_FONT = 3, SEQ_MODE = 4, NSEQ = 8 };
@@ -57,6 +58,9 @@ enum {
 struct vga {
 	struct pci_dev pci;
 	uint32_t vgamem_mb;		/* property: 1..256, a power of two */
+	bool edid;			/* property: BAR 2 begins with edid_block */
+	uint32_t xres, yres;		/* properties: 1..EDID_MAX_RES */
+	uint8_t edid_block[EDID_SIZE];
 
 	struct ram *vram;
 	uint32_t vram_size;

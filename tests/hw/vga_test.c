@@ -253,6 +253,55 @@ Test(vga, a_true_colour_mode_is_drawn_from_the_frame_buffer)
 	cr_assert_eq(s.px[7], 0x123456);
 }
 
+/* ---- what the monitor tells ---- */
+
+static void map_bar2(void)
+{
+	pci_config_write(b.m->pci, 0, 0x10, 0x18, 4, 0xfe000000);
+	pci_config_write(b.m->pci, 0, 0x10, 0x04, 2, 2);
+}
+
+static void other_card(const char *options)
+{
+	dev_free(&v->pci.dev);
+	v = (struct vga *)dev_make(b.m, &vga_type, NULL, options, &b.err);
+}
+
+Test(vga, a_driver_finds_the_mode_that_the_monitor_prefers)
+{
+	static const uint8_t header[8] = { 0, 255, 255, 255, 255, 255, 255, 0 };
+	uint8_t e[128], sum = 0;
+
+	map_bar2();
+	for (uint32_t i = 0; i < 128; i++)
+		sum += e[i] = peek(0xfe000000 + i);
+	cr_assert_arr_eq(e, header, 8);
+	cr_assert_eq(sum, 0);
+	cr_assert_eq(rd(0xfe000000 + 0x34) >> 16, e[0x37] << 8 | e[0x36], "wider reads give the same");
+	cr_assert_eq(e[0x38] | (e[0x3a] & 0xf0) << 4, 1280);
+	cr_assert_eq(e[0x3b] | (e[0x3d] & 0xf0) << 4, 800);
+	/* CVT-R: 1440 pixels a line, 823 lines, 60 Hz: 71.1 MHz. */
+	cr_assert_eq(e[0x39] | (e[0x3a] & 0x0f) << 8, 160);
+	cr_assert_eq(e[0x3c] | (e[0x3d] & 0x0f) << 8, 23);
+	cr_assert_eq(e[0x36] | e[0x37] << 8, 7110);
+	cr_assert_eq(peek(0xfe000080), 0, "no extension behind it");
+}
+
+Test(vga, the_user_chooses_the_monitor)
+{
+	other_card("addr=2,xres=4095,yres=4000");
+	cr_assert(v, "%s", b.err.msg);
+	map_bar2();
+	cr_assert_eq(peek(0xfe000038), 0xff);
+	cr_assert_eq(peek(0xfe00003a) >> 4, 0x0f);
+	other_card("addr=2,edid=off");
+	map_bar2();
+	cr_assert_eq(peek(0xfe000001), 0);
+	other_card("addr=2,xres=4096");
+	cr_assert_not(v);
+	cr_assert(strstr(b.err.msg, "1 to 4095"), "%s", b.err.msg);
+}
+
 /* A machine that is copied while it runs takes the cleared memory along. */
 Test(vga, clearing_for_a_mode_is_a_change)
 {
