@@ -22,17 +22,23 @@
 #include "ui/json.h"
 #include "ui/commands_cpu.h"
 #include "ui/options.h"
+#include "ui/save.h"
 #include "ui/vm.h"
 
 /* ---- adding and removing ---- */
 
-/* ISA devices are there from the start. */
-static bool may_plug(struct cmd *c, const char *driver)
+/* What is written of a machine ends with the devices that its first part told of. */
+static bool may_plug_now(struct cmd *c, const char *command)
 {
-	const struct dev_type *t = dev_type_find(c->vm->m, driver);
+	return !save_busy(c->vm) || err_set(&c->err, "%s not allowed while migrating", command);
+}
 
-	return !t || !t->bus || strcmp(t->bus, "isa") ||
-	       err_set(&c->err, "Bus 'isa.0' does not support hotplugging");
+/* ISA devices and displays are there from the start. */
+static bool may_plug(struct cmd *c, const struct dev_type *t)
+{
+	if (t && t->bus && !strcmp(t->bus, "isa"))
+		return err_set(&c->err, "Bus 'isa.0' does not support hotplugging");
+	return !t || !t->fixed || err_set(&c->err, "Device '%s' does not support hotplugging", t->name);
 }
 
 struct value *cmd_device_add(struct cmd *c, const struct value *args)
@@ -41,11 +47,13 @@ struct value *cmd_device_add(struct cmd *c, const struct value *args)
 	struct dev *d = NULL;
 	char *text;
 
+	if (!may_plug_now(c, "device_add"))
+		return NULL;
 	if (id && (dev_find(c->vm->m, id) || find_cpu(c->vm, id) >= 0))
 		return cmd_fail(c, CMD_GENERIC, "Duplicate device ID '%s'", id);
 	if (is_cpu_driver(driver))
 		return add_cpu(c, driver, args);
-	if (!may_plug(c, driver))
+	if (!may_plug(c, dev_type_find(c->vm->m, driver)))
 		return NULL;
 	text = command_text(args, "driver", &c->err);
 	if (!text)
@@ -76,10 +84,12 @@ struct value *cmd_device_del(struct cmd *c, const struct value *args)
 	int cpu = find_cpu(c->vm, slash ? slash + 1 : id);
 	struct dev *d;
 
+	if (!may_plug_now(c, "device_del"))
+		return NULL;
 	if (cpu >= 0)
 		return del_cpu(c, cpu);
 	d = find_user_device(c, id);
-	if (!d || !may_plug(c, d->type->name))
+	if (!d || !may_plug(c, d->type))
 		return NULL;
 	vm_hold(c->vm);
 	bool ok = pc_unplug(c->vm->pc, d, &c->err);

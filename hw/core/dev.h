@@ -124,6 +124,7 @@ struct dev_type {
 	 * or the beginning of its devices' paths, if it is a controller. Left alone: it is on no bus.
 	 */
 	void (*boot_path)(const void *dev, char *buf);
+	bool fixed;			/* stays while the machine runs: no hot plug */
 	char boot_letter;		/* of -boot order=: c disk, d optical drive, n network card; or 0 */
 	const char *boot_rom;		/* file for romfile= that firmware needs to boot from it, or NULL */
 	bool (*can_save)(void *dev, struct err *e);	/* may the machine be saved now? NULL: always */

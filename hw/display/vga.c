@@ -324,6 +324,6 @@ static const struct prop vga_props[] = {
 const struct dev_type vga_type = {
 	.name = "VGA", .bus = "pci", .help = "VGA with Bochs display extensions",
 	.size = sizeof(struct vga), .version = 1, .state = vga_state, .props = vga_props,
-	.bus_props = pci_props, .bus_state = pci_state,
+	.bus_props = pci_props, .bus_state = pci_state, .fixed = true,
 	.init = vga_init, .fini = vga_fini, .reset = vga_reset, .loaded = vga_loaded,
 };

@@ -445,7 +445,7 @@ void pci_detach(struct pci_dev *p)
 void pci_eject(struct pci_bus *b, int slot)
 {
 	for (int fn = 0; fn < 8; fn++)
-		if (b->fn[slot * 8 + fn])
+		if (b->fn[slot * 8 + fn] && !b->fn[slot * 8 + fn]->dev.type->fixed)
 			dev_unplug(&b->fn[slot * 8 + fn]->dev);
 }
 

@@ -80,3 +80,12 @@ Test(pcihp, the_board_s_own_functions_stay)
 	cr_assert_eq(pci_config_read(b.m->pci, 0, 0, 0, 4), 0x12378086);
 	cr_assert_eq(pci_config_read(b.m->pci, 0, 0x0b, 0, 4), 0x71138086);
 }
+
+Test(pcihp, a_display_stays)
+{
+	struct dev *d = dev_make_from(b.m, "VGA,id=screen,addr=6", &b.err);
+
+	cr_assert(d && d->user, "%s", b.err.msg);
+	eject(0xffffffff);
+	cr_assert_eq(dev_find(b.m, "screen"), d);
+}

@@ -141,13 +141,18 @@ Test(migrate, from_a_descriptor_in_the_middle_of_a_file)
 
 Test(migrate, cancelled_in_the_middle_the_guest_goes_on)
 {
-	start_counting();
+	start(&a, "-device virtio-balloon-pci,id=balloon");
+	counts_beyond(&a, 0);
 	client_do(&a, "migrate-set-parameters", "{\"max-bandwidth\":1000}");
 	client_do(&a, "migrate", arg("file:"));
 	client_await(&a, "query-migrate", "status", "active");
 	cr_expect(!strcmp(val_get_str(client_do(&a, "query-status", NULL), "status", ""), "running"));
+	/* Nothing comes or goes meanwhile: its state and its memory would be missing over there. */
+	cr_expect(val_get(client_ask(&a, "device_add", "{\"driver\":\"virtio-rng-pci\",\"id\":\"r\"}"), "error"));
+	cr_expect(val_get(client_ask(&a, "device_del", "{\"id\":\"balloon\"}"), "error"));
 	client_do(&a, "migrate_cancel", NULL);
 	client_await(&a, "query-migrate", "status", "cancelled");
+	client_do(&a, "device_del", "{\"id\":\"balloon\"}");
 	counts_beyond(&a, counted(&a));
 	snprintf(text, sizeof(text), "%s/x", dir);
 	cr_expect(access(text, F_OK) < 0, "half a file is left");

@@ -40,6 +40,7 @@ static const struct question questions[] = {
 	{ "block_set_io_throttle", "{\"id\":\"ide1-cd0\",\"bps\":1000,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}", NULL },
 	{ "set_password", "{\"protocol\":\"vnc\",\"password\":\"x\"}", "GenericError" },
 	{ "change-vnc-password", "{\"password\":\"x\"}", "GenericError" },
+	{ "device_add", "{\"driver\":\"VGA\",\"id\":\"screen\"}", "GenericError" },
 	{ "device_add", "{\"driver\":\"virtio-rng-pci\",\"id\":\"rng\"}", NULL },
 	{ "device_del", "{\"id\":\"rng\"}", NULL },
 	{ "chardev-add", "{\"id\":\"ring\",\"backend\":{\"type\":\"ringbuf\",\"data\":{\"size\":4096}}}", NULL },
@@ -149,4 +150,13 @@ Test(qmp_rows, run_control_is_told_by_events, .timeout = 60)
 	cr_assert(client_event(&c, "POWERDOWN"));
 	client_finish(&c);
 	cr_assert_str_eq(val_get_str(val_get(client_event(&c, "SHUTDOWN"), "data"), "reason", ""), "host-qmp-quit");
+}
+
+/* The screen is drawn from its memory as long as the machine exists. */
+Test(qmp_rows, a_display_stays, .timeout = 60)
+{
+	client_start(&c, NULL, 0, "-S -device VGA,id=screen");
+	cr_expect(val_get(client_ask(&c, "device_del", "{\"id\":\"screen\"}"), "error"));
+	client_do(&c, "screendump", "{\"filename\":\"/dev/null\"}");
+	client_finish(&c);
 }
