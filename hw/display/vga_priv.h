@@ -14,6 +14,7 @@
 
 enum { SEQ_CLOCK = 1, SEQ_MAP_MASK = 2, SEQ_FONT = 3, SEQ_MODE = 4, NSEQ = 8 };
 #define SEQ_CLOCK_8DOT	0x01u
+#define SEQ_CLOCK_HALF	0x08u		/* a pixel is two dots */
 #define SEQ_CLOCK_OFF	0x20u
 #define SEQ_MODE_SEQUENTIAL 0x04u	/* clear: odd/even */
 #define SEQ_MODE_CHAIN4	0x08u
@@ -27,6 +28,7 @@ enum {
 #define GC_MODE_CGA4	0x20u
 #define GC_MODE_256	0x40u
 #define GC_MISC_GRAPHICS 0x01u
+#define GC_MISC_A0000	0x04u		/* the window is 64 KiB at a0000 */
 
 enum {
 	CR_HDISP_END = 0x01, CR_OVERFLOW = 0x07, CR_PRESET_ROW = 0x08, CR_MAX_SCAN = 0x09,
@@ -38,8 +40,10 @@ enum {
 #define CR_UNDERLINE_DWORD 0x40u
 
 enum { ATTR_MODE = 0x10, ATTR_OVERSCAN = 0x11, ATTR_PLANES = 0x12, ATTR_PAN = 0x13, ATTR_SELECT = 0x14, NATTR = 32 };
+#define ATTR_MODE_MONO	0x02u
 #define ATTR_MODE_LINE	0x04u
 #define ATTR_MODE_BLINK	0x08u
+#define ATTR_MODE_PAN_TOP 0x20u		/* what is below a split screen's line is not panned */
 #define ATTR_MODE_P54S	0x80u
 #define ATTR_SCREEN_ON	0x20u		/* in the index register */
 

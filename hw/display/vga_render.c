@@ -4,10 +4,13 @@
  *
  * The memory address counter (MA) starts at the start address, goes up by one
  * per character clock and by twice the offset register per row; how it becomes
- * a plane address depends on byte, word or doubleword mode.
+ * a plane address depends on byte, word or doubleword mode. Below the line of
+ * the line compare register it starts at 0 again (split screen). Smooth scrolling
+ * moves the picture by pixels (panning) and rows by scan lines (preset row scan).
+ * Every scan line and dot is shown: 640 by 400 for 320 by 200 pixels, so that
+ * the picture has the proportions of a screen.
  *
- * Not modelled: pixel panning and preset row scan, the blinking phase (what
- * blinks is shown), underlining in monochrome modes, interlace, overscan.
+ * Not modelled: the blinking phase (what blinks is shown), interlace, overscan.
  * Source: IBM PS/2 hardware interface technical reference; FreeVGA, "CRTC
  * registers", "Attribute controller registers", "VGA text mode operation".
  */
@@ -44,26 +47,73 @@ static uint32_t attr_colour(const struct vga *v, unsigned i)
 struct geometry {
 	int columns;			/* character clocks in a line */
 	int lines;			/* scan lines shown */
-	int scans;			/* scan lines of a row */
-	int line_compare;
-	uint32_t start, pitch;		/* in MA units */
-	bool doubled;			/* every scan line twice */
+	int scans, times;		/* the row scan counter's steps; scan lines of each */
+	int first_scan;			/* of the first row */
+	int split;			/* the line where the address starts at `below` */
+	uint32_t start, below, pitch;	/* in MA units */
+	int pan, pan_below;		/* pixels by which the picture is moved to the left */
 };
+
+/* The panning register counts half pixels in 256 colours; nine dots begin at 8, 0, 1.. */
+static int pan_pixels(const struct vga *v)
+{
+	int n = v->attr[ATTR_PAN] & 0x0f;
+
+	if (v->gc[GC_MODE] & GC_MODE_256)
+		return (n & 7) >> 1;
+	if (v->gc[GC_MISC] & GC_MISC_GRAPHICS || v->seq[SEQ_CLOCK] & SEQ_CLOCK_8DOT)
+		return n & 7;
+	return n < 8 ? n + 1 : 0;
+}
 
 static struct geometry geometry(const struct vga *v)
 {
 	const uint8_t *c = v->crtc;
 	uint8_t o = c[CR_OVERFLOW];
-	struct geometry g = {
+	int lines = (c[CR_VDISP_END] | (o & 0x02) << 7 | (o & 0x40) << 3) + 1;
+	int compare = c[CR_LINE_COMPARE] | (o & 0x10) << 4 | (c[CR_MAX_SCAN] & 0x40) << 3;
+	uint32_t pan_bytes = c[CR_PRESET_ROW] >> 5 & 3;
+	bool pan_all = !(v->attr[ATTR_MODE] & ATTR_MODE_PAN_TOP);
+
+	return (struct geometry){
 		.columns = c[CR_HDISP_END] + 1,
-		.lines = (c[CR_VDISP_END] | (o & 0x02) << 7 | (o & 0x40) << 3) + 1,
+		.lines = lines,
 		.scans = (c[CR_MAX_SCAN] & 0x1f) + 1,
-		.line_compare = c[CR_LINE_COMPARE] | (o & 0x10) << 4 | (c[CR_MAX_SCAN] & 0x40) << 3,
-		.start = (uint32_t)c[CR_START_HI] << 8 | c[CR_START_LO],
+		.times = c[CR_MAX_SCAN] & 0x80 ? 2 : 1,
+		.first_scan = c[CR_PRESET_ROW] & 0x1f,
+		.split = compare + 1,
+		.start = ((uint32_t)c[CR_START_HI] << 8 | c[CR_START_LO]) + pan_bytes,
+		.below = pan_all ? pan_bytes : 0,
 		.pitch = 2u * c[CR_OFFSET],
-		.doubled = c[CR_MAX_SCAN] & 0x80,
+		.pan = pan_pixels(v),
+		.pan_below = pan_all ? pan_pixels(v) : 0,
 	};
-	return g;
+}
+
+static int text_rows(const struct geometry *g)
+{
+	return g->lines / (g->scans * g->times);
+}
+
+/* Where a row of text begins, all rows being whole. */
+static uint32_t row_address(const struct geometry *g, int row)
+{
+	int h = g->scans * g->times, above = (g->split + h - 1) / h;
+
+	return row < above ? g->start + (uint32_t)row * g->pitch : g->below + (uint32_t)(row - above) * g->pitch;
+}
+
+struct pixels {
+	int n;				/* of a character clock */
+	int dots;			/* of each */
+};
+
+static struct pixels clock_pixels(const struct vga *v, bool text)
+{
+	if (!text && v->gc[GC_MODE] & GC_MODE_256)
+		return (struct pixels){ 4, 2 };
+	return (struct pixels){ text && !(v->seq[SEQ_CLOCK] & SEQ_CLOCK_8DOT) ? 9 : 8,
+				v->seq[SEQ_CLOCK] & SEQ_CLOCK_HALF ? 2 : 1 };
 }
 
 static uint32_t plane_address(const struct vga *v, uint32_t ma)
@@ -97,58 +147,49 @@ static void font_bases(const struct vga *v, unsigned out[2])
 	out[1] = font_base((s >> 2 & 3u) | (s >> 3 & 4u));
 }
 
-static void draw_glyph(const struct vga *v, uint32_t *to, size_t stride, int w, int h, unsigned font,
-		       unsigned ch, uint32_t fg, uint32_t bg)
+/* The nine dots of a line of a character, the leftmost in bit 8. */
+static unsigned glyph_dots(const struct vga *v, unsigned font, unsigned ch, unsigned scan)
 {
-	bool line9 = v->attr[ATTR_MODE] & ATTR_MODE_LINE && (ch & 0xe0) == 0xc0;
-	for (int y = 0; y < h; y++, to += stride) {
-		unsigned bits9 = (group_at(v, font + ch * 32 + (unsigned)y) >> 16 & 0xff) << 1;
-		if (line9)
-			bits9 |= bits9 >> 1 & 1;
-		for (int x = 0; x < w; x++)
-			to[x] = bits9 >> (8 - x) & 1 ? fg : bg;
-	}
+	unsigned dots = (group_at(v, font + ch * 32 + scan) >> 16 & 0xff) << 1;
+
+	if (v->attr[ATTR_MODE] & ATTR_MODE_LINE && (ch & 0xe0) == 0xc0)
+		dots |= dots >> 1 & 1;
+	return dots;
 }
 
-static void draw_cursor(const struct vga *v, uint32_t *to, size_t stride, int w, int h, uint32_t fg)
+static bool cursor_in(const struct vga *v, unsigned scan)
 {
-	int first = v->crtc[CR_CURSOR_START] & 0x1f, last = v->crtc[CR_CURSOR_END] & 0x1f;
-	for (int y = first; y <= last && y < h; y++)
-		for (int x = 0; x < w; x++)
-			to[(size_t)y * stride + (size_t)x] = fg;
+	uint8_t first = v->crtc[CR_CURSOR_START];
+
+	return !(first & 0x20) && scan >= (first & 0x1fu) && scan <= (v->crtc[CR_CURSOR_END] & 0x1fu);
 }
 
-static void text_row(const struct vga *v, struct surface *s, const struct geometry *g, int row, int w)
+/* Monochrome adapters underline instead of blue. */
+static bool underlined(const struct vga *v, unsigned at, unsigned scan)
 {
-	uint32_t ma = g->start + (uint32_t)row * g->pitch;
+	return v->attr[ATTR_MODE] & ATTR_MODE_MONO && (at & 0x77) == 1 && scan == (v->crtc[CR_UNDERLINE] & 0x1fu);
+}
+
+static void text_line(const struct vga *v, uint32_t *to, int columns, uint32_t ma, unsigned scan,
+		      const uint32_t colour[16])
+{
 	uint32_t cursor = (uint32_t)v->crtc[CR_CURSOR_HI] << 8 | v->crtc[CR_CURSOR_LO];
-	bool cursor_on = !(v->crtc[CR_CURSOR_START] & 0x20), blink = v->attr[ATTR_MODE] & ATTR_MODE_BLINK;
-	size_t stride = (size_t)s->w;
-	uint32_t *to = s->px + (size_t)(row * g->scans) * stride;
+	unsigned bg_mask = v->attr[ATTR_MODE] & ATTR_MODE_BLINK ? 7 : 15;
+	int w = clock_pixels(v, true).n;
+	bool in_cursor = cursor_in(v, scan);
 	unsigned font[2];
 
 	font_bases(v, font);
-	for (int col = 0; col < g->columns; col++, ma++, to += w) {
+	for (int col = 0; col < columns; col++, ma++, to += w) {
 		uint32_t cell = group_at(v, plane_address(v, ma));
-		unsigned ch = cell & 0xff, at = cell >> 8 & 0xff;
-		uint32_t fg = attr_colour(v, font[0] == font[1] ? at & 0x0f : at & 0x07);
-		uint32_t bg = attr_colour(v, blink ? at >> 4 & 7 : at >> 4);
-		fg = font[0] == font[1] ? fg : attr_colour(v, at & 0x0f);
-		draw_glyph(v, to, stride, w, g->scans, font[at >> 3 & 1], ch, fg, bg);
-		if (cursor_on && ma == cursor)
-			draw_cursor(v, to, stride, w, g->scans, fg);
-	}
-}
+		unsigned at = cell >> 8 & 0xff;
+		uint32_t fg = colour[at & 15], bg = colour[at >> 4 & bg_mask];
+		unsigned dots = (in_cursor && ma == cursor) || underlined(v, at, scan) ? 0x1ff :
+				glyph_dots(v, font[at >> 3 & 1], cell & 0xff, scan);
 
-static bool render_text(const struct vga *v, struct surface *s)
-{
-	struct geometry g = geometry(v);
-	int w = v->seq[SEQ_CLOCK] & SEQ_CLOCK_8DOT ? 8 : 9, rows = g.lines / g.scans;
-	if (!rows || !surface_resize(s, g.columns * w, rows * g.scans))
-		return false;
-	for (int row = 0; row < rows; row++)
-		text_row(v, s, &g, row, w);
-	return true;
+		for (int x = 0; x < w; x++)
+			to[x] = dots >> (8 - x) & 1 ? fg : bg;
+	}
 }
 
 static bool is_text(const struct vga *v)
@@ -163,12 +204,12 @@ bool vga_cells(struct vga *v, struct vga_cells *out)
 	bool cursor_on = !(v->crtc[CR_CURSOR_START] & 0x20);
 
 	out->w = g.columns;
-	out->h = g.lines / g.scans;
+	out->h = text_rows(&g);
 	out->cursor = -1;
 	if (!is_text(v) || out->w <= 0 || out->h <= 0 || (size_t)out->w * (size_t)out->h > ARRAY_LEN(out->cell))
 		return false;
 	for (int row = 0, n = 0; row < out->h; row++) {
-		uint32_t ma = g.start + (uint32_t)row * g.pitch;
+		uint32_t ma = row_address(&g, row);
 
 		for (int col = 0; col < out->w; col++, n++, ma++) {
 			out->cell[n] = (uint16_t)group_at(v, plane_address(v, ma));
@@ -185,8 +226,8 @@ size_t vga_text(struct vga *v, char *buf, size_t n)
 	size_t k = 0;
 	if (!is_text(v) || !n)
 		return 0;
-	for (int row = 0; row < g.lines / g.scans; row++) {
-		uint32_t ma = g.start + (uint32_t)row * g.pitch;
+	for (int row = 0; row < text_rows(&g); row++) {
+		uint32_t ma = row_address(&g, row);
 		for (int col = 0; col < g.columns && k + 2 < n; col++, ma++) {
 			unsigned ch = group_at(v, plane_address(v, ma)) & 0xff;
 			buf[k++] = (char)(ch >= 0x20 && ch < 0x7f ? ch : ' ');
@@ -232,11 +273,11 @@ static void cga_pixels(uint32_t *to, uint32_t g, const uint32_t colour[16])
 		}
 }
 
-static void graphics_line(const struct vga *v, uint32_t *to, const struct geometry *g, uint32_t ma,
-			  int scan, const uint32_t colour[16])
+static void graphics_line(const struct vga *v, uint32_t *to, int columns, uint32_t ma, int scan,
+			  const uint32_t colour[16])
 {
 	uint8_t mode = v->gc[GC_MODE];
-	for (int col = 0; col < g->columns; col++, ma++) {
+	for (int col = 0; col < columns; col++, ma++) {
 		if (mode & GC_MODE_256) {
 			uint32_t px = group_at(v, ma);
 			for (int i = 0; i < 4; i++)
@@ -252,25 +293,48 @@ static void graphics_line(const struct vga *v, uint32_t *to, const struct geomet
 	}
 }
 
-static bool render_graphics(const struct vga *v, struct surface *s)
+/* ---- lines ---- */
+
+static void put_line(uint32_t *to, const uint32_t *from, int w, int dots)
+{
+	if (dots == 1)
+		memcpy(to, from, (size_t)w * sizeof(*to));
+	else
+		for (int x = 0; x < w; x++)
+			to[x] = from[x / 2];
+}
+
+static bool render_lines(const struct vga *v, struct surface *s)
 {
 	struct geometry g = geometry(v);
-	bool linear = (v->crtc[CR_MODE] & 3) == 3;
-	/* Lines that repeat are shown once; those with their own address are rows of their own. */
-	int repeat = (g.doubled ? 2 : 1) * (linear ? g.scans : 1);
-	int h = g.lines / repeat, split = (g.line_compare + 1) / repeat;
-	int per_column = v->gc[GC_MODE] & GC_MODE_256 ? 4 : 8;
-	uint32_t colour[16];
+	bool text = is_text(v);
+	struct pixels px = clock_pixels(v, text);
+	int h = text ? text_rows(&g) * g.scans * g.times : g.lines;
+	int scan = g.first_scan, time = 0, pan = g.pan;
+	uint32_t ma = g.start, colour[16], line[(256 + 1) * 9];
 
-	if (!surface_resize(s, g.columns * per_column, h))
+	if (!h || !surface_resize(s, g.columns * px.n * px.dots, h))
 		return false;
 	for (unsigned i = 0; i < 16; i++)
 		colour[i] = attr_colour(v, i);
 	for (int y = 0; y < h; y++) {
-		int from = y < split ? y : y - split;
-		int row = linear ? from : from / g.scans, scan = linear ? 0 : from % g.scans;
-		uint32_t ma = (y < split ? g.start : 0) + (uint32_t)row * g.pitch;
-		graphics_line(v, s->px + (size_t)y * (size_t)s->w, &g, ma, scan, colour);
+		if (y == g.split) {
+			ma = g.below;
+			pan = g.pan_below;
+			scan = time = 0;
+		}
+		if (!time && text)
+			text_line(v, line, g.columns + 1, ma, (unsigned)scan, colour);
+		else if (!time)
+			graphics_line(v, line, g.columns + 1, ma, scan, colour);
+		put_line(s->px + (size_t)y * (size_t)s->w, line + pan, s->w, px.dots);
+		if (++time < g.times)
+			continue;
+		time = 0;
+		if (++scan >= g.scans) {
+			scan = 0;
+			ma += g.pitch;
+		}
 	}
 	return true;
 }
@@ -354,5 +418,5 @@ bool vga_render(struct vga *v, struct surface *s)
 		return render_vbe(v, s);
 	if (!(v->attr_index & ATTR_SCREEN_ON) || v->seq[SEQ_CLOCK] & SEQ_CLOCK_OFF)
 		return render_blank(v, s);
-	return is_text(v) ? render_text(v, s) : render_graphics(v, s);
+	return render_lines(v, s);
 }

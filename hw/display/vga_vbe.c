@@ -47,6 +47,17 @@ static void fix_geometry(struct vga *v)
 		r[VBE_YRES] = r[VBE_VIRT_HEIGHT];
 }
 
+/* The window at a0000 shows 64 KiB of the frame buffer, whatever mode the VGA was in. */
+static void open_window(struct vga *v)
+{
+	v->gc[GC_MISC] = GC_MISC_GRAPHICS | GC_MISC_A0000;
+	v->seq[SEQ_MODE] &= (uint8_t)~SEQ_MODE_CHAIN4;
+	if (pixel_bits(v) == 4)
+		return;
+	v->seq[SEQ_MODE] |= SEQ_MODE_CHAIN4;
+	v->seq[SEQ_MAP_MASK] = 0x0f;
+}
+
 static void enable(struct vga *v, uint16_t value)
 {
 	bool was = vga_vbe_on(v);
@@ -56,6 +67,7 @@ static void enable(struct vga *v, uint16_t value)
 	v->vbe[VBE_BANK] = v->vbe[VBE_X_OFFSET] = v->vbe[VBE_Y_OFFSET] = 0;
 	v->vbe[VBE_VIRT_WIDTH] = 0;
 	fix_geometry(v);
+	open_window(v);
 	if (!(value & VBE_NOCLEAR)) {
 		uint64_t n = min_u64(v->vram_size, (uint64_t)line_bytes(v, v->vbe[VBE_VIRT_WIDTH]) * v->vbe[VBE_YRES]);
 		memset(v->vram->host, 0, n);

@@ -333,8 +333,11 @@ Test(vga, a_mode_larger_than_memory_is_cut)
 
 Test(vga, banks_move_the_window)
 {
-	vbe_mode(640, 480, 8);
-	index_write(0x3c4, 4, 0x0e);
+	index_write(0x3ce, 6, 0x0e);		/* text at b8000 */
+	index_write(0x3c4, 2, 0x03);
+	vbe_mode(640, 480, 8);			/* opens the window */
+	poke(0xa0002, 0x77);
+	cr_assert_eq(v->vram->host[2], 0x77);
 	dispi(5, 2);
 	poke(0xa0001, 0x99);
 	dispi(5, 0);
@@ -346,12 +349,20 @@ Test(vga, banks_move_the_window)
 
 /* ---- text ---- */
 
+static void crtc(const uint8_t (*rows)[2], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		index_write(0x3d4, rows[i][0], rows[i][1]);
+}
+
+/* 80 columns, 400 lines, rows of 16 */
+static const uint8_t text_80[][2] = {
+	{ 0x11, 0 }, { 0x01, 79 }, { 0x07, 0x1f }, { 0x09, 0x4f }, { 0x12, 0x8f }, { 0x13, 40 },
+	{ 0x14, 0x1f }, { 0x17, 0xa3 }, { 0x18, 0xff }, { 0x0a, 0x20 },
+};
+
 Test(vga, text_is_drawn_from_the_font_in_plane_2)
 {
-	static const uint8_t crtc[][2] = {
-		{ 0x11, 0 }, { 0x01, 79 }, { 0x07, 0x1f }, { 0x09, 0x4f }, { 0x12, 0x8f }, { 0x13, 40 },
-		{ 0x14, 0x1f }, { 0x17, 0xa3 }, { 0x0a, 0x20 },
-	};
 	char text[4096];
 	index_write(0x3c4, 1, 1);		/* eight dots a character */
 	index_write(0x3c4, 2, 0x04);
@@ -360,8 +371,7 @@ Test(vga, text_is_drawn_from_the_font_in_plane_2)
 	index_write(0x3c4, 4, 0x02);		/* odd/even */
 	index_write(0x3ce, 5, 0x10);
 	index_write(0x3ce, 6, 0x0e);
-	for (size_t i = 0; i < ARRAY_LEN(crtc); i++)
-		index_write(0x3d4, crtc[i][0], crtc[i][1]);
+	crtc(text_80, ARRAY_LEN(text_80));
 	out(0x3c8, 7);
 	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
 	phys_write(b.m->phys, 0xb8000 + 2 * 81, 2, 0x0700 | 'A');
@@ -387,6 +397,186 @@ Test(vga, text_is_drawn_from_the_font_in_plane_2)
 	cr_expect_eq(cells.cursor, 85);
 	index_write(0x3ce, 6, 0x05);
 	cr_expect_not(vga_cells(v, &cells), "graphics");
+}
+
+/* A glyph that is one dot: the leftmost of its line 3. */
+static void text_with_dots(void)
+{
+	index_write(0x3c4, 1, 1);
+	index_write(0x3c4, 2, 0x04);
+	poke(0xa0000 + 'A' * 32 + 3, 0x80);
+	index_write(0x3c4, 2, 0x03);
+	index_write(0x3c4, 4, 0x02);
+	index_write(0x3ce, 5, 0x10);
+	index_write(0x3ce, 6, 0x0e);
+	crtc(text_80, ARRAY_LEN(text_80));
+	out(0x3c8, 7);
+	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
+	phys_write(b.m->phys, 0xb8000 + 2 * (80 + 5), 2, 0x0700 | 'A');
+}
+
+/* Where the first red dot is, as x + 1000 * y; -1: none. */
+static int red_dot(void)
+{
+	cr_assert(vga_render(v, &s));
+	for (int i = 0; i < s.w * s.h; i++)
+		if (s.px[i] == 0xff0000)
+			return i % s.w + 1000 * (i / s.w);
+	return -1;
+}
+
+Test(vga, text_moves_by_lines_and_pixels)
+{
+	text_with_dots();
+	cr_expect_eq(red_dot(), 40 + 1000 * 19);
+	index_write(0x3d4, 8, 5);		/* the first row begins with its line 5 */
+	cr_expect_eq(red_dot(), 40 + 1000 * 14);
+	attr(0x33, 3);
+	cr_expect_eq(red_dot(), 37 + 1000 * 14);
+	index_write(0x3d4, 8, 0x25);		/* and with its second character */
+	cr_expect_eq(red_dot(), 29 + 1000 * 14);
+	index_write(0x3c4, 1, 0);		/* nine dots: 8 is none, 0 is one */
+	cr_expect_eq(red_dot(), 4 * 9 - 4 + 1000 * 14);
+	attr(0x33, 8);
+	cr_expect_eq(red_dot(), 4 * 9 + 1000 * 14);
+}
+
+Test(vga, below_the_compared_line_memory_begins_again)
+{
+	text_with_dots();
+	index_write(0x3d4, 0x0d, 160);		/* shown from its third row on */
+	cr_expect_eq(red_dot(), -1);
+	index_write(0x3d4, 7, 0x0f);
+	index_write(0x3d4, 9, 0x0f);
+	index_write(0x3d4, 0x18, 99);		/* but the first again from line 100 */
+	cr_expect_eq(red_dot(), 40 + 1000 * 119);
+	attr(0x33, 3);
+	cr_expect_eq(red_dot(), 37 + 1000 * 119);
+	attr(0x30, 0x20);			/* panning is for what is above */
+	cr_expect_eq(red_dot(), 40 + 1000 * 119);
+	index_write(0x3d4, 0x18, 95);		/* a whole row: by characters, too */
+	char text[4096];
+	cr_assert(vga_text(v, text, sizeof(text)));
+	cr_expect_str_eq(text, "\n\n\n\n\n\n\n     A\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n");
+}
+
+Test(vga, scan_lines_and_dots_are_shown_twice_where_a_screen_does)
+{
+	text_with_dots();
+	index_write(0x3d4, 9, 0xc7);		/* rows of eight, each line twice */
+	index_write(0x3c4, 1, 9);		/* a pixel is two dots */
+	index_write(0x3d4, 1, 39);
+	cr_expect_eq(red_dot(), 80 + 1000 * 22);
+	cr_expect_eq(s.w, 640);
+	cr_expect_eq(s.h, 400);
+	cr_expect_eq(s.px[81 + 640 * 23], 0xff0000);
+	cr_expect_eq(s.px[82 + 640 * 23], 0);
+	cr_expect_eq(s.px[81 + 640 * 24], 0);
+}
+
+Test(vga, monochrome_text_is_underlined)
+{
+	text_with_dots();
+	phys_write(b.m->phys, 0xb8000 + 2 * 85, 2, 0x0100);
+	out(0x3c8, 1);
+	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
+	index_write(0x3d4, 0x14, 0x0c);
+	cr_expect_eq(red_dot(), -1);
+	attr(0x30, 0x02);
+	cr_expect_eq(red_dot(), 40 + 1000 * 28);
+	cr_expect_eq(s.px[28 * 640 + 47], 0xff0000);
+}
+
+/* ---- graphics ---- */
+
+/* 320 by 200 in 640 by 400: every scan line twice */
+static const uint8_t graphics_320[][2] = {
+	{ 0x11, 0 }, { 0x01, 79 }, { 0x07, 0x1f }, { 0x09, 0x41 }, { 0x12, 0x8f }, { 0x13, 40 },
+	{ 0x14, 0x40 }, { 0x17, 0xa3 }, { 0x18, 0xff },
+};
+
+static void red(uint8_t i)
+{
+	out(0x3c8, i);
+	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
+}
+
+Test(vga, mode_13h_and_mode_x_show_bytes_as_pixels)
+{
+	crtc(graphics_320, ARRAY_LEN(graphics_320));
+	index_write(0x3c4, 4, 0x0e);
+	index_write(0x3ce, 5, 0x40);
+	red(200);
+	poke(0xa0000 + 320 * 7 + 9, 200);
+	cr_expect_eq(red_dot(), 18 + 1000 * 14);
+	cr_expect_eq(s.w, 640);
+	cr_expect_eq(s.h, 400);
+	attr(0x33, 4);				/* two pixels */
+	cr_expect_eq(red_dot(), 14 + 1000 * 14);
+	attr(0x33, 0);
+	poke(0xa0000 + 320 * 7 + 9, 0);
+
+	index_write(0x3c4, 4, 0x06);		/* mode X: by planes, 480 lines, a byte for four pixels */
+	index_write(0x3d4, 0x14, 0);
+	index_write(0x3d4, 0x17, 0xe3);
+	index_write(0x3d4, 0x07, 0x1f);
+	index_write(0x3d4, 0x12, 0xdf);
+	index_write(0x3c4, 2, 0x02);		/* plane 1: pixels 1, 5, 9.. */
+	poke(0xa0000 + 80 * 239 + 2, 200);
+	cr_expect_eq(red_dot(), 18 + 1000 * 478);
+	cr_expect_eq(s.h, 480);
+}
+
+Test(vga, sixteen_colours_are_drawn_from_the_planes_and_panned)
+{
+	crtc(graphics_320, ARRAY_LEN(graphics_320));
+	index_write(0x3d4, 9, 0x40);		/* 640 by 400 */
+	index_write(0x3d4, 0x14, 0);
+	index_write(0x3d4, 0x17, 0xe3);
+	red(10);
+	index_write(0x3c4, 2, 0x0a);
+	poke(0xa0000 + 80 * 50 + 3, 0x20);
+	cr_expect_eq(red_dot(), 26 + 1000 * 50);
+	attr(0x33, 5);
+	cr_expect_eq(red_dot(), 21 + 1000 * 50);
+}
+
+Test(vga, cga_modes_take_odd_lines_from_elsewhere)
+{
+	crtc(graphics_320, ARRAY_LEN(graphics_320));
+	index_write(0x3d4, 1, 39);
+	index_write(0x3d4, 9, 0xc1);		/* two rows of addresses, each line twice */
+	index_write(0x3d4, 0x13, 20);
+	index_write(0x3d4, 0x14, 0);
+	index_write(0x3d4, 0x17, 0xa2);
+	index_write(0x3c4, 1, 9);
+	index_write(0x3c4, 2, 0x03);
+	index_write(0x3c4, 4, 0x02);
+	index_write(0x3ce, 5, 0x30);
+	index_write(0x3ce, 6, 0x0f);
+	red(2);
+	poke(0xb8000 + 80 * 3 + 5, 0x20);	/* line 6, pixel 21: colour 2 */
+	cr_expect_eq(red_dot(), 42 + 1000 * 12);
+	poke(0xb8000 + 80 * 3 + 5, 0);
+	poke(0xba000 + 80 * 3 + 5, 0x20);	/* line 7 */
+	cr_expect_eq(red_dot(), 42 + 1000 * 14);
+	cr_expect_eq(s.w, 640);
+	cr_expect_eq(s.h, 400);
+}
+
+Test(vga, the_largest_true_colour_mode_is_shown_whole)
+{
+	vbe_mode(2560, 1600, 32);
+	for (uint32_t bank = 0, at = 0; bank < 250; bank++) {
+		dispi(5, (uint16_t)bank);
+		for (uint32_t i = 0; i < 0x10000; i += 0x1000, at += 0x1000)
+			phys_write(b.m->phys, 0xa0000 + i, 4, at);
+	}
+	cr_assert(vga_render(v, &s));
+	cr_expect_eq(s.w, 2560);
+	cr_expect_eq(s.h, 1600);
+	for (uint32_t at = 0; at < 2560u * 1600 * 4; at += 0x1000)
+		cr_expect_eq(s.px[at / 4], at & 0xffffff);
 }
 
 Test(vga, a_change_shows_once)
