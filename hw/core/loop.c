@@ -468,13 +468,13 @@ void loop_step(struct loop *l, uint64_t max_ns)
 	atomic_store(&l->sleep_until, 0);
 
 	lock(l);
+	clock_run(&l->host_clock);	/* first: a key is let go before the guest's keyboard repeats it */
 	if (l->m)
 		clock_run(&l->m->clock);
 	tell_pollers(l, r < 0);
 	if (r > 0)
 		dispatch(l);
 	run_calls(l);
-	clock_run(&l->host_clock);
 	unlock(l);
 }
 

@@ -254,3 +254,28 @@ Test(loop, timers_of_the_past_wake_it)
 	atomic_store(&m->clock.base, 1ull << 60);
 	arm_from_two_threads(true);
 }
+
+static void note_count(void *opaque)
+{
+	*(int *)opaque = ++count;
+}
+
+Test(loop, what_people_do_comes_before_what_the_guest_waits_for)
+{
+	struct clock *host = loop_host_clock(l);
+	struct timer people, guest;
+	int first = 0, second = 0;
+
+	timer_init(&people, host, note_count, &first);
+	timer_init(&guest, &m->clock, note_count, &second);
+	machine_lock(m);
+	timer_mod(&guest, clock_now(&m->clock) + 1000);
+	timer_mod(&people, clock_now(host) + 1000);
+	machine_unlock(m);
+	usleep(1000);
+	loop_step(l, 0);
+	cr_expect_eq(first, 1);
+	cr_expect_eq(second, 2);
+	timer_del(&people);
+	timer_del(&guest);
+}
