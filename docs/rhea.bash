@@ -1,27 +1,66 @@
 # Completion of rhea and rhea-img for bash. What there is, the programs say themselves.
 
-# What `rhea OPTION help` lists: the first word of each line, or name "WORD".
+# What `rhea OPTION help` lists up to its first empty line: the first word of each line, or name "WORD".
 _rhea_words()
 {
 	"$1" "$2" help 2>/dev/null | awk '
+		/^$/ { exit }
 		/^name "/ { split($0, part, "\""); print part[2]; next }
-		/^ *[A-Za-z0-9]/ { print $1 }'
+		/^ *[A-Za-z0-9]/ && $1 !~ /:$/ { print $1 }'
+}
+
+# The properties of a device, as KEY=.
+_rhea_properties()
+{
+	"$1" -device "$2,help" 2>/dev/null | awk '/^  [A-Za-z0-9_.-]+=/ { sub(/=.*/, "="); print $1 }'
+}
+
+_rhea_files()
+{
+	COMPREPLY=($(compgen -f -- "$1"))
+	compopt -o filenames 2>/dev/null
+}
+
+# What may stand behind the last comma of an argument. To bash, = and : end a word, so that what stands before
+# them is no part of the answer.
+_rhea_item()
+{
+	local program=$1 option=$2 word=$3 item=${3##*,}
+	local head=${word%"$item"}
+
+	case $option,$item in
+	*,file=* | *,filename=* | *,*.filename=* | *,path=* | *,romfile=*)
+		_rhea_files "${item#*=}"
+		;;
+	-device,*)
+		[[ $item == *=* ]] ||
+			COMPREPLY=($(compgen -P "${head##*[=:]}" -W "$(_rhea_properties "$program" "${word%%,*}")" -- "$item"))
+		compopt -o nospace 2>/dev/null
+		;;
+	esac
 }
 
 _rhea_values()
 {
 	local program=$1 option=$2 word=$3
 
+	if [[ $word == *[,=]* ]]; then
+		_rhea_item "$program" "$option" "$word"
+		return
+	fi
 	case $option in
-	-machine | -M | -accel | -cpu | -device | -display | -vga | -netdev | -d)
+	-machine | -M | -accel | -cpu | -device | -display | -vga | -netdev | -audiodev | -chardev | -k | -d)
 		COMPREPLY=($(compgen -W "$(_rhea_words "$program" "$option")" -- "$word"))
 		;;
 	-nic)
-		COMPREPLY=($(compgen -W "user none" -- "$word"))
+		COMPREPLY=($(compgen -W "none $(_rhea_words "$program" "$option")" -- "$word"))
+		;;
+	-drive)
+		COMPREPLY=($(compgen -W "file= format=raw format=qcow2 if=virtio if=ide if=none if=pflash id= media=cdrom" -- "$word"))
+		compopt -o nospace 2>/dev/null
 		;;
 	*)
-		COMPREPLY=($(compgen -f -- "$word"))
-		compopt -o filenames 2>/dev/null
+		_rhea_files "$word"
 		;;
 	esac
 }
@@ -43,15 +82,17 @@ _rhea_options()
 
 _rhea()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]}
+	local line=${COMP_LINE:0:COMP_POINT} program=${COMP_WORDS[0]} word before
+	word=${line##*[[:space:]]}
+	read -ra before <<<"${line%"$word"}"
+	before=${before[-1]}
 
 	if [[ $before == -* ]] && _rhea_options "$program" taking | grep -qx -e "$before"; then
 		_rhea_values "$program" "$before" "$word"
 	elif [[ $word == -* ]]; then
 		COMPREPLY=($(compgen -W "$(_rhea_options "$program")" -- "$word"))
 	else
-		COMPREPLY=($(compgen -f -- "$word"))
-		compopt -o filenames 2>/dev/null
+		_rhea_files "$word"
 	fi
 }
 complete -F _rhea rhea
@@ -65,8 +106,7 @@ _rhea_img()
 	elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == -[fFO] ]]; then
 		COMPREPLY=($(compgen -W "raw qcow2" -- "$word"))
 	else
-		COMPREPLY=($(compgen -f -- "$word"))
-		compopt -o filenames 2>/dev/null
+		_rhea_files "${COMP_WORDS[COMP_CWORD]}"
 	fi
 }
 complete -F _rhea_img rhea-img
