@@ -117,6 +117,15 @@ void cpu_fxrstor(struct cpu *c, uint64_t va, bool rexw)
 
 /* ---- XSAVE ---- */
 
+bool xsave_loadable(const uint8_t area[XSAVE_SIZE])
+{
+	uint64_t rest = ld32(area + X_MXCSR) & ~MXCSR_MASK;
+
+	for (unsigned at = XSAVE_HEADER_END - 56; at < XSAVE_HEADER_END; at += 8)
+		rest |= ld64(area + at);
+	return !rest && !(ld64(area + XSAVE_HEADER_END - 64) & ~(XF_X87 | XF_SSE | XF_AVX));
+}
+
 static void check_xsave(struct cpu *c, uint64_t va)
 {
 	if (!(c->cr4 & CR4_OSXSAVE))

@@ -27,6 +27,8 @@ uint32_t xsave_bytes(const struct cpu *c, uint64_t comp_bv);
 void xsave_leaf(const struct cpu *c, uint32_t bit, uint32_t out[3]);
 /* XINUSE: components that may not be in their initial state. AVX always counts while it is live. */
 uint64_t xsave_in_use(const struct cpu *c);
+/* Would the processor take an image of c->xsave's shape? It faults at reserved bits of MXCSR and the header. */
+bool xsave_loadable(const uint8_t area[XSAVE_SIZE]);
 /* The x87's tag word, two bits a register; the area holds only which are empty. Not light. */
 uint16_t x87_tags(const struct cpu *c);
 

@@ -37,7 +37,7 @@ void migrate_cancel(struct vm *vm);
 
 /*
  * Become what the URI holds. *touched false: the machine is as it was. It waits until all of
- * it has come.
+ * it has come, and gives up when nothing does for half a minute.
  */
 bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e);
 /* The same while the loop goes on. done is called unless this returns false. */

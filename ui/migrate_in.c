@@ -122,10 +122,10 @@ static bool spool(struct migrate_in *in, struct err *e)
 	return false;
 }
 
-/* Any thread. */
-static bool receive(struct migrate_in *in, struct err *e)
+/* Any thread; patient: whoever sends may come late. */
+static bool receive(struct migrate_in *in, bool patient, struct err *e)
 {
-	channel_set_patient(in->c, true);
+	channel_set_patient(in->c, patient);
 	return channel_connect(in->c, e) &&
 	       (channel_is_file(in->c, &in->src.fd, &in->src.base, &in->size) || spool(in, e)) &&
 	       (in->spooled ? channel_finish(in->c, e) : true);
@@ -182,7 +182,7 @@ bool migrate_in(struct vm *vm, const char *uri, bool *touched, struct err *e)
 	if (!in)
 		return false;
 	set_state(vm, SAVE_ACTIVE);
-	return settle(in, receive(in, e) && become(in, touched, e), e);
+	return settle(in, receive(in, false, e) && become(in, touched, e), e);
 }
 
 static void received(void *opaque)
@@ -208,7 +208,7 @@ static void *thread(void *opaque)
 {
 	struct migrate_in *in = opaque;
 
-	in->ok = receive(in, &in->err);
+	in->ok = receive(in, true, &in->err);
 	loop_call(in->vm->loop, received, in);
 	return NULL;
 }
@@ -242,7 +242,10 @@ void migrate_in_abandon(struct vm *vm)
 	machine_unlock(vm->m);
 	pthread_join(in->thread, NULL);
 	machine_lock(vm->m);
+	void (*done)(void *, bool, const struct err *) = in->done;
+	void *to = in->opaque;
 	settle(in, false, &e);
+	done(to, false, &e);
 }
 
 /* ---- -incoming ---- */
@@ -252,11 +255,10 @@ static void came(void *opaque, bool ok, const struct err *e)
 	struct vm *vm = opaque;
 	struct err with = *e;
 
-	if (ok) {
-		if (vm->migration.go_on)
-			vm_cont(vm);
+	if (ok && vm->migration.go_on)
+		vm_cont(vm);
+	if (ok || loop_quitting(vm->loop))
 		return;
-	}
 	err_prefix(&with, "-incoming");
 	err_report(&with);
 	vm_quit(vm, 1, VM_BY_ERROR);

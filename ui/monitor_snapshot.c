@@ -12,6 +12,7 @@ struct typed {
 	const char *what;
 	FILE *out;		/* while the command has not returned */
 	bool over;
+	bool deferred;		/* -incoming defer */
 };
 
 static void on_done(void *opaque, bool ok, const struct err *e)
@@ -80,17 +81,34 @@ void mon_migrate(struct monitor *mon, const struct mon_args *a, FILE *out)
 		typed_return(t, migrate_out(mon->vm, a->word[0], mon_wait(mon), on_done, t, &e), &e);
 }
 
+static void on_came(void *opaque, bool ok, const struct err *e)
+{
+	struct typed *t = opaque;
+	struct vm *vm = t->mon->vm;
+
+	if (ok && t->deferred && vm->migration.go_on)
+		vm_cont(vm);
+	on_done(t, ok, e);
+}
+
 /* Behind -incoming defer the machine goes on as it was told to. */
 void mon_migrate_incoming(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
-	struct vm *vm = mon->vm;
-	bool touched, waiting = vm->status == VM_INMIGRATE;
-	struct err e;
+	struct typed *t = typed_new(mon, "migrate_incoming", out);
+	struct err e = { "" };
+	bool touched, ok;
 
-	if (!migrate_in(vm, a->word[0], &touched, &e))
-		fprintf(out, "migrate_incoming: %s\n", e.msg);
-	else if (waiting && vm->migration.go_on)
-		vm_cont(vm);
+	if (!t)
+		return;
+	t->deferred = mon->vm->status == VM_INMIGRATE;
+	if (mon_wait(mon)) {
+		ok = migrate_in_start(mon->vm, a->word[0], on_came, t, &e);
+	} else {
+		ok = migrate_in(mon->vm, a->word[0], &touched, &e);
+		if (ok)
+			on_came(t, true, &e);
+	}
+	typed_return(t, ok, &e);
 }
 
 void mon_savevm(struct monitor *mon, const struct mon_args *a, FILE *out)

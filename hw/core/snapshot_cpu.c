@@ -10,6 +10,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/regs.h"
 #include "cpu/tsc.h"
+#include "cpu/xstate.h"
 #include "hw/core/dev.h"
 #include "hw/core/snapshot_priv.h"
 
@@ -142,7 +143,8 @@ bool snapshot_cpu_fits(const struct section *s, struct cpu *c, struct err *e)
 			return err_set(e, "register %s of processor %s is missing or has another width",
 				       cpu_regs[i].name, s->instance);
 	}
-	return true;
+	return xsave_loadable(section_field(s, "xsave", &n))
+		|| err_set(e, "it is damaged: x87 and SSE registers that no processor has");
 }
 
 void snapshot_load_cpu(const struct section *s, struct cpu *c)

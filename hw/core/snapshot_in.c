@@ -268,7 +268,9 @@ static bool parts_fit(const struct snapshot_in *in, struct err *e)
 			return s ? false : err_set(e, "processor %d is not in it", i);
 	s = find(in, "clock", "");
 	uint64_t v;
-	return s && section_version_ok(s, 1, e) && section_get64(s, "now", &v, e) && section_get64(s, "wall_base", &v, e);
+	if (!s)
+		return err_set(e, "what time it was is not in it");
+	return section_version_ok(s, 1, e) && section_get64(s, "now", &v, e) && section_get64(s, "wall_base", &v, e);
 }
 
 static bool devices_fit(const struct snapshot_in *in, struct err *e)

@@ -64,6 +64,9 @@ static void fill(struct cpu *c, uint64_t seed)
 			p[k] = (uint8_t)(cpu_regs[i].bytes == 1 ? next(&x) >> 20 & 1 : next(&x) >> 20);
 	}
 	c->eflags = (c->eflags & ~FL_ARITH) | 2;
+	st32(c->xsave + 24, (uint16_t)next(&x));	/* MXCSR, and the header of the area */
+	memset(c->xsave + 512, 0, 64);
+	c->xsave[512] = 7;
 	c->tsc_held = next(&x);
 }
 
@@ -133,6 +136,28 @@ Test(snapshot_cpu, another_kind_of_processor_is_refused)
 	state_buf_free(&s);
 	close_one(&a);
 	close_one(&b);
+}
+
+/* The host would fault where they are loaded. */
+Test(snapshot_cpu, registers_no_processor_has_are_refused)
+{
+	static const size_t at[] = { 26, 512 + 1, 512 + 7, 520, 575 };
+	static struct one a;
+	struct section in;
+
+	open_one(&a, "max");
+	for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+		struct state_buf s = { 0 };
+
+		a.c->xsave[at[i]] ^= 0x80;
+		snapshot_put_cpu(&s, a.c);
+		cr_assert(section_parse(s.p, (uint32_t)s.n, &in, &a.e));
+		cr_expect_not(snapshot_cpu_fits(&in, a.c, &a.e), "byte %zu", at[i]);
+		cr_expect(strstr(a.e.msg, "no processor has"), "%s", a.e.msg);
+		a.c->xsave[at[i]] ^= 0x80;
+		state_buf_free(&s);
+	}
+	close_one(&a);
 }
 
 /* ---- nothing is forgotten ---- */

@@ -519,6 +519,17 @@ Test(snapshot, another_machine_is_refused)
 	bench_close(&b);
 }
 
+Test(snapshot, one_without_a_time_is_refused)
+{
+	struct state_buf s = open_uart();
+	size_t at = find_section(&s, "clock", "");
+
+	s.p[at + 5] = 'k';
+	sum_again(&s);
+	expect_refused(&s, "what time it was");
+	bench_close(&b);
+}
+
 Test(snapshot, what_a_device_objects_to_leaves_the_machine_as_it_was)
 {
 	struct state_buf s = open_uart();
