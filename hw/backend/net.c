@@ -289,7 +289,14 @@ void net_flush(struct net *n)
 			n->tail = &n->waiting;
 		n->n_waiting--;
 		free(f);
+		if (!n->waiting && n->ops->ready)
+			n->ops->ready(n);
 	}
+}
+
+bool net_full(const struct net *n)
+{
+	return n->waiting;
 }
 
 void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)

@@ -114,6 +114,7 @@ struct net_ops {
 	bool (*forward)(struct net *n, const char *text, bool begin, struct err *e);	/* may be NULL */
 	/* The connections that go through, as a table to be freed; may be NULL. */
 	char *(*connections)(struct net *n);
+	void (*ready)(struct net *n);		/* net_full() is not true any more; may be NULL */
 };
 
 struct net_frame;
@@ -141,6 +142,9 @@ struct net {
 void net_deliver(struct net *n, const uint8_t *frame, size_t len);
 /* For one of its pairs of queues. */
 void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len);
+
+/* Do frames wait? Whoever can leave more of them where they are should. */
+bool net_full(const struct net *n);
 
 struct net *net_socket_new(struct machine *m, const struct net_socket_options *o, struct err *e);
 struct net *net_tap_new(struct machine *m, const struct net_tap_options *o, unsigned queues, struct err *e);

@@ -26,6 +26,9 @@
 #include "hw/core/bus.h"
 #include "hw/core/loop.h"
 
+/* The card says when it takes frames again; only that the machine goes on is seen by looking. */
+#define FULL_NS (20 * NS_PER_MS)
+
 struct tap;
 
 struct tap_queue {
@@ -65,11 +68,14 @@ static void on_frames(void *opaque, int fd, unsigned events)
 {
 	struct tap_queue *q = opaque;
 	struct tap *t = q->t;
-	ssize_t r = 0;
+	ssize_t r = 1;
 
 	(void)events;
-	for (int i = 0; i < 64 && (r = read(fd, t->in, sizeof(t->in))) > 0; i++)
+	net_flush(&t->net);
+	for (int i = 0; i < 64 && !net_full(&t->net) && (r = read(fd, t->in, sizeof(t->in))) > 0; i++)
 		net_deliver_on(&t->net, (unsigned)(q - t->queue), t->in, (size_t)r);
+	if (net_full(&t->net))		/* the interface's own queue is longer, and its senders see how full it is */
+		loop_fd_rest(t->m->loop, q->watch, FULL_NS);
 	if (r > 0 || (r < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	if (q == t->queue)
@@ -84,6 +90,15 @@ static void tap_send(struct net *n, const uint8_t *frame, size_t len)
 	ssize_t r = write(t->queue[n->sending % t->n_queues].fd, frame, len);
 
 	(void)r;		/* a full queue loses frames */
+}
+
+static void tap_ready(struct net *n)
+{
+	struct tap *t = (struct tap *)n;
+
+	for (unsigned i = 0; i < t->n_queues; i++)
+		if (t->queue[i].watch)
+			loop_fd_rest(t->m->loop, t->queue[i].watch, 0);
 }
 
 static void tap_free(struct net *n)
@@ -102,7 +117,7 @@ static void tap_free(struct net *n)
 	free(t);
 }
 
-static const struct net_ops tap_ops = { .name = "tap", .send = tap_send, .free = tap_free };
+static const struct net_ops tap_ops = { .name = "tap", .send = tap_send, .ready = tap_ready, .free = tap_free };
 
 static void add_queue(struct tap *t, int fd)
 {

@@ -216,7 +216,9 @@ void loop_fd_want(struct loop *l, struct loop_fd *f, unsigned events)
 
 void loop_fd_rest(struct loop *l, struct loop_fd *f, uint64_t ns)
 {
-	f->rests_until = clock_now(&l->host_clock) + ns;
+	f->rests_until = ns ? clock_now(&l->host_clock) + ns : 0;
+	if (!ns)
+		wake_for(l, 0);
 }
 
 void loop_fd_del(struct loop *l, struct loop_fd *f)

@@ -38,7 +38,7 @@ typedef void loop_fd_fn(void *opaque, int fd, unsigned events);
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *opaque);
 /* Change what is watched. 0 suspends it completely (no LOOP_HUP either). */
 void loop_fd_want(struct loop *l, struct loop_fd *f, unsigned events);
-/* Look away for a while: what it reports cannot be served now, and would be reported in each round. */
+/* Look away for a while: what it reports cannot be served now, and would be reported in each round. 0: look again. */
 void loop_fd_rest(struct loop *l, struct loop_fd *f, uint64_t ns);
 void loop_fd_del(struct loop *l, struct loop_fd *f);	/* NULL is fine; safe inside any callback */
 
