@@ -344,6 +344,7 @@ struct tcg *tcg_new(struct cpu *c, bool interp, struct err *e)
 		return NULL;
 	}
 	t->cpu = c;
+	t->stored.va = 1;
 	t->number = (uint16_t)(c->index + 1);
 	t->start_ns = now_ns();
 	t->start_ticks = __builtin_ia32_rdtsc();

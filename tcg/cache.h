@@ -112,6 +112,14 @@ struct link {
 };
 _Static_assert(sizeof(struct link) == 24, "three words");
 
+/* The page with code that a vCPU has stored beside code to: see slow_light.c. */
+struct code_store {
+	uint64_t va;			/* linear page; 1: none */
+	uint64_t ram;			/* RAM page, */
+	const _Atomic uint8_t *flags;	/* and its flags */
+	uint32_t drops, idx;		/* cpu->drops then; enum mmu_idx of the store */
+};
+
 /* What is known of one RAM page with code. */
 struct code_page {
 	uint64_t chunks;		/* bit per 64 bytes that hold translated bytes */
@@ -301,6 +309,7 @@ struct tcg {
 
 	timer_t timer;			/* sample.c */
 	bool has_timer;
+	struct code_store stored;	/* the last one */
 	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
 	struct roam_trial {		/* roam_light.c: of the access whose site misses often */
 		uint32_t slot;		/* in `roams`, + 1; 0: none */

@@ -26,8 +26,9 @@ static void __attribute__((noreturn)) again_alone(struct cpu *c)
  * A store to a page with code. Blocks made from those bytes go now, before the
  * store; if the running block is one of them the instruction is started again
  * alone, so that what follows it is translated from the new bytes.
+ * False: there was no code.
  */
-static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
+static bool store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 {
 	struct tcg *t = tcg_of(c);
 	struct code_cache *k = t->cache;
@@ -38,16 +39,17 @@ static void store_to_code(struct cpu *c, uint64_t pa, int n, uint64_t ret)
 	t->stats.smc_stores++;
 	phys_lookup(c->phys, PAGE_OF(pa), &pp);
 	if (!pp.ram)
-		return;
+		return false;
 	ram = pp.ram->id + pp.ram_off + (pa & (PAGE_SIZE - 1));
 	if (!tcg_will_store(t, ram, (uint64_t)n))
-		return;
+		return false;
 	tcg_lock(t);
 	self = t->single ? NO_TB : tcg_tb_near(t, ret);
 	if (self != NO_TB && tcg_overlaps(&k->tbs[self], ram, (uint64_t)n))
 		again_alone(c);
 	tcg_smc(t, ram, (uint64_t)n);
 	tcg_unlock(t);
+	return true;
 }
 
 /*
@@ -100,6 +102,40 @@ static uint8_t *in_tlb(struct cpu *c, uint64_t va, unsigned n, bool write, enum 
 	const struct tlb_entry *e = (const struct tlb_entry *)(const void *)((char *)(write ? t->w : t->r) + TLB_OFF(va));
 
 	return (va ^ e->tag) <= PAGE_SIZE - n ? (uint8_t *)(uintptr_t)(e->host + (va ^ e->tag)) : NULL;
+}
+
+/*
+ * Data that stand beside code are stored to time and again. What was found for the last such store holds until entries
+ * are taken away, as it does for a site; rights that may go without that are not relied on. Whether
+ * there is code now is asked each time.
+ */
+static void remember_store(struct cpu *c, uint64_t va, uint64_t pa, enum mmu_idx idx)
+{
+	struct phys_page pp;
+
+	if (idx != MMU_USER && !(c->cr0 & CR0_WP))
+		return;
+	phys_lookup(c->phys, PAGE_OF(pa), &pp);
+	if (pp.ram)
+		tcg_of(c)->stored = (struct code_store){ PAGE_OF(va), pp.ram->id + pp.ram_off,
+							 &pp.ram->page[pp.ram_off >> 12], c->drops, idx };
+}
+
+/* One more store there, and it meets no code: its host address; or NULL. */
+static uint8_t *store_beside_code(struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
+{
+	struct tcg *t = tcg_of(c);
+	const struct code_store *s = &t->stored;
+	uint8_t *p;
+
+	if (PAGE_OF(va) != s->va || idx != s->idx || c->drops != s->drops || c->dbg.n_watches ||
+	    (atomic_load_explicit(s->flags, memory_order_relaxed) & (PAGE_CODE | PAGE_LOGS)) != PAGE_CODE)
+		return NULL;
+	p = in_tlb(c, va, (unsigned)n, false, idx);
+	if (!p || tcg_will_store(t, s->ram + (va & (PAGE_SIZE - 1)), (uint64_t)n))
+		return NULL;
+	t->stats.smc_stores++;
+	return p;
 }
 
 /* Host address of a part of an access, NULL if it is not plain memory without code. Raises. */
@@ -217,6 +253,10 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	}
 	if (info & SLOW_ALIGN)
 		cpu_raise_err(c, info & SLOW_SSE ? EXC_GP : EXC_AC, 0);
+	if (kind & PROBE_W && (p = store_beside_code(c, va, n, idx))) {
+		env->fault_pc = 0;
+		return p;
+	}
 	if (crossing(c, va, n, kind, idx)) {
 		if (info & SLOW_LOCK && c->ncpus > 1)
 			tcg_alone(c);
@@ -234,8 +274,8 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		if (kind & PROBE_W)
 			check_crossing(c, va, n, idx, ret);
 		p = bounce(c, va, n, kind, idx);
-	} else if (code) {
-		store_to_code(c, pa, n, ret);
+	} else if (code && !store_to_code(c, pa, n, ret)) {
+		remember_store(c, va, pa, idx);
 	}
 	env->fault_pc = 0;
 	return p;

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cpu/system.h"
 #include "tcg/cache.h"
 #include "tcg/run.h"
 #include "tests/guest_code.h"
@@ -160,6 +161,60 @@ TEST_BOTH(smc_light, data_beside_code_costs_no_translation)
 	cr_expect_eq(reg(m, RAX), 500500);
 	cr_expect_eq(tcg_of(m->c)->stats.killed, killed);
 	cr_expect_eq(tcg_of(m->c)->stats.translations, made);
+}
+
+/*
+ * Where such a store may go is not looked up each time: what is changed between the second and the third one, by on_out(),
+ * has to be seen. The page that is stored to is the code's, at another address.
+ */
+#define ALIAS	(M_CODE + 0x8000)
+GUEST(three, "mov [rdi], eax\n mov [rdi], eax\n mov al, 7\n out 0x80, al\n mov [rdi], ecx\n" END)
+GUEST(three_ahead, "mov [rdi], eax\n mov [rdi], eax\n lea rsi, [rip + 0x8000 + 1f]\n mov byte ptr [rsi + 1], 5\n 1: mov al, 1\n" END)
+
+static int store_beside(struct machine *m, bool wp, uint64_t pte, void (*on_out)(struct machine *, uint32_t))
+{
+	machine_reset(m);
+	cpu_write_cr(m->c, 0, wp ? m->c->cr0 | CR0_WP : m->c->cr0 & ~(uint64_t)CR0_WP);
+	machine_map(m, ALIAS, M_CODE | pte);
+	st64(machine_mem(m, M_CODE + 0x800), 0);
+	m->c->regs[RDI] = ALIAS + 0x800;
+	m->c->regs[RAX] = 1;
+	m->c->regs[RCX] = 0x12345678;
+	m->on_out = on_out;
+	return machine_run(m, M_CODE);
+}
+static uint32_t beside_now(const struct machine *m, uint64_t page) { return ld32(machine_mem(m, page + 0x800)); }
+
+static void read_only(struct machine *m, uint32_t v) { (void)v; machine_map(m, ALIAS, M_CODE | PTE_P); }
+static void elsewhere(struct machine *m, uint32_t v) { (void)v; machine_map(m, ALIAS, (M_CODE + 0x5000) | PTE_P | PTE_W); }
+static void protect(struct machine *m, uint32_t v) { (void)v; cpu_write_cr(m->c, 0, m->c->cr0 | CR0_WP); }
+static void log_dirty(struct machine *m, uint32_t v) { (void)v; phys_log_dirty(m->phys, m->ram, M_CODE, 0x1000, true); }
+static void look_at_dirty(struct machine *m, uint32_t v) { (void)v; phys_test_clear_dirty(m->phys, m->ram, M_CODE); }
+
+TEST_BOTH(smc_light, stores_beside_code_see_what_becomes_of_the_page)
+{
+	GUEST_PUT(m, M_CODE, three_ahead);
+	store_beside(m, true, PTE_P | PTE_W, NULL);
+	cr_expect_eq(reg(m, RAX) & 0xff, 5);
+
+	GUEST_PUT(m, M_CODE, three);
+	cr_expect_eq(store_beside(m, true, PTE_P | PTE_W, NULL), -1);
+	cr_expect_eq(beside_now(m, M_CODE), 0x12345678);
+
+	cr_expect_eq(store_beside(m, true, PTE_P | PTE_W, read_only), 14);
+	cr_expect_eq(beside_now(m, M_CODE), 1);
+
+	cr_expect_eq(store_beside(m, true, PTE_P | PTE_W, elsewhere), -1);
+	cr_expect_eq(beside_now(m, M_CODE), 1);
+	cr_expect_eq(beside_now(m, M_CODE + 0x5000), 0x12345678);
+
+	cr_expect_eq(store_beside(m, false, PTE_P, protect), 14);
+	cr_expect_eq(beside_now(m, M_CODE), 1);
+
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(store_beside(m, true, PTE_P | PTE_W, i ? look_at_dirty : log_dirty), -1);
+		cr_expect(phys_test_clear_dirty(m->phys, m->ram, M_CODE), "a store behind the last look");
+	}
 }
 
 /* Patch and run in turns, as a guest's own translator does. */
