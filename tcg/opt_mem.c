@@ -87,58 +87,81 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 	return j;
 }
 
-/*
- * Which accesses up to number `end` can share the proof of probe `first`, kept in `place`? With `mark`, note it
- * in them. False: T0 is used.
- */
-static bool walk(struct ir *ir, unsigned first, unsigned end, unsigned place, struct group *g, bool mark)
+/* What is asked of each µop more than once. Bits 0 to 15: general registers that it writes. */
+#define W_PLAIN	0x10000u	/* see plain() */
+#define W_T0	0x20000u	/* uses T0 */
+#define W_ENDS	0x40000u	/* no group goes on behind it */
+struct walk {
+	struct ir *ir;
+	uint32_t what[IR_MAX_UOPS];
+};
+
+static uint32_t what(const struct ir *ir, const struct uop *u)
 {
-	struct uop *l = &ir->uops[first];
+	return uop_gprs_written(u, ir->insns) | (uses_t0(u) ? W_T0 : 0) | (u->op == UOP_call || u->op == UOP_label ? W_ENDS : 0);
+}
+
+/* Range g, which goes from the leader to g->last, is proven: what its members have to know. */
+static void follow(struct uop *u, const struct group *g, unsigned place, int64_t off)
+{
+	u->aux = (uint16_t)(PROBE_FOLLOWER | place << PROBE_PLACE);
+	u->pad = (uint16_t)(u->imm + off - g->lo);
+	u->imm -= g->lo;
+}
+
+/*
+ * Which accesses up to number `end` can share the proof of probe `first`? All of them, and those in front of
+ * the first use of T0. Or, without in_t0, note in them that the proof is kept in `place`.
+ */
+static void walk(struct walk *w, unsigned first, unsigned end, struct group *g, struct group *in_t0, unsigned place)
+{
+	struct ir *ir = w->ir;
+	const struct uop *l = &ir->uops[first];
 	uint32_t regs = (uint32_t)(BIT(l->a) | (l->b == OP_NONE ? 0 : BIT(l->b)));
+	uint32_t want = regs | W_PLAIN | W_ENDS | (in_t0 ? W_T0 : 0);
 	int64_t off = 0, step;
 
-	if (!mark)
-		*g = (struct group){ l->imm, l->imm + l->size, first, 1, l->c & PROBE_W };
 	for (unsigned i = first + 1; i <= end; i++) {
 		struct uop *u = &ir->uops[i];
+		uint32_t is = w->what[i] & want;
 
-		if (u->op == UOP_call || u->op == UOP_label)
-			return true;
-		if (!place && uses_t0(u))
-			return false;
-		if (l->b == OP_NONE && uop_constant_step(ir, u, l->a, &step)) {
+		if (!is)
+			continue;
+		if (is & W_ENDS)
+			break;
+		if (is & W_T0) {
+			*in_t0 = *g;
+			want &= ~W_T0;
+		}
+		if (is & regs && l->b == OP_NONE && uop_constant_step(ir, u, l->a, &step)) {
 			off += step;
 			if (off > MAX_STEP || off < -MAX_STEP)
-				return true;
-			continue;
-		}
-		if (plain(ir, u) && same_address(u, l) && !u->aux) {
+				break;
+		} else if (is & W_PLAIN && same_address(u, l) && !u->aux) {
 			struct group j = joined(ir, g, u, i, off);
 
 			if (j.hi - j.lo > MAX_RANGE)
 				continue;
-			if (!mark) {
+			if (in_t0)
 				*g = j;
-			} else {
-				u->aux = (uint16_t)(PROBE_FOLLOWER | place << PROBE_PLACE);
-				u->pad = (uint16_t)(u->imm + off - g->lo);
-				u->imm -= g->lo;
-			}
-			continue;
+			else
+				follow(u, g, place, off);
+		} else if (is & regs) {
+			break;
 		}
-		if (uop_gprs_written(u, ir->insns) & regs)
-			return true;
 	}
-	return true;
+	if (want & W_T0)
+		*in_t0 = *g;
 }
 
 /* Nothing of the leader's instruction has happened yet. */
-static bool at_start(const struct ir *ir, unsigned i)
+static bool at_start(const struct walk *w, unsigned i)
 {
+	const struct ir *ir = w->ir;
 	unsigned insn = ir->uops[i].insn;
 
 	while (i-- && ir->uops[i].insn == insn)
-		if (ir->uops[i].op == UOP_probe || uop_gprs_written(&ir->uops[i], ir->insns) ||
+		if (ir->uops[i].op == UOP_probe || w->what[i] & 0xffff ||
 		    uop_info[ir->uops[i].op].kind == K_CALL || ir->uops[i].op == UOP_plug_add || ir->uops[i].op == UOP_plug_log)
 			return false;
 	return true;
@@ -148,37 +171,38 @@ static bool at_start(const struct ir *ir, unsigned i)
  * The place for a group led by probe i, and the group; until[] is the last µop
  * that needs what is kept there. T0's register if no member is lost by that.
  */
-static unsigned choose(struct ir *ir, unsigned i, unsigned end, const unsigned *until, struct group *g)
+static unsigned choose(struct walk *w, unsigned i, unsigned end, const unsigned *until, struct group *g)
 {
-	struct group in_t0 = { 0 };
+	const struct uop *u = &w->ir->uops[i];
+	struct group in_t0;
 	unsigned place = 1;
 
 	while (place < PROBE_PLACES && until[place] > i)
 		place++;
-	if (until[0] <= i && walk(ir, i, end, 0, &in_t0, false)) {
-		*g = in_t0;
-		return 0;
-	}
+	*g = (struct group){ u->imm, u->imm + u->size, i, 1, u->c & PROBE_W };
+	walk(w, i, end, g, &in_t0, 0);
+	if (until[0] > i)
+		in_t0.n = 0;
+	if (place < PROBE_PLACES && in_t0.n < g->n)
+		return place;
 	*g = in_t0;
-	if (place < PROBE_PLACES)
-		walk(ir, i, end, place, g, false);
-	if (in_t0.n >= g->n) {
-		*g = in_t0;
-		return 0;
-	}
-	return place;
+	return 0;
 }
 
 /* The last probe that could share with others of that base register; true: some base has two. */
-static bool find_last(const struct ir *ir, uint16_t *last)
+static bool find_last(struct walk *w, uint16_t *last)
 {
+	const struct ir *ir = w->ir;
 	bool two = false;
 
-	for (unsigned i = 0; i < ir->n_uops; i++)
+	for (unsigned i = 0; i < ir->n_uops; i++) {
+		w->what[i] = 0;
 		if (plain(ir, &ir->uops[i])) {
+			w->what[i] = W_PLAIN;
 			two |= last[ir->uops[i].a] != NONE;
 			last[ir->uops[i].a] = (uint16_t)i;
 		}
+	}
 	return two;
 }
 
@@ -186,23 +210,27 @@ void opt_mem(struct ir *ir)
 {
 	unsigned until[PROBE_PLACES] = { 0 }, place;
 	uint16_t last[NGPR];
+	struct walk w;
 
 	if (ir->mode & MODE_AC)		/* every access checks its alignment */
 		return;
+	w.ir = ir;
 	for (unsigned i = 0; i < NGPR; i++)
 		last[i] = NONE;
-	if (!find_last(ir, last))
+	if (!find_last(&w, last))
 		return;
+	for (unsigned i = 0; i < ir->n_uops; i++)
+		w.what[i] |= what(ir, &ir->uops[i]);
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		struct uop *u = &ir->uops[i];
 		struct group g;
 
-		if (!plain(ir, u) || u->aux || last[u->a] <= i || !at_start(ir, i))
+		if (!(w.what[i] & W_PLAIN) || u->aux || last[u->a] <= i || !at_start(&w, i))
 			continue;
-		place = choose(ir, i, last[u->a], until, &g);
+		place = choose(&w, i, last[u->a], until, &g);
 		if (g.n < 2)
 			continue;
-		walk(ir, i, g.last, place, &g, true);
+		walk(&w, i, g.last, &g, NULL, place);
 		u->aux = (uint16_t)(PROBE_LEADER | (g.write ? PROBE_GROUP_W : 0) | place << PROBE_PLACE);
 		u->pad = (uint16_t)(u->imm - g.lo);
 		u->flx = (uint16_t)(g.hi - g.lo);
