@@ -294,6 +294,7 @@ struct tcg {
 		unsigned n;
 	} itlb_used[2];			/* by itlb_entry.listed: a CR3 write takes away the first ones */
 
+	uint32_t near;			/* what tcg_tb_near() found last; only a guess */
 	uint32_t last_exit;		/* unlinked exit that was just taken, if its block is still there, or 0 */
 	bool single;			/* the block under way is one instruction; come back behind it */
 	bool noshare_next;		/* the next block is to be one without shared proofs */
@@ -465,7 +466,7 @@ uint32_t tcg_next_tb(const struct code_cache *k, uint32_t n);
 /* Code memory from *p up to end, without a gap, belongs to block n: note it for tcg_tb_at(). */
 void tcg_take(struct code_cache *k, uint32_t n, uint8_t **p, uint8_t *end);
 /* Which block, that this vCPU is in or has just left, an executable address lies in (ret: behind a call); NO_TB if none. */
-uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret);
+uint32_t tcg_tb_near(struct tcg *t, uint64_t ret);
 /* The same with the instruction. NULL if there is none. */
 const struct tb *tcg_tb_at(struct tcg *t, uint64_t ret, struct x64_side *side);
 /* Where a guard can be written, X64_GUARD_ROOM bytes; NULL: no room. And tb's is not needed any more. With the lock held. */

@@ -326,7 +326,7 @@ const uint8_t *tcg_cb_noshare(struct cpu *c)
 }
 
 /* The exit whose call returns to `ret`, or 0. */
-static uint32_t link_at(const struct tcg *t, uint64_t ret)
+static uint32_t link_at(struct tcg *t, uint64_t ret)
 {
 	const struct code_cache *k = t->cache;
 	uint32_t n = tcg_tb_near(t, ret);

@@ -275,7 +275,7 @@ static bool contains(const struct tb *tb, size_t at, bool cold)
  * In another vCPU's piece blocks behind the one that is looked for may go and come meanwhile, but none
  * in front of it, and it is found before those are looked at.
  */
-uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret)
+uint32_t tcg_tb_near(struct tcg *t, uint64_t ret)
 {
 	const struct code_cache *k = t->cache;
 	size_t at = (size_t)(ret - 1 - (uintptr_t)k->code_start - (uintptr_t)k->rx);
@@ -288,10 +288,13 @@ uint32_t tcg_tb_near(const struct tcg *t, uint64_t ret)
 	last = __atomic_load_n(&p->n_tbs, __ATOMIC_ACQUIRE);
 	if (p == t->piece && last >= p->first && contains(&k->tbs[last], at, cold))
 		return last;		/* code that is new leads to code that is new */
+	n = t->near;
+	if (!k->smp && n >= p->first && n <= last && contains(&k->tbs[n], at, cold))
+		return n;
 	n = k->granule[at >> GRANULE_BITS];
 	for (n = n ? n : p->first; n <= last; n++)
 		if (contains(&k->tbs[n], at, cold))
-			return n;
+			return t->near = n;
 	return NO_TB;
 }
 

@@ -150,10 +150,57 @@ static uint8_t *plain_part(struct cpu *c, uint64_t va, int n, int kind, enum mmu
 	return code ? NULL : p;
 }
 
+/* An access that crosses a page's end; the inline table knows both pages. */
+struct halves {
+	uint8_t *p, *q;
+	int first;		/* bytes at p, the others are at q */
+};
+
+static bool known_halves(struct cpu *c, uint64_t va, unsigned n, bool write, enum mmu_idx idx, struct halves *h)
+{
+	unsigned first = (unsigned)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
+
+	if (first >= n || (!cpu_is64(c) && va + n > 1ull << 32))
+		return false;
+	h->first = (int)first;
+	h->p = in_tlb(c, va, first, write, idx);
+	h->q = in_tlb(c, va + first, n - first, write, idx);
+	return h->p && h->q;
+}
+
+/* Has the host both pages side by side? (Guests mostly hand out pages one behind the other.) */
+static bool adjacent(const struct halves *h) { return h->q == h->p + h->first; }
+
 static void copy(uint8_t *to, const uint8_t *from, int n)
 {
 	while (n--)
 		*to++ = *from++;
+}
+
+/* n bytes to `to`, which has room for eight. */
+static void join(uint8_t *to, const struct halves *h, int n)
+{
+	if (n <= 8) {		/* in one piece: it is read in one right away */
+		st64(to, ld64(h->p + h->first - 8) >> (64 - 8 * h->first) | ld64(h->q) << 8 * h->first);
+		return;
+	}
+	copy(to, h->p, h->first);
+	copy(to + h->first, h->q, n - h->first);
+}
+
+/* Both are plain memory: through cpu->bounce. */
+static void bounce_halves(struct cpu *c, uint64_t va, int n, int kind, const struct halves *h)
+{
+	struct x64_env *env = x64_env(c);
+
+	if (kind & PROBE_R)
+		join(c->bounce, h, n);
+	if (kind & PROBE_W) {
+		env->pend = (uint32_t)n;
+		env->pend_va = va;
+		env->pend_host[0] = h->p;
+		env->pend_host[1] = h->q;
+	}
 }
 
 /*
@@ -163,27 +210,16 @@ static void copy(uint8_t *to, const uint8_t *from, int n)
  */
 static bool crossing(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
 {
-	struct x64_env *env = x64_env(c);
-	int first = (int)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
-	uint64_t va2 = va + (unsigned)first;
-	uint8_t *p, *q;
+	struct halves h = { .first = (int)(PAGE_SIZE - (va & (PAGE_SIZE - 1))) };
+	uint64_t va2 = va + (unsigned)h.first;
 
-	if (first >= n)
+	if (h.first >= n)
 		return false;
-	p = plain_part(c, va, first, kind, idx);
-	q = plain_part(c, cpu_is64(c) ? va2 : (uint32_t)va2, n - first, kind, idx);
-	if (!p || !q || (kind & PROBE_W && !in_tlb(c, va, (unsigned)first, true, idx)))
+	h.p = plain_part(c, va, h.first, kind, idx);
+	h.q = plain_part(c, cpu_is64(c) ? va2 : (uint32_t)va2, n - h.first, kind, idx);
+	if (!h.p || !h.q || (kind & PROBE_W && !in_tlb(c, va, (unsigned)h.first, true, idx)))
 		return false;
-	if (kind & PROBE_R) {
-		copy(c->bounce, p, first);
-		copy(c->bounce + first, q, n - first);
-	}
-	if (kind & PROBE_W) {
-		env->pend = (uint32_t)n;
-		env->pend_va = va;
-		env->pend_host[0] = p;
-		env->pend_host[1] = q;
-	}
+	bounce_halves(c, va, n, kind, &h);
 	return true;
 }
 
@@ -229,6 +265,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	int n = info & SLOW_SIZE, kind = info >> SLOW_KIND & 3, seg = info >> SLOW_SEG & 15;
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint32_t drops = c->drops;
+	struct halves h;
 	bool code = false;
 	uint64_t pa;
 	uint8_t *p;
@@ -240,6 +277,13 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		t->stats.slow_writes++;
 	else
 		t->stats.slow_reads++;
+	if (!(info & (SLOW_SEGCHECK | SLOW_ALIGN | SLOW_LOCK)) && known_halves(c, va, (unsigned)n, kind & PROBE_W, idx, &h)) {
+		env->fault_pc = 0;
+		if (adjacent(&h))
+			return h.p;
+		bounce_halves(c, va, n, kind, &h);
+		return c->bounce;
+	}
 	if (info & SLOW_SEGCHECK) {
 		va = seg_check(c, seg, va, n, kind);
 		if (va & (unsigned)(n - 1) && (info & SLOW_SSE || (c->mode & MODE_AC && n <= 8)))
@@ -292,8 +336,8 @@ static bool falls_back(const struct tcg *t, const struct tb *tb, const struct x6
 
 /*
  * A leader's probe missed. Do what its own access does to the TLB (raising its
- * fault), then see whether the range can be shared after all. If it crosses a page it cannot, and
- * code that does not share makes that access.
+ * fault), then see whether the range can be shared after all. If it crosses a page and the host does not have both side
+ * by side it cannot, and code that does not share makes that access.
  */
 uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 {
@@ -302,8 +346,9 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	enum mmu_idx idx = (enum mmu_idx)(info >> SLOW_IDX & 3);
 	uint64_t lead = va + (info >> GROUP_LEAD & 0xff), pa;
 	struct x64_side side;
+	struct halves h;
 	unsigned range = info >> GROUP_RANGE & 0x1ff;
-	bool crosses = (va & (PAGE_SIZE - 1)) + range > PAGE_SIZE;
+	bool crosses = (va & (PAGE_SIZE - 1)) + range > PAGE_SIZE, write = info & GROUP_WRITES;
 	const struct tb *tb;
 	uint32_t drops = c->drops;
 	bool code = false;
@@ -317,9 +362,13 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		lead = flat_va(c, lead, n, kind, info >> GROUP_SEG & 7, 0);
 	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))
 		raise_segment(c, info >> GROUP_SEG & 7);
-	mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
+	if (known_halves(c, va, range, write, idx, &h)) {
+		p = adjacent(&h) ? h.p : NULL;
+	} else {
+		mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
+		p = in_tlb(c, va, range, write, idx);
+	}
 	env->fault_pc = 0;
-	p = in_tlb(c, va, range, info & GROUP_WRITES, idx);
 	if (c->drops != drops)		/* the run of a loop has ended, perhaps of the one that asks */
 		p = NULL;
 	if (!p && (tb = tcg_tb_at(tcg_of(c), ret, &side))) {

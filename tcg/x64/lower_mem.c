@@ -414,6 +414,31 @@ static int leads_in(const struct uop *u)
 	return u->aux >> PROBE_PLACE ? H_M : H_T0;
 }
 
+static struct uop range_of(const struct uop *u)
+{
+	struct uop range = *u;
+
+	range.imm -= u->pad;
+	return range;
+}
+
+/*
+ * Cold: r14 is the range's host address, perhaps over two pages: followers find it through the site, which is empty for
+ * the next leader. Then r14 is the linear address, as in front of the check.
+ */
+static void lend_site(struct lower *l, const struct cold *k)
+{
+	struct code *c = &l->c;
+	struct uop range = range_of(k->u);
+
+	load(c, 8, H_TMP, hop_gs(CPU_OFF(nowhere)));
+	store(c, 8, SITE(k, tag), H_TMP);
+	store(c, 8, SITE(k, add), H_M);
+	l->tmp_slot = OP_NONE;
+	lower_address(l, &range, H_M);
+	ins(c, 0x29, 8, H_M, SITE(k, add));		/* sub */
+}
+
 static void cold_group(struct lower *l, struct cold *k)
 {
 	struct code *c = &l->c;
@@ -433,9 +458,11 @@ static void cold_group(struct lower *l, struct cold *k)
 	e32(c, k->info);
 	call_to(c, l->x->stubs.group[l->ir->mode >> MODE_MMU_SHIFT & 3][(u->aux & PROBE_GROUP_W) != 0]);
 				/* does not return if nothing can be shared */
-	if (!k->site)
+	if (k->site)
+		lend_site(l, k);
+	else
 		mov_rr(c, 8, leads_in(u), H_M);
-	jmp_to(c, k->site ? k->start : k->back + c->rx);
+	jmp_to(c, k->back + c->rx);
 }
 
 bool lower_disturbs(const struct lower *l, const struct uop *u, int base)
@@ -506,7 +533,7 @@ static void leader(struct lower *l, const struct uop *u)
 	struct code *c = &l->c;
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
 	bool write = u->aux & PROBE_GROUP_W;
-	struct uop range = *u;
+	struct uop range = range_of(u);
 	struct cold *k;
 	int at;
 
@@ -521,11 +548,11 @@ static void leader(struct lower *l, const struct uop *u)
 	at = k->site ? H_M : leads_in(u);
 	if (k->site && u->b == OP_NONE && !is64(l) && host_reg(l, u->a) >= 0)	/* the upper half counts in addresses below */
 		mov_rr(c, 4, host_reg(l, u->a), host_reg(l, u->a));
-	range.imm -= u->pad;
 	lower_address(l, &range, at);
 	if (k->site) {
 		k->base = plain_base(l, u);
 		site_check(l, k, u->flx);
+		k->back = c->p;
 		site_proof(l, u, k);
 		return;
 	}

@@ -102,6 +102,80 @@ TEST_BOTH(opt_mem, a_group_may_have_two_registers_in_a_region)
 	run_indexed(m);
 }
 
+/* Six pages in turns, a group over the end of each. */
+GUEST(strides, "mov esi, 300\n 2: mov rbx, rdi\n mov ecx, 6\n 1: mov rax, [rbx]\n add rax, rdx\n mov [rbx + 8], rax\n"
+	       " xor rdx, [rbx + 16]\n add rbx, 0x1000\n dec ecx\n jnz 1b\n dec esi\n jnz 2b\n" END)
+
+/* The same in C; at `swap` data pages 1 and 4 have changed places. */
+static void expect_strides(const struct machine *m, unsigned at, unsigned swap)
+{
+	static uint8_t flat[0x8000];
+	uint64_t a, d = 0;
+
+	for (unsigned i = 0; i < 0x8000; i += 8)
+		st64(flat + i, 0x100000 + (i >> 12 == 1 || i >> 12 == 4 ? i ^ swap : i));
+	for (unsigned n = 0; n < 1800; n++) {
+		uint8_t *p = flat + at + 0x1000 * (n % 6);
+
+		a = ld64(p) + d;
+		st64(p + 8, a);
+		d ^= ld64(p + 16);
+	}
+	cr_expect_eq(reg(m, RAX), a, "%x", at);
+	cr_expect_eq(reg(m, RDX), d, "%x", at);
+	for (unsigned i = 0; i < 0x8000; i += 8)
+		cr_assert_eq(ld64(flat + i), ld64(machine_mem(m, M_DATA + (i >> 12 == 1 || i >> 12 == 4 ? i ^ swap : i))), "%x", i);
+}
+
+static void run_strides(struct machine *m, unsigned swap)
+{
+	GUEST_PUT(m, M_CODE, strides);
+	machine_map(m, M_DATA + 0x1000, (M_DATA + (0x1000 ^ swap)) | 3);
+	machine_map(m, M_DATA + 0x4000, (M_DATA + (0x4000 ^ swap)) | 3);
+	for (unsigned at = 0xfe8; at <= 0x1000; at += 4) {
+		machine_reset(m);
+		fill(m);
+		m->c->regs[RDX] = 0;
+		m->c->regs[RDI] = M_DATA + at;
+		cr_expect_eq(machine_run(m, M_CODE), -1);
+		expect_strides(m, at, swap);
+	}
+}
+
+TEST_BOTH(opt_mem, strides_may_cross_pages) { run_strides(m, 0x5000); }
+
+/* Where the host has the pages side by side. */
+Test(opt_mem, a_group_in_a_region_shares_across_adjacent_pages)
+{
+	struct machine m;
+	uint64_t apart;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 0);
+	run_strides(&m, 0x5000);
+	apart = tcg_of(m.c)->stats.noshare;
+	run_strides(&m, 0);
+	cr_expect_lt(tcg_of(m.c)->stats.noshare - apart, 100);
+	cr_expect_gt(apart, 1000);
+	machine_fini(&m);
+}
+
+GUEST(store_over, "mov [rbx], rax\n" END)
+
+TEST_BOTH(opt_mem, a_store_over_adjacent_pages_needs_both)
+{
+	GUEST_PUT(m, M_CODE, store_over);
+	m->c->regs[RBX] = M_DATA + 0xffc;
+	m->c->regs[RAX] = 77;
+	warm(m);
+	cr_expect_eq(ld64(machine_mem(m, M_DATA + 0xffc)), 77);
+	fill(m);
+	machine_map(m, M_DATA + 0x1000, (M_DATA + 0x1000) | 1);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(m->c->cr2, M_DATA + 0x1000);
+	cr_expect_eq(ld64(machine_mem(m, M_DATA + 0xff8)), 0x100ff8);
+}
+
 static int cross(struct machine *m)
 {
 	machine_reset(m);

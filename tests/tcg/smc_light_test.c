@@ -75,6 +75,20 @@ TEST_BOTH(smc_light, stores_across_pages_reach_code_of_the_second)
 	cr_expect_eq(reg(m, RAX), 2);
 }
 
+GUEST(cross_again, "mov rdx, 0xc301b0cccccccccc\n mov [rdi], rdx\n mov [rdi], rdx\n call rbx\n mov r8, rax\n"
+		   " mov rdx, 0xc302b0cccccccccc\n mov [rdi], rdx\n call rbx\n" END)
+
+/* Both pages are in the TLB, to be written, until one has code. */
+TEST_BOTH(smc_light, pages_stored_to_together_may_become_code)
+{
+	GUEST_PUT(m, M_CODE, cross_again);
+	m->c->regs[RBX] = M_CODE + 0x3000;
+	m->c->regs[RDI] = M_CODE + 0x3000 - 5;
+	cr_expect_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(reg(m, R8) & 0xff, 1);
+	cr_expect_eq(reg(m, RAX) & 0xff, 2);
+}
+
 GUEST(long_one, "mov eax, 1\n ret")
 GUEST(patch_b, "call rbx\n mov r8, rax\n mov byte ptr [rdi], 2\n call rbx\n" END)
 
