@@ -231,10 +231,17 @@ static void send_active(struct sdl *s, bool on)
 }
 
 /* Ctrl-Alt-letter. False: a key for the guest. */
+static bool is_window_key(SDL_Scancode code)
+{
+	return code == SDL_SCANCODE_F || code == SDL_SCANCODE_G || code == SDL_SCANCODE_S || code == SDL_SCANCODE_U;
+}
+
 static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
 {
 	if (!(k->keysym.mod & KMOD_CTRL) || !(k->keysym.mod & KMOD_ALT))
 		return false;
+	if (k->repeat)			/* held down: acts once, and is none of the guest's */
+		return is_window_key(k->keysym.scancode);
 	switch (k->keysym.scancode) {
 	case SDL_SCANCODE_F:
 		toggle_full(s);
@@ -261,7 +268,7 @@ static void on_key(struct sdl *s, const SDL_KeyboardEvent *k)
 	bool down = k->type == SDL_KEYDOWN;
 	int key = keymap_usage((unsigned)k->keysym.scancode);
 
-	if (down && !k->repeat && window_key(s, k))
+	if (down && window_key(s, k))
 		return;
 	if (key)
 		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = key, .b = down });

@@ -220,14 +220,18 @@ Test(program, mistakes_are_one_line_and_status_1)
 /* docs/rhea.bash asks the program itself, so it knows what this one knows. */
 Test(program, completion_offers_what_there_is)
 {
-	char script[sizeof(__FILE__) + 40], line[900], out[300];
+	static const char want[] = "-kernel\nisa-debug-exit\nin_asm\nConroe Conroe-v1\nx,romfile=\n/";
+	char script[sizeof(__FILE__) + 40], line[1400], out[300];
 
 	snprintf(script, sizeof(script), "%.*sdocs/rhea.bash", (int)(sizeof(__FILE__) - sizeof("tests/ui/program_test.c")), __FILE__);
-	snprintf(line, sizeof(line), "bash -c '. %s; try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rhea; "
+	snprintf(line, sizeof(line), "bash -c '. %s; try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=\"$*\"; "
+		 "COMP_POINT=${#COMP_LINE}; _rhea; "
 		 "echo \"${COMPREPLY[*]}\"; }; try " PROGRAM " -kern; try " PROGRAM " -device isa-debug-e; "
-		 "try " PROGRAM " -nographic -d in_a' 2>/dev/null", script);
+		 "try " PROGRAM " -nographic -d in_a; try " PROGRAM " -cpu Conr; try " PROGRAM " -device e1000,mac=x,rom; "
+		 "touch $B.qcow2; try " PROGRAM " -drive if=none,file=$B.q; rm $B.qcow2' 2>/dev/null", script);
 	cr_assert_eq(run(line, sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 0, "%s", out);
-	cr_assert_str_eq(out, "-kernel\nisa-debug-exit\nin_asm\n");
+	cr_assert_eq(strncmp(out, want, strlen(want)), 0, "%s", out);
+	cr_assert(strstr(out, ".qcow2\n"), "%s", out);
 }
 
 Test(program, trace_points_fire_from_the_first_instruction_on)

@@ -103,6 +103,20 @@ Test(sdl, ctrl_alt_s_puts_a_line_below_the_picture_and_takes_it_away)
 	cr_expect_eq(scan_code(), 0x1f, "the guest's letter");
 }
 
+Test(sdl, a_key_of_the_window_that_is_held_acts_once_and_types_nothing)
+{
+	SDL_Event again = { .key = { .type = SDL_KEYDOWN, .repeat = 1, .keysym = { .scancode = SDL_SCANCODE_S,
+							      .mod = KMOD_LCTRL | KMOD_LALT } } };
+
+	open_window((struct sdl_options){ 0 });
+	await_height(480);
+	SDL_PushEvent(&again);
+	SDL_PushEvent(&again);
+	key(SDL_SCANCODE_A, 0);
+	cr_expect_eq(scan_code(), 0x1e, "the first that the guest sees");
+	cr_expect_eq(window_height(), 480);
+}
+
 Test(sdl, the_line_can_be_there_from_the_start)
 {
 	open_window((struct sdl_options){ .status = true });
