@@ -3,8 +3,7 @@
  * with gzip is looked into, as kernels are often packed so.
  *
  * Source: ECMA-119 (the volume descriptor in sector 16), Linux's boot protocol
- * (HdrS), the ELF, qcow2, cpio, xz, zstd and LZ4 specifications; the magic
- * numbers of other programs' disk images as file(1) lists them.
+ * (HdrS), the ELF, qcow2, cpio, xz, zstd and LZ4 specifications.
  */
 #include "ui/file_kind.h"
 
@@ -14,16 +13,15 @@
 #include <zlib.h>
 
 #include "base/bits.h"
+#include "hw/backend/block.h"
 #include "hw/disk/fdc.h"
 
 #define LOOK	0x8006		/* as far as the rows below look */
 
-enum { NOT_OURS = -1 };
-
 static const struct signature {
 	uint32_t at, n;
 	const char *bytes;
-	int kind;			/* enum file_kind or NOT_OURS */
+	enum file_kind kind;
 	const char *text;
 } signatures[] = {
 	{ 0,      4, "QFI\xfb",           FILE_DISK,    "qcow2 disk" },
@@ -34,10 +32,6 @@ static const struct signature {
 	{ 0,      6, "\xfd" "7zXZ\0",     FILE_RAMDISK, "RAM disk (xz)" },
 	{ 0,      4, "\x28\xb5\x2f\xfd",  FILE_RAMDISK, "RAM disk (zstd)" },
 	{ 0,      4, "\x02\x21\x4c\x18",  FILE_RAMDISK, "RAM disk (LZ4)" },
-	{ 0,      4, "KDMV",              NOT_OURS,     "VMDK" },
-	{ 0,      8, "conectix",          NOT_OURS,     "VHD" },
-	{ 0,      8, "vhdxfile",          NOT_OURS,     "VHDX" },
-	{ 0x40,   4, "\x7f\x10\xda\xbe",  NOT_OURS,     "VDI" },
 };
 
 static const struct signature *find(const unsigned char *p, uint32_t n)
@@ -86,6 +80,7 @@ static bool look_at(const char *path, struct look *l, struct err *e)
 bool file_guess(const char *path, struct file_guess *g, struct err *e)
 {
 	const struct signature *s;
+	const char *foreign;
 	struct look l = { .n = 0 };
 
 	if (!look_at(path, &l, e))
@@ -93,14 +88,15 @@ bool file_guess(const char *path, struct file_guess *g, struct err *e)
 	s = find(l.p, l.n);
 	if (!s && !l.n)
 		return err_set(e, "%s is empty; rhea-img create makes disk images", path);
-	if (s && s->kind == NOT_OURS)
-		return err_set(e, "%s is a %s image; convert it: qemu-img convert -O qcow2", path, s->text);
+	if (!l.packed && (foreign = block_foreign(l.p, l.n)))
+		return err_set(e, "%s is a %s image; convert it: qemu-img convert -O qcow2 %s NEW.qcow2", path, foreign,
+			       path);
 	if (l.packed && (!s || s->kind == FILE_DISK || s->kind == FILE_CD))
 		return err_set(e, "%s is compressed; unpack it first: gunzip -k %s", path, path);
 	if (!s && !l.whole)
 		return err_set(e, "%s: what is it? No image that is known, and no disk, as it is no whole number of sectors "
 			       "(-drive file=%s,format=raw takes it for one)", path, path);
-	*g = s ? (struct file_guess){ (enum file_kind)s->kind, s->text } :
+	*g = s ? (struct file_guess){ s->kind, s->text } :
 		 l.floppy ? (struct file_guess){ FILE_FLOPPY, "floppy disk" } :
 			    (struct file_guess){ FILE_DISK, "raw disk" };
 	return true;

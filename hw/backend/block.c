@@ -7,6 +7,7 @@
  */
 #include "hw/backend/block.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -154,18 +155,53 @@ bool block_cache_mode(struct block_options *o, const char *word)
 	return false;
 }
 
+const char *block_foreign(const void *head, size_t n)
+{
+	static const struct { uint8_t at, n; const char *bytes, *name; } row[] = {
+		{ 0,    4, "KDMV",             "VMDK" },
+		{ 0,    8, "conectix",         "VHD" },
+		{ 0,    8, "vhdxfile",         "VHDX" },
+		{ 0,    4, "QED",              "QED" },
+		{ 0,    8, "QFI\xfb\0\0\0\1", "QCOW1" },
+		{ 0x40, 4, "\x7f\x10\xda\xbe", "VDI" },
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(row); i++)
+		if (row[i].at + row[i].n <= n && !memcmp((const char *)head + row[i].at, row[i].bytes, row[i].n))
+			return row[i].name;
+	return NULL;
+}
+
+/* "nbd:", "https:" and others are files if there is one of that name. */
+static bool no_such_file(const char *file, struct err *e)
+{
+	size_t n = strspn(file, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+	int why = errno;
+
+	if (why == ENOENT && n > 1 && file[n] == ':')
+		return err_set(e, "'%s': no such file, and '%.*s:' is no protocol that is known; images are files, "
+			       "host devices and null-co://", file, (int)n, file);
+	errno = why;
+	return err_errno(e, "'%s'", file);
+}
+
 const char *block_probe(const char *file, struct err *e)
 {
-	uint8_t magic[4] = { 0 };
+	uint8_t head[BLOCK_PROBED] = { 0 };
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
-		err_errno(e, "'%s'", file);
+		no_such_file(file, e);
 		return NULL;
 	}
-	ssize_t n = pread(fd, magic, sizeof(magic), 0);
+	ssize_t n = pread(fd, head, sizeof(head), 0);
 	close(fd);
-	return n == 4 && !memcmp(magic, BLOCK_QCOW2_MAGIC, 4) ? "qcow2" : "raw";
+	const char *foreign = n > 0 ? block_foreign(head, (size_t)n) : NULL;
+	if (foreign) {
+		err_set(e, "'%s' is a %s image; convert it: qemu-img convert -O qcow2 '%s' NEW.qcow2 (format=raw takes "
+			"it as it is)", file, foreign, file);
+		return NULL;
+	}
+	return n >= 4 && !memcmp(head, BLOCK_QCOW2_MAGIC, 4) ? "qcow2" : "raw";
 }
 
 char *block_backing_path(const char *file, const char *name)

@@ -123,8 +123,11 @@ bool block_map(struct block *b, uint64_t at, uint64_t n, struct block_extent *x,
 bool block_resize(struct block *b, uint64_t sectors, struct err *e);
 /* The path of a backing image: a relative name is relative to the image's folder. To be freed. */
 char *block_backing_path(const char *file, const char *name);
-/* The format by a file's first bytes: "qcow2" or "raw". NULL with err filled. */
+/* The format by a file's first bytes: "qcow2" or "raw". NULL with err filled: cannot be read, or block_foreign(). */
 const char *block_probe(const char *file, struct err *e);
+/* The name of a format that other programs read, by the first n bytes; NULL: none of these. */
+#define BLOCK_PROBED 128	/* bytes that matter */
+const char *block_foreign(const void *head, size_t n);
 
 /* ---- for implementers ---- */
 

@@ -4,7 +4,7 @@
  * that cannot be written beyond its end.
  *
  * An image whose format was found out to be raw must not become another format
- * by what the guest writes: sector 0 of such an image refuses qcow2's magic.
+ * by what the guest writes: sector 0 of such an image refuses their magic numbers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,15 +40,15 @@ static size_t inside(const struct raw *r, uint64_t at, uint32_t n)
 	return (size_t)min_u64((uint64_t)n * SECTOR, r->bytes - min_u64(r->bytes, at * SECTOR));
 }
 
-static bool turns_into_qcow2(const struct raw *r, uint64_t at, const struct iovec *iov, int niov)
+static bool changes_format(const struct raw *r, uint64_t at, const struct iovec *iov, int niov)
 {
-	struct iovec first[4];
-	uint8_t magic[4] = { 0 };
+	struct iovec first[IOV_PIECES];
+	uint8_t head[BLOCK_PROBED] = { 0 };
 
-	if (!r->probed || at)
+	if (!r->probed || at || niov > IOV_PIECES)
 		return false;
-	iov_get(first, iov_slice(iov, niov, 0, sizeof(magic), first), magic);
-	return !memcmp(magic, BLOCK_QCOW2_MAGIC, 4);
+	iov_get(first, iov_slice(iov, niov, 0, sizeof(head), first), head);
+	return !memcmp(head, BLOCK_QCOW2_MAGIC, 4) || block_foreign(head, sizeof(head));
 }
 
 static bool raw_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
@@ -57,8 +57,8 @@ static bool raw_writev(struct block *b, uint64_t at, const struct iovec *iov, in
 	size_t bytes = inside(r, at, n);
 	struct iovec part[IOV_PIECES];
 
-	if (n && turns_into_qcow2(r, at, iov, niov))
-		return err_set(e, "'%s': a guest may not turn a raw disk into a qcow2 image; "
+	if (n && changes_format(r, at, iov, niov))
+		return err_set(e, "'%s': a guest may not turn a raw disk into an image of another format; "
 			       "start with format=raw to allow it", b->file);
 	if (bytes == (size_t)n * SECTOR)
 		return block_file_writev(&r->f, at * SECTOR, iov, niov, bytes, e);

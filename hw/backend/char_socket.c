@@ -251,6 +251,11 @@ static int open_tcp(const struct chr_spec *spec, struct err *e)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = spec->server ? AI_PASSIVE : 0 };
 	struct addrinfo *list;
+
+	if (!*spec->port) {
+		err_set(e, "a socket needs path=FILE, or port=N (and host=NAME)");
+		return -1;
+	}
 	int r = getaddrinfo(*spec->host ? spec->host : NULL, spec->port, &hints, &list), fd = -1;
 
 	if (r) {

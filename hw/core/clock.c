@@ -118,8 +118,10 @@ static bool parse_date(const char *s, time_t *out)
 	}
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	*out = timegm(&tm);
-	return true;
+	struct tm given = tm;
+	*out = timegm(&tm);		/* makes a date that exists of it */
+	return tm.tm_year == given.tm_year && tm.tm_mon == given.tm_mon && tm.tm_mday == given.tm_mday &&
+	       tm.tm_hour == given.tm_hour && tm.tm_min == given.tm_min && tm.tm_sec == given.tm_sec;
 }
 
 bool clock_set_wall(struct clock *c, const char *base, struct err *e)

@@ -42,6 +42,43 @@ static uint8_t on_disk(int sector)
 	return v;
 }
 
+/* A guest's own bytes must not decide that the next start takes its disk for something else. */
+Test(block, other_formats_are_named_and_no_guest_makes_them)
+{
+	static const struct { unsigned at; const char *bytes; } row[] = {
+		{ 0, "KDMV" }, { 0, "conectix" }, { 0, "vhdxfile" }, { 0x40, "\x7f\x10\xda\xbe" }, { 0, "QFI\xfb" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct block_options raw = { .file = path, .format = "raw" };
+		struct block *b = open_it(false, false);
+
+		memset(buf, 0, SECTOR);
+		memcpy(buf + row[i].at, row[i].bytes, strlen(row[i].bytes));
+		cr_expect_not(block_write(b, 0, buf, 1, &e));
+		cr_expect(block_write(b, 1, buf, 1, &e));
+		block_close(b);
+
+		b = block_open(&raw, &e);
+		cr_assert(b);
+		cr_expect(block_write(b, 0, buf, 1, &e));
+		block_close(b);
+		b = block_open(&(struct block_options){ .file = path }, &e);
+		cr_expect_not(b);
+		b = block_open(&raw, &e);
+		memset(buf, 0, SECTOR);
+		cr_expect(block_write(b, 0, buf, 1, &e));
+		block_close(b);
+	}
+}
+
+Test(block, a_protocol_is_no_file)
+{
+	cr_assert_not(block_open(&(struct block_options){ .file = "nbd://localhost" }, &e));
+	cr_expect(strstr(e.msg, "'nbd:' is no protocol"), "%s", e.msg);
+	cr_assert_not(block_open(&(struct block_options){ .file = "/nonexistent/a:b" }, &e));
+	cr_expect_not(strstr(e.msg, "protocol"), "%s", e.msg);
+}
+
 Test(block, reads_what_is_there)
 {
 	struct block *b = open_it(false, false);

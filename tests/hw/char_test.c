@@ -69,7 +69,7 @@ Test(char, wrong_specifications_are_refused)
 {
 	static const char *const wrong[] = {
 		"nonsense", "file", "file,colour=red", "ringbuf:xyz", "tcp:localhost:notaport-",
-		"file:/nonexistent/folder/file", "unix:/nonexistent",
+		"file:/nonexistent/folder/file", "unix:/nonexistent", "socket",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)

@@ -126,4 +126,7 @@ Test(clock, the_wall_clock_takes_a_date)
 	cr_assert_eq(clock_wall(&b.m->clock) / 1000000000, 946684800);
 	cr_assert_not(clock_set_wall(&b.m->clock, "yesterday", &b.err));
 	cr_assert_not(clock_set_wall(&b.m->clock, "2000-01-01T12", &b.err));
+	cr_assert_not(clock_set_wall(&b.m->clock, "2023-02-29", &b.err), "no leap year");
+	cr_assert_not(clock_set_wall(&b.m->clock, "2020-01-01T24:00:00", &b.err));
+	cr_assert(clock_set_wall(&b.m->clock, "2024-02-29T23:59:59", &b.err));
 }
