@@ -401,10 +401,17 @@ static bool make_screen(struct vnc *v, const char *title, struct err *e)
 	return true;
 }
 
+/* The library tells by a viewer's first bytes whether it is a browser. */
+static bool websocket_fits(const char *word, struct err *e)
+{
+	return !word || !strcmp(word, "on") || !strcmp(word, "off") ||
+	       err_set(e, "-vnc: websocket=%s: expected on or off; WebSockets come in by the viewers' own port", word);
+}
+
 static bool set_up(struct vnc *v, const char *spec, const char *title, struct err *e)
 {
 	static const char *const share[] = { "allow-exclusive", "force-shared", "ignore", NULL };
-	const char *where, *audio;
+	const char *where, *audio, *websocket;
 	int to, how;
 	struct kv k;
 	bool ok;
@@ -415,7 +422,8 @@ static bool set_up(struct vnc *v, const char *spec, const char *title, struct er
 	to = kv_str(&k, "to", NULL) ? (int)kv_num(&k, "to", 0, 0, 65535) : -1;
 	how = kv_word(&k, "share", 0, share);
 	audio = kv_str(&k, "audiodev", NULL);
-	ok = kv_done(&k) && (where || err_set(e, "-vnc %s: expected HOST:N or unix:PATH", spec)) &&
+	websocket = kv_str(&k, "websocket", NULL);
+	ok = kv_done(&k) && websocket_fits(websocket, e) && (where || err_set(e, "-vnc %s: expected HOST:N or unix:PATH", spec)) &&
 	     (!strcmp(where, "nowhere") || vnc_listen_open(&v->listen, where, to, e)) && make_screen(v, title, e);
 	if (ok && audio)
 		warn("-vnc audiodev=%s: viewers hear nothing; let the sound card use '-audiodev sdl' or '-audiodev wav', or leave this out", audio);

@@ -320,9 +320,26 @@ Test(vnc, without_the_password_nobody_comes_in)
 	close(fd);
 }
 
+Test(vnc, a_browser_comes_in_at_the_same_port)
+{
+	static const char hello[] = "GET /websockify HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: binary\r\n"
+		"Sec-WebSocket-Version: 13\r\nOrigin: http://x\r\n\r\n";
+	char answer[400] = "";
+	int fd;
+
+	cr_assert(serve(",websocket=on"), "%s", b.err.msg);
+	fd = connect_viewer();
+	put(fd, hello, sizeof(hello) - 1);
+	for (size_t n = 0; n < sizeof(answer) - 1 && !strstr(answer, "RFB 003.008"); n++)
+		get(fd, answer + n, 1);
+	cr_expect(strstr(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "%s", answer);	/* RFC 6455's own example */
+	close(fd);
+}
+
 Test(vnc, bad_addresses_are_refused)
 {
-	static const char *const bad[] = { "5900", ":x", ":70000", "unix:", ":1,passwort=on" };
+	static const char *const bad[] = { "5900", ":x", ":70000", "unix:", ":1,passwort=on", ":1,websocket=5700" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		b.err.msg[0] = 0;
