@@ -15,6 +15,7 @@
 
 #ifdef CONFIG_VNC
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <rfb/rfb.h>
@@ -330,11 +331,24 @@ static bool is_ending(struct vnc *v)
 	return ending;
 }
 
+#define NO_ROOM_US	100000
+
+/* Without a descriptor left the caller goes on knocking: not as fast as we could look. */
+static void let_in(struct vnc *v, int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		rfbNewClientConnection(v->rfb, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		usleep(NO_ROOM_US);
+}
+
 /* Sleep until somebody wants something; take in who knocks. */
 static void wait_for_work(struct vnc *v, int ms)
 {
 	struct pollfd p[1 + VNC_LISTENERS + MAX_VIEWERS] = { { .fd = v->wake_fd, .events = POLLIN } };
-	int n = 1, fd;
+	int n = 1;
 	uint64_t count;
 	ssize_t r;
 
@@ -348,8 +362,8 @@ static void wait_for_work(struct vnc *v, int ms)
 	r = read(v->wake_fd, &count, sizeof(count));
 	(void)r;
 	for (int i = 0; i < v->listen.n; i++)
-		if (p[1 + i].revents && (fd = accept4(v->listen.fd[i], NULL, NULL, SOCK_CLOEXEC)) >= 0)
-			rfbNewClientConnection(v->rfb, fd);
+		if (p[1 + i].revents)
+			let_in(v, v->listen.fd[i]);
 }
 
 static void *serve(void *opaque)

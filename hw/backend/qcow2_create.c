@@ -122,30 +122,44 @@ bool qcow2_header_write(struct qcow2 *q, struct err *e)
 
 /* ---- size ---- */
 
-/* A larger L1 table at a new place; header fields 36..47 name it in one write. */
+uint64_t qcow2_put_l1(struct qcow2 *q, const uint64_t *l1, uint64_t n, struct err *e)
+{
+	uint64_t at = qcow2_alloc(q, clusters_of(q, n * 8), e);
+	struct err ignored;
+	uint8_t h[12];
+
+	if (!at)
+		return 0;
+	put_be32(h, (uint32_t)n);
+	put_be64(h + 4, at);
+	if (!qcow2_flush_refcounts(q, e) || !qcow2_write_table(q, at, l1, n, e) || !qcow2_barrier(q, e)) {
+		qcow2_refcount_range(q, at, n * 8, -1, &ignored);
+		return 0;
+	}
+	return qcow2_write_bytes(q, 36, h, sizeof(h), e) && qcow2_barrier(q, e) ? at : 0;
+}
+
+/* A larger L1 table at a new place. */
 bool qcow2_grow_l1(struct qcow2 *q, uint64_t n, struct err *e)
 {
 	uint64_t old_at = q->l1_offset, old_bytes = 8ull * q->l1_size, at;
-	uint8_t h[12];
 
 	if (n > MAX_L1_BYTES / 8)
 		return err_set(e, "'%s': clusters of %u bytes are too small for a disk of that size", q->block.file,
 			       q->cluster_size);
 	uint64_t *l1 = calloc(n, 8);
-	if (!l1 || !qcow2_flush_all(q, e) || !(at = qcow2_alloc(q, clusters_of(q, n * 8), e))) {
+	bool flushed = l1 && qcow2_flush_all(q, e);
+	if (flushed)
+		memcpy(l1, q->l1, old_bytes);
+	if (!flushed || !(at = qcow2_put_l1(q, l1, n, e))) {
 		free(l1);
 		return err_prefix(e, "L1 table");
 	}
-	memcpy(l1, q->l1, old_bytes);
 	free(q->l1);
 	q->l1 = l1;
 	q->l1_offset = at;
 	q->l1_size = (uint32_t)n;
-	put_be32(h, q->l1_size);
-	put_be64(h + 4, at);
-	return qcow2_flush_refcounts(q, e) && qcow2_write_table(q, at, l1, n, e) && qcow2_barrier(q, e)
-		&& qcow2_write_bytes(q, 36, h, sizeof(h), e) && qcow2_barrier(q, e)
-		&& qcow2_refcount_range(q, old_at, old_bytes, -1, e) && qcow2_flush_all(q, e);
+	return qcow2_refcount_range(q, old_at, old_bytes, -1, e) && qcow2_flush_all(q, e);
 }
 
 static bool drop_behind(struct qcow2 *q, uint64_t bytes, struct err *e)

@@ -280,6 +280,11 @@ bool qcow2_vmstate_drop(struct qcow2 *q, struct err *e);
 
 /* ---- qcow2_create.c ---- */
 
+/*
+ * An L1 table at a new place: header fields 36..47 name it in one write. Where; 0: the file has the old one,
+ * and so has *q either way.
+ */
+uint64_t qcow2_put_l1(struct qcow2 *q, const uint64_t *l1, uint64_t n, struct err *e);
 bool qcow2_grow_l1(struct qcow2 *q, uint64_t n, struct err *e);
 
 /* Write the first cluster anew from what q says: extensions and backing name. */

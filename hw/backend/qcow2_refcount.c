@@ -167,8 +167,19 @@ static struct growth plan(const struct qcow2 *q, uint64_t n)
 	}
 }
 
-/* A table of k clusters in memory; the file keeps the old one until name_table(). */
-static bool grow_table(struct qcow2 *q, uint64_t k, struct err *e)
+/* The refcount table, and where the file has it. */
+struct table {
+	uint64_t *p;
+	struct qcow2_range at;
+};
+
+static struct table table_now(const struct qcow2 *q)
+{
+	return (struct table){ q->reftable, { q->reftable_offset, (uint64_t)q->reftable_clusters << q->cluster_bits } };
+}
+
+/* A table of k clusters in memory, for that place; the file keeps the old one until name_table(). */
+static bool grow_table(struct qcow2 *q, uint64_t k, uint64_t offset, struct err *e)
 {
 	uint64_t bytes = k << q->cluster_bits, old = reftable_entries(q) * 8;
 	if (bytes > MAX_REFTABLE_BYTES)
@@ -177,51 +188,83 @@ static bool grow_table(struct qcow2 *q, uint64_t k, struct err *e)
 	if (!t)
 		return err_set(e, "'%s': no memory", q->block.file);
 	memcpy(t, q->reftable, old);
-	free(q->reftable);
 	q->reftable = t;
+	q->reftable_clusters = (uint32_t)k;
+	q->reftable_offset = offset;
+	q->reftable_dirty = true;
 	return true;
 }
 
 /* The new table is written whole, then named by the header in one write. */
-static bool name_table(struct qcow2 *q, struct qcow2_range old, struct err *e)
+static bool name_table(struct qcow2 *q, struct err *e)
 {
 	uint8_t h[12];
 
 	put_be64(h, q->reftable_offset);
 	put_be32(h + 8, q->reftable_clusters);
-	q->reftable_dirty = true;
-	return qcow2_flush_refcounts(q, e) && qcow2_barrier(q, e)
-		&& qcow2_write_bytes(q, 48, h, sizeof(h), e) && qcow2_barrier(q, e)
-		&& qcow2_refcount_range(q, old.offset, old.bytes, -1, e);
+	return qcow2_flush_refcounts(q, e) && qcow2_barrier(q, e) && qcow2_write_bytes(q, 48, h, sizeof(h), e);
+}
+
+/* Refcount blocks from first on, for themselves and what else of `all` clusters none covers; all are used. */
+static bool add_blocks(struct qcow2 *q, uint64_t first, uint64_t all, struct err *e)
+{
+	uint64_t per = refblock_entries(q), next = first;
+
+	for (uint64_t t = first / per; t <= (first + all - 1) / per; t++) {
+		if (q->reftable[t] & REFTABLE_MASK)
+			continue;
+		if (!qcow2_table_new(q, &q->refblocks, next << q->cluster_bits, e))
+			return false;
+		q->reftable[t] = next++ << q->cluster_bits;
+		q->reftable_dirty = true;
+	}
+	return mark_used(q, first, all, e);
+}
+
+/* That has failed, for the host is full: the tables in memory are again as they were. */
+static void take_back(struct qcow2 *q, const struct table *old, uint64_t first, uint64_t all)
+{
+	uint64_t per = refblock_entries(q);
+	struct err ignored;
+
+	for (uint64_t t = first / per; t < reftable_entries(q) && t <= (first + all - 1) / per; t++)
+		if ((q->reftable[t] & REFTABLE_MASK) >> q->cluster_bits >= first) {
+			qcow2_cache_drop(&q->refblocks, q->reftable[t] & REFTABLE_MASK);
+			q->reftable[t] = 0;
+			q->reftable_dirty = true;
+		}
+	if (q->reftable != old->p) {
+		free(q->reftable);
+		q->reftable = old->p;
+		q->reftable_offset = old->at.offset;
+		q->reftable_clusters = (uint32_t)(old->at.bytes >> q->cluster_bits);
+	}
+	for (uint64_t c = first; c < first + all && c / per < reftable_entries(q) && q->reftable[c / per]; c++)
+		qcow2_refcount_put(q, c, 0, &ignored);
+	q->end = first;
 }
 
 /* n clusters at the end: first those that count the new ones, then these. 0: err. */
 static uint64_t extend(struct qcow2 *q, uint64_t n, struct err *e)
 {
 	struct growth g = plan(q, n);
-	uint64_t first = q->end, per = refblock_entries(q), next = first, all = g.m + g.k + n;
-	struct qcow2_range old = { q->reftable_offset, (uint64_t)q->reftable_clusters << q->cluster_bits };
+	uint64_t first = q->end, all = g.m + g.k + n;
+	struct table old = table_now(q);
 
 	if (first + all > OFFSET_MASK >> q->cluster_bits) {
 		err_set(e, "'%s': the image is too large", q->block.file);
 		return 0;
 	}
 	/* What the old table lacks is written now: later flushes go to the new one. */
-	if (g.k && (!qcow2_flush_refcounts(q, e) || !grow_table(q, g.k, e)))
+	if (g.k && (!qcow2_flush_refcounts(q, e) || !grow_table(q, g.k, (first + g.m) << q->cluster_bits, e)))
 		return 0;
-	if (g.k) {
-		q->reftable_clusters = (uint32_t)g.k;
-		q->reftable_offset = (first + g.m) << q->cluster_bits;
+	if (!add_blocks(q, first, all, e) || (g.k && !name_table(q, e))) {
+		take_back(q, &old, first, all);
+		return 0;
 	}
-	for (uint64_t t = first / per; t <= (first + all - 1) / per; t++) {
-		if (q->reftable[t] & REFTABLE_MASK)
-			continue;
-		q->reftable[t] = next++ << q->cluster_bits;
-		q->reftable_dirty = true;
-		if (!qcow2_table_new(q, &q->refblocks, q->reftable[t], e))
-			return 0;
-	}
-	if (!mark_used(q, first, all, e) || (g.k && !name_table(q, old, e)))
+	if (g.k)
+		free(old.p);
+	if (g.k && (!qcow2_barrier(q, e) || !qcow2_refcount_range(q, old.at.offset, old.at.bytes, -1, e)))
 		return 0;
 	return first + g.m + g.k;
 }
@@ -256,9 +299,14 @@ bool qcow2_refcount_cover(struct qcow2 *q, uint64_t cluster, struct err *e)
 		return false;
 	if (q->reftable[t] & REFTABLE_MASK)	/* the extension happened to cover it */
 		return qcow2_refcount_put(q, c, 0, e);
+	if (!qcow2_table_new(q, &q->refblocks, c << q->cluster_bits, e)) {
+		struct err ignored;
+		qcow2_refcount_put(q, c, 0, &ignored);
+		return false;
+	}
 	q->reftable[t] = c << q->cluster_bits;
 	q->reftable_dirty = true;
-	return qcow2_table_new(q, &q->refblocks, q->reftable[t], e) != NULL;
+	return true;
 }
 
 /* Everything behind the last counted cluster and the file's end is free. */

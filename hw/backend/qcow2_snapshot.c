@@ -315,15 +315,11 @@ bool qcow2_snapshot_create_vm(struct block *b, const char *name, uint64_t size, 
 /* The active L1 table becomes a copy of another, in one write of the header. */
 static bool switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t n, struct err *e)
 {
-	uint64_t old_at = q->l1_offset, at = qcow2_alloc(q, clusters_of(q, 8ull * n), e);
+	uint64_t old_at = q->l1_offset, at = qcow2_put_l1(q, l1, n, e);
 	uint32_t old_n = q->l1_size;
 	uint64_t *old = q->l1;
-	uint8_t h[12];
 
-	put_be32(h, n);
-	put_be64(h + 4, at);
-	if (!at || !qcow2_flush_refcounts(q, e) || !qcow2_write_table(q, at, l1, n, e) || !qcow2_barrier(q, e)
-	    || !qcow2_write_bytes(q, 36, h, sizeof(h), e) || !qcow2_barrier(q, e))
+	if (!at)
 		return false;
 	q->l1 = l1;
 	q->l1_size = n;

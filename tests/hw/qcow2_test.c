@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -498,4 +500,133 @@ Test(qcow2, tables_are_never_written_as_data)
 	cr_assert(qcow2_info(b, &i, &e));
 	cr_assert(i.corrupt);
 	block_close(b);
+}
+
+/* ---- a host that is full ---- */
+
+#define WIDE_SECTORS	(24u << 11)
+#define CHUNK		8u
+
+static void fill_chunk(uint64_t at, uint8_t *p)
+{
+	for (uint32_t i = 0; i < CHUNK * SECTOR; i++)
+		p[i] = (uint8_t)(at * 7 + i / SECTOR + i);
+}
+
+/* The file may have that many bytes; 0: any. */
+static void set_limit(rlim_t bytes)
+{
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){ bytes ? bytes : RLIM_INFINITY, RLIM_INFINITY });
+}
+
+/* Chunks from..to, each again where the host was full; how often it was. */
+static int write_chunks(struct block *b, uint64_t from, uint64_t to)
+{
+	uint8_t p[CHUNK * SECTOR];
+	int full = 0;
+
+	for (uint64_t at = from; at < to; at += CHUNK) {
+		fill_chunk(at, p);
+		if (block_write(b, at, p, CHUNK, &e))
+			continue;
+		cr_assert(full++ < 5, "%s", e.msg);
+		if (full == 3)			/* it fails more than once before there is room */
+			set_limit(0);
+		at -= CHUNK;
+	}
+	return full;
+}
+
+static void expect_chunks(struct block *b, uint64_t to)
+{
+	uint8_t p[CHUNK * SECTOR], got[CHUNK * SECTOR];
+
+	for (uint64_t at = 0; at < to; at += CHUNK) {
+		fill_chunk(at, p);
+		cr_assert(block_read(b, at, got, CHUNK, &e), "%s", e.msg);
+		cr_assert_arr_eq(p, got, sizeof(p), "sector %llu", (unsigned long long)at);
+	}
+}
+
+static void expect_no_corruption(uint64_t sectors)
+{
+	struct qcow2_check c = { 0 };
+	struct block *b = open_as(image, "qcow2", true);
+
+	expect_chunks(b, sectors);
+	cr_assert(qcow2_check(b, QCOW2_FIX_NONE, &c, &e), "%s", e.msg);
+	cr_expect_eq(c.corruptions + c.errors, 0, "%d corruptions", (int)c.corruptions);
+	block_close(b);
+}
+
+static void make_wide(void)
+{
+	struct qcow2_create c = QCOW2_CREATE_DEFAULT;
+
+	c.size = (uint64_t)WIDE_SECTORS * SECTOR;
+	c.cluster_size = 512;
+	cr_assert(qcow2_create(image, &c, &e), "%s", e.msg);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+Test(qcow2, a_full_host_harms_no_counts, .timeout = 60)
+{
+	const uint64_t all = 4096;
+
+	for (rlim_t limit = 150016; limit < 2300000; limit += 25600 + SECTOR) {
+		make_wide();
+		struct block *b = open_as(image, "qcow2", false);
+		set_limit(limit);
+		write_chunks(b, 0, all);
+		set_limit(0);
+		block_close(b);
+		expect_no_corruption(all);
+	}
+}
+
+/* The table of refcount blocks has no entry left when the file has eight megabytes. */
+Test(qcow2, a_full_host_harms_no_larger_table, .timeout = 60)
+{
+	const uint64_t before = 15360, all = 16640;
+	char command[200];
+	int full = 0;
+
+	make_wide();
+	struct block *b = open_as(image, "qcow2", false);
+	write_chunks(b, 0, before);
+	block_close(b);
+	snprintf(command, sizeof(command), "cp %s %s", image, base);
+	cr_assert_eq(system(command), 0);
+	for (rlim_t limit = (8u << 20) - 10 * SECTOR; limit < (8u << 20) + 60 * SECTOR; limit += SECTOR) {
+		snprintf(command, sizeof(command), "cp %s %s", base, image);
+		cr_assert_eq(system(command), 0);
+		b = open_as(image, "qcow2", false);
+		set_limit(limit);
+		full += write_chunks(b, before, all);
+		set_limit(0);
+		block_close(b);
+		expect_no_corruption(all);
+	}
+	cr_assert_gt(full, 0);
+}
+
+Test(qcow2, a_full_host_harms_no_larger_disk, .timeout = 60)
+{
+	const uint64_t all = 4096, grown = 4ull * WIDE_SECTORS;
+
+	for (rlim_t more = 0; more < 40000; more += 1900) {
+		struct stat st;
+
+		make_wide();
+		struct block *b = open_as(image, "qcow2", false);
+		write_chunks(b, 0, all / 2);
+		cr_assert(block_flush(b, &e));
+		stat(image, &st);
+		set_limit((rlim_t)st.st_size + more);
+		block_resize(b, grown, &e);
+		set_limit(0);
+		write_chunks(b, all / 2, all);
+		block_close(b);
+		expect_no_corruption(all);
+	}
 }
