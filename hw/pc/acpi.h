@@ -20,6 +20,7 @@ struct acpi_config {
 	bool reduced;			/* hardware-reduced: the board microvm, */
 	int transports;			/* and its virtio-mmio transports */
 	bool q35;			/* chips and slots of that board; else those of pc */
+	bool no_s3, no_s4;		/* these sleep states are not offered */
 	uint16_t pm_base;		/* power management ports: 0x600 ... */
 	uint64_t ecam;			/* q35: where configuration space is mapped, */
 	unsigned ecam_buses;		/* and how many buses of it */

@@ -245,10 +245,12 @@ static void sleep_state(struct bytes *a, const char *name, uint64_t type)
 	aml_end(a, p);
 }
 
-static void sleep_states(struct bytes *a)
+static void sleep_states(struct bytes *a, const struct acpi_config *cfg)
 {
-	sleep_state(a, "\\_S3", 1);
-	sleep_state(a, "\\_S4", 2);
+	if (!cfg->no_s3)
+		sleep_state(a, "\\_S3", 1);
+	if (!cfg->no_s4)
+		sleep_state(a, "\\_S4", 2);
 	sleep_state(a, "\\_S5", 0);
 }
 
@@ -269,5 +271,5 @@ void acpi_build_dsdt(const struct acpi_config *cfg, struct bytes *a)
 	aml_end(a, sb);
 	acpi_build_slot_events(cfg, a);
 	acpi_build_cpu_events(cfg, a);
-	sleep_states(a);
+	sleep_states(a, cfg);
 }

@@ -11,6 +11,7 @@
 #include "hw/disk/fdc.h"
 #include "hw/pc/map.h"
 #include "hw/pc/pc_priv.h"
+#include "hw/pci/acpi_pm.h"
 #include "hw/pci/pci.h"
 
 /* SeaBIOS starts its PCI window at the first of these that RAM leaves free. */
@@ -29,6 +30,8 @@ static struct acpi_config describe(const struct pc *pc)
 		.pci_mem_start = pci_window(pc->low), .pm_base = PC_PM_PORT,
 	};
 
+	a.no_s3 = pc->pm && !acpi_pm_has_s3(pc->pm);
+	a.no_s4 = pc->pm && !acpi_pm_has_s4(pc->pm);
 	a.cpu_hotplug = pc->cpuhp;
 	for (int i = 0; i < c->ncpus && pc->cpuhp; i++)
 		a.absent |= cpuhp_present(pc->cpuhp, i) ? 0 : 1ull << i;
@@ -58,14 +61,24 @@ static void refresh(void *opaque)
 	acpi_files_fini(&files);
 }
 
+/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
+#define CAN_SLEEP	0x80
+
+static void tell_firmware(struct pc *pc, struct fwcfg *f)
+{
+	uint8_t states[6] = { CAN_SLEEP, 0, 0, 1, 2, CAN_SLEEP };
+
+	states[3] |= !pc->pm || acpi_pm_has_s3(pc->pm) ? CAN_SLEEP : 0;
+	states[4] |= !pc->pm || acpi_pm_has_s4(pc->pm) ? CAN_SLEEP : 0;
+	fwcfg_add_file(f, "etc/system-states", states, sizeof(states));
+}
+
 void pc_acpi(struct pc *pc)
 {
-	/* "Can be entered" and SLP_TYP of each sleep state S0..S5. */
-	static const uint8_t states[6] = { 0x80, 0, 0, 0x81, 0x82, 0x80 };
 	static const char *const names[] = { "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader" };
 	struct fwcfg *f = (struct fwcfg *)pc->fwcfg;
 
-	fwcfg_add_file(f, "etc/system-states", states, sizeof(states));
+	tell_firmware(pc, f);
 	if (pc->cfg.no_acpi)
 		return;
 	refresh(pc);

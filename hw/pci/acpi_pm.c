@@ -178,6 +178,16 @@ bool acpi_pm_listens(const struct dev *dev, int n)
 	return d->cnt & CNT_SCI_EN && d->gpe_enabled(d, n);
 }
 
+bool acpi_pm_has_s3(const struct dev *dev)
+{
+	return !((const struct acpi_pm *)dev)->no_s3;
+}
+
+bool acpi_pm_has_s4(const struct dev *dev)
+{
+	return !((const struct acpi_pm *)dev)->no_s4;
+}
+
 void acpi_pm_woken(struct dev *dev)
 {
 	struct acpi_pm *d = (struct acpi_pm *)dev;

@@ -3,8 +3,8 @@
  * PM timer; and the SMI command port. The PIIX4 and the ICH9 put it at an address
  * of their own and add general-purpose events.
  *
- * A chip embeds struct acpi_pm first, puts ACPI_PM_REGS into its register table and
- * ACPI_PM_STATE into its state table, and calls the functions of the same names.
+ * A chip embeds struct acpi_pm first, puts ACPI_PM_REGS, ACPI_PM_STATE and ACPI_PM_PROPS into
+ * its tables, and calls the functions of the same names.
  */
 #ifndef HW_PCI_ACPI_PM_H
 #define HW_PCI_ACPI_PM_H
@@ -18,6 +18,7 @@ struct acpi_pm {
 	struct pci_dev pci;
 	struct port_range *smi_ports;
 	struct irq sci, smi;
+	uint8_t no_s3, no_s4;		/* properties: firmware and guest are not told of that state */
 	uint16_t sts, en, cnt;
 	uint8_t apmc, apms;		/* 0xb2, 0xb3 */
 	uint64_t carry_at;		/* guest ns of the timer's next carry (bit 23 changes) */
@@ -40,6 +41,9 @@ struct acpi_pm {
 #define ACPI_PM_STATE \
 	STATE(acpi_pm, apmc), STATE(acpi_pm, apms), STATE(acpi_pm, carry_at), STATE_TIMER(acpi_pm, carry), \
 	STATE(acpi_pm, asleep), STATE(acpi_pm, woken_by)
+#define ACPI_PM_PROPS \
+	PROP(U8, acpi_pm, no_s3, "disable_s3", 0, "1: suspend to RAM is not offered"), \
+	PROP(U8, acpi_pm, no_s4, "disable_s4", 0, "1: suspend to disk is not offered")
 
 uint32_t acpi_pm_sts_read(void *dev);
 void acpi_pm_sts_lo_write(void *dev, uint32_t v, uint32_t old);
@@ -66,6 +70,9 @@ struct irq acpi_pm_rtc(struct dev *dev);
 void acpi_pm_raise_gpe(struct dev *dev, int n);
 /* Does the guest take part: ACPI on, the event enabled? */
 bool acpi_pm_listens(const struct dev *dev, int n);
+/* Which sleep states are offered? */
+bool acpi_pm_has_s3(const struct dev *dev);
+bool acpi_pm_has_s4(const struct dev *dev);
 /* S3 has ended and everything was reset: WAK_STS, and what caused it. */
 void acpi_pm_woken(struct dev *dev);
 

@@ -333,6 +333,7 @@ static const struct state ich9_state[] = {
 };
 static const struct prop ich9_props[] = {
 	PROP(BOOL, ich9, smm, "smm", 0, "the SMI command port raises SMIs"),
+	ACPI_PM_PROPS,
 	{ 0 }
 };
 

@@ -188,6 +188,7 @@ static const struct state piix4_pm_state[] = {
 };
 static const struct prop piix4_pm_props[] = {
 	PROP(BOOL, piix4_pm, smm, "smm", 0, "the SMI command port raises SMIs"),
+	ACPI_PM_PROPS,
 	{ 0 }
 };
 

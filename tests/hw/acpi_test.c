@@ -188,6 +188,25 @@ Test(acpi, q35_says_where_configuration_space_is)
 	cr_assert_eq(bytes_checksum(mcfg, ld32(mcfg + 4)), 0);
 }
 
+static bool dsdt_names(const char *name)
+{
+	const uint8_t *dsdt = mem + ld32(find("FACP") + 40);
+
+	return memmem(dsdt, ld32(dsdt + 4), name, strlen(name));
+}
+
+Test(acpi, sleep_states_that_are_not_offered_have_no_name)
+{
+	struct acpi_config cfg = { .ncpus = 1, .cores = 1, .threads = 1, .pm_base = 0x600, .no_s3 = true };
+
+	cr_expect(dsdt_names("_S3_") && dsdt_names("_S4_") && dsdt_names("_S5_"));
+	teardown();
+	acpi_build(&cfg, &files);
+	mem = calloc(1, MEM);
+	load();
+	cr_expect(!dsdt_names("_S3_") && dsdt_names("_S4_") && dsdt_names("_S5_"));
+}
+
 /* Without firmware the board puts the tables into memory itself. */
 Test(acpi, tables_placed_by_the_board_lead_to_each_other)
 {

@@ -74,6 +74,17 @@ Test(ich9, the_block_is_still_there_after_s3)
 	cr_assert_eq(bench_in(&b, PM + 4, 2), 0xffff);
 }
 
+Test(ich9, sleep_states_can_be_left_out)
+{
+	cr_expect(acpi_pm_has_s3(d) && acpi_pm_has_s4(d));
+	teardown();
+	open_with("addr=1f.0,disable_s3=1");
+	cr_expect(!acpi_pm_has_s3(d) && acpi_pm_has_s4(d));
+	teardown();
+	open_with("addr=1f.0,disable_s4=1");
+	cr_expect(acpi_pm_has_s3(d) && !acpi_pm_has_s4(d));
+}
+
 Test(ich9, the_power_button_raises_the_sci)
 {
 	bench_out(&b, PM + 2, 2, 0x100);

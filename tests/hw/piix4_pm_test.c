@@ -72,6 +72,17 @@ Test(piix4_pm, the_carry_status_is_set_without_an_interrupt)
 	cr_assert_not(b.line[SCI].level);
 }
 
+Test(piix4_pm, sleep_states_can_be_left_out)
+{
+	cr_expect(acpi_pm_has_s3(d) && acpi_pm_has_s4(d));
+	teardown();
+	open_with("addr=1.3,disable_s3=1");
+	cr_expect(!acpi_pm_has_s3(d) && acpi_pm_has_s4(d));
+	teardown();
+	open_with("addr=1.3,disable_s4=1");
+	cr_expect(acpi_pm_has_s3(d) && !acpi_pm_has_s4(d));
+}
+
 Test(piix4_pm, the_power_button_is_an_event)
 {
 	out16(2, 0x100);
