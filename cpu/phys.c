@@ -603,6 +603,16 @@ void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 	}
 }
 
+void phys_host_written(struct phys *p, const void *host, uint64_t n)
+{
+	for (struct ram_list *l = p->rams; l; l = l->next) {
+		uint64_t off = (uint64_t)((const uint8_t *)host - l->ram.host);
+
+		if (off < l->ram.size)
+			phys_ram_written(p, &l->ram, off, min_u64(n, l->ram.size - off));
+	}
+}
+
 void phys_ram_discard(struct phys *p, struct ram *r, uint64_t off, uint64_t n)
 {
 	if (madvise(r->host + off, n, MADV_DONTNEED))

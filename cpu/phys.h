@@ -158,8 +158,8 @@ void phys_common_done(struct phys *p);
  * thread, no lock needed. Not light.
  */
 void phys_tell_code_write(struct phys *p, const void *self, struct ram *r, uint64_t ram_off, uint64_t n);
-/* Somebody wrote n bytes of r through its host address: dirty bits, and code in it, as if a device had. */
-void phys_ram_written(struct phys *p, struct ram *r, uint64_t off, uint64_t n);
+/* phys_ram_written() for whatever of these n bytes of the host's memory is guest memory. */
+void phys_host_written(struct phys *p, const void *host, uint64_t n);
 /* Begin/stop dirty tracking of a range; test and clear one page's bit. */
 void phys_log_dirty(struct phys *p, struct ram *r, uint64_t off, uint64_t n, bool on);
 bool phys_test_clear_dirty(struct phys *p, struct ram *r, uint64_t off);

@@ -201,6 +201,13 @@ static bool failed(struct drive *d, struct drive_req *r)
 	return false;
 }
 
+/* A read that ended too soon: some of it may be there, and copies of the guest's memory are to have that, too. */
+static void spoiled(struct drive *d, const struct drive_req *r)
+{
+	for (int i = 0; r->op == DRIVE_READ && i < r->niov; i++)
+		phys_host_written(d->set->m->phys, r->iov[i].iov_base, r->iov[i].iov_len);
+}
+
 static void finish(struct drive_req *r)
 {
 	struct drive *d = r->drive;
@@ -208,6 +215,8 @@ static void finish(struct drive_req *r)
 	deactivate(d, r);
 	r->state = DRIVE_IDLE;
 	count(d, r);
+	if (!r->ok)
+		spoiled(d, r);
 	bool tell = r->ok || r->invalid || failed(d, r);
 	drive_kick(d);
 	if (tell)
@@ -235,6 +244,7 @@ void drive_cancel(struct drive_req *r)
 	if (r->is_active) {
 		drive_pool_remove(d->set, r);
 		deactivate(d, r);
+		spoiled(d, r);
 	} else if (r->state == DRIVE_WAITING) {
 		drive_list_del(&d->waiting, r);
 	} else if (r->state == DRIVE_STOPPED) {

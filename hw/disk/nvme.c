@@ -173,14 +173,15 @@ static bool page_address(struct nvme_cmd *c, uint64_t page, uint64_t pages, uint
 		*pa = ld64(sqe + 32) & ~(uint64_t)(NVME_PAGE - 1);
 		return true;
 	}
-	for (page--, pages--;; page -= per, pages -= per) {	/* the last entry of a full page leads to the next */
+	/* The last entry of a full page leads to the next one, which the list fills from its beginning. */
+	for (page--, pages--;; page -= per, pages -= per) {
 		uint64_t fit = (NVME_PAGE - list % NVME_PAGE) / 8;
 		per = pages > fit ? fit - 1 : pages;
 		if (page < per)
 			break;
-		if (!per || !pci_dma_read(&c->n->pci, list + 8 * per, entry, sizeof(entry)))
+		if (!pci_dma_read(&c->n->pci, list + 8 * per, entry, sizeof(entry)))
 			return false;
-		list = ld64(entry) & ~7ull;
+		list = ld64(entry) & ~(uint64_t)(NVME_PAGE - 1);
 	}
 	if (!pci_dma_read(&c->n->pci, list + 8 * page, entry, sizeof(entry)))
 		return false;

@@ -163,7 +163,7 @@ static void trace_names(struct machine *m, struct trace_names *l)
 				trace_name(l, d->id, NULL, what[i]);
 }
 
-/* 3.1.1: FEATURES_OK sticks only if the features make sense together. */
+/* 3.1.1: FEATURES_OK sticks only if the features make sense together, and without it a driver of version 1 is not ready. */
 void virtio_set_status(struct virtio *v, uint8_t status)
 {
 	uint8_t old = v->status;
@@ -176,6 +176,10 @@ void virtio_set_status(struct virtio *v, uint8_t status)
 	}
 	if (status & VIRTIO_FEATURES_OK && !(old & VIRTIO_FEATURES_OK) && !virtio_has(v, VIRTIO_VERSION_1))
 		status &= (uint8_t)~VIRTIO_FEATURES_OK;
+	if (status & VIRTIO_DRIVER_OK && !(status & VIRTIO_FEATURES_OK) && virtio_has(v, VIRTIO_VERSION_1)) {
+		log_guest("%s: DRIVER_OK without FEATURES_OK", v->pci.dev.id);
+		status &= (uint8_t)~VIRTIO_DRIVER_OK;
+	}
 	v->status = status | (old & VIRTIO_NEEDS_RESET);
 	if (status & VIRTIO_DRIVER_OK && !(old & VIRTIO_DRIVER_OK) && v->class->started)
 		v->class->started(v);

@@ -422,6 +422,37 @@ Test(drive_bare, report_tells_the_device)
 	cr_assert(strstr(drive_last_error(d), "as the test wants it"));
 }
 
+static bool failing_read(struct block *k, uint64_t at, const struct iovec *v, int nv, uint32_t n, struct err *e)
+{
+	(void)k, (void)at, (void)nv, (void)n;
+	memset(v[0].iov_base, 0x55, 100);
+	return err_set(e, "as the test wants it");
+}
+
+/* What a failed or cancelled read left in the guest's memory is a change of it. */
+Test(drive_bare, a_read_that_ends_too_soon_has_changed_memory)
+{
+	uint64_t changed[1];
+
+	make_failing(DRIVE_REPORT, EIO);
+	failing.readv = failing_read;
+	struct ram *ram = phys_ram_new(b.m->phys, "r", 4 * 4096, &b.err);
+	struct iovec v = { ram->host + 4096, 8 * SECTOR };
+	struct mine *q = request(0, DRIVE_READ, 0, 8, 0);
+
+	phys_track(b.m->phys, ram, true);
+	phys_take_changed(b.m->phys, ram, changed);
+	q->r.iov = &v;
+	drive_submit(d, &q->r);
+	drive_drain(b.m, NULL);
+	cr_assert_not(q->r.ok);
+	cr_assert_eq(phys_take_changed(b.m->phys, ram, changed), 1);
+	cr_assert_eq(changed[0], 2);
+	drive_submit(d, &q->r);
+	drive_cancel(&q->r);
+	cr_assert_eq(phys_take_changed(b.m->phys, ram, changed), 1);
+}
+
 Test(drive_bare, ignore_tells_the_device_that_all_is_well)
 {
 	make_failing(DRIVE_IGNORE, EIO);

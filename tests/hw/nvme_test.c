@@ -233,22 +233,33 @@ Test(nvme, reads_through_one_two_and_many_pages)
 		cr_assert_eq(mem(BUF + 0x40000 - 0x1000 * i), (i + 1) * 1024);
 }
 
-/* Two megabytes: 512 pages, the list's first page holds 511 of them and is full. */
-Test(nvme, a_list_goes_on_in_another_page)
+/* 64 pages by a list with room for so many entries in its first page, the last of which leads on. */
+static void read_by_list(unsigned room)
 {
 	uint8_t entry[8];
-	uint32_t list = LIST + 0xf00;				/* room for 32 entries, the last of which leads on */
+	uint32_t list = LIST + 0x1000 - 8 * room;
 
-	make_queues();
 	for (unsigned i = 0; i < 63; i++) {
 		st64(entry, BUF + 0x1000 * (i + 1));
-		dma_write(b.m, i < 31 ? list + 8 * i : LIST + 0x1000 + 8 * (i - 31), entry, 8);
+		dma_write(b.m, i < room - 1 ? list + 8 * i : LIST + 0x1000 + 8 * (i - (room - 1)), entry, 8);
 	}
 	st64(entry, LIST + 0x1000);
-	dma_write(b.m, list + 8 * 31, entry, 8);
+	dma_write(b.m, LIST + 0xff8, entry, 8);
 	cr_assert_eq(io(2, BUF, list, 0, 512), 0);
 	for (unsigned i = 0; i < 64; i++)
 		cr_assert_eq(mem(BUF + 0x1000 * i), i * 1024, "page %u: %x", i, mem(BUF + 0x1000 * i));
+}
+
+Test(nvme, a_list_goes_on_in_another_page)
+{
+	make_queues();
+	read_by_list(32);
+}
+
+Test(nvme, a_list_may_begin_with_the_end_of_its_page)
+{
+	make_queues();
+	read_by_list(1);
 }
 
 Test(nvme, writes_zeroes_and_deallocations_change_the_disk)

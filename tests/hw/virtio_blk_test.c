@@ -121,6 +121,18 @@ Test(virtio_blk_bare, features_ok_needs_version_1)
 	cr_assert_eq(vt_common(&t, 0x14, 1), 3);
 }
 
+Test(virtio_blk_bare, a_driver_of_version_1_is_ready_after_features_ok)
+{
+	vt_map(&t, &b, make(""));
+	vt_set_common(&t, 0x14, 1, 3);
+	vt_set_common(&t, 0x08, 4, 1);
+	vt_set_common(&t, 0x0c, 4, (uint32_t)(VIRTIO_VERSION_1 >> 32));
+	vt_set_common(&t, 0x14, 1, 0x07);
+	cr_assert_eq(vt_common(&t, 0x14, 1), 3);
+	vt_set_common(&t, 0x14, 1, 0x0f);
+	cr_assert_eq(vt_common(&t, 0x14, 1), 0x0f);
+}
+
 Test(virtio_blk_bare, features_that_are_not_offered_are_not_accepted)
 {
 	vt_map(&t, &b, make("ro"));
