@@ -124,6 +124,16 @@ static void enter_64bit(struct cpu *c, uint8_t *mem)
 
 /* ---- what is measured ---- */
 
+/* The block at c->rip. A program larger than the cache empties it on the way. */
+static const struct tb *translate(struct cpu *c)
+{
+	struct tb *tb;
+
+	while (!(tb = tcg_translate(c, c->mode, false)))
+		tcg_flush(tcg_of(c));
+	return tb;
+}
+
 static void sweep(struct cpu *c, size_t n, const char *how)
 {
 	struct tcg *t = tcg_of(c);
@@ -132,7 +142,7 @@ static void sweep(struct cpu *c, size_t n, const char *how)
 	memset(&t->stats, 0, sizeof(t->stats));
 	start = cpu_seconds();
 	for (c->rip = CODE; c->rip < CODE + n;)
-		c->rip += tcg_translate(c, c->mode, false)->len;
+		c->rip += translate(c)->len;
 	start = cpu_seconds() - start;
 	printf("%-6s %.2f million instructions a second; %llu blocks, %.1f instructions and %.1f bytes each, "
 	       "%.2f host bytes a byte, %.0f ns a block\n", how, (double)t->stats.guest_insns / start / 1e6,
