@@ -45,6 +45,17 @@ struct l2_entry *mmu_l2_find(struct mmu *m, uint64_t va, uint32_t asid)
 	return NULL;
 }
 
+void mmu_l2_drop_1024(struct mmu *m, uint64_t va, uint32_t asid)
+{
+	struct l2_entry *e = m->l2[(l2_set(m, va, asid) - m->l2[0]) / L2_WAYS & ~1023u];
+	uint64_t key = l2_key(va, asid);
+
+	_Static_assert(L2_SETS % 1024 == 0, "ten bits of the page number order 1024 sets");
+	for (unsigned i = 0; i < 1024 * L2_WAYS; i++)
+		if (e[i].key == key)
+			e[i].key = 0;
+}
+
 static struct l2_entry *l2_find(struct mmu *m, uint64_t va)
 {
 	struct l2_entry *e = mmu_l2_find(m, va, m->asid);

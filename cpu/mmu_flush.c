@@ -315,11 +315,9 @@ void mmu_flush_all(struct cpu *c)
 	mmu_flush(c, false);
 }
 
-static void drop_va(struct cpu *c, uint64_t va)
+static void drop_slots(struct cpu *c, uint64_t va)
 {
-	struct mmu *m = c->mmu;
 	unsigned s = TLB_OFF(va) >> 4;
-	struct l2_entry *e;
 
 	for (int idx = 0; idx < NMMU; idx++) {
 		struct tlb *t = &c->tlb[idx];
@@ -328,6 +326,14 @@ static void drop_va(struct cpu *c, uint64_t va)
 		if (t->w[s].tag == va)
 			t->w[s].tag = TLB_EMPTY(s);
 	}
+}
+
+static void drop_va(struct cpu *c, uint64_t va)
+{
+	struct mmu *m = c->mmu;
+	struct l2_entry *e;
+
+	drop_slots(c, va);
 	if ((e = mmu_l2_find(m, va, m->asid)))
 		e->key = 0;
 	if ((e = mmu_l2_find(m, va, m->global_asid)))
@@ -353,7 +359,9 @@ void mmu_flush_page(struct cpu *c, uint64_t va)
 	}
 	va &= ~0x3fffffull;
 	for (unsigned i = 0; i < 1024; i++)
-		drop_va(c, va + i * PAGE);
+		drop_slots(c, va + i * PAGE);
+	mmu_l2_drop_1024(m, va, m->asid);
+	mmu_l2_drop_1024(m, va, m->global_asid);
 	told(c, ~0ull, false);
 }
 

@@ -237,6 +237,8 @@ bool mmu_nested_probe(struct cpu *c, uint64_t *pa);
 
 /* The entry of a page under one asid, or NULL. */
 struct l2_entry *mmu_l2_find(struct mmu *m, uint64_t va, uint32_t asid);
+/* Forget all 1024 pages from va on, a multiple of 4 MiB: they share a key, and stand in 1024 sets in a row. */
+void mmu_l2_drop_1024(struct mmu *m, uint64_t va, uint32_t asid);
 /*
  * The translation of va for this access, entered into the inline tables where
  * that is allowed; NULL host: not plain memory. Raises #PF.

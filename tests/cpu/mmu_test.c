@@ -253,8 +253,11 @@ Test(mmu, invlpg_of_a_large_page_drops_all_its_pieces)
 	cr_expect_eq(mmu_ld(c, 0x201000, 1, MMU_USER), 1);
 	cr_expect_eq(mmu_ld(c, 0x8000, 1, MMU_USER), 0);
 	mem_put(&b, T2 + 8, 8, 0 | RWX | PS);
+	mem_put(&b, 0x3ff000, 1, 3);
+	mem_put(&b, 0x1ff000, 1, 4);
 	mmu_flush_page(c, 0x3ff000);
 	cr_expect_eq(mmu_ld(c, 0x201000, 1, MMU_USER), 2);
+	cr_expect_eq(mmu_ld(c, 0x3ff000, 1, MMU_USER), 4);
 	bench_fini(&b);
 }
 
