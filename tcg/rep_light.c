@@ -1,10 +1,11 @@
 /*
  * Repeated string instructions: REP movs, stos, lods; REPE/REPNE cmps, scas.
  *
- * Elements are done in runs that lie in one page on each side, inside the segment
- * and before the offset wraps; what has no such run (page crossing, MMIO, watched
- * memory, odd segments) is done one element at a time by cpu/mmu.c. The registers
- * are moved behind every run, so a fault in the next one finds them exact.
+ * Elements are done in runs that lie in one page on each side (movs and stos: or in
+ * pages that the host has side by side), inside the segment and before the offset
+ * wraps; what has no such run (page crossing, MMIO, watched memory, odd segments) is
+ * done one element at a time by cpu/mmu.c. The registers are moved behind every run,
+ * so a fault in the next one finds them exact.
  *
  * A helper returns 1 when its instruction is finished. It returns 0, to be called
  * again, if a request is pending, if it has written to translated code, if an element
@@ -20,6 +21,9 @@
 
 #define H(name) uint64_t h_##name(struct cpu *c, uint64_t a, uint64_t b, uint64_t imm)
 #define UNUSED (void)a, (void)b
+
+#define PAGE	4096ull
+#define MAX_RUN	(16 * PAGE)	/* bytes between two looks at requests */
 
 /* ---- counters and pointers of the instruction's address size ---- */
 
@@ -255,6 +259,25 @@ static uint64_t run_of_two(struct cpu *c, const struct rep *r, struct side *s, s
 	return k && find_host(c, r, s, k) && find_host(c, r, d, k) ? k : 0;
 }
 
+/*
+ * k elements of a run are on one page: as many of n as are on the pages behind it, too, that the inline table knows and the
+ * host has right behind it.
+ */
+static uint64_t with_adjacent(struct cpu *c, const struct rep *r, const struct side *s, uint64_t k, uint64_t n)
+{
+	uint64_t room = PAGE - (s->va & (PAGE - 1)), most;
+	enum mmu_idx idx = cpu_mmu_idx(c);
+	int shift = __builtin_ctz(r->size);
+
+	if (k == n || r->adsize != 8 || r->down || c->mode & (MODE_TF | MODE_AC) || s->seg >= FS || s->code)
+		return k;
+	while (room >> shift < n && room < MAX_RUN &&
+	       (s->write ? acc_wptr(c, s->va + room, 1, idx) : acc_rptr(c, s->va + room, 1, idx)) == s->host + room)
+		room += PAGE;
+	most = room >> shift;
+	return most < n ? most : n;
+}
+
 H(rep_movs)
 {
 	struct rep r = rep_unpack(imm);
@@ -266,6 +289,7 @@ H(rep_movs)
 	while ((n = reg_get(c, RCX, r.adsize))) {
 		k = run_of_two(c, &r, &s, &d, n);
 		if (k) {
+			k = with_adjacent(c, &r, &d, k, with_adjacent(c, &r, &s, k, n));
 			copy(&r, &d, &s, k);
 			see(c, &r, &s, &d, k, k);
 		} else {
@@ -306,6 +330,7 @@ H(rep_stos)
 	while ((n = reg_get(c, RCX, r.adsize))) {
 		k = run_of_one(c, &r, &d, n);
 		if (k) {
+			k = with_adjacent(c, &r, &d, k, n);
 			fill_up(d.host, c->regs[RAX], k, r.size);
 			see(c, &r, &d, NULL, k, k);
 		} else {

@@ -194,6 +194,38 @@ Test(rep_light, movs_does_the_same_whatever_the_table_knows, .init = setup)
 	}
 }
 
+/* Pages 0x42 and 0x45 have changed places, so of 0x40 .. 0x44 the host has only some side by side. */
+Test(rep_light, runs_end_where_the_host_has_another_page, .init = setup)
+{
+	static uint8_t want[0x6000];
+	uint64_t done;
+
+	put_pte(TABLES + 0x3000, 0x42, 0x45007);
+	put_pte(TABLES + 0x3000, 0x45, 0x42007);
+	mmu_flush(b.c, false);
+	for (int i = 0; i < 6; i++) {		/* from the second time on the tables know all pages */
+		uint64_t at = 0x40000 + 0xffb * (unsigned)(i % 3), n = 0x2400 / 8;
+
+		b.c->regs[RAX] = 0x0123456789abcdef + (unsigned)i;
+		memcpy(want, b.ram->host + 0x10000, 8 * n);
+		regs(0x10000, at, n);
+		cr_assert_eq(run(h_rep_movs, rep(8, 8, false), &done), -1);
+		cr_assert_eq(done, 1);
+		for (unsigned k = 0; k < 8 * n; k++) {
+			uint64_t va = at + k, page = va >> 12;
+
+			cr_assert_eq(b.ram->host[page == 0x42 ? va + 0x3000 : va], want[k], "%d: %x", i, k);
+		}
+		regs(0, at, n);
+		cr_assert_eq(run(h_rep_stos, rep(8, 8, false), &done), -1);
+		for (unsigned k = 0; k < 8 * n; k++) {
+			uint64_t va = at + k, page = va >> 12;
+
+			cr_assert_eq(b.ram->host[page == 0x42 ? va + 0x3000 : va], (uint8_t)(b.c->regs[RAX] >> 8 * (k % 8)), "%d: %x", i, k);
+		}
+	}
+}
+
 Test(rep_light, overlapping_movs_repeats_the_pattern, .init = setup)
 {
 	uint64_t done = 0;
