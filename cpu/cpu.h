@@ -388,6 +388,7 @@ struct cpu {
 	bool halted;
 	bool shadow;			/* interrupts held off for one instruction (sti, mov ss) */
 	bool shadow_db;			/* ... by MOV or POP SS: debug traps wait as well */
+	bool rf_found;			/* by the instruction that is done alone, which clears it */
 	_Atomic uint8_t nmis;		/* sent and not delivered yet */
 	bool nmi_blocked;
 	bool gif;			/* SVM's global interrupt flag; set where there is no SVM */
@@ -528,19 +529,15 @@ void cpu_set_eflags(struct cpu *c, uint32_t v);
 /* Recompute c->mode from the registers it depends on. Call after changing any of them. */
 void cpu_update_mode(struct cpu *c);
 
+/*
+ * A repeated string instruction stops between elements: what comes now pushes an image with RF (SDM vol. 3B, 18.3.1.1) or,
+ * on AMD's processors, with RF as the instruction found it, so that a breakpoint at it is not met again. Light.
+ */
+void cpu_note_unfinished(struct cpu *c);
+
 static inline int cpu_cpl(const struct cpu *c)
 {
 	return c->mode >> MODE_CPL_SHIFT & 3;
-}
-/*
- * A repeated string instruction stops between elements: what comes now pushes an image with RF,
- * so that the breakpoint at the instruction is not met again (SDM vol. 3B, 18.3.1.1). Without
- * breakpoints or TF nobody would clear it.
- */
-static inline void cpu_note_unfinished(struct cpu *c)
-{
-	if (c->mode & (MODE_TF | MODE_DEBUG))
-		c->eflags |= FL_RF;
 }
 static inline enum mmu_idx cpu_mmu_idx(const struct cpu *c)
 {

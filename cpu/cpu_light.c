@@ -5,6 +5,7 @@
  * virtual-machine state defines it: it is right while PE has just been set and
  * CS still holds a real-mode paragraph.
  */
+#include "cpu/cpuid.h"
 #include "cpu/lbr.h"
 #include "cpu/pmu.h"
 #include "cpu/svm.h"
@@ -134,4 +135,11 @@ uint64_t cpu_heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, u
 		   uint64_t a, uint64_t b, uint64_t x, uint64_t y)
 {
 	return c->vec_live ? c->heavy(c, fn, a, b, x, y) : fn(a, b, x, y);
+}
+
+void cpu_note_unfinished(struct cpu *c)
+{
+	/* Without breakpoints or TF nobody would clear it. */
+	if (c->mode & (MODE_TF | MODE_DEBUG) && (c->rf_found || cpuid_is_intel(c)))
+		c->eflags |= FL_RF;
 }

@@ -278,6 +278,7 @@ static void run_single(struct cpu *c, uint32_t mode)
 	t->single_next = false;
 	if (mode & MODE_DEBUG && !(c->shadow_db && cpuid_is_intel(c)))
 		cpu_check_breakpoint(c, cpu_is64(c) ? c->rip : (uint32_t)(c->rip + c->segs[CS].base));
+	c->rf_found = c->eflags & FL_RF;
 	c->eflags &= ~FL_RF;
 	c->shadow_db = false;
 	c->dbg.alone = true;

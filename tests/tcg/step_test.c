@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
 #include "tcg/run.h"
@@ -79,6 +80,29 @@ TEST_BOTH(step, an_unfinished_rep_does_not_meet_its_breakpoint_again)
 	cpu_set_eflags(m->c, FL_RF);
 	cr_assert_eq(machine_run(m, M_CODE), -1, "on to the end");
 	cr_expect_not(cpu_get_eflags(m->c) & FL_RF);
+}
+
+GUEST(rep_lods, "rep lodsb; out 0xf4, al")
+
+static uint32_t rf_between_elements(struct machine *m, uint32_t found)
+{
+	GUEST_PUT(m, M_CODE, rep_lods);
+	m->c->regs[RCX] = 3;
+	m->c->regs[RSI] = M_DATA;
+	cpu_set_eflags(m->c, FL_TF | found);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_DB);
+	cr_expect_eq(m->c->regs[RCX], 2);
+	return machine_frame(m).flags & FL_RF;
+}
+
+TEST_BOTH(step, a_trap_between_elements_pushes_rf_on_intel_as_it_was_on_amd)
+{
+	struct err e = { 0 };
+
+	cr_expect_eq(rf_between_elements(m, 0), 0);
+	cr_expect_eq(rf_between_elements(m, FL_RF), FL_RF);
+	cr_assert(cpuid_configure(m->c, "max,vendor=GenuineIntel", false, &e), "%s", e.msg);
+	cr_expect_eq(rf_between_elements(m, 0), FL_RF);
 }
 
 GUEST(watched_push, "push qword ptr [0x20000]; out 0xf4, al")
