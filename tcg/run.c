@@ -304,15 +304,18 @@ static void run_single(struct cpu *c, uint32_t mode)
 static void link_last_exit(struct tcg *t, const struct tb *tb)
 {
 	const struct code_cache *k = t->cache;
-	uint32_t from;
+	const struct tb *o;
+	uint32_t exit;
 
 	if (!t->last_exit)
 		return;
 	tcg_lock(t);
-	from = t->last_exit;		/* its memory may be used again by now: see recycle() */
+	exit = t->last_exit;		/* its memory may be used again by now: see recycle() */
 	t->last_exit = 0;
-	if (from && link_rip(k, &k->links[from]) == tb->rip && (k->tbs[k->links[from].from].mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
-		tcg_link(t, from, (uint32_t)(tb - k->tbs));
+	o = &k->tbs[k->links[exit].from];
+	if (exit && link_rip(k, &k->links[exit]) == tb->rip && o->cs_base == tb->cs_base && o->cs_limit == tb->cs_limit &&
+	    (o->mode & ~MODE_TCG) == (tb->mode & ~MODE_TCG))
+		tcg_link(t, exit, (uint32_t)(tb - k->tbs));
 	tcg_unlock(t);
 }
 

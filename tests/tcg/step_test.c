@@ -259,3 +259,50 @@ Test(step, nmi_that_a_store_causes_comes_right_behind_it)
 	}
 	machine_fini(&m);
 }
+
+/* ---- an interrupt's handler at the offset where the interrupted code was about to jump ---- */
+
+#define HANDLER_SEL	0x38
+#define HANDLER_BASE	(M_CODE + 0x1000)
+#define OFFSET		0x100
+
+GUEST(jumps, ".code32; mov dword ptr [0x61000], 1; jmp 1f; .skip 0x100 - (. - guest_jumps); 1: mov eax, 1; out 0xf4, al")
+GUEST(handles, ".code32; mov eax, 2; out 0xf4, al")
+
+static void signal_once(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	struct machine *m = opaque;
+	int *signals = m->opaque;
+
+	(void)off, (void)size, (void)v;
+	if ((*signals)++ == 0)
+		cpu_nmi(m->c);
+}
+
+static const struct mmio_ops once_ops = { NULL, signal_once, 4 };
+
+/* The exit that met the request leads to the offset, but not to the handler, whose segment has another base. */
+Test(step, an_exit_is_not_linked_to_another_segments_code)
+{
+	static const uint64_t descriptor = 0x00cf9b0000000000 | (HANDLER_BASE & 0xffff) << 16 | (uint64_t)(HANDLER_BASE >> 16) << 32;
+	struct machine m;
+	struct err e;
+	int signals = 0;
+
+	machine_init(&m, 32, 0, &tcg_accel);
+	m.opaque = &signals;
+	struct phys_range r = { .pa = 0x61000, .size = 0x1000, .prio = 1, .ops = &once_ops, .opaque = &m, .name = "once" };
+	cr_assert(phys_map(m.phys, &r, &e));
+	GUEST_PUT(&m, M_CODE, jumps);
+	GUEST_PUT(&m, HANDLER_BASE + OFFSET, handles);
+	st64(machine_mem(&m, M_GDT + HANDLER_SEL), descriptor | 0xffff);
+	st64(machine_mem(&m, M_IDT + 8 * EXC_NMI), 0x00008e0000000000 | HANDLER_SEL << 16 | OFFSET);
+	for (unsigned i = 0; i < 3; i++) {
+		machine_reset(&m);
+		seg_set(m.c, CS, M_CODE0, M_CODE, ~0u, SEG_G | SEG_DB | 0x9b);
+		cr_assert_eq(machine_run(&m, 0), -1);
+		cr_expect_eq(m.c->regs[RAX], i ? 1 : 2);
+	}
+	cr_expect_eq(signals, 3);
+	machine_fini(&m);
+}
