@@ -175,7 +175,8 @@ static void drive_done(struct drive_req *d)
 static void submit(struct scsi_req *r, enum drive_op op, uint64_t n, const struct iovec *iov, int niov)
 {
 	r->drive = (struct drive_req){
-		.op = op, .at = r->job.lba, .n = (uint32_t)n, .iov = iov, .niov = niov, .done = drive_done,
+		.op = op, .at = r->job.lba, .n = (uint32_t)n, .iov = iov, .niov = niov,
+		.unmap = op == DRIVE_ZERO && r->job.cdb[1] & 8, .done = drive_done,
 	};
 	drive_submit(r->unit->drive, &r->drive);
 }
@@ -208,7 +209,6 @@ static void step(struct scsi_req *r)
 		return;
 	case JOB_ZERO:
 		submit(r, DRIVE_ZERO, n, NULL, 0);
-		r->drive.unmap = j->cdb[1] & 8;
 		return;
 	case JOB_SAME:
 		r->iov = (struct iovec){ j->buf, SCSI_BUF };
