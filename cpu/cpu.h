@@ -13,7 +13,8 @@
  * mxcsr and x87 stand in the host's own registers (`vec_live`). C that may be
  * reached then is either "light" (compiled with -mgeneral-regs-only, calls no
  * libc) or is called through cpu_heavy(), which puts the vector state into
- * cpu->xsave first and takes it back afterwards. Everything in cpu/ that is
+ * cpu->xsave first and takes it back afterwards, or cpu_call_out(), which keeps
+ * what C may destroy somewhere else. Everything in cpu/ that is
  * listed as light in Makefile.in obeys this.
  */
 #ifndef CPU_CPU_H
@@ -321,8 +322,8 @@ struct pmu {
 
 /*
  * What the board gives a vCPU. Called on the vCPU's thread without the machine
- * lock; the board takes it. All are reached through cpu_heavy(). CR8 and MSRs also
- * by a debugger, which has the lock, while the vCPU stands.
+ * lock; the board takes it. All are reached through cpu_call_out() or cpu_heavy(). CR8 and
+ * MSRs also by a debugger, which has the lock, while the vCPU stands.
  */
 struct cpu_board {
 	void *opaque;
@@ -461,6 +462,9 @@ struct cpu {
 	/* cpu_heavy() while vec_live; set by an accelerator that keeps vector state in host registers. */
 	uint64_t (*heavy)(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
 			  uint64_t a, uint64_t b, uint64_t x, uint64_t y);
+	/* The same for cpu_call_out(). */
+	uint64_t (*call_out)(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+			     uint64_t a, uint64_t b, uint64_t x, uint64_t y);
 	struct cpu_debug dbg;		/* a debugger's wishes; not guest state */
 	uint64_t n_instr_helpers;	/* statistics: C helper calls */
 	_Atomic bool sleeping;		/* in cpu_wait() */
@@ -587,5 +591,11 @@ void cpu_raise_pf(struct cpu *c, uint64_t va, uint32_t error) __attribute__((nor
  */
 uint64_t cpu_heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
 		   uint64_t a, uint64_t b, uint64_t x, uint64_t y);
+/*
+ * The same for what goes out to the board, many times cheaper: fn finds no vector state in c->xsave, and
+ * neither uses the x87 (no long double) nor raises.
+ */
+uint64_t cpu_call_out(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+		      uint64_t a, uint64_t b, uint64_t x, uint64_t y);
 
 #endif

@@ -137,6 +137,12 @@ uint64_t cpu_heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, u
 	return c->vec_live ? c->heavy(c, fn, a, b, x, y) : fn(a, b, x, y);
 }
 
+uint64_t cpu_call_out(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+		      uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+{
+	return c->vec_live ? c->call_out(c, fn, a, b, x, y) : fn(a, b, x, y);
+}
+
 void cpu_note_unfinished(struct cpu *c)
 {
 	/* Without breakpoints or TF nobody would clear it. */

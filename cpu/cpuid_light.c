@@ -42,7 +42,7 @@ static uint64_t heavy_apic_base(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y
 /* Switched off in its base register, the local APIC is not there (SDM vol. 3A, 11.4.3). */
 static bool apic_off(struct cpu *c)
 {
-	return c->board.msr_read && !(cpu_heavy(c, heavy_apic_base, (uint64_t)c, 0, 0, 0) & APIC_BASE_ENABLE);
+	return c->board.msr_read && !(cpu_call_out(c, heavy_apic_base, (uint64_t)c, 0, 0, 0) & APIC_BASE_ENABLE);
 }
 
 /* ---- topology ---- */

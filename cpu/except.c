@@ -314,7 +314,7 @@ static uint64_t board_intack(uint64_t pc, uint64_t a, uint64_t b, uint64_t x)
 
 static int intack(struct cpu *c)
 {
-	return (int)(int64_t)cpu_heavy(c, board_intack, (uintptr_t)c, 0, 0, 0);
+	return (int)(int64_t)cpu_call_out(c, board_intack, (uintptr_t)c, 0, 0, 0);
 }
 
 /*

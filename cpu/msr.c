@@ -75,7 +75,7 @@ static bool rd_board(struct cpu *c, const struct msr_row *r, uint32_t msr, uint6
 {
 	(void)r;
 	if (c->board.msr_read)
-		return cpu_heavy(c, heavy_board_read, (uint64_t)c, msr, (uint64_t)v, 0);
+		return cpu_call_out(c, heavy_board_read, (uint64_t)c, msr, (uint64_t)v, 0);
 	*v = msr == 0x1b ? 0xfee00800 | (c->is_bsp ? 0x100 : 0) : 0;
 	return true;
 }
@@ -181,7 +181,7 @@ static uint64_t heavy_board_write(uint64_t cpu, uint64_t msr, uint64_t v, uint64
 static bool wr_board(struct cpu *c, const struct msr_row *r, uint32_t msr, uint64_t v)
 {
 	(void)r;
-	return !c->board.msr_write || cpu_heavy(c, heavy_board_write, (uint64_t)c, msr, v, 0);
+	return !c->board.msr_write || cpu_call_out(c, heavy_board_write, (uint64_t)c, msr, v, 0);
 }
 
 /* Bit 0 locks it until reset. */

@@ -107,7 +107,7 @@ bool phys_alone(struct phys *p, uint64_t pa);
 /*
  * Access of 1, 2, 4 or 8 bytes at any alignment, by the vCPU or a device.
  * RAM writes mark PAGE_DIRTY and tell the vCPUs' accelerators about code.
- * Not light: reach it by cpu_heavy(); phys_ld/phys_st below do that.
+ * Not light: reach it by cpu_call_out(); phys_ld/phys_st below do that.
  */
 uint64_t phys_read(struct phys *p, uint64_t pa, int size);
 void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v);

@@ -103,7 +103,7 @@ uint64_t phys_ld(struct cpu *c, uint64_t pa, int size)
 	phys_lookup(c->phys, pa, &pg);
 	if (pg.rhost && at + size <= PAGE)
 		return ld_n(pg.rhost + at, size);
-	return cpu_heavy(c, heavy_read, (uint64_t)c->phys, pa, size, 0);
+	return cpu_call_out(c, heavy_read, (uint64_t)c->phys, pa, size, 0);
 }
 
 void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v)
@@ -113,7 +113,7 @@ void phys_st(struct cpu *c, uint64_t pa, int size, uint64_t v)
 
 	phys_lookup(c->phys, pa, &pg);
 	if (!pg.whost || at + size > PAGE) {
-		cpu_heavy(c, heavy_write, (uint64_t)c->phys, pa, size, v);
+		cpu_call_out(c, heavy_write, (uint64_t)c->phys, pa, size, v);
 		return;
 	}
 	st_n(pg.whost + at, size, v);

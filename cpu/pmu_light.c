@@ -236,7 +236,7 @@ void pmu_request(struct cpu *c)
 		return;
 	c->pmu.interrupt = false;
 	if (c->board.perf_interrupt)
-		cpu_heavy(c, heavy_interrupt, (uint64_t)c, 0, 0, 0);
+		cpu_call_out(c, heavy_interrupt, (uint64_t)c, 0, 0, 0);
 }
 
 /* ---- life ---- */

@@ -83,7 +83,7 @@ static uint64_t heavy_wall(uint64_t cpu, uint64_t b, uint64_t x, uint64_t y)
 
 void pv_write_wall(struct cpu *c, uint64_t pa)
 {
-	uint64_t wall = c->board.wall_ns ? cpu_heavy(c, heavy_wall, (uint64_t)c, 0, 0, 0) : 0;
+	uint64_t wall = c->board.wall_ns ? cpu_call_out(c, heavy_wall, (uint64_t)c, 0, 0, 0) : 0;
 	uint64_t up = pv_clock_ns(c), start = wall > up ? wall - up : 0;
 	uint32_t version = (uint32_t)phys_ld(c, pa, 4) | 1;
 
@@ -154,7 +154,7 @@ static int64_t send_ipi(struct cpu *c, const uint64_t a[4])
 		return -E_NOSYS;
 	if (ipi.icr & ~0x47ffu)		/* a vector, a delivery mode, "assert"; no shorthand */
 		return -E_INVAL;
-	return (int64_t)cpu_heavy(c, heavy_ipi, (uint64_t)&ipi, 0, 0, 0);
+	return (int64_t)cpu_call_out(c, heavy_ipi, (uint64_t)&ipi, 0, 0, 0);
 }
 
 static int64_t call(struct cpu *c, uint64_t nr, const uint64_t a[4])

@@ -67,7 +67,7 @@ uint64_t cpu_read_cr(struct cpu *c, int n)
 	case 8:
 		if (v_tpr(c))
 			return c->svm.int_ctl & 15;
-		return c->board.get_cr8 ? cpu_heavy(c, heavy_get_cr8, (uint64_t)c, 0, 0, 0) : 0;
+		return c->board.get_cr8 ? cpu_call_out(c, heavy_get_cr8, (uint64_t)c, 0, 0, 0) : 0;
 	default: cpu_raise(c, EXC_UD);
 	}
 }
@@ -186,7 +186,7 @@ static void write_cr8(struct cpu *c, uint64_t v)
 		svm_update_vintr(c);
 	}
 	if (!v_tpr(c) && c->board.set_cr8)
-		cpu_heavy(c, heavy_set_cr8, (uint64_t)c, v, 0, 0);
+		cpu_call_out(c, heavy_set_cr8, (uint64_t)c, v, 0, 0);
 }
 
 void cpu_write_cr(struct cpu *c, int n, uint64_t v)
@@ -472,14 +472,14 @@ uint32_t cpu_in(struct cpu *c, uint16_t port, int size)
 	check_port(c, port, size);
 	if (!c->board.port_in)
 		return (uint32_t)size_mask(size);
-	return (uint32_t)(cpu_heavy(c, heavy_in, (uint64_t)c, port, size, 0) & size_mask(size));
+	return (uint32_t)(cpu_call_out(c, heavy_in, (uint64_t)c, port, size, 0) & size_mask(size));
 }
 
 void cpu_out(struct cpu *c, uint16_t port, int size, uint32_t v)
 {
 	check_port(c, port, size);
 	if (c->board.port_out)
-		cpu_heavy(c, heavy_out, (uint64_t)c, port, size, v & size_mask(size));
+		cpu_call_out(c, heavy_out, (uint64_t)c, port, size, v & size_mask(size));
 }
 
 /* ---- flags ---- */

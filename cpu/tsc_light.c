@@ -17,7 +17,7 @@ static uint64_t ticks(struct cpu *c)
 			t = (uint64_t)((unsigned __int128)t * c->tsc_scale >> 32);
 		return t;
 	}
-	uint64_t ns = cpu_heavy(c, heavy_clock, (uint64_t)c, 0, 0, 0);
+	uint64_t ns = cpu_call_out(c, heavy_clock, (uint64_t)c, 0, 0, 0);
 	return ns / 1000000 * c->tsc_khz + ns % 1000000 * c->tsc_khz / 1000000;
 }
 

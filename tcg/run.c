@@ -61,6 +61,18 @@ static uint64_t heavy(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t
 	return r;
 }
 
+static uint64_t call_out(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+			 uint64_t a, uint64_t b, uint64_t x, uint64_t y)
+{
+	const struct x64_stubs *s = &tcg_of(c)->cache->x.stubs;
+	uint64_t r;
+
+	s->vec_aside();
+	r = fn(a, b, x, y);
+	s->vec_back();
+	return r;
+}
+
 static void __attribute__((noreturn)) unwind(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
@@ -70,6 +82,8 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 
 	tcg_end_read(t);
 	tcg_unlock_all(t);
+	if (env->vec_aside)
+		t->cache->x.stubs.vec_back();
 	if (c->vec_live)
 		t->cache->x.stubs.vec_save();
 	if (env->fault_pc) {
@@ -521,6 +535,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 	c->code_written = tcg_code_written;
 	c->mapping_changed = mapping_changed;
 	c->heavy = heavy;
+	c->call_out = call_out;
 	if (c->plugins && !(t->plug = plug_cpu_new(c, e)))
 		return false;
 	if (!interp) {
@@ -550,6 +565,7 @@ static void destroy(struct cpu *c)
 	c->code_written = NULL;
 	c->mapping_changed = NULL;
 	c->heavy = NULL;
+	c->call_out = NULL;
 }
 
 /* Generated code looks at cpu->request by itself. */

@@ -69,6 +69,10 @@ struct x64_env {
 	uint32_t n_fallbacks;		/* noted since none was; 0: all slots are empty, whose ret is 0 */
 	uint64_t fallback_at[1u << FALLBACK_BITS];
 	const uint8_t *fallback_code[1u << FALLBACK_BITS];
+	/* cpu_call_out(): the guest's vector registers meanwhile. */
+	uint8_t vec[16][32] __attribute__((aligned(64)));
+	uint32_t mxcsr;
+	bool vec_aside;			/* they stand there, and nowhere else */
 	/* tcg/plug.h */
 	uint8_t *plug;			/* the vCPU's counters and streams */
 	uint64_t plug_va[PLUG_SLOTS];	/* where the instruction under way accesses memory */

@@ -81,6 +81,49 @@ static void vec_load(struct x64 *x, struct code *c)
 	store_imm(c, 1, hop_gs(CPU_OFF(vec_live)), 1);
 }
 
+/* (v)movups between register n and its place in env: opcode 0x10 loads, 0x11 stores. */
+static void move_aside(struct x64 *x, struct code *c, unsigned opcode, unsigned n)
+{
+	e8(c, 0x65);						/* gs */
+	if (x->host_avx) {
+		e8(c, 0xc5); e8(c, n & 8 ? 0x7c : 0xfc);
+	} else {
+		if (n & 8)
+			e8(c, 0x44);
+		e8(c, 0x0f);
+	}
+	e8(c, opcode); e8(c, 0x04 | (n & 7) << 3); e8(c, 0x25);	/* [disp32] */
+	e32(c, (uint32_t)ENV_OFF(vec[0]) + 32 * n);
+}
+
+/*
+ * For C that may use vector registers but neither looks at the guest's nor uses the x87, whose state is
+ * the costly part: the guest's stays where it is.
+ */
+static void vec_aside(struct x64 *x, struct code *c, const uint8_t *mxcsr)
+{
+	ins(c, X_0F | 0xae, 4, 3, hop_gs(ENV_OFF(mxcsr)));	/* stmxcsr */
+	for (unsigned n = 0; n < 16; n++)
+		move_aside(x, c, 0x11, n);
+	store_imm(c, 1, hop_gs(CPU_OFF(vec_live)), 0);
+	store_imm(c, 1, hop_gs(ENV_OFF(vec_aside)), 1);
+	e8(c, 0x0f); e8(c, 0xae); e8(c, 0x15);			/* ldmxcsr [rip + x] */
+	e32(c, 0);
+	fix32(c, c->p - 4, mxcsr);
+	if (x->host_avx) {
+		e8(c, 0xc5); e8(c, 0xf8); e8(c, 0x77);		/* vzeroupper */
+	}
+}
+
+static void vec_back(struct x64 *x, struct code *c)
+{
+	for (unsigned n = 0; n < 16; n++)
+		move_aside(x, c, 0x10, n);
+	ins(c, X_0F | 0xae, 4, 2, hop_gs(ENV_OFF(mxcsr)));	/* ldmxcsr */
+	store_imm(c, 1, hop_gs(ENV_OFF(vec_aside)), 0);
+	store_imm(c, 1, hop_gs(CPU_OFF(vec_live)), 1);
+}
+
 static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
 
 static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr)
@@ -390,6 +433,14 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	u.p = here(c);
 	s->vec_load = u.fn;
 	vec_load(x, c);
+	ret(c);
+	u.p = here(c);
+	s->vec_aside = u.fn;
+	vec_aside(x, c, mxcsr);
+	ret(c);
+	u.p = here(c);
+	s->vec_back = u.fn;
+	vec_back(x, c);
 	ret(c);
 	make_enter_leave(x, c, mxcsr);
 	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP, false);

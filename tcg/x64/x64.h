@@ -85,7 +85,8 @@ struct x64_exit {
 struct x64_stubs {
 	/* Run code; a guest return without a matching call goes to `miss`. */
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
-	void (*vec_save)(void), (*vec_load)(void);
+	void (*vec_save)(void), (*vec_load)(void);	/* to and from cpu->xsave */
+	void (*vec_aside)(void), (*vec_back)(void);	/* to and from env->vec, x87 apart */
 	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *noshare, *roam;
 	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */

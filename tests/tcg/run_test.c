@@ -493,3 +493,44 @@ TEST_BOTH(run, rep_movs_goes_on_where_it_faulted)
 	cr_expect_eq(reg(m, RCX), 0);
 	cr_expect_arr_eq(machine_mem(m, M_DATA + 0x4010), machine_mem(m, M_DATA), 0x1000);
 }
+
+/* ---- vector and x87 registers across calls of the board ---- */
+
+#define EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define TAKE_YMM(n) "vmovdqu ymm" #n ", [rdi + 32 * " #n "]\n"
+#define GIVE_YMM(n) "vmovdqu [rdi + 32 * " #n " + 1024], ymm" #n "\n"
+#define CLOBBER(n) "vpxor %%ymm" #n ", %%ymm" #n ", %%ymm" #n "\n"
+
+GUEST(vectors,
+      "mov rax, cr4\n or eax, 0x40600\n mov cr4, rax\n mov eax, 7\n xor edx, edx\n xor ecx, ecx\n xsetbv\n"
+      " fninit\n fldpi\n mov dword ptr [rdi + 512], 0x3f81\n ldmxcsr [rdi + 512]\n" EACH(TAKE_YMM)
+      " out 0x80, al\n mov rax, [0x60000]\n mov [0x60000], rax\n"
+      EACH(GIVE_YMM) " stmxcsr [rdi + 516]\n fldpi\n fsubp\n fstp qword ptr [rdi + 520]\n" END)
+
+__attribute__((target("avx2"))) static void spoil_vectors(struct machine *m, uint32_t v)
+{
+	uint32_t mxcsr;
+
+	(void)m, (void)v;
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	cr_expect_eq(mxcsr & 0xffc0, 0x1f80, "the host's own rounding");
+	__asm__ volatile(EACH(CLOBBER) : : : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+			 "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
+TEST_BOTH(run, the_board_may_use_vector_registers)
+{
+	if (!__builtin_cpu_supports("avx2"))
+		return;
+	GUEST_PUT(m, M_CODE, vectors);
+	for (unsigned i = 0; i < 512; i++)
+		*machine_mem(m, M_DATA + i) = (uint8_t)(i * 13 + (i >> 8) + 1);
+	m->c->regs[RDI] = M_DATA;
+	m->on_out = spoil_vectors;
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->n_outs, 1);
+	cr_expect_eq(m->n_reads + m->n_writes, 2);
+	cr_expect_arr_eq(machine_mem(m, M_DATA + 1024), machine_mem(m, M_DATA), 512);
+	cr_expect_eq(ld32(machine_mem(m, M_DATA + 516)), 0x3f81, "the guest's flags and rounding");
+	cr_expect_eq(ld64(machine_mem(m, M_DATA + 520)), 0, "its x87 stack");
+}
