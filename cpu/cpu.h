@@ -329,6 +329,12 @@ struct cpu_board {
 	void *opaque;
 	uint32_t (*port_in)(void *opaque, uint16_t port, int size);
 	void (*port_out)(void *opaque, uint16_t port, int size, uint32_t v);
+	/*
+	 * Up to n of them in a row, to or from buf; they end early when something is asked of c. How many
+	 * there were, at least one. Both may be NULL.
+	 */
+	unsigned (*port_in_run)(void *opaque, struct cpu *c, uint16_t port, int size, void *buf, unsigned n);
+	unsigned (*port_out_run)(void *opaque, struct cpu *c, uint16_t port, int size, const void *buf, unsigned n);
 	/* Acknowledge an interrupt: its vector, or -1 if none is pending any more. */
 	int (*intack)(void *opaque, struct cpu *c);
 	/* Local APIC pieces the processor itself sees. */

@@ -482,6 +482,58 @@ void cpu_out(struct cpu *c, uint16_t port, int size, uint32_t v)
 		cpu_call_out(c, heavy_out, (uint64_t)c, port, size, v & size_mask(size));
 }
 
+/* A REP INS or OUTS in the middle of its elements. */
+struct port_run {
+	uint16_t port;
+	int size;
+	void *buf;
+	unsigned n;
+};
+
+static uint64_t heavy_in_run(uint64_t cpu, uint64_t run, uint64_t unused, uint64_t unused2)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	const struct port_run *r = (const struct port_run *)run;
+	(void)unused, (void)unused2;
+	return c->board.port_in_run(c->board.opaque, c, r->port, r->size, r->buf, r->n);
+}
+
+static uint64_t heavy_out_run(uint64_t cpu, uint64_t run, uint64_t unused, uint64_t unused2)
+{
+	struct cpu *c = (struct cpu *)cpu;
+	const struct port_run *r = (const struct port_run *)run;
+	(void)unused, (void)unused2;
+	return c->board.port_out_run(c->board.opaque, c, r->port, r->size, r->buf, r->n);
+}
+
+/* Does somebody want to see each element? */
+static bool one_by_one(const struct cpu *c)
+{
+	return c->dr6_pending || c->dbg.step || c->mode & MODE_TF;
+}
+
+unsigned cpu_in_run(struct cpu *c, uint16_t port, int size, void *buf, unsigned n)
+{
+	struct port_run r = { port, size, buf, n };
+
+	check_port(c, port, size);
+	if (c->board.port_in_run && !one_by_one(c))
+		return (unsigned)cpu_heavy(c, heavy_in_run, (uint64_t)c, (uint64_t)&r, 0, 0);
+	st_n(buf, size, cpu_in(c, port, size));
+	return 1;
+}
+
+unsigned cpu_out_run(struct cpu *c, uint16_t port, int size, const void *buf, unsigned n)
+{
+	struct port_run r = { port, size, (void *)(uintptr_t)buf, n };
+
+	check_port(c, port, size);
+	if (c->board.port_out_run && !one_by_one(c))
+		return (unsigned)cpu_heavy(c, heavy_out_run, (uint64_t)c, (uint64_t)&r, 0, 0);
+	cpu_out(c, port, size, (uint32_t)ld_n(buf, size));
+	return 1;
+}
+
 /* ---- flags ---- */
 
 static bool iopl3(const struct cpu *c)

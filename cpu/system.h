@@ -63,6 +63,9 @@ void cpu_check_port(struct cpu *c, uint16_t port, int size);
 /* IN/OUT with the permission check (IOPL, I/O bitmap). size 1, 2, 4. */
 uint32_t cpu_in(struct cpu *c, uint16_t port, int size);
 void cpu_out(struct cpu *c, uint16_t port, int size, uint32_t v);
+/* Up to n of them in a row, as in struct cpu_board. Whether it is allowed is asked once. */
+unsigned cpu_in_run(struct cpu *c, uint16_t port, int size, void *buf, unsigned n);
+unsigned cpu_out_run(struct cpu *c, uint16_t port, int size, const void *buf, unsigned n);
 /* PUSHF/POPF images; popf applies the write rules of CPL, IOPL, VM86 (VME). */
 uint32_t cpu_pushf_image(struct cpu *c, int opsize);
 void cpu_popf(struct cpu *c, uint32_t v, int opsize);

@@ -10,6 +10,7 @@
  * Source: SDM vol. 2; vol. 3A chapters 2 (system registers), 5.8 (fast calls).
  */
 #include "tcg/front.h"
+#include "tcg/rep.h"
 #include "tcg/helper.h"
 
 #define ENV(field) ((int64_t)offsetof(struct cpu, field))
@@ -402,7 +403,11 @@ static void port_string(struct front *f, const struct insn *in, enum helper h, i
 {
 	bool rep = in->pfx & (PFX_REP | PFX_REPNE);
 
-	emit_call(f, h, OP_T0, NONE, NONE, n | in->adsize << 8 | in->seg << 16 | rep << 24);
+	struct rep r = {
+		.size = (unsigned)n, .adsize = in->adsize, .seg = (unsigned)in->seg, .down = !!(f->ir->mode & MODE_DF), .once = !rep,
+	};
+
+	emit_call(f, h, OP_T0, NONE, NONE, rep_pack(r));
 	if (!rep) {
 		poll(f);
 		return;

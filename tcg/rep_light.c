@@ -1,5 +1,5 @@
 /*
- * Repeated string instructions: REP movs, stos, lods; REPE/REPNE cmps, scas.
+ * Repeated string instructions: REP movs, stos, lods; REPE/REPNE cmps, scas; ins and outs.
  *
  * Elements are done in runs that lie in one page on each side (movs and stos: or in
  * pages that the host has side by side), inside the segment and before the offset
@@ -11,11 +11,15 @@
  * again, if a request is pending, if it has written to translated code, if an element
  * met a data breakpoint, or behind every element if EFLAGS.TF is set.
  *
+ * The runs of ins and outs are the board's, which knows what stands at the port; they
+ * end where it asks for something, so that an interrupt comes where it should.
+ *
  * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
  */
 #include "cpu/access.h"
 #include "cpu/seen.h"
 #include "cpu/seg.h"
+#include "cpu/system.h"
 #include "tcg/helper.h"
 #include "tcg/rep.h"
 
@@ -495,4 +499,99 @@ H(rep_scas)
 			return end;
 	}
 	return 1;
+}
+
+/* ---- ins, outs ---- */
+
+static uint16_t port_of(const struct cpu *c)
+{
+	return (uint16_t)c->regs[RDX];
+}
+
+static uint64_t elements_left(const struct cpu *c, const struct rep *r)
+{
+	return r->once ? 1 : reg_get(c, RCX, r->adsize);
+}
+
+/* Elements of a run through a port; 0: one alone, by cpu/mmu.c. */
+static uint64_t port_run(struct cpu *c, const struct rep *r, struct side *s, uint64_t n)
+{
+	return r->once || r->down || (n = run_of_one(c, r, s, n)) == 0 || s->code ? 0 : n;
+}
+
+/* k elements are done. 0: finished, 1: call again, -1: go on. It stops for a request, and for who wants each element. */
+static int moved(struct cpu *c, const struct rep *r, int reg, uint64_t k)
+{
+	advance(c, r, reg, k);
+	if (!r->once)
+		count_down(c, r, k);
+	if (r->once || !reg_get(c, RCX, r->adsize))
+		return 0;
+	if (!atomic_load_explicit(&c->request, memory_order_relaxed) && !(c->mode & (MODE_TF | MODE_DEBUG)) &&
+	    !c->dbg.step && !c->dbg.why)
+		return -1;
+	cpu_note_unfinished(c);
+	return 1;
+}
+
+/* Memory is checked before the port is read: reading may have an effect that must not repeat. */
+static void in_one(struct cpu *c, const struct rep *r, const struct side *d)
+{
+	uint64_t va = element_va(c, r, d, MMU_WRITE);
+	enum mmu_idx idx = cpu_mmu_idx(c);
+
+	mmu_check(c, va, r->size, MMU_WRITE, idx);
+	mmu_st(c, va, r->size, cpu_in(c, port_of(c), r->size), idx);
+	cpu_keep_seen(c);
+}
+
+H(ins)
+{
+	struct rep r = rep_unpack(imm);
+	struct side d = { .reg = RDI, .seg = ES, .write = true };
+	uint64_t n, k;
+	int end;
+
+	UNUSED;
+	cpu_check_port(c, port_of(c), r.size);
+	while ((n = elements_left(c, &r))) {
+		k = port_run(c, &r, &d, n);
+		if (k) {
+			k = cpu_in_run(c, port_of(c), r.size, d.host, (unsigned)k);
+			see(c, &r, &d, NULL, k, k);
+		} else {
+			k = 1;
+			in_one(c, &r, &d);
+		}
+		end = moved(c, &r, RDI, k);
+		if (end >= 0)
+			return (uint64_t)end;
+	}
+	return 0;
+}
+
+H(outs)
+{
+	struct rep r = rep_unpack(imm);
+	struct side s = { .reg = RSI, .seg = r.seg };
+	uint64_t n, k;
+	int end;
+
+	UNUSED;
+	cpu_check_port(c, port_of(c), r.size);
+	while ((n = elements_left(c, &r))) {
+		k = port_run(c, &r, &s, n);
+		if (k) {
+			k = cpu_out_run(c, port_of(c), r.size, s.host, (unsigned)k);
+			see(c, &r, &s, NULL, k, k);
+		} else {
+			k = 1;
+			cpu_out(c, port_of(c), r.size, (uint32_t)load_one(c, &r, &s));
+			cpu_keep_seen(c);
+		}
+		end = moved(c, &r, RSI, k);
+		if (end >= 0)
+			return (uint64_t)end;
+	}
+	return 0;
 }

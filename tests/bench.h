@@ -72,6 +72,22 @@ static inline void bench_out(struct bench *b, uint16_t port, int size, uint32_t 
 	port_write(b->m, port, size, v);
 }
 
+/* REP INS and OUTS of processor 0 (bench_cpus()); the test holds the machine's lock, a processor does not. */
+static inline unsigned bench_in_run(struct bench *b, uint16_t port, int size, void *buf, unsigned n)
+{
+	machine_unlock(b->m);
+	n = machine_port_in_run(b->m, b->cpu[0], port, size, buf, n);
+	machine_lock(b->m);
+	return n;
+}
+static inline unsigned bench_out_run(struct bench *b, uint16_t port, int size, const void *buf, unsigned n)
+{
+	machine_unlock(b->m);
+	n = machine_port_out_run(b->m, b->cpu[0], port, size, buf, n);
+	machine_lock(b->m);
+	return n;
+}
+
 /* For tests with a `static struct bench b`. */
 #define in(port)	bench_in(&b, port, 1)
 #define out(port, v)	bench_out(&b, port, 1, v)

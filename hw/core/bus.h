@@ -182,6 +182,12 @@ struct port_ops {
 	void (*write)(void *opaque, uint16_t off, int size, uint32_t v);
 	int max_size;		/* 1, 2 or 4; wider accesses are split, low port first. 0: 1 */
 	int min_size;		/* narrower accesses do not reach the device. 0: 1 */
+	/*
+	 * The first few of n accesses of `size` that follow on each other, as read() and write() would do them:
+	 * those that only move data, so that nothing has to be told behind them. How many; NULL: none.
+	 */
+	unsigned (*read_run)(void *opaque, uint16_t off, int size, uint8_t *buf, unsigned n);
+	unsigned (*write_run)(void *opaque, uint16_t off, int size, const uint8_t *buf, unsigned n);
 };
 
 struct port_range;
@@ -198,6 +204,9 @@ void port_write(struct machine *m, uint16_t port, int size, uint32_t v);
 /* The same, taking the lock: struct cpu_board's port_in and port_out; opaque is the machine. */
 uint32_t machine_port_in(void *opaque, uint16_t port, int size);
 void machine_port_out(void *opaque, uint16_t port, int size, uint32_t v);
+/* port_in_run and port_out_run. They end behind an access that asks something of c, or of its thread (machine_late()). */
+unsigned machine_port_in_run(void *opaque, const struct cpu *c, uint16_t port, int size, uint8_t *buf, unsigned n);
+unsigned machine_port_out_run(void *opaque, const struct cpu *c, uint16_t port, int size, const uint8_t *buf, unsigned n);
 /* struct cpu_board's now_ns. */
 uint64_t machine_now_ns(void *opaque);
 

@@ -206,6 +206,60 @@ void machine_port_out(void *opaque, uint16_t port, int size, uint32_t v)
 	machine_leave(m);
 }
 
+/* May the next access of a run follow at once? */
+static bool goes_on(const struct machine *m, const struct cpu *c)
+{
+	return !m->late && !atomic_load_explicit(&c->request, memory_order_relaxed);
+}
+
+/* The range whose device may do several accesses at once; traced ones are done one by one. */
+static const struct port_range *run_range(struct machine *m, uint16_t port, int size)
+{
+	const struct port_range *r = owner(m->ports, port);
+
+	return r && !trace_on(m) && takes(r, port, size) && size >= r->min_size ? r : NULL;
+}
+
+unsigned machine_port_in_run(void *opaque, const struct cpu *c, uint16_t port, int size, uint8_t *buf, unsigned n)
+{
+	struct machine *m = opaque;
+	unsigned i = 0;
+
+	machine_enter(m);
+	do {
+		const struct port_range *r = run_range(m, port, size);
+
+		if (r && r->ops->read_run)
+			i += r->ops->read_run(r->opaque, (uint16_t)(port - r->base), size, buf + i * (unsigned)size, n - i);
+		if (i < n) {
+			st_n(buf + i * (unsigned)size, size, port_read(m, port, size));
+			i++;
+		}
+	} while (i < n && goes_on(m, c));
+	machine_leave(m);
+	return i;
+}
+
+unsigned machine_port_out_run(void *opaque, const struct cpu *c, uint16_t port, int size, const uint8_t *buf, unsigned n)
+{
+	struct machine *m = opaque;
+	unsigned i = 0;
+
+	machine_enter(m);
+	do {
+		const struct port_range *r = run_range(m, port, size);
+
+		if (r && r->ops->write_run)
+			i += r->ops->write_run(r->opaque, (uint16_t)(port - r->base), size, buf + i * (unsigned)size, n - i);
+		if (i < n) {
+			port_write(m, port, size, (uint32_t)ld_n(buf + i * (unsigned)size, size));
+			i++;
+		}
+	} while (i < n && goes_on(m, c));
+	machine_leave(m);
+	return i;
+}
+
 void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsigned n, const char *name),
 	       void *opaque)
 {

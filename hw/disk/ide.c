@@ -143,6 +143,37 @@ static void data_write(struct ide *d, int i, int size, uint32_t value)
 		data_block_done(d, i);
 }
 
+/* Of n accesses those that do not end the data request. */
+static unsigned inner_accesses(const struct ide_drive *v, int size, unsigned n)
+{
+	unsigned room;
+
+	if (!(v->status & ST_DRQ) || v->dma || v->pos >= v->len)
+		return 0;
+	room = (v->len - v->pos - 1) / (unsigned)size;
+	return room < n ? room : n;
+}
+
+static unsigned data_read_run(struct ide *d, int ch, uint16_t off, int size, uint8_t *buf, unsigned n)
+{
+	struct ide_drive *v = &d->drive[ch * 2 + d->ch[ch].unit];
+	unsigned k = off == R_DATA && host_reads(v) ? inner_accesses(v, size, n) : 0;
+
+	memcpy(buf, v->buf + v->pos, k * (size_t)size);
+	v->pos += k * (unsigned)size;
+	return k;
+}
+
+static unsigned data_write_run(struct ide *d, int ch, uint16_t off, int size, const uint8_t *buf, unsigned n)
+{
+	struct ide_drive *v = &d->drive[ch * 2 + d->ch[ch].unit];
+	unsigned k = off == R_DATA && !host_reads(v) ? inner_accesses(v, size, n) : 0;
+
+	memcpy(v->buf + v->pos, buf, k * (size_t)size);
+	v->pos += k * (unsigned)size;
+	return k;
+}
+
 /* ---- task file ---- */
 
 /* Device 0 answers for a device 1 that is missing; from a channel without any nothing comes back. */
@@ -286,6 +317,14 @@ static void block_write_##ch(void *o, uint16_t off, int size, uint32_t v)		\
 {											\
 	command_block_write(o, ch, off, size, v);					\
 }											\
+static unsigned block_read_run_##ch(void *o, uint16_t off, int size, uint8_t *buf, unsigned n)	\
+{											\
+	return data_read_run(o, ch, off, size, buf, n);					\
+}											\
+static unsigned block_write_run_##ch(void *o, uint16_t off, int size, const uint8_t *buf, unsigned n)	\
+{											\
+	return data_write_run(o, ch, off, size, buf, n);					\
+}											\
 static uint32_t control_read_##ch(void *o, uint16_t off, int size)			\
 {											\
 	(void)off, (void)size;								\
@@ -296,7 +335,8 @@ static void control_write_##ch(void *o, uint16_t off, int size, uint32_t v)		\
 	(void)off, (void)size;								\
 	control_write(o, ch, (uint8_t)v);						\
 }											\
-static const struct port_ops command_ops_##ch = { block_read_##ch, block_write_##ch, 4, 1 };	\
+static const struct port_ops command_ops_##ch = { block_read_##ch, block_write_##ch, 4, 1,	\
+	block_read_run_##ch, block_write_run_##ch };					\
 static const struct port_ops control_ops_##ch = { control_read_##ch, control_write_##ch, 1, 1 };
 
 CHANNEL_OPS(0)

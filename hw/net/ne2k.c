@@ -9,8 +9,10 @@
  *	        0x4000  64 pages of 256 bytes: frames to send, and a ring of frames that came in,
  *	                each behind { status, next page, length u16 }
  *
- * Frames come in one by one, as fast as 10 Mbit/s bring them: drivers rely on it, who
- * acknowledge an interrupt while there may be more in the ring.
+ * Frames come in while the driver is done with all that it has been told of: a few, as soon as
+ * it acknowledges the interrupt for those before. Drivers acknowledge behind their last look into
+ * the ring, and at most so many frames later, so what came in between would stay there. Who does not
+ * acknowledge gets them one by one, as fast as 10 Mbit/s bring them.
  *
  * Not modelled: loopback (such frames vanish), collisions and other errors, the check
  * sequence behind frames in memory, the send-packet command, EEPROM and the RTL8029's
@@ -38,6 +40,7 @@
 #define MOST_FRAME	1518u
 #define BYTE_NS		800u		/* on the wire */
 #define GAP		20u		/* bytes: preamble, pause between frames */
+#define BURST		8u		/* frames that come at once */
 
 enum { CR_STP = 0x01, CR_STA = 0x02, CR_TXP = 0x04, CR_READ = 0x08, CR_WRITE = 0x10, CR_NO_DMA = 0x20 };
 enum { ISR_PRX = 0x01, ISR_PTX = 0x02, ISR_OVW = 0x10, ISR_RDC = 0x40, ISR_RST = 0x80 };
@@ -51,7 +54,8 @@ struct ne2k {
 	uint16_t iobase;		/* property of the ISA card, as irq */
 	struct irq irq;
 	struct port_range *ports;
-	struct timer wire;		/* the next frame cannot be there before */
+	struct timer wire;		/* the wire would need so long for what has come */
+	unsigned burst;			/* more frames may come at once */
 	uint8_t cr, isr, imr, rcr, tcr, dcr, tsr, rsr;
 	uint8_t pstart, pstop, bnry, curr, tpsr, tbcr0, tbcr1;
 	uint8_t par[6], mar[8];
@@ -138,6 +142,27 @@ static void data_write(struct ne2k *d, int size, uint32_t v)
 	}
 }
 
+/*
+ * Of n accesses to the data port those that move only bytes of its RAM which lie side by side, and are not the last of
+ * the remote DMA: `at` is where. In word mode an access of a byte moves two, and is no such.
+ */
+static unsigned plain_accesses(struct ne2k *d, int size, unsigned n, uint8_t **at)
+{
+	uint32_t end = d->pstop * PAGE > d->rsar && d->pstop * PAGE < RAM_END ? d->pstop * PAGE : RAM_END, room;
+
+	*at = ram_at(d, d->rsar);
+	if (!*at || !d->rbcr || bytes_of(d, size) != size)
+		return 0;
+	room = (uint32_t)min_u64(end - 1u - d->rsar, d->rbcr - 1u) / (unsigned)size;
+	return room < n ? room : n;
+}
+
+static void moved(struct ne2k *d, uint32_t bytes)
+{
+	d->rsar = (uint16_t)(d->rsar + bytes);
+	d->rbcr = (uint16_t)(d->rbcr - bytes);
+}
+
 /* ---- receiving ---- */
 
 static bool ring_is_sound(const struct ne2k *d)
@@ -215,9 +240,14 @@ static void put_frame(struct ne2k *d, const uint8_t *frame, size_t n)
 	ne2k_update(d);
 }
 
+static void wire_needs(struct ne2k *d, uint64_t from, size_t n)
+{
+	timer_mod(&d->wire, from + (GAP + max_u64(n, LEAST_FRAME) + FCS) * BYTE_NS);
+}
+
 static void wait_for_wire(struct ne2k *d, size_t n)
 {
-	timer_mod(&d->wire, clock_now(d->wire.clock) + (GAP + max_u64(n, LEAST_FRAME) + FCS) * BYTE_NS);
+	wire_needs(d, clock_now(d->wire.clock), n);
 }
 
 /* Frames that wait may come, but not while the driver is about to acknowledge others. */
@@ -232,11 +262,27 @@ static void wire_is_free(void *opaque)
 	net_flush(((struct ne2k *)opaque)->net);
 }
 
+/* Before the wire is free only what the driver is sure to find. */
+static bool may_come(const struct ne2k *d)
+{
+	return !timer_pending(&d->wire) || !(d->isr & ISR_PRX) || d->burst;
+}
+
+/* A ring filled to the brim would look empty. It overflows by what the wire brings, not by what comes early. */
+static bool no_room(struct ne2k *d)
+{
+	if (!timer_pending(&d->wire)) {
+		d->isr |= ISR_OVW;
+		ne2k_update(d);
+	}
+	return false;
+}
+
 static bool ne2k_input(void *opaque, const uint8_t *frame, size_t n)
 {
 	struct ne2k *d = opaque;
 
-	if (d->cr & CR_STP || d->tcr & TCR_LOOPBACK || timer_pending(&d->wire))
+	if (d->cr & CR_STP || d->tcr & TCR_LOOPBACK || !may_come(d))
 		return false;
 	if (n < 14 || n > MOST_FRAME || !wanted(d, frame))
 		return true;
@@ -244,14 +290,13 @@ static bool ne2k_input(void *opaque, const uint8_t *frame, size_t n)
 		log_guest("%s: a receive ring from page %#x to %#x, at %#x", d->pci.dev.id, d->pstart, d->pstop, d->curr);
 		return true;
 	}
-	/* Filled to the brim it would look empty. */
-	if (free_pages(d) <= pages_of(n)) {
-		d->isr |= ISR_OVW;
-		ne2k_update(d);
-		return false;
-	}
+	if (free_pages(d) <= pages_of(n))
+		return no_room(d);
 	put_frame(d, frame, n);
-	wait_for_wire(d, n);
+	if (d->burst && d->burst-- < BURST)
+		wire_needs(d, d->wire.deadline, n);
+	else
+		wait_for_wire(d, n);
 	return true;
 }
 
@@ -298,6 +343,18 @@ static void cr_write(void *dev, uint32_t v, uint32_t old)
 	may_receive(d);
 }
 
+static void isr_write(void *dev, uint32_t v, uint32_t old)
+{
+	struct ne2k *d = dev;
+
+	(void)v;
+	if (!(old & ~d->isr & ISR_PRX))
+		return;
+	d->burst = BURST;
+	net_flush(d->net);
+	d->burst = 0;
+}
+
 static void bnry_write(void *dev, uint32_t v, uint32_t old)
 {
 	(void)v, (void)old;
@@ -342,7 +399,7 @@ static const struct reg ne2k_regs[] = {
 	{ 0x04, 0,       "tpsr",   F(tpsr),  0,    0xff, 0,     tsr_read },
 	{ 0x05, 0,       "tbcr0",  F(tbcr0), 0,    0xff, 0,     zero_read },
 	{ 0x06, 0,       "tbcr1",  F(tbcr1), 0,    0xff, 0,     zero_read },
-	{ 0x07, 0,       "isr",    F(isr),   0x80, 0,    0,     NULL,        NULL, 1, 0x7f },
+	{ 0x07, 0,       "isr",    F(isr),   0x80, 0,    0,     NULL,        isr_write, 1, 0x7f },
 	{ 0x08, 0,       "rsar0",  REG_NONE, 0,    0,    0,     clda0_read,  rsar0_write },
 	{ 0x09, 0,       "rsar1",  REG_NONE, 0,    0,    0,     clda1_read,  rsar1_write },
 	{ 0x0a, 0,       "rbcr0",  REG_NONE, 0,    0,    0,     id0_read,    rbcr0_write },
@@ -411,7 +468,35 @@ static void io_write(void *opaque, uint16_t off, int size, uint32_t v)
 	ne2k_update(d);
 }
 
-static const struct port_ops io_ops = { io_read, io_write, 4 };
+static unsigned io_read_run(void *opaque, uint16_t off, int size, uint8_t *buf, unsigned n)
+{
+	struct ne2k *d = opaque;
+	uint8_t *at;
+	unsigned k = off >= DATA && off < RESET ? plain_accesses(d, size, n, &at) : 0;
+
+	if (!k)
+		return 0;
+	memcpy(buf, at, k * (size_t)size);
+	moved(d, k * (uint32_t)size);
+	return k;
+}
+
+static unsigned io_write_run(void *opaque, uint16_t off, int size, const uint8_t *buf, unsigned n)
+{
+	struct ne2k *d = opaque;
+	uint8_t *at;
+	unsigned k = off >= DATA && off < RESET ? plain_accesses(d, size, n, &at) : 0;
+
+	if (!k)
+		return 0;
+	memcpy(at, buf, k * (size_t)size);
+	moved(d, k * (uint32_t)size);
+	return k;
+}
+
+static const struct port_ops io_ops = {
+	.read = io_read, .write = io_write, .max_size = 4, .read_run = io_read_run, .write_run = io_write_run,
+};
 
 /* ---- life ---- */
 

@@ -126,6 +126,16 @@ static void port_out(void *opaque, uint16_t port, int size, uint32_t v)
 	machine_port_out(((struct pc *)opaque)->m, port, size, v);
 }
 
+static unsigned port_in_run(void *opaque, struct cpu *c, uint16_t port, int size, void *buf, unsigned n)
+{
+	return machine_port_in_run(((struct pc *)opaque)->m, c, port, size, buf, n);
+}
+
+static unsigned port_out_run(void *opaque, struct cpu *c, uint16_t port, int size, const void *buf, unsigned n)
+{
+	return machine_port_out_run(((struct pc *)opaque)->m, c, port, size, buf, n);
+}
+
 static uint64_t now_ns(void *opaque)
 {
 	return machine_now_ns(((struct pc *)opaque)->m);
@@ -162,7 +172,8 @@ static void on_shutdown(void *opaque, struct cpu *c)
 struct cpu_board pc_cpu_board(struct pc *pc)
 {
 	return (struct cpu_board){
-		.opaque = pc, .port_in = port_in, .port_out = port_out, .intack = intack,
+		.opaque = pc, .port_in = port_in, .port_out = port_out, .port_in_run = port_in_run,
+		.port_out_run = port_out_run, .intack = intack,
 		.get_cr8 = get_cr8, .set_cr8 = set_cr8, .msr_read = msr_read, .msr_write = msr_write,
 		.ferr = ferr, .perf_interrupt = perf_interrupt, .now_ns = now_ns, .wall_ns = wall_ns, .send_ipi = send_ipi, .shutdown = on_shutdown, .smm = smm,
 	};

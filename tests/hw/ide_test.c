@@ -533,3 +533,31 @@ Test(ide, dma_of_scattered_pieces_that_end_inside_sectors)
 	for (uint32_t i = 0; i < 8 * 128; i++)
 		cr_assert_eq(ld32(all + 4 * i), 100 * 128 + i);
 }
+
+/* REP OUTSW and INSW: many words at once, over the ends of data requests, and not a byte more. */
+Test(ide, runs_of_words_move_sectors)
+{
+	uint32_t data[256], back[512];
+	unsigned n = 0;
+
+	bench_cpus(&b, 1);
+	for (uint32_t i = 0; i < ARRAY_LEN(data); i++)
+		data[i] = 0x5a000000 + i;
+	command(0x1f0, 20, 2, 0x30);
+	for (unsigned k; n < 512; n += k)
+		k = bench_out_run(&b, 0x1f0, 2, (uint16_t *)data + n, 512 - n);
+	bench_settle(&b);
+	cr_assert_eq(in(0x1f7), 0x50);
+	cr_assert(drive_transfer(disk, DRIVE_READ, 20, back, 2, &b.err));
+	cr_assert_arr_eq(back, data, 1024);
+	command(0x1f0, 20, 3, 0x20);
+	for (n = 0; n < 768;) {
+		bench_settle(&b);
+		n += bench_in_run(&b, 0x1f0, 2, (uint16_t *)back + n, n < 512 ? 256 : 300);
+	}
+	cr_assert_arr_eq(back, data, 1024);
+	cr_assert_eq(back[256], 22 * 128);
+	cr_assert_eq(back[383], 22 * 128 + 127);
+	cr_assert_eq(back[384], 0, "behind the last sector there is nothing");
+	cr_assert_eq(in(0x1f7), 0x50);
+}

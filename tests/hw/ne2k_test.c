@@ -242,6 +242,88 @@ Test(ne2k, frames_come_one_by_one)
 	cr_assert_eq(curr(), 0x50);
 }
 
+/* The driver that acknowledges is done with the ring: what waits comes at once, but no more than it looks for. */
+Test(ne2k, what_waits_comes_with_the_acknowledgement)
+{
+	uint8_t f[60] = { 0 };
+
+	start(4);
+	memcpy(f, mac, 6);
+	bench_run(&b, NS_PER_MS);
+	for (int i = 0; i < 20; i++)
+		net_deliver(&net, f, sizeof(f));
+	cr_assert_eq(curr(), 0x47);
+	put(BNRY, 0x46);
+	cr_assert_eq(curr(), 0x47);
+	put(ISR, 2);				/* something else */
+	cr_assert_eq(curr(), 0x47);
+	put(ISR, 1);
+	cr_assert_eq(curr(), 0x4f);
+	cr_assert_eq(get(ISR) & 1, 1);
+	cr_assert(b.line[0].level);
+	bench_run(&b, 500 * NS_PER_US);		/* the wire would need 8 * 67 for them */
+	cr_assert_eq(curr(), 0x4f);
+	bench_run(&b, 50 * NS_PER_US);
+	cr_assert_eq(curr(), 0x50);
+	put(ISR, 1);
+	cr_assert_eq(curr(), 0x58);
+	put(ISR, 1);
+	cr_assert_eq(curr(), 0x5a);
+	put(ISR, 1);
+	net_deliver(&net, f, sizeof(f));	/* nothing is pending: it need not wait */
+	cr_assert_eq(curr(), 0x5b);
+}
+
+/* Frames that come early do not overflow the ring. */
+Test(ne2k, what_comes_early_waits_for_room)
+{
+	uint8_t f[1500] = { 0 };
+
+	start(4);
+	memcpy(f, mac, 6);
+	bench_run(&b, NS_PER_MS);
+	put(PSTOP, 0x56);			/* two of six pages, and some */
+	put(BNRY, 0x55);
+	for (int i = 0; i < 6; i++)
+		net_deliver(&net, f, sizeof(f));
+	put(ISR, 1);
+	cr_assert_eq(curr(), 0x52);
+	cr_assert_eq(get(ISR), 1);
+	bench_run(&b, 10 * NS_PER_MS);
+	cr_assert_eq(get(ISR), 0x11, "but what the wire brings does");
+}
+
+/* Runs of accesses to the data port end up where accesses one by one do: at the ring's end, outside memory, in word mode. */
+Test(ne2k, runs_of_accesses_are_like_single_ones)
+{
+	static const uint16_t starts[] = { 0, 0x1e, 0x3ff0, 0x4000, 0x4601, 0x7ff0, 0x7fff, 0x55f3 };
+	uint8_t one[512], run[512];
+
+	bench_cpus(&b, 1);
+	for (unsigned k = 0; k < ARRAY_LEN(starts) * 12; k++) {
+		unsigned at = starts[k / 12], size = 1u << k % 3, n = 100 / size, left = k / 3 % 2 ? 90 : 300;
+
+		start(4);
+		put(PSTOP, k % 2 ? 0x80 : 0x56);
+		put(DCR, k / 6 % 2 ? 0x49 : 0x48);
+		dma(0x10, at, left);
+		for (unsigned i = 0; i < sizeof(run); i++)
+			run[i] = (uint8_t)(i * 7 + k);
+		cr_assert_eq(bench_out_run(&b, 0x310, (int)size, run, n), n);
+		dma(0x08, at, left);
+		for (unsigned i = 0; i < n; i++)
+			st_n(one + i * size, (int)size, bench_in(&b, 0x310, (int)size));
+		unsigned rsar = get(RSAR0) | get(RSAR1) << 8, isr = get(ISR);
+		put(ISR, 0x40);
+		dma(0x08, at, left);
+		memset(run, 0, sizeof(run));
+		cr_assert_eq(bench_in_run(&b, 0x310, (int)size, run, n), n);
+		cr_assert_arr_eq(run, one, n * size, "%u bytes of %u at %#x", n, size, at);
+		cr_assert_eq(get(RSAR0) | get(RSAR1) << 8, rsar);
+		cr_assert_eq(get(ISR), isr);
+	}
+}
+
 Test(ne2k, filters)
 {
 	static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 }, other[6] = { 2, 0, 0, 0, 0, 9 };

@@ -1,7 +1,7 @@
 /*
  * Repeated string instructions where they stop: page faults in the middle, page
  * crossings, MMIO, wrapping offsets, segment limits, translated code, pending
- * requests. Plain results are compared with the host's in tests/insn.
+ * requests, ports. Plain results are compared with the host's in tests/insn.
  */
 #include <criterion/criterion.h>
 #include <setjmp.h>
@@ -354,4 +354,140 @@ Test(rep_light, segment_limit_faults_at_the_element, .init = setup_real)
 	cr_expect_eq(run(h_rep_stos, rep(4, 2, false), &done), EXC_GP);
 	cr_expect_eq(b.c->regs[RCX], 7);
 	cr_expect_eq(b.c->regs[RDI] & 0xffff, 0xfffd);
+}
+
+/* ---- ports ---- */
+
+/* A port that gives bytes in turn and adds up what it gets; runs of it end at `most`, where a request comes. */
+static struct {
+	uint8_t next;
+	unsigned n, runs, most;
+	uint64_t sum;
+} port;
+
+static uint32_t port_in(void *opaque, uint16_t at, int size)
+{
+	uint32_t v = 0;
+
+	(void)opaque;
+	cr_assert_eq(at, 0x310);
+	port.n++;
+	for (int i = 0; i < size; i++)
+		v |= (uint32_t)port.next++ << 8 * i;
+	return v;
+}
+
+static void port_out(void *opaque, uint16_t at, int size, uint32_t v)
+{
+	(void)opaque, (void)size;
+	cr_assert_eq(at, 0x310);
+	port.n++;
+	port.sum = port.sum * 31 + v;
+}
+
+static unsigned end_of_run(struct cpu *c, unsigned n)
+{
+	port.runs++;
+	if (!port.most || n < port.most)
+		return n;
+	cpu_request(c, REQ_INTR);
+	return port.most;
+}
+
+static unsigned port_in_run(void *opaque, struct cpu *c, uint16_t at, int size, void *buf, unsigned n)
+{
+	n = end_of_run(c, n);
+	for (unsigned i = 0; i < n; i++)
+		st_n((uint8_t *)buf + i * (unsigned)size, size, port_in(opaque, at, size));
+	return n;
+}
+
+static unsigned port_out_run(void *opaque, struct cpu *c, uint16_t at, int size, const void *buf, unsigned n)
+{
+	n = end_of_run(c, n);
+	for (unsigned i = 0; i < n; i++)
+		port_out(opaque, at, size, (uint32_t)ld_n((const uint8_t *)buf + i * (unsigned)size, size));
+	return n;
+}
+
+static void setup_port(void)
+{
+	setup();
+	b.c->board = (struct cpu_board){
+		.port_in = port_in, .port_out = port_out, .port_in_run = port_in_run, .port_out_run = port_out_run,
+	};
+	b.c->regs[RDX] = 0x310;
+}
+
+Test(rep_light, ins_reads_no_more_than_it_stores, .init = setup_port)
+{
+	uint64_t again = 0;
+
+	put_pte(TABLES + 0x3000, 0x22, 0);
+	regs(0, 0x20010, 4000);
+	cr_expect_eq(run(h_ins, rep(4, 8, false), &again), EXC_PF);
+	cr_expect_eq(b.c->regs[RDI], 0x22000);
+	cr_expect_eq(b.c->regs[RCX], 4000 - 0x1ff0 / 4);
+	cr_expect_eq(port.n, 0x1ff0 / 4);
+	cr_expect_eq(port.runs, 2, "a page each");
+	for (unsigned i = 0; i < 0x1ff0; i++)
+		cr_assert_eq(b.ram->host[0x20010 + i], (uint8_t)i);
+	regs(0, 0x21ffe, 1);			/* half of it is not there */
+	cr_expect_eq(run(h_ins, rep(4, 8, false), &again), EXC_PF);
+	cr_expect_eq(port.n, 0x1ff0 / 4);
+}
+
+Test(rep_light, outs_through_pages_is_the_same_as_one_by_one, .init = setup_port)
+{
+	uint64_t again = 1, sum = 0;
+
+	for (unsigned i = 0; i < 3000; i++)
+		sum = sum * 31 + ld16(b.ram->host + 0x20ff1 + 2 * i);
+	regs(0x20ff1, 0, 3000);			/* one element crosses */
+	cr_expect_eq(run(h_outs, rep(2, 8, false), &again), -1);
+	cr_expect_eq(again, 0);
+	cr_expect_eq(port.n, 3000);
+	cr_expect_eq(port.sum, sum);
+	cr_expect_eq(b.c->regs[RSI], 0x20ff1 + 6000);
+	cr_expect_eq(b.c->regs[RCX], 0);
+	sum = port.sum = 0;
+	for (unsigned i = 0; i < 5; i++)
+		sum = sum * 31 + ld16(b.ram->host + 0x21002 - 2 * i);
+	regs(0x21002, 0, 5);
+	cr_expect_eq(run(h_outs, rep(2, 8, true), &again), -1);
+	cr_expect_eq(port.sum, sum, "downwards");
+}
+
+Test(rep_light, a_request_of_the_device_ends_a_run, .init = setup_port)
+{
+	uint64_t again = 0;
+
+	port.most = 7;
+	regs(0x20000, 0, 100);
+	cr_expect_eq(run(h_outs, rep(1, 8, false), &again), -1);
+	cr_expect_eq(again, 1);
+	cr_expect_eq(b.c->regs[RSI], 0x20007);
+	cr_expect_eq(b.c->regs[RCX], 93);
+	regs(0, 0x20000, 100);
+	cpu_clear_request(b.c, REQ_INTR);
+	cr_expect_eq(run(h_ins, rep(1, 8, false), &again), -1);
+	cr_expect_eq(again, 1);
+	cr_expect_eq(b.c->regs[RCX], 93);
+}
+
+Test(rep_light, stepping_sees_each_element_of_ins, .init = setup_port)
+{
+	uint64_t again = 0;
+
+	b.c->mode |= MODE_TF;
+	regs(0, 0x20000, 3);
+	cr_expect_eq(run(h_ins, rep(1, 8, false), &again), -1);
+	cr_expect_eq(again, 1);
+	cr_expect_eq(b.c->regs[RCX], 2);
+	b.c->mode &= ~MODE_TF;
+	regs(0, END, 3);
+	cr_expect_eq(run(h_ins, rep(1, 8, false), &again), -1);
+	cr_expect_eq(again, 0);
+	cr_expect_eq(b.mmio_writes, 3);
+	cr_expect_eq(port.runs, 0);
 }
