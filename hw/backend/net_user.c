@@ -13,6 +13,7 @@
 #include "config.h"
 #ifdef CONFIG_SLIRP
 
+#include <limits.h>
 #include <poll.h>
 #include <slirp/libslirp.h>
 #include <stdlib.h>
@@ -24,12 +25,23 @@
 #include "hw/core/bus.h"
 #include "hw/core/loop.h"
 
+/* A socket that the loop watches. */
+struct watched {
+	int fd, want;			/* SLIRP_POLL_* */
+	int index;			/* of loop_poll_add() */
+};
+
 struct user {
 	struct net net;
 	Slirp *slirp;
 	struct loop *loop;		/* NULL in tests: nobody watches the sockets */
 	struct loop_poller poller;
 	struct machine *m;
+	/* What libslirp wants watched, as of the loop's last round, and for how long. */
+	struct watched *watched;
+	unsigned n_watched, cap_watched;
+	uint32_t ms;
+	unsigned n_same;		/* sockets that it still wants so */
 };
 
 /* ---- what libslirp calls ---- */
@@ -103,15 +115,53 @@ static const struct { int slirp; short poll; } events[] = {
 	{ SLIRP_POLL_ERR, POLLERR }, { SLIRP_POLL_HUP, POLLHUP },
 };
 
+static void remember(struct user *u, struct watched w)
+{
+	if (u->n_watched == u->cap_watched) {
+		u->cap_watched += 16;
+		u->watched = realloc(u->watched, u->cap_watched * sizeof(*u->watched));
+		if (!u->watched)
+			abort();
+	}
+	u->watched[u->n_watched++] = w;
+}
+
 static int add_socket(int fd, int want, void *opaque)
 {
 	struct user *u = opaque;
 	short ev = 0;
+	int index;
 
 	for (unsigned i = 0; i < ARRAY_LEN(events); i++)
 		if (want & events[i].slirp)
 			ev |= events[i].poll;
-	return loop_poll_add(u->loop, fd, ev & (POLLIN | POLLOUT | POLLPRI));
+	index = loop_poll_add(u->loop, fd, ev & (POLLIN | POLLOUT | POLLPRI));
+	remember(u, (struct watched){ fd, want, index });
+	return index;
+}
+
+/* Behind the first difference sockets have no events in the round under way; the next one sees them. */
+static int compare_socket(int fd, int want, void *opaque)
+{
+	struct user *u = opaque;
+	const struct watched *w = &u->watched[u->n_same];
+
+	if (u->n_same >= u->n_watched || w->fd != fd || w->want != want) {
+		u->n_same = UINT_MAX;
+		return -1;
+	}
+	u->n_same++;
+	return w->index;
+}
+
+/* Does the loop sleep for something else than what libslirp waits for now? */
+static bool wants_change(struct user *u)
+{
+	uint32_t ms = UINT32_MAX;
+
+	u->n_same = 0;
+	slirp_pollfds_fill(u->slirp, &ms, compare_socket, u);
+	return u->n_same != u->n_watched || ms < u->ms;
 }
 
 static int socket_events(int index, void *opaque)
@@ -134,7 +184,9 @@ static void fill(void *opaque, struct loop *l, uint64_t *max_ns)
 
 	(void)l;
 	net_flush(&u->net);		/* the machine may have been stopped */
+	u->n_watched = 0;
 	slirp_pollfds_fill(u->slirp, &ms, add_socket, u);
+	u->ms = ms;
 	if (ms < was)
 		*max_ns = ms * NS_PER_MS;
 }
@@ -154,7 +206,8 @@ static void user_send(struct net *n, const uint8_t *frame, size_t len)
 	struct user *u = (struct user *)n;
 
 	slirp_input(u->slirp, frame, (int)len);
-	look_again(u);
+	if (u->loop && wants_change(u))		/* a thread that wakes costs more than the frame */
+		loop_poll_again(u->loop);
 }
 
 static void user_free(struct net *n)
@@ -165,6 +218,7 @@ static void user_free(struct net *n)
 		loop_poller_del(u->loop, &u->poller);
 	if (u->slirp)
 		slirp_cleanup(u->slirp);
+	free(u->watched);
 	free(u);
 }
 

@@ -1,5 +1,7 @@
 /* Networks: the queue in front of a card, recording, and what -netdev user takes. */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -205,14 +207,15 @@ static bool hear(void *opaque, const uint8_t *frame, size_t n)
 
 static const struct net_front ear = { hear };
 
+/* Who has 10.9.8.7? Tell 10.9.8.15. */
+static const uint8_t arp[42] = {
+	255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6,
+	0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 10, 9, 8, 15,
+	0, 0, 0, 0, 0, 0, 10, 9, 8, 7,
+};
+
 Test(net, the_router_of_a_user_network_answers)
 {
-	/* Who has 10.9.8.7? Tell 10.9.8.15. */
-	static const uint8_t arp[42] = {
-		255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6,
-		0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 10, 9, 8, 15,
-		0, 0, 0, 0, 0, 0, 10, 9, 8, 7,
-	};
 	struct net *n = user((struct net_user_options){ .net = "10.9.8.0/24", .host = "10.9.8.7" });
 
 	cr_assert(n, "%s", b.err.msg);
@@ -221,6 +224,52 @@ Test(net, the_router_of_a_user_network_answers)
 	cr_assert_geq(heard_len, 42);
 	cr_assert_eq(heard[21], 2);		/* a reply */
 	cr_assert(!memcmp(heard + 28, "\x0a\x09\x08\x07", 4));
+}
+
+/* From 10.9.8.15:5000 to 10.9.8.7:9, nothing. */
+static const uint8_t datagram[42] = {
+	0x52, 0x55, 10, 9, 8, 7, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 0,
+	0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0x56, 0xaa, 10, 9, 8, 15, 10, 9, 8, 7,
+	0x13, 0x88, 0, 9, 0, 8, 0, 0,
+};
+
+static atomic_int rounds;
+
+static void *one_round(void *loop)
+{
+	loop_step(loop, 20 * NS_PER_SEC);
+	rounds++;
+	return NULL;
+}
+
+/* A thread that wakes for each frame costs more than the frame. */
+Test(net, a_frame_wakes_the_loop_if_there_is_something_else_to_watch, .timeout = 60)
+{
+	struct loop *l = loop_new(b.m, &b.err);
+	struct net *n = user((struct net_user_options){ .net = "10.9.8.0/24", .host = "10.9.8.7" });
+	pthread_t thread;
+
+	cr_assert(n, "%s", b.err.msg);
+	cr_assert(net_attach(n, &ear, NULL, &b.err));
+	step(l, 3);
+	pthread_create(&thread, NULL, one_round, l);
+	machine_unlock(b.m);
+	usleep(50000);				/* long enough to fall asleep */
+	machine_lock(b.m);
+	net_send(n, arp, sizeof(arp));
+	cr_assert_geq(heard_len, 42);
+	machine_unlock(b.m);
+	usleep(50000);
+	cr_assert_eq(rounds, 0);
+	machine_lock(b.m);
+	net_send(n, datagram, sizeof(datagram));
+	machine_unlock(b.m);
+	pthread_join(thread, NULL);
+	cr_assert_eq(rounds, 1);
+	machine_lock(b.m);
+	net_detach(n, NULL);
+	net_free(n);
+	loop_free(l);
 }
 
 Test(net, mistakes_in_user_networks_are_told)
