@@ -674,6 +674,30 @@ void phys_dma_read(struct phys *p, uint64_t pa, void *buf, uint64_t n) { read_bu
 void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n) { write_buf(p, pa, buf, n, false); }
 void phys_dma_write(struct phys *p, uint64_t pa, const void *buf, uint64_t n) { write_buf(p, pa, buf, n, true); }
 
+void phys_fill(struct phys *p, uint64_t pa, uint64_t pattern, uint64_t n)
+{
+	uint8_t buf[64];
+
+	for (unsigned i = 0; i < sizeof(buf); i += 8)
+		st64(buf + i, pattern);
+	for (uint64_t done = 0; done < n; done += sizeof(buf))
+		phys_write_buf(p, pa + done, buf, min_u64(n - done, sizeof(buf)));
+}
+
+/* From device to device an element is read when the one before it has been written. */
+void phys_copy(struct phys *p, const struct phys_copy *x)
+{
+	uint64_t bytes = x->n * (unsigned)x->size;
+
+	if (x->from)
+		phys_write_buf(p, x->to_pa, x->from, bytes);
+	else if (x->to)
+		phys_read_buf(p, x->from_pa, x->to, bytes);
+	else
+		for (uint64_t i = 0; i < bytes; i += (unsigned)x->size)
+			phys_write(p, x->to_pa + i, x->size, phys_read(p, x->from_pa + i, x->size));
+}
+
 uint64_t phys_read(struct phys *p, uint64_t pa, int size)
 {
 	uint8_t b[8];

@@ -114,6 +114,19 @@ void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v);
 /* Blocks of memory, for loaders and debuggers; MMIO inside is accessed in pieces. Not light. */
 void phys_read_buf(struct phys *p, uint64_t pa, void *buf, uint64_t n);
 void phys_write_buf(struct phys *p, uint64_t pa, const void *buf, uint64_t n);
+/* Is there, for n bytes, a device that is memory in all but name (mmio_ops.dma)? Light. */
+bool phys_like_memory(struct phys *p, uint64_t pa, uint64_t n);
+/*
+ * For such devices, where accesses of any size do the same: n bytes of repeated `pattern`; n elements of
+ * `size` bytes, one after the other, from where to where a host address is given or else pa. Not light.
+ */
+void phys_fill(struct phys *p, uint64_t pa, uint64_t pattern, uint64_t n);
+struct phys_copy {
+	uint8_t *to, *from;
+	uint64_t to_pa, from_pa, n;
+	int size;
+};
+void phys_copy(struct phys *p, const struct phys_copy *x);
 /*
  * The same for bus masters, which reach memory only, and what says that it is like
  * memory (mmio_ops.dma): a device that could be led to registers, its own among them,

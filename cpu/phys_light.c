@@ -66,6 +66,15 @@ bool phys_alone(struct phys *p, uint64_t pa)
 	return s && !s->r.wram && s->r.ops && s->r.ops->alone;
 }
 
+bool phys_like_memory(struct phys *p, uint64_t pa, uint64_t n)
+{
+	const struct span *s;
+
+	pa = phys_gate(p, pa);
+	s = phys_span(p, pa);
+	return s && s->end - pa >= n && !s->r.rram && !s->r.wram && s->r.ops && s->r.ops->dma;
+}
+
 /* Count and bit change together, or a bit could get lost between two vCPUs. */
 void phys_set_code(struct phys *p, struct ram *r, uint64_t ram_off)
 {

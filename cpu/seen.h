@@ -43,4 +43,10 @@ static inline void cpu_keep_seen(struct cpu *c)
 		c->seen->kept = c->seen->n;
 }
 
+/* Nobody wants to know of each data access: no plugin, no debugger, no breakpoint of the guest. */
+static inline bool cpu_unwatched(const struct cpu *c)
+{
+	return !c->seen && !c->dbg.n_watches && !(c->dr[7] & 0xff);
+}
+
 #endif

@@ -3,8 +3,9 @@
  *
  * Elements are done in runs that lie in one page on each side (movs and stos: or in
  * pages that the host has side by side), inside the segment and before the offset
- * wraps; what has no such run (page crossing, MMIO, watched memory, odd segments) is
- * done one element at a time by cpu/mmu.c. The registers are moved behind every run,
+ * wraps; so are those of movs and stos where a device is memory in all but name (a
+ * VGA's planes). What has no such run (page crossing, other MMIO, watched memory, odd
+ * segments) is done one element at a time by cpu/mmu.c. The registers are moved behind every run,
  * so a fault in the next one finds them exact.
  *
  * A helper returns 1 when its instruction is finished. It returns 0, to be called
@@ -17,6 +18,7 @@
  * Source: SDM vol. 2, REP; vol. 1 7.3.9.3 (fast strings). Light.
  */
 #include "cpu/access.h"
+#include "cpu/phys.h"
 #include "cpu/seen.h"
 #include "cpu/seg.h"
 #include "cpu/system.h"
@@ -216,6 +218,61 @@ static inline void see(struct cpu *c, const struct rep *r, const struct side *a,
 		see_run(c, r, a, b, k, n);
 }
 
+/* ---- devices that are memory in all but name ---- */
+
+#define MAX_DEVICE_RUN	1024
+
+/* May raise, with the fault of the first element. */
+static bool device_or_host(struct cpu *c, const struct rep *r, struct side *s, uint64_t k)
+{
+	return find_host(c, r, s, k) || phys_like_memory(c->phys, s->pa, k * r->size);
+}
+
+/* A run upwards of at most n elements, on one side or on both (s NULL: on one), one of them such a device's; 0: none. */
+static uint64_t device_run(struct cpu *c, const struct rep *r, struct side *s, struct side *d, uint64_t n)
+{
+	uint64_t k = n < MAX_DEVICE_RUN ? n : MAX_DEVICE_RUN;
+
+	if (r->down || !cpu_unwatched(c))
+		return 0;
+	if (s)
+		k = run_length(c, r, s, k);
+	if (k)
+		k = run_length(c, r, d, k);
+	if (!k || (s && !device_or_host(c, r, s, k)) || !device_or_host(c, r, d, k))
+		return 0;
+	return d->host && (!s || s->host) ? 0 : k;
+}
+
+static uint64_t heavy_fill(uint64_t p, uint64_t pa, uint64_t pattern, uint64_t n)
+{
+	phys_fill((struct phys *)p, pa, pattern, n);
+	return 0;
+}
+
+static uint64_t heavy_copy(uint64_t p, uint64_t x, uint64_t unused, uint64_t unused2)
+{
+	(void)unused, (void)unused2;
+	phys_copy((struct phys *)p, (const struct phys_copy *)x);
+	return 0;
+}
+
+static void device_fill(struct cpu *c, const struct rep *r, const struct side *d, uint64_t k)
+{
+	uint64_t pattern = c->regs[RAX] & size_mask(r->size);
+
+	for (unsigned bits = 8u * r->size; bits < 64; bits *= 2)
+		pattern |= pattern << bits;
+	cpu_call_out(c, heavy_fill, (uint64_t)c->phys, d->pa, pattern, k * r->size);
+}
+
+static void device_copy(struct cpu *c, const struct rep *r, const struct side *d, const struct side *s, uint64_t k)
+{
+	struct phys_copy x = { .to = d->host, .from = s->host, .to_pa = d->pa, .from_pa = s->pa, .n = k, .size = r->size };
+
+	cpu_call_out(c, heavy_copy, (uint64_t)c->phys, (uint64_t)&x, 0, 0);
+}
+
 /* ---- movs ---- */
 
 static void copy_up(uint8_t *d, const uint8_t *s, uint64_t k, int size)
@@ -296,6 +353,8 @@ H(rep_movs)
 			k = with_adjacent(c, &r, &d, k, with_adjacent(c, &r, &s, k, n));
 			copy(&r, &d, &s, k);
 			see(c, &r, &s, &d, k, k);
+		} else if ((k = device_run(c, &r, &s, &d, n))) {
+			device_copy(c, &r, &d, &s, k);
 		} else {
 			d.code = false;
 			k = 1;
@@ -337,6 +396,8 @@ H(rep_stos)
 			k = with_adjacent(c, &r, &d, k, n);
 			fill_up(d.host, c->regs[RAX], k, r.size);
 			see(c, &r, &d, NULL, k, k);
+		} else if ((k = device_run(c, &r, NULL, &d, n))) {
+			device_fill(c, &r, &d, k);
 		} else {
 			d.code = false;
 			k = 1;

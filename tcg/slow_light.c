@@ -6,6 +6,8 @@
  */
 #include "cpu/except.h"
 #include "cpu/mmu.h"
+#include "cpu/phys.h"
+#include "cpu/seen.h"
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
@@ -90,6 +92,29 @@ static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx
 		env->pend = (uint32_t)n;
 		env->pend_va = va;
 		env->pend_idx = idx;
+		env->pend_host[0] = NULL;
+	}
+	return c->bounce;
+}
+
+/* May a device's operand on one page be accessed by its physical address alone? */
+static bool is_simple(const struct cpu *c, uint64_t pa, int n, int kind)
+{
+	return n <= 8 && !(n & (n - 1)) && cpu_unwatched(c) && !(kind & PROBE_W && phys_alone(c->phys, pa));
+}
+
+/* As bounce(), without looking again for what mmu_fill() has found. */
+static uint8_t *bounce_at(struct cpu *c, uint64_t pa, int n, int kind)
+{
+	struct x64_env *env = x64_env(c);
+
+	tcg_of(c)->stats.mmio++;
+	if (kind & PROBE_R)
+		st_n(c->bounce, n, phys_ld(c, pa, n));
+	if (kind & PROBE_W) {
+		env->pend = (uint32_t)n;
+		env->pend_va = pa;
+		env->pend_idx = PEND_PHYSICAL;
 		env->pend_host[0] = NULL;
 	}
 	return c->bounce;
@@ -312,7 +337,9 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	p = mmu_fill(c, va, n, (enum mmu_access)kind, idx, &code, &pa);
 	if (info & SLOW_IN_RUN && (!p || c->drops != drops))
 		again_alone(c);
-	if (!p) {
+	if (!p && !(info & SLOW_LOCK) && (va & (PAGE_SIZE - 1)) + n <= PAGE_SIZE && is_simple(c, pa, n, kind)) {
+		p = bounce_at(c, pa, n, kind);
+	} else if (!p) {
 		if (info & SLOW_LOCK && c->ncpus > 1)
 			tcg_alone(c);
 		if (kind & PROBE_W)
@@ -392,7 +419,9 @@ void tcg_cb_commit(struct cpu *c)
 		copy(env->pend_host[1], c->bounce + first, n - first);
 		return;
 	}
-	if (n <= 8 && !(n & (n - 1)))
+	if (env->pend_idx == PEND_PHYSICAL)
+		phys_st(c, env->pend_va, n, ld_n(c->bounce, n));
+	else if (n <= 8 && !(n & (n - 1)))
 		mmu_st(c, env->pend_va, n, ld_n(c->bounce, n), (enum mmu_idx)env->pend_idx);
 	else
 		mmu_st_buf(c, env->pend_va, c->bounce, n, (enum mmu_idx)env->pend_idx);

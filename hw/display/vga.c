@@ -22,10 +22,6 @@
 
 #include "hw/display/vga_priv.h"
 
-#define WINDOW_BASE	0xa0000
-#define WINDOW_SIZE	0x20000
-#define PRIO_WINDOW	3
-
 #define MMIO_SIZE	0x1000
 #define MMIO_VGA	0x400
 #define MMIO_VBE	0x500
@@ -119,6 +115,15 @@ static void crtc_write(struct vga *v, uint8_t value)
 	v->crtc[i] = value;
 }
 
+/* A register of the sequencer or the graphics controller, which stand between the processor and memory. */
+static void memory_write(struct vga *v, uint8_t *r, unsigned value)
+{
+	if (*r == value)
+		return;
+	*r = (uint8_t)value;
+	vga_map_update(v);
+}
+
 static bool is_colour(const struct vga *v)
 {
 	return v->misc & MISC_COLOUR;
@@ -162,13 +167,13 @@ static void vga_write(struct vga *v, unsigned port, uint8_t value)
 	case 0x3c0: attr_write(v, value); break;
 	case 0x3c2: v->misc = value; break;
 	case 0x3c4: v->seq_index = value & 7; break;
-	case 0x3c5: v->seq[v->seq_index] = value & seq_mask[v->seq_index]; break;
+	case 0x3c5: memory_write(v, &v->seq[v->seq_index], value & seq_mask[v->seq_index]); break;
 	case 0x3c6: v->dac_mask = value; break;
 	case 0x3c7: v->dac_read = value; v->dac_phase = 0; v->dac_state = 3; break;
 	case 0x3c8: v->dac_write = value; v->dac_phase = 0; v->dac_state = 0; break;
 	case 0x3c9: dac_data_write(v, value); break;
 	case 0x3ce: v->gc_index = value & 0x0f; break;
-	case 0x3cf: v->gc[v->gc_index] = value & gc_mask[v->gc_index]; break;
+	case 0x3cf: memory_write(v, &v->gc[v->gc_index], value & gc_mask[v->gc_index]); break;
 	case 0x3b4: case 0x3d4: v->crtc_index = value; break;
 	case 0x3b5: case 0x3d5: crtc_write(v, value); break;
 	case 0x3ba: case 0x3da: v->feature = value & 8; break;
@@ -257,7 +262,7 @@ static bool vga_init(void *dev, struct err *e)
 	if (!pci_bar_ram(&v->pci, 0, v->vram, true, e)
 	    || !pci_bar_mmio(&v->pci, 2, MMIO_SIZE, &bar2_ops, v, e) || !pci_romfile(&v->pci, e))
 		return false;
-	v->window = mmio_map(m, WINDOW_BASE, WINDOW_SIZE, PRIO_WINDOW, &vga_window_ops, v, "vga-window", e);
+	v->window = mmio_map(m, VGA_WINDOW_BASE, VGA_WINDOW_SIZE, VGA_WINDOW_PRIO, &vga_window_ops, v, "vga-window", e);
 	if (!v->window)
 		return false;
 	v->ports[0] = port_map(m, 0x3b0, 12, &mono_ops, v, "vga-mono");
@@ -271,6 +276,7 @@ static void vga_fini(void *dev)
 	struct vga *v = dev;
 	for (size_t i = 0; i < ARRAY_LEN(v->ports); i++)
 		port_unmap(v->pci.dev.m, v->ports[i]);
+	vga_map_drop(v);
 	mmio_unmap(v->pci.dev.m, v->window);
 	pci_detach(&v->pci);
 	phys_ram_drop(v->pci.dev.m->phys, v->vram);
@@ -294,6 +300,7 @@ static void vga_reset(void *dev)
 	v->latch = 0;
 	phys_ram_clear(v->vram);
 	vga_vbe_reset(v);
+	vga_map_update(v);
 }
 
 static bool vga_loaded(void *dev, struct err *e)
@@ -301,6 +308,7 @@ static bool vga_loaded(void *dev, struct err *e)
 	struct vga *v = dev;
 	if (v->dac_phase > 2 || v->seq_index >= NSEQ || v->gc_index >= NGC || !vga_vbe_depth_exists(v->vbe[VBE_BPP]))
 		return err_set(e, "damaged VGA state");
+	vga_map_update(v);
 	return pci_loaded(&v->pci);
 }
 

@@ -6,7 +6,10 @@
  * to planes 0 and 2, odd ones to 1 and 3; chain-4 spreads four addresses over
  * the planes, which makes 256-colour memory linear.
  *
- * Not modelled: write modes other than 0 in chain-4 mode, the odd/even page
+ * Behind the display extensions chain-4 memory is plain, whatever the graphics
+ * controller says. Where it is plain vga_map.c takes most accesses away from here.
+ *
+ * Not modelled: the latches of reads from plain chain-4 memory, the odd/even page
  * bit of the miscellaneous output register. Its "enable RAM" bit takes nothing
  * away: on the Bochs adapter it never did, and GRUB as firmware leaves it clear.
  * Source: IBM VGA technical reference (PS/2 hardware interface), "Graphics
@@ -14,36 +17,38 @@
  */
 #include "hw/display/vga_priv.h"
 
-#define WINDOW_SIZE	0x20000u
-
-/* Offset in the display window, or -1 if address `off` is not in it. */
-static int64_t window_offset(const struct vga *v, uint64_t off)
+struct vga_window vga_window(const struct vga *v)
 {
-	static const struct { uint32_t base, size; } map[4] = {
-		{ 0, 0x20000 }, { 0, 0x10000 }, { 0x10000, 0x8000 }, { 0x18000, 0x8000 },
+	static const struct vga_window map[4] = {
+		{ 0, 0x20000, 0 }, { 0, 0x10000, 0 }, { 0x10000, 0x8000, 0 }, { 0x18000, 0x8000, 0 },
 	};
-	unsigned sel = v->gc[GC_MISC] >> 2 & 3;
-	if (off < map[sel].base || off - map[sel].base >= map[sel].size)
-		return -1;
-	off -= map[sel].base;
-	if (vga_vbe_on(v))
-		off += (uint64_t)v->vbe[VBE_BANK] << 16;
-	return (int64_t)off;
+	struct vga_window w = map[v->gc[GC_MISC] >> 2 & 3];
+
+	w.off = vga_vbe_on(v) ? (uint64_t)v->vbe[VBE_BANK] << 16 : 0;
+	return w;
 }
 
+/* Offset in display memory, or -1 if address `off` is not in the window. */
+static int64_t window_offset(const struct vga *v, uint64_t off)
+{
+	struct vga_window w = vga_window(v);
+
+	return off - w.base < w.size ? (int64_t)(off - w.base + w.off) : -1;
+}
+
+/*
+ * The group at plane address a. No access is cut by the end of memory: this is a power of two, and an
+ * access is aligned.
+ */
 static uint32_t *group(struct vga *v, uint64_t a)
 {
-	return a < v->vram_size / 4 ? (uint32_t *)(void *)v->vram->host + a : NULL;
+	return (uint32_t *)(void *)v->vram->host + a;
 }
 
 /* One bit per plane -> one byte of ones per plane. */
 static uint32_t spread(unsigned planes)
 {
-	uint32_t m = 0;
-	for (int p = 0; p < 4; p++)
-		if (planes >> p & 1)
-			m |= 0xffu << 8 * p;
-	return m;
+	return ((planes & 0x0f) * 0x00204081u & 0x01010101u) * 0xffu;
 }
 
 static uint32_t replicate(uint8_t b)
@@ -62,23 +67,30 @@ static uint8_t colour_compare(const struct vga *v)
 	return (uint8_t)~diff;
 }
 
-static uint8_t read_byte(struct vga *v, uint64_t addr)
+static bool is_linear(const struct vga *v)
 {
-	int64_t off = window_offset(v, addr);
-	if (off < 0)
-		return 0xff;
-	if (v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4)
-		return (uint64_t)off < v->vram_size ? v->vram->host[off] : 0xff;
+	return v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4 && vga_vbe_on(v);
+}
 
+static bool is_chained(const struct vga *v)
+{
+	return v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4;
+}
+
+static uint8_t read_byte(struct vga *v, uint64_t off)
+{
 	unsigned plane = v->gc[GC_READ_PLANE] & 3;
-	if (v->gc[GC_MODE] & GC_MODE_ODDEVEN) {
+
+	if (is_linear(v))
+		return v->vram->host[off];
+	if (is_chained(v)) {
+		plane = off & 3;
+		off >>= 2;
+	} else if (v->gc[GC_MODE] & GC_MODE_ODDEVEN) {
 		plane = (plane & 2) | (off & 1);
-		off &= ~1ll;
+		off &= ~1ull;
 	}
-	const uint32_t *g = group(v, (uint64_t)off);
-	if (!g)
-		return 0xff;
-	v->latch = *g;
+	v->latch = *group(v, off);
 	if (v->gc[GC_MODE] & GC_MODE_READ1)
 		return colour_compare(v);
 	return (uint8_t)(v->latch >> 8 * plane);
@@ -107,7 +119,7 @@ static uint32_t combine(const struct vga *v, uint8_t b)
 {
 	uint32_t mask = replicate(v->gc[GC_BIT_MASK]), set = spread(v->gc[GC_SET]), data;
 
-	switch (v->gc[GC_MODE] & 3) {
+	switch (v->gc[GC_MODE] & GC_MODE_WRITE) {
 	case 0: {
 		uint32_t enable = spread(v->gc[GC_ENABLE_SET]);
 		data = logical(v, (replicate(rotated(v, b)) & ~enable) | (set & enable));
@@ -139,42 +151,64 @@ static bool writes_alternate(const struct vga *v)
 	return !(v->seq[SEQ_MODE] & SEQ_MODE_SEQUENTIAL) && v->gc[GC_MODE] & GC_MODE_ODDEVEN;
 }
 
-static void write_byte(struct vga *v, uint64_t addr, uint8_t b)
+static void write_byte(struct vga *v, uint64_t off, uint8_t b)
 {
-	int64_t off = window_offset(v, addr);
 	unsigned planes = v->seq[SEQ_MAP_MASK] & 0x0f;
-	if (off < 0)
-		return;
-	if (v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4) {
-		if ((uint64_t)off < v->vram_size && planes >> (off & 3) & 1) {
+
+	if (is_linear(v)) {
+		if (planes >> (off & 3) & 1)
 			v->vram->host[off] = b;
-			mark_dirty(v, (uint64_t)off);
-		}
 		return;
 	}
-	if (writes_alternate(v)) {
+	if (is_chained(v)) {
+		planes &= 1u << (off & 3);
+		off >>= 2;
+	} else if (writes_alternate(v)) {
 		planes &= off & 1 ? 0x0a : 0x05;
-		off &= ~1ll;
+		off &= ~1ull;
 	}
-	uint32_t *g = group(v, (uint64_t)off), m = spread(planes);
-	if (!g)
-		return;
+	uint32_t *g = group(v, off), m = spread(planes);
 	*g = (combine(v, b) & m) | (*g & ~m);
-	mark_dirty(v, (uint64_t)off * 4);
 }
 
-static uint64_t window_read(void *opaque, uint64_t off, int size)
+/* ---- the window ---- */
+
+/* The first byte of display memory that an access at plane or linear address `off` may touch. */
+static uint64_t first_byte(const struct vga *v, uint64_t off)
 {
+	return is_chained(v) ? off : off * 4;
+}
+
+static bool in_memory(const struct vga *v, int64_t off)
+{
+	return off >= 0 && first_byte(v, (uint64_t)off) < v->vram_size;
+}
+
+static uint64_t window_read(void *opaque, uint64_t addr, int size)
+{
+	struct vga *v = opaque;
+	int64_t off = window_offset(v, addr);
 	uint64_t r = 0;
+
+	vga_map_count(v);
+	if (!in_memory(v, off))
+		return size_mask(size);
 	for (int i = 0; i < size; i++)
-		r |= (uint64_t)read_byte(opaque, off + (unsigned)i) << 8 * i;
+		r |= (uint64_t)read_byte(v, (uint64_t)off + (unsigned)i) << 8 * i;
 	return r;
 }
 
-static void window_write(void *opaque, uint64_t off, int size, uint64_t value)
+static void window_write(void *opaque, uint64_t addr, int size, uint64_t value)
 {
+	struct vga *v = opaque;
+	int64_t off = window_offset(v, addr);
+
+	vga_map_count(v);
+	if (!in_memory(v, off))
+		return;
 	for (int i = 0; i < size; i++)
-		write_byte(opaque, off + (unsigned)i, (uint8_t)(value >> 8 * i));
+		write_byte(v, (uint64_t)off + (unsigned)i, (uint8_t)(value >> 8 * i));
+	mark_dirty(v, first_byte(v, (uint64_t)off));
 }
 
 const struct mmio_ops vga_window_ops = { window_read, window_write, 8, .dma = true };

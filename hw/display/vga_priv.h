@@ -1,6 +1,6 @@
 /*
  * The VGA's state, shared by its files: vga.c (device, ports), vga_mem.c
- * (memory window), vga_vbe.c (display extensions), vga_render.c (picture).
+ * (memory window), vga_map.c (where it is plain memory), vga_vbe.c (display extensions), vga_render.c (picture).
  *
  * Display memory is one array of 32-bit groups: byte p of group a is plane p at
  * plane address a. So 256-colour modes are linear, and the same bytes are the
@@ -23,6 +23,7 @@ enum {
 	GC_SET = 0, GC_ENABLE_SET = 1, GC_COMPARE = 2, GC_ROTATE = 3, GC_READ_PLANE = 4,
 	GC_MODE = 5, GC_MISC = 6, GC_DONT_CARE = 7, GC_BIT_MASK = 8, NGC = 16
 };
+#define GC_MODE_WRITE	0x03u
 #define GC_MODE_READ1	0x08u
 #define GC_MODE_ODDEVEN	0x10u
 #define GC_MODE_CGA4	0x20u
@@ -69,6 +70,9 @@ struct vga {
 	struct ram *vram;
 	uint32_t vram_size;
 	struct mmio *window;
+	struct phys_map *direct;	/* plain memory in front of the window, or NULL */
+	struct phys_range plain;	/* what `direct` maps or would map; size 0: nothing */
+	unsigned accesses;		/* that reached the window since `plain` changed */
 	struct port_range *ports[4];
 
 	uint8_t misc, feature;
@@ -88,7 +92,24 @@ static inline bool vga_vbe_on(const struct vga *v)
 	return v->vbe[VBE_ENABLE] & VBE_ENABLED;
 }
 
+#define VGA_WINDOW_BASE	0xa0000u
+#define VGA_WINDOW_SIZE	0x20000u
+#define VGA_WINDOW_PRIO	3
+
 extern const struct mmio_ops vga_window_ops;
+
+/* The part of the window in which memory shows, from VGA_WINDOW_BASE, and what its first byte is. */
+struct vga_window {
+	uint32_t base, size;
+	uint64_t off;
+};
+struct vga_window vga_window(const struct vga *v);
+
+/* Registers have changed. */
+void vga_map_update(struct vga *v);
+/* An access has come to the window. */
+void vga_map_count(struct vga *v);
+void vga_map_drop(struct vga *v);
 
 /* Dispi registers by index. */
 uint16_t vga_vbe_read(const struct vga *v, unsigned index);

@@ -94,7 +94,7 @@ uint16_t vga_vbe_read(const struct vga *v, unsigned index)
 	}
 }
 
-void vga_vbe_write(struct vga *v, unsigned index, uint16_t value)
+static void write_register(struct vga *v, unsigned index, uint16_t value)
 {
 	switch (index) {
 	case VBE_ID:
@@ -133,6 +133,12 @@ void vga_vbe_write(struct vga *v, unsigned index, uint16_t value)
 	default:
 		break;
 	}
+}
+
+void vga_vbe_write(struct vga *v, unsigned index, uint16_t value)
+{
+	write_register(v, index, value);
+	vga_map_update(v);
 }
 
 void vga_vbe_reset(struct vga *v)

@@ -46,6 +46,8 @@ enum x64_reason {
 /* What an empty slot of a jump cache holds: a RIP that belongs into another one, as any RIP may be jumped to. */
 #define JC_EMPTY(slot)	((uint64_t)((slot) ^ 1))
 
+#define PEND_PHYSICAL	NMMU
+
 struct x64_env {
 	struct cpu *self;
 	uint64_t host_rsp;	/* of the frame that entered the cache */
@@ -55,7 +57,7 @@ struct x64_env {
 	uint32_t raced;		/* the address C is given is wrong: x64_make_address() */
 	uint32_t pend;		/* bytes waiting in cpu->bounce to be written, 0: none */
 	uint64_t pend_va;
-	uint32_t pend_idx;
+	uint32_t pend_idx;	/* enum mmu_idx, or PEND_PHYSICAL: pend_va is a physical address */
 	uint8_t *pend_host[2];	/* where its two parts go if both pages are plain memory, or NULL */
 	uint32_t held;		/* requests taken out of cpu->request while they are blocked */
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */

@@ -347,6 +347,124 @@ Test(vga, banks_move_the_window)
 	cr_assert_eq(peek(0xaffff), 1);
 }
 
+/* ---- windows that are plain memory ---- */
+
+/* What stands at pa is display memory from here on; or NULL: a device. */
+static const uint8_t *direct(uint32_t pa)
+{
+	struct phys_page pg;
+
+	phys_lookup(b.m->phys, pa, &pg);
+	cr_assert_eq(pg.rhost, pg.whost);
+	return pg.whost;
+}
+
+static void use_window(void)
+{
+	for (uint32_t i = 0; i < 1000; i++)
+		poke(0xa0000 + i, (uint8_t)i);
+}
+
+Test(vga, chain_4_becomes_memory_when_used)
+{
+	index_write(0x3c4, 4, 0x0e);
+	poke(0xa0000, 1);
+	cr_expect_not(direct(0xa0000), "not for a single access");
+	use_window();
+	cr_expect_eq(direct(0xa0000), v->vram->host);
+	cr_expect_eq(direct(0xaf000), v->vram->host + 0xf000);
+	cr_expect_not(direct(0xb0000));
+	cr_expect_eq(peek(0xa03e7), 0xe7);
+	index_write(0x3c4, 2, 0x02);		/* one plane: no memory */
+	cr_expect_not(direct(0xa0000));
+	poke(0xa0004, 0xaa);
+	poke(0xa0005, 0xaa);
+	cr_expect_eq(ld16(v->vram->host + 4), 0xaa04);
+	index_write(0x3c4, 2, 0x0f);
+	use_window();
+	cr_expect(direct(0xa0000));
+	index_write(0x3c4, 4, 0x06);		/* planes */
+	cr_expect_not(direct(0xa0000));
+	cr_expect_eq(plane(1, 0xa0001), 0x05);
+}
+
+Test(vga, whatever_changes_bytes_makes_chain_4_a_device)
+{
+	static const uint8_t change[][3] = {	/* register, value, what it was */
+		{ 1, 0x01, 0 }, { 3, 0x08, 0 }, { 5, 0x01, 0 }, { 5, 0x08, 0 }, { 8, 0xfe, 0xff }, { 6, 0x09, 5 },
+	};
+
+	index_write(0x3c4, 4, 0x0e);
+	for (size_t i = 0; i < ARRAY_LEN(change); i++) {
+		use_window();
+		cr_expect(direct(0xa0000), "%zu", i);
+		index_write(0x3ce, change[i][0], change[i][1]);
+		cr_expect_not(direct(0xa0000), "%zu", i);
+		index_write(0x3ce, change[i][0], change[i][2]);
+	}
+}
+
+Test(vga, the_graphics_controller_changes_bytes_in_chain_4_too)
+{
+	index_write(0x3c4, 4, 0x0e);
+	poke(0xa0006, 0x5a);
+	cr_expect_eq(peek(0xa0006), 0x5a);	/* fills the latches */
+	index_write(0x3ce, 8, 0x0f);
+	poke(0xa0006, 0xa7);
+	cr_expect_eq(peek(0xa0006), 0x57);
+	cr_expect_eq(ld32(v->vram->host + 4), 0x570000);
+}
+
+Test(vga, banks_become_memory_and_a_reset_ends_it)
+{
+	vbe_mode(640, 480, 8);
+	use_window();
+	cr_expect_eq(direct(0xa0000), v->vram->host);
+	index_write(0x3ce, 8, 0x01);		/* nothing to banks */
+	cr_expect_eq(direct(0xa0000), v->vram->host);
+	dispi(5, 3);
+	cr_expect_not(direct(0xa0000));
+	use_window();
+	cr_expect_eq(direct(0xa0000), v->vram->host + 0x30000);
+	dispi(5, 0xffff);
+	use_window();
+	cr_expect_eq(direct(0xaf000), v->vram->host + v->vram_size - 0x1000);
+	index_write(0x3ce, 6, 0x01);		/* 128 KiB from the last bank on: more than there is */
+	use_window();
+	cr_expect_not(direct(0xa0000));
+	dispi(5, 1);
+	use_window();
+	cr_expect_eq(direct(0xbf000), v->vram->host + 0x2f000);
+	vga_type.reset(v);
+	cr_expect_not(direct(0xa0000));
+}
+
+Test(vga, a_machine_is_loaded_without_the_mapping_of_another)
+{
+	struct err e;
+
+	vbe_mode(640, 480, 8);
+	use_window();
+	v->vbe[5] = 2;				/* as loading does */
+	cr_assert(vga_type.loaded(v, &e));
+	cr_expect_not(direct(0xa0000));
+	poke(0xa0000, 0x77);
+	cr_expect_eq(v->vram->host[0x20000], 0x77);
+}
+
+Test(vga, writes_to_mapped_memory_are_changes)
+{
+	index_write(0x3c4, 4, 0x0e);
+	use_window();
+	vga_watch(v, true);
+	vga_changed(v);
+	vga_changed(v);
+	cr_expect_not(vga_changed(v));
+	poke(0xa8000, 0x55);
+	cr_expect(vga_changed(v));
+	cr_expect_not(vga_changed(v));
+}
+
 /* ---- text ---- */
 
 static void crtc(const uint8_t (*rows)[2], size_t n)

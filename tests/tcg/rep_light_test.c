@@ -253,6 +253,106 @@ Test(rep_light, mmio_is_accessed_element_by_element, .init = setup)
 	cr_expect_eq(b.mmio_writes, 6);
 }
 
+/* ---- a device that is memory in all but name ---- */
+
+static struct {
+	uint8_t byte[0x1000];
+	unsigned reads, writes;
+	char order[64];			/* of reads and writes */
+} like;
+
+static void note_like(char c)
+{
+	if (like.reads + like.writes < sizeof(like.order))
+		like.order[like.reads + like.writes - 1] = c;
+}
+
+static uint64_t like_read(void *opaque, uint64_t off, int size)
+{
+	(void)opaque;
+	like.reads++;
+	note_like('r');
+	return ld_n(like.byte + off, size);
+}
+
+static void like_write(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	(void)opaque;
+	like.writes++;
+	note_like('w');
+	st_n(like.byte + off, size, v);
+}
+
+static void setup_like(void)
+{
+	static const struct mmio_ops ops = { like_read, like_write, 8, .dma = true };
+	struct phys_range r = { .pa = MMIO_AT, .size = 0x1000, .prio = 1, .ops = &ops, .name = "like" };
+	struct err e;
+
+	setup();
+	cr_assert(phys_map(b.c->phys, &r, &e));
+	cpu_clear_request(b.c, REQ_FLUSH);
+	mmu_flush_all(b.c);
+}
+
+Test(rep_light, a_device_like_memory_is_filled_in_large_pieces, .init = setup_like)
+{
+	uint64_t done = 0;
+
+	b.c->regs[RAX] = 0x1122334455667788;
+	regs(0, END + 6, 101);
+	run(h_rep_stos, rep(2, 8, false), &done);
+	cr_expect(done);
+	cr_expect_eq(b.c->regs[RDI], END + 6 + 202);
+	cr_expect_eq(b.c->regs[RCX], 0);
+	for (int i = 0; i < 0x1000; i++)
+		cr_assert_eq(like.byte[i], i < 6 || i >= 208 ? 0 : i & 1 ? 0x77 : 0x88, "%d", i);
+	cr_expect_leq(like.writes, 40);
+}
+
+Test(rep_light, a_device_like_memory_is_copied_to_and_from_in_large_pieces, .init = setup_like)
+{
+	uint64_t done = 0;
+
+	regs(0x20000, END + 1, 0x400);
+	run(h_rep_movs, rep(1, 8, false), &done);
+	cr_expect(done);
+	cr_expect_arr_eq(like.byte + 1, b.ram->host + 0x20000, 0x400);
+	cr_expect_eq(like.byte[0x401], 0);
+	cr_expect_leq(like.writes, 0x88);
+	regs(END, 0x30004, 0x100);
+	run(h_rep_movs, rep(4, 8, false), &done);
+	cr_expect(done);
+	cr_expect_arr_eq(b.ram->host + 0x30004, like.byte, 0x400);
+	cr_expect_leq(like.reads, 0x80);
+	cr_expect_eq(b.c->regs[RSI], END + 0x400);
+}
+
+/* As a VGA's latches need it. */
+Test(rep_light, inside_a_device_like_memory_each_element_is_read_and_written, .init = setup_like)
+{
+	uint64_t done = 0;
+
+	like.byte[0] = 0x5a;
+	regs(END, END + 1, 8);
+	run(h_rep_movs, rep(1, 8, false), &done);
+	cr_expect(done);
+	cr_expect_eq(like.byte[8], 0x5a);
+	cr_expect_str_eq(like.order, "rwrwrwrwrwrwrwrw");
+}
+
+Test(rep_light, the_end_of_a_device_like_memory_faults_at_its_element, .init = setup_like)
+{
+	uint64_t done = 0;
+
+	regs(0x20000, END + 0xff0, 8);
+	cr_expect_eq(run(h_rep_movs, rep(4, 8, false), &done), EXC_PF);
+	cr_expect_eq(b.c->regs[RCX], 4);
+	cr_expect_eq(b.c->regs[RDI], END + 0x1000);
+	cr_expect_eq(b.c->exc_cr2, END + 0x1000);
+	cr_expect_arr_eq(like.byte + 0xff0, b.ram->host + 0x20000, 16);
+}
+
 Test(rep_light, scas_and_cmps_find_the_place, .init = setup)
 {
 	uint64_t done = 0;
