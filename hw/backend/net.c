@@ -19,6 +19,7 @@
 struct net_frame {
 	struct net_frame *next;
 	unsigned pair;
+	uint8_t header[NET_HEADER];
 	size_t len;
 	uint8_t bytes[];
 };
@@ -204,6 +205,7 @@ void net_detach(struct net *n, const void *opaque)
 	n->front = NULL;
 	n->front_opaque = NULL;
 	drop_waiting(n);
+	net_take_offloads(n, 0);
 }
 
 void net_default_mac(struct machine *m, uint8_t mac[6])
@@ -229,6 +231,39 @@ unsigned net_coming(const struct net *n)
 	return n->coming;
 }
 
+/* ---- headers ---- */
+
+static const uint8_t no_header[NET_HEADER];
+
+bool net_has_headers(const struct net *n)
+{
+	return n && n->headers;
+}
+
+const uint8_t *net_coming_header(const struct net *n)
+{
+	return n->header ? n->header : no_header;
+}
+
+/* What a header leaves to the card. */
+static unsigned left_to_do(const uint8_t *header)
+{
+	static const unsigned by_kind[] = { 0, NET_TSO4, ~0u, ~0u, NET_TSO6 };	/* 3: UDP, which no card takes */
+	unsigned kind = header[1] & 0x7f;
+
+	return (header[0] & 1 ? NET_CSUM : 0) | (header[1] & 0x80 ? NET_ECN : 0) | (kind < ARRAY_LEN(by_kind) ? by_kind[kind] : ~0u);
+}
+
+void net_take_offloads(struct net *n, unsigned offloads)
+{
+	if (!n || n->offloads == offloads)
+		return;
+	n->offloads = offloads;
+	drop_waiting(n);
+	if (n->ops->offloads)
+		n->ops->offloads(n);
+}
+
 /* ---- frames ---- */
 
 static void trace_frame(struct net *n, const char *way, uint64_t count, size_t len)
@@ -236,16 +271,18 @@ static void trace_frame(struct net *n, const char *way, uint64_t count, size_t l
 	trace_point(n->m, n->id, NULL, way, "frame %" PRIu64 " length %zu", count, len);
 }
 
-static bool give(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+static bool give(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len)
 {
 	n->busy = true;
 	n->coming = pair;
+	n->header = header;
 	bool taken = n->front->input(n->front_opaque, frame, len);
 	n->busy = false;
+	n->header = NULL;
 	return taken;
 }
 
-static void keep(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+static void keep(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len)
 {
 	struct net_frame *f = n->n_waiting < MAX_WAITING ? malloc(sizeof(*f) + len) : NULL;
 
@@ -254,23 +291,29 @@ static void keep(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 	f->next = NULL;
 	f->pair = pair;
 	f->len = len;
+	memcpy(f->header, header, NET_HEADER);
 	memcpy(f->bytes, frame, len);
 	*n->tail = f;
 	n->tail = &f->next;
 	n->n_waiting++;
 }
 
-void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+void net_deliver_with_header(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len)
 {
-	if (len > NET_MAX_FRAME || !n->front || n->down)
+	if (len > NET_MAX_FRAME || !n->front || n->down || left_to_do(header) & ~n->offloads)
 		return;
 	n->n_in++;
 	if (trace_on(n->m))
 		trace_frame(n, "in", n->n_in, len);
 	if (n->dumps)
 		net_dump_frame(n->dumps, n->m, frame, len);
-	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, pair, frame, len))
-		keep(n, pair, frame, len);
+	if (n->busy || n->waiting || !clock_running(&n->m->clock) || !give(n, pair, header, frame, len))
+		keep(n, pair, header, frame, len);
+}
+
+void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+{
+	net_deliver_with_header(n, pair, no_header, frame, len);
 }
 
 void net_deliver(struct net *n, const uint8_t *frame, size_t len)
@@ -282,7 +325,7 @@ void net_flush(struct net *n)
 {
 	if (!n || n->busy || !clock_running(&n->m->clock))
 		return;
-	while (n->waiting && n->front && give(n, n->waiting->pair, n->waiting->bytes, n->waiting->len)) {
+	while (n->waiting && n->front && give(n, n->waiting->pair, n->waiting->header, n->waiting->bytes, n->waiting->len)) {
 		struct net_frame *f = n->waiting;
 		n->waiting = f->next;
 		if (!n->waiting)
@@ -299,7 +342,7 @@ bool net_full(const struct net *n)
 	return n->waiting;
 }
 
-void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+void net_send_with_header(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len)
 {
 	if (!n || n->busy || n->down || len > NET_MAX_FRAME)
 		return;
@@ -310,9 +353,16 @@ void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
 		net_dump_frame(n->dumps, n->m, frame, len);
 	n->busy = true;
 	n->sending = pair;
+	n->header = header;
 	n->ops->send(n, frame, len);
+	n->header = NULL;
 	n->busy = false;
 	net_flush(n);
+}
+
+void net_send_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len)
+{
+	net_send_with_header(n, pair, no_header, frame, len);
 }
 
 void net_send(struct net *n, const uint8_t *frame, size_t len)

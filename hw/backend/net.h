@@ -5,6 +5,9 @@
  * checksum. What comes in while the card has no buffers, or while the machine is
  * stopped, waits in a bounded queue; beyond it frames are lost, as on a real wire.
  *
+ * A network and a card may agree that frames have no checksums yet, or are TCP segments that nobody has cut.
+ * Such frames have a header, which says what is left to do: Virtio 1.2, 5.1.6, without the number of buffers.
+ *
  * Machine lock.
  */
 #ifndef HW_BACKEND_NET_H
@@ -21,7 +24,11 @@ struct net;
 
 #define NET_MAX_FRAME	(65535u + 14u)
 #define NET_MAX_FORWARDS 16
+#define NET_HEADER	10u
 #define NET_MAX_QUEUES	31
+
+/* What a header may leave to whoever gets the frame. */
+enum net_offload { NET_CSUM = 1, NET_TSO4 = 2, NET_TSO6 = 4, NET_ECN = 8 };
 
 /* The card's half. */
 struct net_front {
@@ -97,6 +104,14 @@ bool net_steers(const struct net *n);
 unsigned net_coming(const struct net *n);
 /* Frames from there have right checksums, for no wire has damaged them. n NULL is fine. */
 bool net_is_sound(const struct net *n);
+/* Does the network carry frames with headers? n NULL: no. */
+bool net_has_headers(const struct net *n);
+/* A frame with its header, to such a network. */
+void net_send_with_header(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len);
+/* What the card takes from such a network (enum net_offload), 0 at first. Frames that wait for more are lost. */
+void net_take_offloads(struct net *n, unsigned offloads);
+/* The header of the frame that input() gets: all zero if there is nothing left to do. */
+const uint8_t *net_coming_header(const struct net *n);
 /* The card has room again. */
 void net_flush(struct net *n);
 /* 52:54:00:12:34:56 for the first card of the machine that asks, then counting. */
@@ -115,6 +130,7 @@ struct net_ops {
 	/* The connections that go through, as a table to be freed; may be NULL. */
 	char *(*connections)(struct net *n);
 	void (*ready)(struct net *n);		/* net_full() is not true any more; may be NULL */
+	void (*offloads)(struct net *n);	/* n->offloads has changed; may be NULL */
 };
 
 struct net_frame;
@@ -132,6 +148,9 @@ struct net {
 	bool down;			/* the cable is out */
 	unsigned queues;		/* 0: 1 */
 	bool steers;			/* it has as many queues itself */
+	bool headers;			/* frames may have them, both ways */
+	unsigned offloads;		/* what the card takes */
+	const uint8_t *header;		/* of the frame in hand */
 	unsigned sending, coming;	/* the pair of queues that the frame in hand is from or for */
 	bool busy;			/* the card is sending or being given a frame */
 	struct net_dump *dumps;
@@ -142,6 +161,9 @@ struct net {
 void net_deliver(struct net *n, const uint8_t *frame, size_t len);
 /* For one of its pairs of queues. */
 void net_deliver_on(struct net *n, unsigned pair, const uint8_t *frame, size_t len);
+
+/* With its header. It is lost if the card takes no such frame. */
+void net_deliver_with_header(struct net *n, unsigned pair, const uint8_t *header, const uint8_t *frame, size_t len);
 
 /* Do frames wait? Whoever can leave more of them where they are should. */
 bool net_full(const struct net *n);

@@ -7,7 +7,10 @@
  * of the card. Linux sends what belongs to a flow to the queue that the flow's frames
  * came from, and spreads flows that it does not know.
  *
- * Not modelled: vhost, offloads.
+ * Frames have headers if the host's Linux can have them: what the card takes it need not do, so large segments of
+ * TCP come and go whole, and 16 to 40 times less often.
+ *
+ * Not modelled: vhost.
  * Source: Linux, Documentation/networking/tuntap.rst.
  */
 #include <errno.h>
@@ -18,9 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/log.h"
 #include "hw/backend/net.h"
 #include "hw/core/bus.h"
@@ -44,7 +49,7 @@ struct tap {
 	unsigned n_queues;
 	char ifname[IFNAMSIZ];
 	char *down;			/* script, or NULL */
-	uint8_t in[NET_MAX_FRAME];
+	uint8_t in[NET_HEADER + NET_MAX_FRAME];
 };
 
 /* script IFNAME */
@@ -64,6 +69,18 @@ static bool run_script(const char *script, const char *ifname, struct err *e)
 	return err_set(e, "%s %s failed (status %d)", script, ifname, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
+/* What was read: a frame, behind its header if it has one. */
+static void deliver(struct tap_queue *q, size_t n)
+{
+	struct tap *t = q->t;
+	unsigned pair = (unsigned)(q - t->queue);
+
+	if (!t->net.headers)
+		net_deliver_on(&t->net, pair, t->in, n);
+	else if (n > NET_HEADER)
+		net_deliver_with_header(&t->net, pair, t->in, t->in + NET_HEADER, n - NET_HEADER);
+}
+
 static void on_frames(void *opaque, int fd, unsigned events)
 {
 	struct tap_queue *q = opaque;
@@ -73,7 +90,7 @@ static void on_frames(void *opaque, int fd, unsigned events)
 	(void)events;
 	net_flush(&t->net);
 	for (int i = 0; i < 64 && !net_full(&t->net) && (r = read(fd, t->in, sizeof(t->in))) > 0; i++)
-		net_deliver_on(&t->net, (unsigned)(q - t->queue), t->in, (size_t)r);
+		deliver(q, (size_t)r);
 	if (net_full(&t->net))		/* the interface's own queue is longer, and its senders see how full it is */
 		loop_fd_rest(t->m->loop, q->watch, FULL_NS);
 	if (r > 0 || (r < 0 && (errno == EAGAIN || errno == EINTR)))
@@ -87,7 +104,8 @@ static void on_frames(void *opaque, int fd, unsigned events)
 static void tap_send(struct net *n, const uint8_t *frame, size_t len)
 {
 	struct tap *t = (struct tap *)n;
-	ssize_t r = write(t->queue[n->sending % t->n_queues].fd, frame, len);
+	struct iovec v[2] = { { (void *)(uintptr_t)n->header, n->headers ? NET_HEADER : 0 }, { (void *)(uintptr_t)frame, len } };
+	ssize_t r = writev(t->queue[n->sending % t->n_queues].fd, v, 2);
 
 	(void)r;		/* a full queue loses frames */
 }
@@ -117,11 +135,36 @@ static void tap_free(struct net *n)
 	free(t);
 }
 
-static const struct net_ops tap_ops = { .name = "tap", .send = tap_send, .ready = tap_ready, .free = tap_free };
+/* The interface does for its frames what the card does not take. */
+static void tap_offloads(struct net *n)
+{
+	static const struct { unsigned ours, tun; } bits[] = {
+		{ NET_CSUM, TUN_F_CSUM }, { NET_TSO4, TUN_F_TSO4 }, { NET_TSO6, TUN_F_TSO6 }, { NET_ECN, TUN_F_TSO_ECN },
+	};
+	struct tap *t = (struct tap *)n;
+	unsigned long f = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
+		if (n->offloads & bits[i].ours)
+			f |= bits[i].tun;
+	if (n->headers && ioctl(t->queue[0].fd, TUNSETOFFLOAD, f))
+		log_guest("network '%s': the interface does not leave checksums and segments to the card", n->id);
+}
+
+static const struct net_ops tap_ops = {
+	.name = "tap", .send = tap_send, .ready = tap_ready, .offloads = tap_offloads, .free = tap_free,
+};
 
 static void add_queue(struct tap *t, int fd)
 {
 	t->queue[t->n_queues++] = (struct tap_queue){ .t = t, .fd = fd };
+}
+
+static bool linux_has_headers(int fd)
+{
+	unsigned features;
+
+	return !ioctl(fd, TUNGETFEATURES, &features) && features & IFF_VNET_HDR;
 }
 
 /* A queue of the interface t->ifname, which is made with the first if it is not there. */
@@ -133,6 +176,8 @@ static bool open_queue(struct tap *t, bool of_several, struct err *e)
 	if (fd < 0)
 		return err_errno(e, "/dev/net/tun");
 	add_queue(t, fd);
+	if (linux_has_headers(fd))
+		r.ifr_flags |= IFF_VNET_HDR;
 	memcpy(r.ifr_name, t->ifname, sizeof(r.ifr_name));
 	if (!ioctl(fd, TUNSETIFF, &r)) {
 		memcpy(t->ifname, r.ifr_name, sizeof(t->ifname));
@@ -161,6 +206,20 @@ static bool open_interface(struct tap *t, const char *ifname, unsigned queues, s
 	return true;
 }
 
+/* Do the frames of its queues have headers, of the length they are to have? */
+static bool has_headers(const struct tap *t)
+{
+	int size = NET_HEADER;
+
+	for (unsigned i = 0; i < t->n_queues; i++) {
+		struct ifreq r = { 0 };
+		if (ioctl(t->queue[i].fd, TUNGETIFF, &r) || !(r.ifr_flags & IFF_VNET_HDR)
+		    || ioctl(t->queue[i].fd, TUNSETVNETHDRSZ, &size))
+			return false;
+	}
+	return true;
+}
+
 static bool tap_open(struct tap *t, const struct net_tap_options *o, unsigned queues, struct err *e)
 {
 	for (unsigned i = 0; i < o->n_fds; i++) {
@@ -174,6 +233,8 @@ static bool tap_open(struct tap *t, const struct net_tap_options *o, unsigned qu
 		return false;
 	t->down = o->downscript ? strdup(o->downscript) : NULL;
 	t->net.steers = t->n_queues > 1;
+	t->net.headers = has_headers(t);
+	tap_offloads(&t->net);			/* whoever had the interface before may have left others */
 	for (unsigned i = 0; t->m->loop && i < t->n_queues; i++)
 		t->queue[i].watch = loop_fd_add(t->m->loop, t->queue[i].fd, LOOP_READ, on_frames, &t->queue[i]);
 	return true;

@@ -10,9 +10,10 @@
  * can merge them.
  *
  * A driver may leave checksums and the cutting of large TCP segments to the card, and
- * is spared looking at the checksums of frames that no wire can have damaged.
+ * is spared looking at the checksums of frames that no wire can have damaged. A network whose
+ * frames have headers (tap) gets both as they are, and large segments from there come in whole.
  *
- * Not modelled: large frames on the way in, hashes for the driver (RSS).
+ * Not modelled: hashes for the driver (RSS).
  * Source: Virtio 1.2, 5.1.
  */
 #include <string.h>
@@ -24,6 +25,9 @@
 #define F_GUEST_CSUM	BIT(1)
 #define F_MTU		BIT(3)
 #define F_MAC		BIT(5)
+#define F_GUEST_TSO4	BIT(7)
+#define F_GUEST_TSO6	BIT(8)
+#define F_GUEST_ECN	BIT(9)
 #define F_HOST_TSO4	BIT(11)
 #define F_HOST_TSO6	BIT(12)
 #define F_HOST_ECN	BIT(13)
@@ -80,6 +84,8 @@ static unsigned put_frame(struct virtio_net *d, unsigned q, const uint8_t *frame
 	uint16_t place = virtq_place(v, q);
 
 	st16(header + HEADER_NBUFS, 1);
+	if (virtio_has(v, F_GUEST_CSUM))
+		memcpy(header, net_coming_header(d->net), NET_HEADER);
 	if (virtio_has(v, F_GUEST_CSUM) && net_is_sound(d->net))
 		header[0] = H_DATA_VALID;
 	for (uint64_t at = 0; at < all; n++) {
@@ -173,10 +179,14 @@ static bool send_with_header(struct virtio_net *d, unsigned pair, const uint8_t 
 	struct sender s = { d, pair };
 	unsigned kind = h[1] & ~(unsigned)GSO_ECN;
 
+	if (kind != GSO_NONE && kind != GSO_TCPV4 && kind != GSO_TCPV6)
+		return false;
+	if (net_has_headers(d->net)) {
+		net_send_with_header(d->net, pair, h, d->frame, n);
+		return true;
+	}
 	if (kind == GSO_TCPV4 || kind == GSO_TCPV6)
 		return offload_segment(d->frame, n, ld16(h + 4), send_piece, &s);
-	if (kind != GSO_NONE)
-		return false;
 	if (h[0] & H_NEEDS_CSUM && !offload_checksum(d->frame, n, ld16(h + 6), ld16(h + 8)))
 		return false;
 	net_send_on(d->net, pair, d->frame, n);
@@ -235,10 +245,27 @@ static void net_config_written(struct virtio *v, unsigned off, unsigned n)
 	fill_status(d);
 }
 
+/* What the driver has accepted comes in from now on. */
+static void net_started(struct virtio *v)
+{
+	static const struct { uint64_t feature; unsigned offload; } taken[] = {
+		{ F_GUEST_CSUM, NET_CSUM }, { F_GUEST_TSO4, NET_TSO4 }, { F_GUEST_TSO6, NET_TSO6 }, { F_GUEST_ECN, NET_ECN },
+	};
+	struct virtio_net *d = (struct virtio_net *)v;
+	unsigned offloads = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(taken) && virtio_has(v, F_GUEST_CSUM); i++)
+		offloads |= virtio_has(v, taken[i].feature) ? taken[i].offload : 0;
+	if (net_has_headers(d->net))
+		net_take_offloads(d->net, offloads);
+}
+
 static void net_class_reset(struct virtio *v)
 {
 	struct virtio_net *d = (struct virtio_net *)v;
 
+	if (d->attached)
+		net_take_offloads(d->net, 0);
 	memcpy(v->config + C_MAC, d->mac, 6);
 	st16(v->config + C_STATUS, 0);
 	fill_status(d);
@@ -248,10 +275,11 @@ static void net_class_reset(struct virtio *v)
 }
 
 #define F_CONTROL (F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN | F_CTRL_RX_EXTRA | F_GUEST_ANNOUNCE | F_CTRL_MAC_ADDR | F_MQ)
+#define F_GUEST_LARGE (F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
 /* Large segments cannot be left to a card that makes no checksums, nor pairs be chosen without commands. */
 static const uint64_t offers[N_OFFERS] = {
-	F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN, F_GUEST_CSUM, F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN, F_MRG_RXBUF,
-	F_STATUS | F_GUEST_ANNOUNCE, F_CONTROL,
+	F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN, F_GUEST_CSUM | F_GUEST_LARGE, F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN, F_MRG_RXBUF,
+	F_STATUS | F_GUEST_ANNOUNCE, F_CONTROL, F_GUEST_TSO4, F_GUEST_TSO6, F_GUEST_ECN,
 };
 
 static const struct virtio_class net_class = {
@@ -259,7 +287,7 @@ static const struct virtio_class net_class = {
 	.features = F_CSUM | F_GUEST_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_MAC | F_MRG_RXBUF
 		| F_STATUS | (F_CONTROL & ~F_MQ),
 	.queue_size = QUEUE_SIZE, .config_len = C_LEN,
-	.run = net_run, .reset = net_class_reset, .config_written = net_config_written,
+	.run = net_run, .reset = net_class_reset, .config_written = net_config_written, .started = net_started,
 };
 
 static bool net_init(void *dev, struct err *e)
@@ -271,13 +299,15 @@ static bool net_init(void *dev, struct err *e)
 		net_default_mac(d->v.pci.dev.m, d->mac);
 	d->max_pairs = (uint16_t)(d->mq ? net_queues(d->net) : 1);
 	d->v.n_queues = 2u * d->max_pairs + 1;
-	if (!virtio_init(&d->v, &net_class, (d->max_pairs > 1 ? F_MQ : 0) | (d->host_mtu ? F_MTU : 0), e)
+	if (!virtio_init(&d->v, &net_class, (d->max_pairs > 1 ? F_MQ : 0) | (d->host_mtu ? F_MTU : 0)
+			 | (net_has_headers(d->net) ? F_GUEST_LARGE : 0), e)
 	    || !pci_romfile(&d->v.pci, e))
 		return false;
 	for (size_t i = 0; i < N_OFFERS; i++)
 		if (!d->offer[i])
 			d->v.offered &= ~offers[i];
-	return !d->net || net_attach(d->net, &front, d, e);
+	d->attached = d->net && net_attach(d->net, &front, d, e);
+	return !d->net || d->attached;
 }
 
 static void net_fini(void *dev)
@@ -285,6 +315,7 @@ static void net_fini(void *dev)
 	struct virtio_net *d = dev;
 
 	net_detach(d->net, d);
+	d->attached = false;
 	virtio_fini(&d->v);
 }
 
@@ -299,7 +330,11 @@ static bool net_loaded(void *dev, struct err *e)
 
 	if (d->n_filters > MAX_FILTERS || !d->pairs || d->pairs > d->max_pairs)
 		return err_set(e, "the saved address filters or queue pairs are damaged");
-	return virtio_loaded(&d->v, e);
+	if (!virtio_loaded(&d->v, e))
+		return false;
+	if (virtio_running(&d->v))
+		net_started(&d->v);
+	return true;
 }
 
 static const struct state net_state[] = {
@@ -319,6 +354,9 @@ static const struct state net_state[] = {
 	PROP(BOOL, virtio_net, offer[5], "mrg_rxbuf", 1, "put large frames into several buffers"), \
 	PROP(BOOL, virtio_net, offer[6], "status", 1, "tell whether the cable is in"), \
 	PROP(BOOL, virtio_net, offer[7], "ctrl_vq", 1, "take commands: filters, address, pairs of queues"), \
+	PROP(BOOL, virtio_net, offer[8], "guest_tso4", 1, "let in large segments of TCP over IPv4, if the network has some"), \
+	PROP(BOOL, virtio_net, offer[9], "guest_tso6", 1, "... over IPv6"), \
+	PROP(BOOL, virtio_net, offer[10], "guest_ecn", 1, "... with congestion notification"), \
 	PROP(U16, virtio_net, host_mtu, "host_mtu", 0, "the longest packet the driver is to send; 0: it chooses")
 static const struct prop net_props[] = {
 	NET_PROPS, PROP_BOOTINDEX, PCI_PROP_ROMFILE, { 0 }

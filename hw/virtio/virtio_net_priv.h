@@ -20,7 +20,7 @@ enum { S_LINK_UP = 1, S_ANNOUNCE = 2 };
 #define MAX_FILTERS	64u
 #define N_VLANS		4096u
 #define N_FLOWS		256u
-#define N_OFFERS	8u
+#define N_OFFERS	11u
 
 struct virtio_net {
 	struct virtio v;
@@ -29,6 +29,7 @@ struct virtio_net {
 	bool mq;			/* property */
 	bool offer[N_OFFERS];		/* properties: features that can be withheld from the driver */
 	uint16_t host_mtu;		/* property */
+	bool attached;			/* to `net` */
 	uint16_t max_pairs;
 	uint16_t pairs;			/* in use */
 	uint8_t promisc, allmulti, too_many;

@@ -69,6 +69,51 @@ Test(net, frames_wait_in_order_until_there_is_room)
 	cr_assert_eq(last_len, 63);
 }
 
+static uint8_t last_header[NET_HEADER];
+
+static bool input_with_header(void *opaque, const uint8_t *frame, size_t n)
+{
+	if (!input(opaque, frame, n))
+		return false;
+	memcpy(last_header, net_coming_header(&net), NET_HEADER);
+	return true;
+}
+
+Test(net, a_card_gets_what_it_takes_with_its_header)
+{
+	static const struct net_front front_with = { input_with_header };
+	static const uint8_t tso4[NET_HEADER] = { 1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0 }, ecn[NET_HEADER] = { 1, 0x81 };
+	static const uint8_t csum[NET_HEADER] = { 1, 0, 0, 0, 0, 0, 34, 0, 16, 0 }, udp[NET_HEADER] = { 0, 3 }, odd[NET_HEADER] = { 0, 9 };
+	uint8_t f[200] = { 0 };
+
+	cr_assert(net_attach(&net, &front_with, NULL, &b.err));
+	room = 9;
+	net_deliver_with_header(&net, 0, csum, f, 60);
+	cr_assert_eq(n_in, 0);
+	net_take_offloads(&net, NET_CSUM | NET_TSO4);
+	net_deliver_with_header(&net, 0, csum, f, 60);
+	cr_assert_arr_eq(last_header, csum, NET_HEADER);
+	net_deliver_with_header(&net, 0, ecn, f, 60);
+	net_deliver_with_header(&net, 0, udp, f, 60);
+	net_deliver_with_header(&net, 0, odd, f, 60);
+	cr_assert_eq(n_in, 1);
+	room = 0;
+	net_deliver_with_header(&net, 0, tso4, f, 61);
+	net_deliver(&net, f, 62);
+	room = 1;
+	net_flush(&net);
+	cr_assert_arr_eq(last_header, tso4, NET_HEADER, "it waited with its header");
+	room = 1;
+	net_flush(&net);
+	cr_assert_eq(last_header[0], 0);
+	room = 0;
+	net_deliver_with_header(&net, 0, tso4, f, 61);
+	net_take_offloads(&net, 0);
+	room = 9;
+	net_flush(&net);
+	cr_assert_eq(n_in, 3, "what waited for a card that took it is gone");
+}
+
 static unsigned came_on[8];
 
 static bool input_on_pair(void *opaque, const uint8_t *frame, size_t n)

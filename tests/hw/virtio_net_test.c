@@ -14,6 +14,8 @@ static uint8_t sent[4096];
 static size_t sent_len;
 static int n_sent;
 static bool echo;		/* the network answers every frame at once */
+static bool with_headers;	/* the network's frames have some */
+static uint8_t sent_header[NET_HEADER];
 
 #define F_MRG		BIT(15)
 #define F_CTRL		(BIT(17) | BIT(18) | BIT(23))
@@ -23,6 +25,7 @@ static const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
 static void net_sent(struct net *n, const uint8_t *frame, size_t len)
 {
 	memcpy(sent, frame, len < sizeof(sent) ? len : sizeof(sent));
+	memcpy(sent_header, n->header, NET_HEADER);
 	sent_len = len;
 	n_sent++;
 	if (echo)
@@ -34,7 +37,7 @@ static const struct net_ops ops = { "test", net_sent, NULL };
 static void start_with(const char *props, uint64_t features)
 {
 	vt_machine(&b);
-	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting };
+	net = (struct net){ .ops = &ops, .m = b.m, .tail = &net.waiting, .headers = with_headers };
 	machine_add_backend(b.m, "netdev", "n", &net);
 	struct dev *d = dev_make(b.m, &virtio_net_type, NULL, props, &b.err);
 	cr_assert(d, "%s", b.err.msg);
@@ -466,6 +469,72 @@ Test(virtio_net, frames_of_a_wire_are_not)
 	offer(0, 2000);
 	arrive(mac, 100);
 	cr_assert_eq(byte(VT_BUF), 0);
+}
+
+/* ---- a network whose frames have headers ---- */
+
+#define F_GUEST_TSO4	BIT(7)
+#define F_GUEST_TSO6	BIT(8)
+
+Test(virtio_net, large_segments_go_whole_where_they_can)
+{
+	static const uint8_t header[12] = { 1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0 }, udp[12] = { 1, 3, 54, 0, 0xe8, 3 };
+	uint8_t f[3000];
+	size_t n = tcp_segment(f, 2500);
+
+	with_headers = true;
+	start(F_CSUM | F_TSO4);
+	send_with(header, f, n);
+	cr_assert_eq(n_sent, 1);
+	cr_assert_eq(sent_len, n);
+	cr_assert_arr_eq(sent, f, n);
+	cr_assert_arr_eq(sent_header, header, NET_HEADER);
+	send_with(udp, f, n);
+	cr_assert_eq(n_sent, 1, "no such kind was offered");
+}
+
+Test(virtio_net, large_segments_come_in_for_drivers_that_take_them)
+{
+	static const uint8_t header[NET_HEADER] = { 1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0 }, six[NET_HEADER] = { 1, 4, 54 };
+	static const uint8_t valid[NET_HEADER] = { 2 };
+	uint8_t f[3000];
+	uint32_t id, len;
+
+	with_headers = true;
+	start(F_GUEST_CSUM | F_GUEST_TSO4);
+	cr_assert_eq(net.offloads, NET_CSUM | NET_TSO4);
+	for (unsigned i = 0; i < 3; i++)
+		offer(i, 4096);
+	frame_for(f, mac, 2600);
+	net_deliver_with_header(&net, 0, header, f, 2600);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(len, 2612);
+	for (unsigned i = 0; i < NET_HEADER; i++)
+		cr_expect_eq(byte(VT_BUF + i), header[i]);
+	cr_expect_eq(byte(VT_BUF + 10), 1);
+	cr_expect_eq(byte(VT_BUF + 12 + 2599), (uint8_t)2599);
+	net_deliver_with_header(&net, 0, six, f, 2600);
+	cr_assert_not(vt_take(&t, RX, &id, &len), "nobody takes that");
+	net_deliver_with_header(&net, 0, valid, f, 100);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_expect_eq(byte(VT_BUF + 0x1000), 2);
+	vt_set_common(&t, 0x14, 1, 0);
+	cr_assert_eq(net.offloads, 0, "a reset takes it back");
+}
+
+Test(virtio_net, without_headers_nothing_large_is_offered)
+{
+	start(F_GUEST_CSUM | F_GUEST_TSO4);
+	cr_assert_eq(vt_offered(&t) & (F_GUEST_TSO4 | F_GUEST_TSO6 | BIT(9)), 0);
+	cr_assert_eq(net.offloads, 0);
+}
+
+Test(virtio_net, large_segments_can_be_withheld)
+{
+	with_headers = true;
+	start_with("addr=4,netdev=n,guest_tso4=off", F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6);
+	cr_assert_eq(vt_offered(&t) & (F_GUEST_TSO4 | F_GUEST_TSO6), F_GUEST_TSO6);
+	cr_assert_eq(net.offloads, NET_CSUM | NET_TSO6);
 }
 
 /* ---- commands beyond promiscuous, address filters ---- */
