@@ -698,16 +698,38 @@ void phys_copy(struct phys *p, const struct phys_copy *x)
 			phys_write(p, x->to_pa + i, x->size, phys_read(p, x->from_pa + i, x->size));
 }
 
+/* The device that takes this access whole, or NULL. */
+static const struct span *whole(struct phys *p, uint64_t pa, int size)
+{
+	const struct span *s = phys_span(p, pa);
+
+	if (!s || !s->r.ops || s->end - pa < (unsigned)size || (s->dev_off + (pa - s->pa)) & (unsigned)(size - 1))
+		return NULL;
+	return size <= (s->r.ops->max_size ? s->r.ops->max_size : 4) ? s : NULL;
+}
+
 uint64_t phys_read(struct phys *p, uint64_t pa, int size)
 {
+	uint64_t at = phys_gate(p, pa);
+	const struct span *s = whole(p, at, size);
 	uint8_t b[8];
+
+	if (s && !s->r.rram && s->r.ops->read)
+		return s->r.ops->read(s->r.opaque, s->dev_off + (at - s->pa), size);
 	phys_read_buf(p, pa, b, size);
 	return ld_n(b, size);
 }
 
 void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v)
 {
+	uint64_t at = phys_gate(p, pa);
+	const struct span *s = whole(p, at, size);
 	uint8_t b[8];
+
+	if (s && !s->r.wram && !s->r.nowrite && s->r.ops->write) {
+		s->r.ops->write(s->r.opaque, s->dev_off + (at - s->pa), size, v & size_mask(size));
+		return;
+	}
 	st_n(b, size, v);
 	phys_write_buf(p, pa, b, size);
 }

@@ -3,7 +3,8 @@
  *
  * The adapter says cheaply whether anything may have changed. Only then is the
  * picture drawn and compared row by row with the one before. The time between
- * two looks doubles as long as nothing changes, up to a quarter of a second.
+ * two looks doubles as long as nothing changes, up to a quarter of a second,
+ * or half the period of a cursor that blinks: then that part is drawn anew.
  *
  * A PS/2 keyboard holds few scan codes, so keys that arrive together are handed
  * on some milliseconds apart.
@@ -23,6 +24,7 @@
 
 #define LOOK_MIN	(NS_PER_SEC / 30)
 #define LOOK_MAX	(NS_PER_SEC / 4)
+#define BLINK		(8 * NS_PER_SEC / 60)	/* of the cursor: eight frames, and eight without; of text: twice that */
 #define KEY_GAP		(4 * NS_PER_MS)
 #define MAX_KEYS	512		/* waiting */
 
@@ -36,6 +38,8 @@ struct display {
 	struct surface shown, drawn;	/* the last picture; scratch for the next */
 	struct timer look;
 	uint64_t pace;			/* between two looks */
+	uint64_t since;			/* somebody looks: what blinks is seen at first */
+	unsigned hidden;		/* VGA_CURSOR, VGA_TEXT: not in the last picture, because it blinks */
 	/* Keys on their way: code, and whether it goes down. */
 	struct { uint16_t code; bool down; } keys[MAX_KEYS];
 	int first_key, n_keys;
@@ -48,7 +52,7 @@ struct display {
 static bool draw(struct display *d)
 {
 	if (d->vga)
-		return vga_render(d->vga, &d->drawn);
+		return vga_render_phase(d->vga, &d->drawn, d->hidden);
 	if (!surface_resize(&d->drawn, 640, 480))
 		return false;
 	memset(d->drawn.px, 0, 640 * 480 * sizeof(*d->drawn.px));
@@ -126,16 +130,28 @@ static bool somebody_looks(const struct display *d)
 	return false;
 }
 
+/* What blinks comes and goes on the host's time. */
+static unsigned hidden_now(const struct display *d, unsigned blinking)
+{
+	uint64_t half = blinking ? (clock_now(d->look.clock) - d->since) / BLINK : 0;
+
+	return blinking & ((half & 1 ? VGA_CURSOR : 0) | (half & 2 ? VGA_TEXT : 0));
+}
+
 void display_refresh(struct display *d)
 {
 	bool changed = d->vga ? vga_changed(d->vga) : !d->shown.h;
+	unsigned blinking = d->vga && d->look.clock ? vga_blinking(d->vga) : 0, hidden = hidden_now(d, blinking);
+	bool blinks = hidden != d->hidden, drawn, newcomers;
 
-	changed = changed && new_picture(d);
-	changed |= tell_newcomers(d);
-	for (struct viewer *v = d->viewers; v && changed; v = v->next)
+	d->hidden = hidden;
+	drawn = (changed || blinks) && new_picture(d);
+	newcomers = tell_newcomers(d);
+	changed = (changed && drawn) || newcomers;
+	for (struct viewer *v = d->viewers; v && (drawn || newcomers); v = v->next)
 		if (v->active)
 			v->done(v->opaque);
-	d->pace = changed ? LOOK_MIN : min_u64(d->pace * 2, LOOK_MAX);
+	d->pace = changed ? LOOK_MIN : min_u64(d->pace * 2, blinking ? BLINK : LOOK_MAX);
 }
 
 static void look(void *opaque)
@@ -222,6 +238,8 @@ void display_set_active(struct display *d, struct viewer *v, bool active)
 	v->fresh = false;
 	if (d->vga && before != somebody_looks(d))
 		vga_watch(d->vga, !before);
+	if (!before && active)
+		d->since = clock_now(d->look.clock);
 	if (!somebody_looks(d)) {
 		timer_del(&d->look);
 	} else if (active) {

@@ -10,8 +10,14 @@
 struct vga;
 extern const struct dev_type vga_type;
 
-/* Draw what the screen shows now. False: nothing can be shown (bad mode, no memory). */
+/* Draw what the screen shows now, with what blinks. False: nothing can be shown (bad mode, no memory). */
 bool vga_render(struct vga *v, struct surface *out);
+/* The same in a moment when these are not to be seen. */
+#define VGA_CURSOR	1u
+#define VGA_TEXT	2u
+bool vga_render_phase(struct vga *v, struct surface *out, unsigned hidden);
+/* Those of them that blink now. */
+unsigned vga_blinking(struct vga *v);
 /* Begin or end to keep track of writes to display memory, for vga_changed(). Machine lock. */
 void vga_watch(struct vga *v, bool on);
 /* May the picture differ from the one at the last call? Cheap. Always true at first. Machine lock. */

@@ -10,7 +10,9 @@
  * Every scan line and dot is shown: 640 by 400 for 320 by 200 pixels, so that
  * the picture has the proportions of a screen.
  *
- * Not modelled: the blinking phase (what blinks is shown), interlace, overscan.
+ * What blinks is shown or not as the caller says; vga_blinking() says what does.
+ *
+ * Not modelled: blinking in graphics modes, interlace, overscan.
  * Source: IBM PS/2 hardware interface technical reference; FreeVGA, "CRTC
  * registers", "Attribute controller registers", "VGA text mode operation".
  */
@@ -170,13 +172,18 @@ static bool underlined(const struct vga *v, unsigned at, unsigned scan)
 	return v->attr[ATTR_MODE] & ATTR_MODE_MONO && (at & 0x77) == 1 && scan == (v->crtc[CR_UNDERLINE] & 0x1fu);
 }
 
+static bool text_blinks(const struct vga *v)
+{
+	return v->attr[ATTR_MODE] & ATTR_MODE_BLINK;
+}
+
 static void text_line(const struct vga *v, uint32_t *to, int columns, uint32_t ma, unsigned scan,
-		      const uint32_t colour[16])
+		      const uint32_t colour[16], unsigned hidden)
 {
 	uint32_t cursor = (uint32_t)v->crtc[CR_CURSOR_HI] << 8 | v->crtc[CR_CURSOR_LO];
-	unsigned bg_mask = v->attr[ATTR_MODE] & ATTR_MODE_BLINK ? 7 : 15;
+	unsigned bg_mask = text_blinks(v) ? 7 : 15, hides = text_blinks(v) && hidden & VGA_TEXT ? 0x80 : 0;
 	int w = clock_pixels(v, true).n;
-	bool in_cursor = cursor_in(v, scan);
+	bool in_cursor = cursor_in(v, scan) && !(hidden & VGA_CURSOR);
 	unsigned font[2];
 
 	font_bases(v, font);
@@ -184,7 +191,7 @@ static void text_line(const struct vga *v, uint32_t *to, int columns, uint32_t m
 		uint32_t cell = group_at(v, plane_address(v, ma));
 		unsigned at = cell >> 8 & 0xff;
 		uint32_t fg = colour[at & 15], bg = colour[at >> 4 & bg_mask];
-		unsigned dots = (in_cursor && ma == cursor) || underlined(v, at, scan) ? 0x1ff :
+		unsigned dots = in_cursor && ma == cursor ? 0x1ff : at & hides ? 0 : underlined(v, at, scan) ? 0x1ff :
 				glyph_dots(v, font[at >> 3 & 1], cell & 0xff, scan);
 
 		for (int x = 0; x < w; x++)
@@ -304,7 +311,7 @@ static void put_line(uint32_t *to, const uint32_t *from, int w, int dots)
 			to[x] = from[x / 2];
 }
 
-static bool render_lines(const struct vga *v, struct surface *s)
+static bool render_lines(const struct vga *v, struct surface *s, unsigned hidden)
 {
 	struct geometry g = geometry(v);
 	bool text = is_text(v);
@@ -324,7 +331,7 @@ static bool render_lines(const struct vga *v, struct surface *s)
 			scan = time = 0;
 		}
 		if (!time && text)
-			text_line(v, line, g.columns + 1, ma, (unsigned)scan, colour);
+			text_line(v, line, g.columns + 1, ma, (unsigned)scan, colour, hidden);
 		else if (!time)
 			graphics_line(v, line, g.columns + 1, ma, scan, colour);
 		put_line(s->px + (size_t)y * (size_t)s->w, line + pan, s->w, px.dots);
@@ -412,11 +419,33 @@ static bool render_blank(const struct vga *v, struct surface *s)
 	return true;
 }
 
-bool vga_render(struct vga *v, struct surface *s)
+static bool is_blank(const struct vga *v)
+{
+	return !(v->attr_index & ATTR_SCREEN_ON) || v->seq[SEQ_CLOCK] & SEQ_CLOCK_OFF;
+}
+
+unsigned vga_blinking(struct vga *v)
+{
+	struct vga_cells cells;
+	unsigned some = 0;
+
+	if (!is_text(v) || is_blank(v) || !vga_cells(v, &cells))
+		return 0;
+	for (int i = 0; i < cells.w * cells.h && text_blinks(v) && !some; i++)
+		some = cells.cell[i] & 0x8000 ? VGA_TEXT : 0;
+	return some | (cells.cursor >= 0 ? VGA_CURSOR : 0);
+}
+
+bool vga_render_phase(struct vga *v, struct surface *s, unsigned hidden)
 {
 	if (vga_vbe_on(v))
 		return render_vbe(v, s);
-	if (!(v->attr_index & ATTR_SCREEN_ON) || v->seq[SEQ_CLOCK] & SEQ_CLOCK_OFF)
+	if (is_blank(v))
 		return render_blank(v, s);
-	return render_lines(v, s);
+	return render_lines(v, s, hidden);
+}
+
+bool vga_render(struct vga *v, struct surface *s)
+{
+	return vga_render_phase(v, s, 0);
 }

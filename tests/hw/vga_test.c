@@ -543,6 +543,35 @@ static int red_dot(void)
 	return -1;
 }
 
+Test(vga, what_blinks_is_drawn_or_not)
+{
+	const size_t cursor = 14 * 640 + 5 * 8, letter = (16 + 3) * 640 + 8;
+
+	text_with_dots();
+	out(0x3c8, 7);
+	out(0x3c9, 0x3f); out(0x3c9, 0); out(0x3c9, 0);
+	phys_write(b.m->phys, 0xb8000 + 2 * 81, 2, 0x8700 | 'A');
+	phys_write(b.m->phys, 0xb8000 + 2 * 5, 2, 0x0700);
+	cr_expect_eq(vga_blinking(v), 0, "no cursor, and attribute bit 7 is a colour");
+	attr(0x10, 0x08);
+	in(0x3da);
+	out(0x3c0, 0x20);
+	cr_expect_eq(vga_blinking(v), VGA_TEXT);
+	index_write(0x3d4, 0x0a, 0x0d);		/* the cursor, lines 13 and 14 */
+	index_write(0x3d4, 0x0b, 0x0e);
+	index_write(0x3d4, 0x0f, 5);
+	cr_expect_eq(vga_blinking(v), VGA_TEXT | VGA_CURSOR);
+	for (unsigned hidden = 0; hidden < 4; hidden++) {
+		cr_assert(vga_render_phase(v, &s, hidden));
+		cr_expect_eq(s.px[cursor], hidden & VGA_CURSOR ? 0 : 0xff0000);
+		cr_expect_eq(s.px[letter], hidden & VGA_TEXT ? 0 : 0xff0000);
+	}
+	cr_assert(vga_render(v, &s));
+	cr_expect_eq(s.px[cursor] & s.px[letter], 0xff0000, "a picture taken once has all");
+	index_write(0x3ce, 6, 0x05);
+	cr_expect_eq(vga_blinking(v), 0, "graphics");
+}
+
 Test(vga, text_moves_by_lines_and_pixels)
 {
 	text_with_dots();
