@@ -380,12 +380,15 @@ struct cpu {
 	 * EFLAGS in two parts. `cc` holds the arithmetic flags as `lahf; seto`
 	 * leave them: bits 15..8 = SF:ZF:0:AF:0:PF:1:CF, bit 0 = OF. `eflags`
 	 * holds all others, bit 1 set, FL_ARITH clear. Use cpu_get_eflags().
+	 * Generated code, and nobody else, may leave in `cc` a note of how the
+	 * flags come about instead (NOTE_*), with operands in `note`.
 	 */
 	uint32_t cc;
 	uint32_t eflags;
 	_Atomic uint32_t request;	/* REQ_* */
 	uint32_t mode;			/* MODE_*, see cpu_update_mode() */
 	uint64_t tmp[4];		/* µop temporaries that have no host register */
+	uint64_t note[2];		/* a and b of NOTE_*; whole registers */
 	struct seg segs[NSEG];
 	uint8_t bounce[64] __attribute__((aligned(64)));	/* operand of a slow access */
 	uint64_t tsc_offset;		/* RDTSC = host TSC + this, modulo 2^64 */
@@ -529,10 +532,32 @@ static inline uint32_t cc_from_eflags(uint32_t fl)
 	return (fl & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | 0x200 | (fl >> 11 & 1);
 }
 
+/*
+ * A note in cpu->cc: the flags are those of a & b, of a - b or a + b where one is known by the result, of a size.
+ * Bit 3 of what LAHF leaves is 0, and tells notes from flags.
+ */
+enum {
+	NOTE_AND,
+	NOTE_SUB,		/* a - b */
+	NOTE_DIFFERENCE,	/* (a + b) - b: a is the result */
+	NOTE_SUM,		/* (a - b) + b */
+	NOTE_TAKEN,		/* a - (a - b): b is the result */
+	NOTE_GIVEN,		/* a + (b - a) */
+};
+#define NOTE		0x800u
+#define NOTE_SIZE	3	/* shift: binary logarithm of the size */
+#define NOTE_B		0x80u	/* b is note[1], else the signed upper half of cc */
+/* The flags of a note as `cc` has them. */
+uint32_t cpu_noted_cc(const struct cpu *c);
+
 static inline uint32_t cpu_get_eflags(const struct cpu *c)
 {
-	return c->eflags | cc_to_eflags(c->cc);
+	return c->eflags | cc_to_eflags(c->cc & NOTE ? cpu_noted_cc(c) : c->cc);
 }
+
+/* `cc` of x - y and of x + y; both fit the size in bytes. */
+uint32_t cc_of_sub(uint64_t x, uint64_t y, int size);
+uint32_t cc_of_add(uint64_t x, uint64_t y, int size);
 
 /* Sets all flags; reserved bits are forced, the mode word follows. */
 void cpu_set_eflags(struct cpu *c, uint32_t v);

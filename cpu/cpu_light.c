@@ -13,6 +13,49 @@
 
 #define FL_OTHER (FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)
 
+/* Of the result d of x and y, whose carry and overflow are known. */
+static uint32_t cc_of(uint64_t x, uint64_t y, uint64_t d, int size, bool carry, bool overflow)
+{
+	uint32_t fl = (x ^ y ^ d) & FL_AF;
+
+	fl |= carry ? FL_CF : 0;
+	fl |= d ? 0 : FL_ZF;
+	fl |= d >> (8 * size - 1) & 1 ? FL_SF : 0;
+	fl |= overflow ? FL_OF : 0;
+	fl |= __builtin_parity(d & 0xff) ? 0 : FL_PF;
+	return cc_from_eflags(fl);
+}
+
+uint32_t cc_of_sub(uint64_t x, uint64_t y, int size)
+{
+	uint64_t d = (x - y) & size_mask(size);
+
+	return cc_of(x, y, d, size, x < y, ((x ^ y) & (x ^ d)) >> (8 * size - 1) & 1);
+}
+
+uint32_t cc_of_add(uint64_t x, uint64_t y, int size)
+{
+	uint64_t d = (x + y) & size_mask(size);
+
+	return cc_of(x, y, d, size, d < x, ((x ^ d) & (y ^ d)) >> (8 * size - 1) & 1);
+}
+
+uint32_t cpu_noted_cc(const struct cpu *c)
+{
+	int size = 1 << (c->cc >> NOTE_SIZE & 3);
+	uint64_t mask = size_mask(size), a = c->note[0] & mask;
+	uint64_t b = (c->cc & NOTE_B ? c->note[1] : (uint64_t)(int16_t)(c->cc >> 16)) & mask;
+
+	switch (c->cc & 7) {
+	case NOTE_AND: return cc_of_sub(a & b, 0, size);
+	case NOTE_SUB: return cc_of_sub(a, b, size);
+	case NOTE_DIFFERENCE: return cc_of_sub((a + b) & mask, b, size);
+	case NOTE_SUM: return cc_of_add((a - b) & mask, b, size);
+	case NOTE_TAKEN: return cc_of_sub(a, (a - b) & mask, size);
+	default: return cc_of_add(a, (b - a) & mask, size);
+	}
+}
+
 void cpu_set_eflags(struct cpu *c, uint32_t v)
 {
 	uint32_t old = c->eflags;

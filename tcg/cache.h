@@ -49,6 +49,7 @@
 #define NO_TB	0u		/* blocks and links are numbered from 1 */
 #define TB_BITS	19
 #define LINK_BITS 21
+#define CODE_BITS 29	/* of a distance in hot and cold code */
 #define PAGE_SIZE 4096u
 #define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_SIZE - 1))
 
@@ -105,7 +106,7 @@ struct link {
 	int64_t near : 33;		/* x64_link.rip, from its block's */
 	uint64_t from : TB_BITS;	/* its block */
 	uint64_t live : 6, flx : 6;	/* as link_pack_flags() leaves them */
-	uint64_t hot : 30, thunk : 30, save : 4;
+	uint64_t hot : CODE_BITS, thunk : CODE_BITS, save : 6;
 	uint64_t to : TB_BITS;		/* block; NO_TB: not linked */
 	uint64_t next : LINK_BITS, prev : LINK_BITS;	/* among the links arriving at `to` */
 	uint64_t far : 1;
@@ -161,6 +162,7 @@ struct itlb_entry {
 #define MAX_VPAGES	(1u << 17)
 #define CODE_SIZE	(192u << 20)	/* of hot and cold code with one vCPU, */
 #define CODE_SIZE_SMP	(512u << 20)	/* and with several, whose pieces are never full */
+_Static_assert(CODE_SIZE_SMP <= 1u << CODE_BITS, "links hold distances");
 #define PIECES		512u
 #define GUARDS_SIZE	(4u << 20)
 #define GRANULE_BITS	10

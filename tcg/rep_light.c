@@ -444,21 +444,6 @@ H(rep_lods)
 
 /* ---- cmps, scas ---- */
 
-/* cpu->cc of x - y. */
-static uint32_t cc_of_sub(uint64_t x, uint64_t y, int size)
-{
-	uint64_t d = (x - y) & size_mask(size), sign = 1ull << (8 * size - 1);
-	uint32_t fl = 0;
-
-	fl |= x < y ? FL_CF : 0;
-	fl |= d ? 0 : FL_ZF;
-	fl |= d & sign ? FL_SF : 0;
-	fl |= (x ^ y) & (x ^ d) & sign ? FL_OF : 0;
-	fl |= (x ^ y ^ d) & FL_AF;
-	fl |= __builtin_parity(d & 0xff) ? 0 : FL_PF;
-	return cc_from_eflags(fl);
-}
-
 /* How many bytes at the start of two runs are equal, in steps of eight. */
 static uint64_t equal_bytes(const uint8_t *x, const uint8_t *y, uint64_t n)
 {

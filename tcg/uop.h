@@ -190,6 +190,15 @@ struct ir {
 /* Does u change register `base`, all of it, by a constant? By how much. */
 bool uop_constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step);
 
+/*
+ * The µop whose flags stand in front of u, all of them, if they can be made again there from what is in registers by
+ * then, or NULL. step: what RSP has been moved by since. If it has added or subtracted memory that has to be known, or what
+ * was there before.
+ */
+const struct uop *flags_maker(const struct ir *ir, const struct uop *u, int64_t *step);
+/* Does u, or what comes behind it in this code, read flags that stand in front of u? Of exits' targets nothing is said. */
+bool flags_read_behind(const struct ir *ir, const struct uop *u);
+
 /* Instructions done before u that no `count` has counted; -1: u's own is counted already. */
 int uop_uncounted(const struct ir *ir, const struct uop *u);
 

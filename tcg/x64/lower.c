@@ -6,7 +6,8 @@
  * r8-r11, T1-T3) go through r15 if the instruction cannot take them as memory.
  *
  * Flags: at every point the live arithmetic flags are either in the host's
- * EFLAGS (FLAGS_HOST) or in cpu->cc (FLAGS_MEM). flags_op() and flags_clobber()
+ * EFLAGS (FLAGS_HOST) or in cpu->cc (FLAGS_MEM), perhaps as a note only
+ * (lower_note.c), which readers have worked out. flags_op() and flags_clobber()
  * move them when the next host instruction demands it; `fl` of each µop tells
  * what is live behind it.
  */
@@ -69,18 +70,21 @@ static void save(struct lower *l, uint16_t live, bool far)
 		x64_emit_save(c, live & FL_OF);
 }
 
-static void save_as(struct lower *l, uint16_t live, bool far)
+static void save_as(struct lower *l, uint16_t live, bool far, bool (*may_note)(struct lower *l))
 {
 	enum x64_part was = part(l, PART_flags);
 
-	if (l->flags == FLAGS_HOST && live)
+	if (l->flags == FLAGS_HOST && live && (live == FL_CF || !may_note(l))) {
 		save(l, live, far);
+		l->noted = false;
+	}
 	l->flags = FLAGS_MEM;
 	part(l, was);
 }
 
-void flags_save(struct lower *l, uint16_t live) { save_as(l, live, false); }
-void flags_save_far(struct lower *l, uint16_t live) { save_as(l, live, true); }
+void flags_save(struct lower *l, uint16_t live) { save_as(l, live, false, note_inside); }
+void flags_leave(struct lower *l, uint16_t live) { save_as(l, live, false, note_leaving); }
+void flags_leave_far(struct lower *l, uint16_t live) { save_as(l, live, true, note_leaving); }
 
 static void restore(struct lower *l, uint16_t need)
 {
@@ -104,8 +108,10 @@ void flags_restore(struct lower *l, uint16_t need)
 {
 	enum x64_part was = part(l, PART_flags);
 
-	if (l->flags == FLAGS_MEM)
+	if (l->flags == FLAGS_MEM) {
+		flags_work_out(l);
 		restore(l, need);
+	}
 	l->flags = FLAGS_HOST;
 	part(l, was);
 }
@@ -274,6 +280,7 @@ static void lower_one(struct lower *l, const struct uop *u)
 		l->tmp_slot = OP_NONE;
 	l->pending = NULL;
 	l->u = u;
+	note_ahead(l, u);
 	lower_uop(l, u);
 	if (wr)
 		wr->back2 = l->c.p;
@@ -332,6 +339,10 @@ bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const s
 	l->u = &ir->uops[0];
 	emit_guards(l);
 	out->entry = here(&l->c);
+	l->ahead = NULL;
+	l->noted = !(ir->mode & MODE_REGION) || ir->uops[0].fl;
+	if (ir->mode & MODE_REGION)
+		flags_work_out(l);
 	swaps_enter(l);
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
@@ -356,6 +367,7 @@ bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const s
 
 		l->u = k->u;
 		l->flags = (enum flags_at)k->flags_in;
+		l->noted = true;
 		l->tmp_slot = OP_NONE;
 		side_mark(l, k->u);
 		part(l, PART_leave);

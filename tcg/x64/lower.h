@@ -26,7 +26,8 @@ struct cold {
 	int32_t tag_off;
 	enum { M_PTR /* [r14] */, M_TWO /* [r14 + r15] */, M_BASE /* [base + r14 + imm] */,
 	       M_FIXED /* [r14 + offset in page] */ } form;	/* of M behind a probe */
-	const struct uop *maker;	/* of flags that are to be made again, or NULL */
+	const struct uop *maker;	/* of flags that are to be noted, or NULL; RSP has been moved by step since */
+	int64_t step;
 	/* probes with a site */
 	const uint8_t *start;	/* where the probe begins */
 	int32_t site;		/* its offset in struct cpu; 0: none */
@@ -77,6 +78,8 @@ struct lower {
 	const struct uop *u;	/* the one being lowered */
 	uint8_t *base;		/* writable address that side entries count from */
 	enum flags_at flags;	/* where the live arithmetic flags are */
+	bool noted;		/* in memory may be a note of them only */
+	const struct uop *ahead;	/* note[0] has what its register was before */
 	struct hop m;		/* what OP_M is now */
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
 	bool in_run;		/* this is the fast copy */
@@ -137,10 +140,23 @@ static inline struct hop operand(const struct lower *l, int op)
 
 /* Flags. */
 void flags_save(struct lower *l, uint16_t live);	/* host -> cpu->cc if they are there and live */
-void flags_save_far(struct lower *l, uint16_t live);	/* the same in cold code: short */
+void flags_leave(struct lower *l, uint16_t live);	/* the same on the way out of this code */
+void flags_leave_far(struct lower *l, uint16_t live);	/* ... and in cold code: short */
 void flags_restore(struct lower *l, uint16_t need);	/* cpu->cc -> host if they are not there */
 void flags_clobber(struct lower *l, const struct uop *u);	/* u destroys host flags but keeps the guest's */
 void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag operation, as uop.def says */
+
+/* lower_note.c: what made the flags in front of l->u if they can be noted, else NULL (as flags_maker() in tcg/uop.h). */
+const struct uop *note_maker(struct lower *l, int64_t *step);
+/* u is about to be lowered: what will be gone by the time its flags are noted. */
+void note_ahead(struct lower *l, const struct uop *u);
+/* Such a note to cpu->cc. Destroys r15. */
+void lower_note(struct lower *l, const struct uop *maker, int64_t step);
+/* Flags in front of l->u, on the way to what is behind it, and out of this code: a note of them, if it is possible and pays. */
+bool note_inside(struct lower *l);
+bool note_leaving(struct lower *l);
+/* cpu->cc has flags, not a note. Destroys the host's. */
+void flags_work_out(struct lower *l);
 
 /* lower_swap.c: choose a region's registers; code to come and to go. */
 void swaps_choose(struct lower *l);

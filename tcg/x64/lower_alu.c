@@ -383,6 +383,7 @@ void lower_getfl(struct lower *l, const struct uop *u)
 	int r = dest_reg(l, u);
 
 	flags_save(l, FL_ARITH);
+	flags_work_out(l);
 	load(c, 1, H_M, hop_gs(CPU_OFF(cc) + 1));
 	load(c, 1, H_TMP, hop_gs(CPU_OFF(cc)));
 	alu_ri(c, ALU_AND, 4, hop_reg(H_M), FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF);
@@ -400,10 +401,11 @@ void lower_putfl(struct lower *l, const struct uop *u)
 	int s = in_reg(l, 4, u->a, u->imm, H_TMP);
 
 	l->flags = FLAGS_MEM;
+	l->noted = false;
 	mov_rr(c, 4, H_M, s);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_M), FL_ARITH);
 	store(c, 1, hop_gs(CPU_OFF(cc) + 1), H_M);
 	ins_imm(c, 0xc1, 4, 5, hop_reg(H_M), 1, 11);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_M), 1);
 	store(c, 1, hop_gs(CPU_OFF(cc)), H_M);
 }
 

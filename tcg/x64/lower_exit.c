@@ -51,7 +51,7 @@ static void cold_exit(struct lower *l, struct cold *k)
 
 	if (k->flags_in == FLAGS_HOST && link->flx) {
 		l->flags = FLAGS_HOST;
-		flags_save_far(l, link->flx);
+		flags_leave_far(l, link->flx);
 	}
 	pad(l, 0, 5);
 	link->save = (uint8_t)(c->p - start);
@@ -225,8 +225,7 @@ void lower_jmp(struct lower *l, const struct uop *u)
 		return;
 	}
 	if (backward(l, u)) {
-		flags_save(l, u->flx);
-		l->flags = FLAGS_MEM;
+		flags_leave(l, u->flx);
 		polled = poll(l);
 	}
 	add_link(l, polled, jmp_exit(l), (uint64_t)u->imm, u->flx);
@@ -247,6 +246,7 @@ static int condition(struct lower *l, const struct uop *u, int cond)
 {
 	if (l->flags == FLAGS_MEM && cc_mask(cond)) {
 		part(l, PART_flags);
+		flags_work_out(l);
 		ins_imm(&l->c, 0xf6, 1, 0, hop_gs(CPU_OFF(cc) + 1), 1, cc_mask(cond));
 		part(l, PART_work);
 		return cond & 1 ? CC_Z : CC_NZ;
@@ -261,8 +261,7 @@ static void leave_to(struct lower *l, const struct uop *u)
 	uint8_t *polled = NULL;
 
 	if (backward(l, u)) {
-		flags_save(l, u->flx);
-		l->flags = FLAGS_MEM;
+		flags_leave(l, u->flx);
 		polled = poll(l);
 	}
 	add_link(l, polled, jmp_exit(l), (uint64_t)u->imm, u->flx);
@@ -279,6 +278,7 @@ static void cold_unswap(struct lower *l, struct cold *k)
 static void exit_if(struct lower *l, const struct uop *u, int cc)
 {
 	enum flags_at flags = l->flags;
+	bool noted = l->noted;
 	uint8_t *over;
 
 	if (stays_inside(u)) {
@@ -297,6 +297,7 @@ static void exit_if(struct lower *l, const struct uop *u, int cc)
 	leave_to(l, u);
 	land8(&l->c, over);
 	l->flags = flags;
+	l->noted = noted;
 }
 
 void lower_jcc(struct lower *l, const struct uop *u)
@@ -444,8 +445,7 @@ static void direct_call(struct lower *l, const struct uop *u)
 	uint8_t *polled = NULL;
 
 	part(l, PART_call);
-	flags_save(l, u->flx);
-	l->flags = FLAGS_MEM;
+	flags_leave(l, u->flx);
 	check_depth(l);
 	if (backward(l, u))
 		polled = poll(l);
@@ -492,8 +492,7 @@ void lower_jmpind(struct lower *l, const struct uop *u)
 	part(l, u->c == IND_RETURN ? PART_return : PART_indirect);
 	if (u->aux == U_INSIDE && pairs_returns(l) && table_jump(l, u))
 		return;
-	flags_save(l, u->flx);
-	l->flags = FLAGS_MEM;
+	flags_leave(l, u->flx);
 	mov_rr(c, u->size, H_M, in_reg(l, u->size, u->a, 0, H_M));
 	if (u->imm)
 		ins(c, 0x8d, u->size, H_RSP, hop_mem(H_RSP, (int32_t)u->imm));

@@ -766,7 +766,8 @@ void lower_call(struct lower *l, const struct uop *u)
 
 	part(l, PART_helper);
 	flags_save(l, attr & H_FL_IN ? FL_ARITH : u->fl);
-	l->flags = FLAGS_MEM;
+	if (attr & H_FL_IN)
+		flags_work_out(l);
 	if (!(attr & H_NORAISE))
 		set_rip(l, insn_rip(l, u));
 	if (u->imm == (int32_t)u->imm) {

@@ -6,7 +6,7 @@
  *
  * Who leaves may need the guest's flags, the targets inside mostly do not. If the
  * instruction that made the flags is a plain one whose operands are still there,
- * nothing is saved on the way to a target; who leaves makes the flags again.
+ * nothing is saved on the way to a target; who leaves notes them (lower_note.c).
  */
 #include "tcg/x64/lower.h"
 
@@ -33,74 +33,6 @@ static struct range targets(const struct ir *ir)
 	return t;
 }
 
-/* ---- flags ---- */
-
-static bool is_register(int op) { return op <= R15; }
-
-/* Can the flags of u be made again from what it leaves behind, and from which registers? */
-static bool repeatable(const struct uop *u, uint32_t *from)
-{
-	if (u->size < 4 || !is_register(u->a) || !(is_register(u->b) || u->b == OP_IMM))
-		return false;
-	*from = (uint32_t)(BIT(u->a) | (is_register(u->b) ? BIT(u->b) : 0));
-	switch (u->op) {
-	case UOP_cmp: case UOP_test:
-		return true;
-	case UOP_add: case UOP_sub:
-		return u->d == u->a && u->d != u->b;
-	case UOP_and: case UOP_or: case UOP_xor:
-		*from = (uint32_t)BIT(u->d);
-		return is_register(u->d);
-	default:
-		return false;
-	}
-}
-
-/* The µop whose flags stand in front of u, if they can be made again there. */
-static const struct uop *maker(const struct lower *l, const struct uop *u)
-{
-	uint32_t written = 0, from;
-
-	while (u-- > l->ir->uops && u->op != UOP_label) {
-		if (uop_flags_written(u, l->ir->insns))
-			return repeatable(u, &from) && !(from & written) ? u : NULL;
-		written |= uop_gprs_written(u, l->ir->insns);
-	}
-	return NULL;
-}
-
-static void alu(struct lower *l, int op, const struct uop *m)
-{
-	if (m->b == OP_IMM)
-		alu_ri(&l->c, op, m->size, hop_reg(H_TMP), (int32_t)m->imm);
-	else
-		alu_rm(&l->c, op, m->size, H_TMP, operand(l, m->b));
-}
-
-static void make_again(struct lower *l, const struct uop *m)
-{
-	load(&l->c, 8, H_TMP, operand(l, m->op == UOP_cmp || m->op == UOP_test ? m->a : m->d));
-	switch (m->op) {
-	case UOP_add:
-		alu(l, ALU_SUB, m);
-		alu(l, ALU_ADD, m);
-		break;
-	case UOP_sub:
-		alu(l, ALU_ADD, m);
-		alu(l, ALU_SUB, m);
-		break;
-	case UOP_cmp:
-		alu(l, ALU_CMP, m);
-		break;
-	case UOP_test:
-		alu(l, ALU_AND, m);
-		break;
-	default:
-		ins(&l->c, 0x85, m->size, H_TMP, hop_reg(H_TMP));
-	}
-	l->flags = FLAGS_HOST;
-}
-
 /* ---- jumps ---- */
 
 static void cold_miss(struct lower *l, struct cold *k)
@@ -108,10 +40,8 @@ static void cold_miss(struct lower *l, struct cold *k)
 	k->start = here(&l->c);
 	cold_land(l, k);
 	l->flags = FLAGS_MEM;
-	if (k->maker) {
-		make_again(l, k->maker);
-		flags_save(l, FL_ARITH);
-	}
+	if (k->maker)
+		lower_note(l, k->maker, k->step);
 	leave_indirect(l);
 }
 
@@ -121,12 +51,13 @@ bool table_jump(struct lower *l, const struct uop *u)
 	struct labels *s = &l->labels;
 	struct range t = targets(l->ir);
 	const struct uop *m = NULL;
+	int64_t step = 0;
 	struct cold *k;
 
 	if (t.span * 8 > TABLE_ROOM / MAX_TABLES || s->n_tables == MAX_TABLES)
 		return false;
 	if (l->flags == FLAGS_HOST && !t.needs)
-		m = maker(l, u);
+		m = note_maker(l, &step);
 	if (!m)
 		flags_save(l, FL_ARITH);
 	mov_rr(c, u->size, H_M, in_reg(l, u->size, u->a, 0, H_M));
@@ -136,6 +67,7 @@ bool table_jump(struct lower *l, const struct uop *u)
 	k = cold_new(l, cold_miss);
 	k->at[0] = jcc_rel32(c, CC_NC);
 	k->maker = m;
+	k->step = step;
 	lea_rip(c, H_T0);
 	s->table[s->n_tables++] = (struct table){ c->p - 4, k, t.lo, (unsigned)t.span };
 	ins(c, 0xff, 4, 4, hop_sib(H_T0, H_TMP, 3, 0));

@@ -126,9 +126,84 @@ static void vec_back(struct x64 *x, struct code *c)
 
 static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
 
+#define PIECE	32	/* bytes of code that make the flags of one kind and size of note */
+#define KINDS	(1 << NOTE_SIZE)
+
+/* rax = a, rcx = b: ends in flags. */
+static void make_noted(struct code *c, int kind, int size)
+{
+	switch (kind) {
+	case NOTE_AND:
+		alu_rm(c, ALU_AND, size, RAX, hop_reg(RCX));
+		break;
+	case NOTE_SUB:
+		alu_rm(c, ALU_SUB, size, RAX, hop_reg(RCX));
+		break;
+	case NOTE_DIFFERENCE:
+		alu_rm(c, ALU_ADD, 8, RAX, hop_reg(RCX));
+		alu_rm(c, ALU_SUB, size, RAX, hop_reg(RCX));
+		break;
+	case NOTE_SUM:
+		alu_rm(c, ALU_SUB, 8, RAX, hop_reg(RCX));
+		alu_rm(c, ALU_ADD, size, RAX, hop_reg(RCX));
+		break;
+	case NOTE_TAKEN:
+		alu_rm(c, ALU_SUB, 8, RCX, hop_reg(RAX));
+		ins(c, 0xf7, 8, 3, hop_reg(RCX));			/* neg */
+		alu_rm(c, ALU_SUB, size, RAX, hop_reg(RCX));
+		break;
+	case NOTE_GIVEN:
+		alu_rm(c, ALU_SUB, 8, RCX, hop_reg(RAX));
+		alu_rm(c, ALU_ADD, size, RAX, hop_reg(RCX));
+		break;
+	}
+}
+
+/* Code for each kind and size of a note at equal distances, then what finds it; it does what cpu_noted_cc() does. */
+static const uint8_t *make_work_out(struct code *c)
+{
+	const uint8_t *pieces = here(c), *at;
+	uint8_t *end = c->p + 4 * KINDS * PIECE, *small;
+
+	for (int i = 0; i < 4 * KINDS; i++) {
+		uint8_t *next = c->p + PIECE;
+
+		make_noted(c, i % KINDS, 1 << i / KINDS);
+		jmp_to(c, end + c->rx);
+		c->p = next;
+	}
+	e8(c, 0x9f);							/* lahf */
+	ins(c, X_0F | 0x90, 1, 0, hop_reg(RAX));			/* seto al */
+	store(c, 2, hop_gs(CPU_OFF(cc)), RAX);
+	pop(c, RDX);
+	pop(c, RCX);
+	pop(c, RAX);
+	ret(c);
+
+	at = here(c);
+	push(c, RAX);
+	push(c, RCX);
+	push(c, RDX);
+	load(c, 4, RDX, hop_gs(CPU_OFF(cc)));
+	ins(c, X_0F | 0xbf, 8, RCX, hop_gs(CPU_OFF(cc) + 2));		/* movsx rcx, word */
+	ins(c, 0x84, 1, RDX, hop_reg(RDX));				/* test dl, dl */
+	small = jcc_short(c, CC_S ^ 1);
+	load(c, 8, RCX, hop_gs(CPU_OFF(note) + 8));
+	land8(c, small);
+	alu_ri(c, ALU_AND, 4, hop_reg(RDX), 4 * KINDS - 1);
+	ins_imm(c, 0xc1, 4, 4, hop_reg(RDX), 1, 5);			/* shl: PIECE */
+	lea_rip(c, RAX);
+	fix32(c, c->p - 4, pieces);
+	alu_rm(c, ALU_ADD, 8, RDX, hop_reg(RAX));
+	load(c, 8, RAX, hop_gs(CPU_OFF(note)));
+	ins(c, 0xff, 4, 4, hop_reg(RDX));				/* jmp */
+	return at;
+}
+
 static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr)
 {
 	struct x64_stubs *s = &x->stubs;
+	uint8_t *none;
 	union { const uint8_t *p; struct x64_exit (*fn)(const uint8_t *, const uint8_t *); } u = { here(c) };
 
 	s->enter = u.fn;
@@ -149,6 +224,10 @@ static void make_enter_leave(struct x64 *x, struct code *c, const uint8_t *mxcsr
 	mov_ri(c, H_M, X64_HOST_FAULT);
 	s->leave = here(c);
 	regs_save(c, sizeof(pinned));
+	ins_imm(c, 0xf6, 1, 0, hop_gs(CPU_OFF(cc) + 1), 1, NOTE >> 8);	/* test */
+	none = jcc_short(c, CC_Z);
+	call_to(c, s->work_out);
+	land8(c, none);
 	vec_save(x, c, mxcsr);
 	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
 	mov_rr(c, 8, RAX, H_M);
@@ -442,6 +521,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	s->vec_back = u.fn;
 	vec_back(x, c);
 	ret(c);
+	s->work_out = make_work_out(c);
 	make_enter_leave(x, c, mxcsr);
 	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP, false);
 	s->indirect = make_lookup(x, c, (const void *)(uintptr_t)cb->indirect, X64_LOOKUP, false);

@@ -91,6 +91,7 @@ struct x64_stubs {
 	const uint8_t *probe_slow, *commit, *noshare, *roam;
 	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */
 	const uint8_t *raise;
+	const uint8_t *work_out;	/* what cpu->cc notes (NOTE_*); keeps all but the host's flags */
 	const uint8_t *save_flags[2];	/* all arithmetic flags to cpu->cc; 0: but OF */
 	const uint8_t *deep[JC_TABLES];	/* the stack of return addresses is full: empty it */
 	const uint8_t *shift_mask;	/* three uint64_t: 15, 31, 63 */

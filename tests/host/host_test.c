@@ -50,6 +50,8 @@ GUEST(mul, "imul rax, rbx, 100" OUT)
 GUEST(call_ret, ".byte 0xe8\n .long 59")
 GUEST(ret, "ret")
 GUEST(jmp_ind, "jmp rax")
+GUEST(note_before_pop, "and ebx, ecx\n add rsp, 0x18\n pop rbp\n ret")
+GUEST(note_ahead, "sub eax, [rsi]\n ret")
 GUEST(movups, "movups xmm1, [rbx]" OUT)
 GUEST(movaps, "movaps [rbx], xmm1" OUT)
 GUEST(addps, "addps xmm1, xmm2\n mulps xmm1, [rbx]" OUT)
@@ -67,7 +69,7 @@ static const struct block {
 } blocks[] = {
 	B(add_rr), B(add_r12), B(mov_load), B(mov_store), B(mov_fs), B(mov_rip), B(add_mem), B(lock_xadd), B(list), B(frame),
 	B(loop), B(cmp_jcc), B(cmp_mem_jcc), B(flags_over_load), B(high_byte), B(shl_cl), B(setcc), B(cmov), B(carry_in), B(div),
-	B(mul), B(call_ret), B(ret), B(jmp_ind), B(movups), B(movaps), B(addps), B(vex), B(fild), B(cvt), B(pushf),
+	B(mul), B(call_ret), B(ret), B(jmp_ind), B(note_before_pop), B(note_ahead), B(movups), B(movaps), B(addps), B(vex), B(fild), B(cvt), B(pushf),
 	B(cli), B(rdtsc), B(movsb),
 };
 

@@ -193,8 +193,8 @@ Test(cache, exits_are_kept_as_they_were_made)
 	k->tbs = tbs;
 	for (unsigned fl = 0; fl < 64; fl++) {
 		for (unsigned w = 0; w < ARRAY_LEN(ways); w++) {
-			struct x64_link x = { .rip = tbs[1].rip + (uint64_t)ways[w], .hot = CODE_SIZE_SMP + GUARDS_SIZE - 1 - fl,
-					      .thunk = fl, .live = link_flags(fl), .flx = link_flags(63 - fl), .save = fl & 15, .far = fl & 1 };
+			struct x64_link x = { .rip = tbs[1].rip + (uint64_t)ways[w], .hot = CODE_SIZE_SMP - 1 - fl,
+					      .thunk = fl, .live = link_flags(fl), .flx = link_flags(63 - fl), .save = fl, .far = fl & 1 };
 			struct link l = link_pack(k, &x, 1);
 			struct x64_link y = link_exit(k, &l);
 
