@@ -32,6 +32,7 @@
 #include "hw/core/input.h"
 #include "ui/bridge.h"
 #include "ui/keyval.h"
+#include "ui/vnc_keys.h"
 #include "ui/vnc_listen.h"
 
 #define MAX_VIEWERS	32
@@ -78,6 +79,11 @@ static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
 {
 	bridge_send(&vnc_of(cl)->bridge,
 		    (struct bridge_event){ .kind = BRIDGE_SYMBOL, .a = (int)symbol, .b = down != 0 });
+}
+
+static void on_place(rfbClientPtr cl, int code, bool down)
+{
+	bridge_send(&vnc_of(cl)->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = code, .b = down });
 }
 
 /* The protocol's buttons: left, middle, right, wheel up, wheel down. */
@@ -410,6 +416,7 @@ static bool make_screen(struct vnc *v, const char *title, struct err *e)
 	s->newClientHook = on_new;
 	s->passwordCheck = on_password;
 	s->authPasswdData = v->wants_password ? v : NULL;
+	vnc_keys_offer(on_place);
 	rfbSetCursor(s, NULL);
 	rfbInitServer(s);
 	return true;

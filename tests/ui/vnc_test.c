@@ -143,6 +143,41 @@ Test(vnc, a_viewer_sees_the_size_and_its_keys_reach_the_keyboard)
 	cr_expect_eq(scan_code(), 0xb0);
 }
 
+/* A key by its place: the symbol does not matter. */
+static void place(int fd, uint8_t xt, bool down)
+{
+	put(fd, (uint8_t[]){ 255, 0, 0, down, 0, 0, 0, 'x', 0, 0, 0, xt }, 12);
+}
+
+Test(vnc, keys_may_be_told_by_their_place)
+{
+	static const int pause[] = { 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5 };
+	uint8_t agreed[16];
+	int w, h, fd;
+
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	put(fd, (uint8_t[]){ 2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe }, 12);	/* raw, extended keys */
+	get(fd, agreed, 16);
+	cr_expect_arr_eq(agreed, ((uint8_t[]){ 0, 0, 0, 1, 0, 0, 0, 0, 2, 0x80, 1, 0xe0, 0xff, 0xff, 0xfe, 0xfe }), 16);
+	place(fd, 0x56, true);			/* beside the left shift */
+	place(fd, 0x56, false);
+	cr_expect_eq(scan_code(), 0x56);
+	cr_expect_eq(scan_code(), 0xd6);
+	place(fd, 0x9d, true);			/* right control */
+	cr_expect_eq(scan_code(), 0xe0);
+	cr_expect_eq(scan_code(), 0x1d);
+	place(fd, 0x9d, false);
+	cr_expect_eq(scan_code(), 0xe0);
+	cr_expect_eq(scan_code(), 0x9d);
+	place(fd, 0xc6, true);
+	for (size_t i = 0; i < ARRAY_LEN(pause); i++)
+		cr_expect_eq(scan_code(), pause[i]);
+	close(fd);
+}
+
 static void pass(int ms)
 {
 	for (int i = 0; i < ms / 10; i++) {
