@@ -25,6 +25,7 @@
 #include "cpu/phys.h"
 #include "cpu/pmu.h"
 #include "cpu/seg.h"
+#include "cpu/start.h"
 #include "cpu/svm.h"
 #include "cpu/tlb.h"
 #include "cpu/tsc.h"
@@ -121,7 +122,7 @@ static void reset_common(struct cpu *c)
 	c->exc_vector = c->exc_delivering = -1;
 	c->dr6_pending = 0;
 	atomic_store(&c->pv_kicked, false);
-	c->shadow = c->shadow_db = c->nmi_blocked = c->in_smm = false;
+	c->shadow = c->shadow_db = c->nmi_blocked = c->in_smm = c->first = false;
 	c->halted = c->wait_sipi = !c->is_bsp;
 	c->eflags = 2;
 	c->cc = cc_from_eflags(0);
@@ -190,7 +191,8 @@ void cpu_reset(struct cpu *c)
 	reset_msrs(c);
 	reset_common(c);
 	atomic_store(&c->nmis, 0);
-	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_KICK);
+	cpu_end_start_ipi(c);
+	cpu_clear_request(c, REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI | REQ_STARTED | REQ_KICK);
 }
 
 /* Requests stay: a start-up IPI may have followed before this vCPU came here. */

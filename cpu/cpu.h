@@ -255,6 +255,7 @@ struct tlb_run {
 #define REQ_FLUSH	0x040u	/* somebody asks for a complete TLB flush */
 #define REQ_VINTR	0x080u	/* a virtual interrupt of VMRUN's guest is pending */
 #define REQ_RESET	0x100u
+#define REQ_STARTED	0x200u	/* it has sent a start-up IPI: cpu_await_started() (cpu/start.h) */
 #define REQ_CALL	0x400u	/* run the functions queued for this vCPU */
 #define REQ_SAMPLE	0x1000u	/* the accelerator's own: note what is at work */
 #define REQ_PMU		0x2000u		/* look at the performance counters (cpu/pmu.h) */
@@ -407,6 +408,7 @@ struct cpu {
 	bool is_bsp;
 	_Atomic bool absent;		/* the board's: it does not exist (yet), and only sleeps */
 	bool wait_sipi;			/* after INIT, until a start-up IPI */
+	bool first;			/* ... and from there until it has done an instruction */
 
 	/* --- system registers --- */
 	struct dtr gdtr, idtr;
@@ -437,6 +439,7 @@ struct cpu {
 	uint64_t exc_cr2;
 	int exc_delivering;		/* vector whose delivery is under way, or -1 */
 	_Atomic uint8_t sipi_vector;
+	_Atomic uint64_t starting;	/* host ns at which the start-up IPI came that it deals with; 0: none (cpu/start.h) */
 	_Atomic bool pv_kicked;		/* a kick ends HLT, or the next HLT is none (cpu/pv.h) */
 	uint32_t dr6_pending;		/* DR6 bits of breakpoints the current instruction met */
 

@@ -15,6 +15,7 @@
 #include "cpu/lbr.h"
 #include "cpu/pmu.h"
 #include "cpu/seg.h"
+#include "cpu/start.h"
 #include "cpu/svm.h"
 
 #define DR6_BS	0x4000u
@@ -353,6 +354,7 @@ static bool take_nmi(struct cpu *c)
 static void start_up(struct cpu *c)
 {
 	c->wait_sipi = false;
+	c->first = true;
 	c->halted = false;
 	c->rip = 0;
 	seg_set(c, CS, (uint16_t)(c->sipi_vector << 8), (uint64_t)c->sipi_vector << 12, 0xffff, ATTR_DATA);
@@ -421,6 +423,7 @@ bool cpu_handle_requests(struct cpu *c)
 			start_up(c);
 			return true;
 		}
+		cpu_end_start_ipi(c);
 	}
 	if (c->wait_sipi)
 		return false;

@@ -28,6 +28,7 @@
 #include "cpu/insn.h"
 #include "cpu/lbr.h"
 #include "cpu/mmu.h"
+#include "cpu/start.h"
 #include "cpu/system.h"
 #include "tcg/cache.h"
 #include "tcg/hostfault.h"
@@ -387,13 +388,15 @@ static bool requests(struct cpu *c, enum accel_exit *why)
 			cpu_step_aside(c);
 		tcg_catch_up(tcg_of(c));
 	}
+	if (r & REQ_STARTED)
+		cpu_await_started(c);
 	if (r & REQ_SAMPLE) {
 		cpu_clear_request(c, REQ_SAMPLE);
 		sample_next(c);
 		sample_taken(c);
 		tcg_trim(tcg_of(c), false);
 	}
-	if (r & ~(REQ_CALL | REQ_SAMPLE) && cpu_handle_requests(c))
+	if (r & ~(REQ_CALL | REQ_STARTED | REQ_SAMPLE) && cpu_handle_requests(c))
 		c->halted = false;
 	else if (r & tcg_closed(c) && !tcg_of(c)->interp)
 		hold_requests(c);
@@ -459,6 +462,14 @@ static void sleep_now(struct cpu *c)
 	sample_awake(c);
 }
 
+/* The first instruction after a start-up IPI: its sender waits for it. */
+static void run_first(struct cpu *c)
+{
+	run_single(c, c->mode);
+	c->first = false;
+	cpu_end_start_ipi(c);
+}
+
 static enum accel_exit run_inside(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
@@ -498,7 +509,9 @@ static enum accel_exit run_inside(struct cpu *c)
 		}
 		if (debug_breaks(c))
 			continue;
-		if (t->single_next || c->dbg.step || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
+		if (c->first)
+			run_first(c);
+		else if (t->single_next || c->dbg.step || c->shadow || c->mode & (MODE_TF | MODE_DEBUG))
 			run_single(c, c->mode);
 		else
 			run_many(c);

@@ -10,6 +10,8 @@
  */
 #include "hw/intc/lapic_priv.h"
 
+#include "cpu/start.h"
+
 enum {
 	ICR_LOGICAL = 0x800, ICR_PENDING = 0x1000, ICR_ASSERT = 0x4000,
 	ESR_SEND_ILLEGAL = 0x20, ESR_RECEIVE_ILLEGAL = 0x40,
@@ -162,14 +164,15 @@ void lapic_receive(struct lapic *l, unsigned mode, unsigned vector, bool level)
 		break;
 	case INIT:
 		lapic_reset_registers(l);
-		if (l->cpu)			/* a start-up before the INIT does not count */
+		if (l->cpu) {			/* a start-up before the INIT does not count */
 			cpu_clear_request(l->cpu, REQ_SIPI);
+			cpu_end_start_ipi(l->cpu);
+		}
 		signal_cpu(l, REQ_INIT);
 		break;
 	case SIPI:
 		if (l->cpu)
-			l->cpu->sipi_vector = (uint8_t)vector;
-		signal_cpu(l, REQ_SIPI);
+			cpu_start_ipi(l->cpu, (uint8_t)vector);
 		break;
 	}
 }
@@ -279,6 +282,8 @@ static void send_ipi(struct lapic *l, uint32_t icr, uint32_t dest)
 	default:
 		to_all(l, (icr >> 18 & 3) == 2, mode == LOWEST ? FIXED : mode, vector);
 	}
+	if (mode == SIPI)
+		signal_cpu(l, REQ_STARTED);
 }
 
 void lapic_icr_write(void *dev, uint32_t v, uint32_t old)

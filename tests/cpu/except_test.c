@@ -8,6 +8,7 @@
 #include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
+#include "cpu/start.h"
 #include "tests/cpu/harness.h"
 
 static struct bench B;
@@ -540,6 +541,33 @@ Test(except, sipi_starts_a_waiting_processor_once)
 	cr_assert_eq(C->segs[CS].base, 0x9a000);
 	cr_assert_eq(C->rip, 0);
 	cr_assert_not(C->halted);
+}
+
+Test(except, who_starts_others_waits_until_they_have_dealt_with_it)
+{
+	struct err e = { "" };
+	struct cpu_config cfg = { .model = "max", .index = 1, .apic_id = 1, .ncpus = 2 };
+	struct cpu *o;
+
+	bench_real(&B);
+	cfg.phys = C->phys;
+	o = cpu_new(&cfg, &e);
+	cr_assert(o, "%s", e.msg);
+	cr_assert(o->wait_sipi);
+	cpu_start_ipi(o, 0x9a);
+	atomic_store(&C->request, REQ_STARTED | REQ_CALL);
+	cpu_await_started(C);
+	cr_expect_eq(C->request, REQ_STARTED | REQ_CALL, "something else comes first");
+	cr_assert(cpu_handle_requests(o));
+	cr_expect(o->first && o->starting, "it has done no instruction yet");
+	cpu_end_start_ipi(o);
+	atomic_store(&C->request, REQ_STARTED);
+	cpu_await_started(C);
+	cr_expect_eq(C->request, 0);
+	cpu_start_ipi(o, 0x9b);
+	cr_expect_not(cpu_handle_requests(o));
+	cr_expect_not(o->starting, "one that runs ignores it");
+	cpu_free(o);
 }
 
 /* ---- SMM ---- */

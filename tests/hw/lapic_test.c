@@ -203,6 +203,11 @@ Test(lapic, init_and_start_up_reach_the_addressed_processor)
 	cr_assert(REQUEST(2) & REQ_SIPI);
 	cr_assert_eq(b.cpu[2]->sipi_vector, 8);
 	cr_assert_eq(REQUEST(1), 0);
+	cr_assert(b.cpu[2]->starting);
+	cr_assert_eq(REQUEST(0), REQ_STARTED, "the sender waits for it");
+	wr(REG(ICR), 0xc500);
+	cr_assert_not(b.cpu[2]->starting);
+	cr_assert_not(REQUEST(2) & REQ_SIPI);
 }
 
 Test(lapic, shorthands_address_self_all_and_others)

@@ -168,6 +168,7 @@ static const struct { size_t at, n; const char *why; } no_state[] = {
 #define RANGE(from, to, why) { offsetof(struct cpu, from), offsetof(struct cpu, to) - offsetof(struct cpu, from), why }
 	NO(mode, "derived: cpu_update_mode()"), NO(tmp, "of the translator"), NO(note, "of generated code"), NO(bounce, "of the translator"),
 	NO(tsc_offset, "made anew from tsc_held"), NO(accel, "of the accelerator"), NO(rf_found, "while an instruction runs"),
+	NO(starting, "where it is late, a host's matter"), NO(first, "the same"),
 	NO(vec_live, "false between runs"), NO(is_bsp, "configuration"), NO(absent, "of the device acpi-cpu-hotplug"),
 	NO(dr[4], "does not exist"), NO(dr[5], "does not exist"),
 	NO(pmu.since, "derived: pmu_loaded()"), NO(pmu.classes, "derived"), NO(pmu.on, "derived"), NO(pmu.split, "derived"),
