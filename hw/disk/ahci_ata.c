@@ -252,7 +252,7 @@ static void identify(struct ahci_cmd *c, uint8_t *id, const char *model)
 static void cmd_identify(struct ahci_cmd *c)
 {
 	static const uint16_t words[][2] = {
-		{ 0, 0x0040 }, { 1, 16383 }, { 3, 16 }, { 6, 63 }, { 47, 0x8010 }, { 48, 1 }, { 49, 0x0f00 }, { 50, 0x4000 },
+		{ 0, 0x0040 }, { 1, 16383 }, { 3, 16 }, { 6, 63 }, { 47, 0x8010 }, { 48, 0x4000 }, { 49, 0x0f00 }, { 50, 0x4000 },
 		{ 51, 0x0200 }, { 53, 0x0007 }, { 59, 0x0110 }, { 63, 0x0007 }, { 64, 3 }, { 65, 120 }, { 66, 120 }, { 67, 120 },
 		{ 68, 120 }, { 69, 0x4020 /* reads after TRIM are zeros */ }, { 75, AHCI_SLOTS - 1 }, { 76, 0x0102 /* queues */ },
 		{ 80, 0x01f0 }, { 82, 0x4020 }, { 83, 0x7400 }, { 84, 0x4040 }, { 86, 0x3400 }, { 87, 0x4040 },
@@ -272,7 +272,7 @@ static void cmd_identify(struct ahci_cmd *c)
 static void cmd_identify_packet(struct ahci_cmd *c)
 {
 	static const uint16_t words[][2] = {
-		{ 0, 0x85c0 /* CD-ROM, removable, 12-byte packets */ }, { 48, 1 }, { 49, 0x0b00 }, { 53, 0x0006 }, { 63, 0x0007 },
+		{ 0, 0x85c0 /* CD-ROM, removable, 12-byte packets */ }, { 49, 0x0b00 }, { 53, 0x0006 }, { 63, 0x0007 },
 		{ 64, 3 }, { 65, 120 }, { 66, 120 }, { 67, 120 }, { 68, 120 }, { 76, 0x0002 }, { 80, 0x01f0 }, { 82, 0x0210 },
 		{ 83, 0x4000 }, { 84, 0x4000 }, { 85, 0x0210 }, { 87, 0x4000 }, { 88, 0x203f },
 	};

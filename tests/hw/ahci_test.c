@@ -156,6 +156,7 @@ Test(ahci, identify_goes_to_memory)
 	cr_assert(line());
 	cr_assert_eq(mem(BUF + 200), SECTORS);
 	cr_assert_eq(mem(BUF + 150) >> 16 & 0x100, 0x100);	/* queueing */
+	cr_assert_eq(mem(BUF + 96) & 0xffff, 0x4000, "no Trusted Computing, of which ATA-1 drives know nothing");
 	cr_assert_eq(mem(BUF + 20), 0x52495345);		/* "SERIAL1", swapped */
 	cr_assert_eq(mem(LIST + 4), 512);
 	set(0, P_IS, PSS);
