@@ -81,6 +81,14 @@ static void event(struct root_port *d, uint16_t bits)
 	update_irq(d);
 }
 
+/* What the guest leaves behind at the end of a removal: while the indicator blinks it is still at work. */
+static bool is_off(const struct root_port *d)
+{
+	uint16_t ctl = get(d, PCI_EXP_SLTCTL);
+
+	return ctl & CTL_POWER_OFF && (ctl & CTL_PIC) == CTL_PIC_OFF;
+}
+
 /* The link is up while there is somebody on the other side who has power. */
 static void update_link(struct root_port *d)
 {
@@ -97,7 +105,8 @@ static void update_presence(struct root_port *d)
 {
 	uint16_t sta = get(d, PCI_EXP_SLTSTA);
 
-	put(d, PCI_EXP_SLTSTA, d->below.fn[0] ? sta | STA_PRESENT : sta & (uint16_t)~STA_PRESENT);
+	if (!!d->below.fn[0] != !!(sta & STA_PRESENT))
+		put(d, PCI_EXP_SLTSTA, (uint16_t)(sta ^ STA_PRESENT) | STA_PRESENCE);
 	update_link(d);
 }
 
@@ -110,16 +119,23 @@ static void plugged(struct pci_bus *b, struct pci_dev *p)
 	if (p->devfn & 7)
 		return;			/* function 0, which comes last, announces all of them */
 	update_presence(d);
-	event(d, STA_PRESENCE | STA_BUTTON);	/* guests that have a button wait for it */
+	event(d, STA_BUTTON);		/* guests that have a button wait for it */
+}
+
+static void eject(struct root_port *d)
+{
+	d->leaving = false;
+	pci_eject(&d->below, 0);
+	update_presence(d);
 }
 
 static bool unplug(struct pci_bus *b, struct pci_dev *p, struct err *e)
 {
 	struct root_port *d = (struct root_port *)b->bridge;
 
-	if (get(d, PCI_EXP_SLTCTL) & CTL_POWER_OFF) {
-		pci_eject(b, p->devfn >> 3);
-		update_presence(d);
+	if (is_off(d)) {
+		eject(d);
+		update_irq(d);
 		return true;
 	}
 	if (d->leaving)
@@ -134,14 +150,9 @@ static const struct pci_slot_ops slot_ops = { plugged, unplug };
 /* The guest has let go: power and its indicator are off. */
 static void slot_written(struct root_port *d)
 {
-	uint16_t ctl = get(d, PCI_EXP_SLTCTL);
-
-	if (d->leaving && ctl & CTL_POWER_OFF && (ctl & CTL_PIC) == CTL_PIC_OFF) {
-		d->leaving = false;
-		pci_eject(&d->below, 0);
-		put(d, PCI_EXP_SLTSTA, get(d, PCI_EXP_SLTSTA) | STA_PRESENCE);
-	}
-	update_presence(d);
+	if (d->leaving && is_off(d))
+		eject(d);
+	update_link(d);
 	update_irq(d);
 }
 

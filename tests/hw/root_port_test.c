@@ -127,6 +127,50 @@ Test(root_port, a_device_leaves_when_the_guest_has_let_go)
 	cr_assert_eq(get(0, PORT, slot + PCI_EXP_SLTSTA, 2) & 0x40, 0);
 }
 
+/*
+ * A driver switches power off, waits a second and then switches the indicator off. Who asks again meanwhile must
+ * not pull the device out: the end of that removal would take what is plugged in next.
+ */
+Test(root_port, asking_again_does_not_overtake_a_removal)
+{
+	struct pci_dev *p = plug();
+	const struct pci_slot_ops *ops = p->bus->slots;
+
+	dev_reset(&port->dev);
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0121);
+	cr_assert(ops->unplug(p->bus, p, &b.err));
+	put(0, PORT, slot + PCI_EXP_SLTSTA, 2, 0x11f);
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0221);		/* blinks */
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0621);		/* no power */
+	cr_assert_not(ops->unplug(p->bus, p, &b.err));
+	cr_assert(dev_find(b.m, "rng"));
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0721);
+	cr_assert_null(dev_find(b.m, "rng"));
+
+	p = plug();
+	ops->plugged(p->bus, p);
+	put(0, PORT, slot + PCI_EXP_SLTSTA, 2, 0x11f);
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0121);
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0721);
+	cr_assert(dev_find(b.m, "rng"));			/* nobody asked for this one */
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0121);
+	cr_assert(ops->unplug(p->bus, p, &b.err));
+}
+
+Test(root_port, what_is_pulled_out_of_a_slot_without_power_shows)
+{
+	struct pci_dev *p = plug();
+
+	dev_reset(&port->dev);
+	put(0, PORT, slot + PCI_EXP_SLTCTL, 2, 0x0728);
+	put(0, PORT, slot + PCI_EXP_SLTSTA, 2, 0x11f);
+	cr_assert_not(b.line[2].level);
+	cr_assert(p->bus->slots->unplug(p->bus, p, &b.err));
+	cr_assert_null(dev_find(b.m, "rng"));
+	cr_assert_eq(get(0, PORT, slot + PCI_EXP_SLTSTA, 2), 0x08);
+	cr_assert(b.line[2].level);
+}
+
 /* A guest may switch a slot off and on again: what is in it stays. */
 Test(root_port, power_off_alone_ejects_nothing)
 {
