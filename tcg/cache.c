@@ -381,6 +381,8 @@ void tcg_jc_flush(struct cpu *c)
 	for (unsigned t = 0; t < JC_TABLES; t++)
 		for (unsigned i = 0; i < JC_SIZE; i++)
 			x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
+	for (unsigned i = 0; i < ARRAY_LEN(x64_env(c)->jc_of); i++)
+		x64_env(c)->jc_of[i].mode = JC_NO_MODE;
 }
 
 void tcg_forget(struct tcg *t)

@@ -243,11 +243,13 @@ static bool must_stop(struct cpu *c)
 static void enter_jump_cache(struct cpu *c, struct tb *tb)
 {
 	struct x64_env *env = x64_env(c);
-	uint32_t s = jc_slot(tb->rip);
+	uint32_t s = jc_slot(tb->rip), m = JC_MODE(c->mode);
 	const uint8_t *code;
 
 	if (tb->jc < 0 || !(code = tcg_guarded(tcg_of(c), tb)))
 		return;
+	env->jc_of[m].mode = c->mode;
+	env->jc_of[m].first = (uint32_t)tb->jc * JC_SIZE;
 	env->jc_code[tb->jc][s] = code;
 	__atomic_store_n(&env->jc_tag[tb->jc][s], tb->rip, __ATOMIC_RELAXED);
 	if (!tcg_of(c)->cache->smp)

@@ -93,7 +93,8 @@ static int by_address(const void *a, const void *b)
 static unsigned list_stubs(const struct x64_stubs *s, struct stub *l)
 {
 	const struct stub some[] = {
-		{ s->leave, "", "leave" }, { s->dispatch, "", "dispatch" }, { s->indirect, "", "indirect" },
+		{ s->leave, "", "leave" }, { s->go_on, "", "go_on" }, { s->dispatch, "", "dispatch" },
+		{ s->indirect, "", "indirect" },
 		{ s->link, "", "link" }, { s->guard, "", "guard" }, { s->host_fault, "", "host_fault" },
 		{ s->probe_slow, "", "probe_slow" }, { s->commit, "", "commit" },
 		{ s->save_flags[0], "", "save_flags" }, { s->save_flags[1], "", "save_flags" },

@@ -15,6 +15,9 @@
 #define JC_TABLES	12	/* modes with an inline jump cache of their own */
 #define JC_BITS		12
 #define JC_SIZE		(1u << JC_BITS)
+#define JC_MODE_BITS	6	/* places of struct x64_env's jc_of */
+#define JC_MODE_MUL	0x9e3779b1u
+#define JC_MODE(mode)	((mode) * JC_MODE_MUL >> (32 - JC_MODE_BITS))
 
 /*
  * Inside a region the host register of guest register `out` holds guest register
@@ -45,6 +48,7 @@ enum x64_reason {
 
 /* What an empty slot of a jump cache holds: a RIP that belongs into another one, as any RIP may be jumped to. */
 #define JC_EMPTY(slot)	((uint64_t)((slot) ^ 1))
+#define JC_NO_MODE	UINT32_MAX
 
 #define PEND_PHYSICAL	NMMU
 
@@ -64,6 +68,10 @@ struct x64_env {
 	uint64_t aside[X64_MAX_SWAPS];	/* guest registers that a region's own have displaced */
 	uint64_t proof[PROBE_PLACES - 1];	/* shared proofs that are not in T0's register */
 	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
+	/* The reverse, of modes met lately: first slot of a mode's jump cache, as the caches stand one behind the other. */
+	struct {
+		uint32_t mode, first;
+	} jc_of[1u << JC_MODE_BITS];
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];

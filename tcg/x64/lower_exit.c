@@ -355,15 +355,20 @@ void lower_count(struct lower *l, const struct uop *u)
 
 /* ---- indirect exits ---- */
 
+void x64_jump_slot(struct code *c)
+{
+	rorx(c, 4, H_TMP, hop_reg(H_M), JC_BITS);
+	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), JC_SIZE - 1);
+}
+
 uint8_t *x64_jump_cached(struct code *c, int t, int ext)
 {
 	int32_t tag = ENV_OFF(jc_tag) + t * (int32_t)(JC_SIZE * 8);
 	int32_t code = ENV_OFF(jc_code) + t * (int32_t)(JC_SIZE * 8);
 	uint8_t *miss;
 
-	rorx(c, 4, H_TMP, hop_reg(H_M), JC_BITS);
-	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), JC_SIZE - 1);
+	x64_jump_slot(c);
 	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 3, tag));
 	miss = jcc_rel32(c, CC_NZ);
 	ins(c, 0xff, 4, ext, hop_gsx(H_TMP, 3, code));
@@ -523,7 +528,7 @@ void lower_exit(struct lower *l, const struct uop *u)
 	flags_save(l, u->flx | u->fl);
 	l->flags = FLAGS_MEM;
 	swaps_leave(l);
-	jmp_to(&l->c, l->x->stubs.dispatch);
+	jmp_to(&l->c, l->p->jc_table >= 0 ? l->x->stubs.go_on : l->x->stubs.dispatch);
 }
 
 void lower_raise(struct lower *l, const struct uop *u)

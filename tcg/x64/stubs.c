@@ -398,6 +398,40 @@ const uint8_t *x64_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_off)
 }
 
 /*
+ * Go on at cpu->rip in whatever mode the vCPU is now: through that mode's jump cache, if nothing
+ * is to be done first that must_stop() of tcg/find_light.c and requests stand for; dispatch asks C. Not for
+ * code that is run in single steps.
+ */
+static void make_go_on(struct x64 *x, struct code *c)
+{
+	uint8_t *slow[4];
+
+	x->stubs.go_on = here(c);
+	load(c, 4, H_TMP, hop_gs(CPU_OFF(request)));
+	alu_rm(c, ALU_OR, 4, H_TMP, hop_gs(ENV_OFF(held)));
+	alu_rm(c, ALU_OR, 4, H_TMP, hop_gs(CPU_OFF(dbg.why)));
+	alu_rm(c, ALU_OR, 1, H_TMP, hop_gs(CPU_OFF(shadow)));
+	alu_rm(c, ALU_OR, 1, H_TMP, hop_gs(CPU_OFF(halted)));
+	slow[0] = jcc_short(c, CC_NZ);
+	alu_ri(c, ALU_CMP, 4, hop_gs(CPU_OFF(exc_vector)), 0);
+	slow[1] = jcc_short(c, CC_S ^ 1);
+	load(c, 4, H_T0, hop_gs(CPU_OFF(mode)));
+	load(c, 8, H_M, hop_gs(CPU_OFF(rip)));
+	ins_imm(c, 0x69, 4, H_TMP, hop_reg(H_T0), 4, (int32_t)JC_MODE_MUL);	/* imul */
+	ins_imm(c, 0xc1, 4, 5, hop_reg(H_TMP), 1, 32 - JC_MODE_BITS);		/* shr */
+	alu_rm(c, ALU_CMP, 4, H_T0, hop_gsx(H_TMP, 3, ENV_OFF(jc_of[0].mode)));
+	slow[2] = jcc_short(c, CC_NZ);
+	load(c, 4, H_T0, hop_gsx(H_TMP, 3, ENV_OFF(jc_of[0].first)));
+	x64_jump_slot(c);
+	alu_rm(c, ALU_ADD, 4, H_TMP, hop_reg(H_T0));
+	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 3, ENV_OFF(jc_tag)));
+	slow[3] = jcc_short(c, CC_NZ);
+	ins(c, 0xff, 4, 4, hop_gsx(H_TMP, 3, ENV_OFF(jc_code)));		/* jmp */
+	for (int i = 0; i < 4; i++)
+		land8(c, slow[i]);
+}
+
+/*
  * A return that finds no matching call: r14 has the target, r13 names the return,
  * table t is that of the mode the code was made for. The stack of return addresses
  * starts anew.
@@ -523,6 +557,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 	ret(c);
 	s->work_out = make_work_out(c);
 	make_enter_leave(x, c, mxcsr);
+	make_go_on(x, c);
 	s->dispatch = make_lookup(x, c, (const void *)(uintptr_t)cb->find, X64_LOOKUP, false);
 	s->indirect = make_lookup(x, c, (const void *)(uintptr_t)cb->indirect, X64_LOOKUP, false);
 	s->noshare = make_lookup(x, c, (const void *)(uintptr_t)cb->noshare, X64_NOSHARE, false);

@@ -87,7 +87,7 @@ struct x64_stubs {
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);	/* to and from cpu->xsave */
 	void (*vec_aside)(void), (*vec_back)(void);	/* to and from env->vec, x87 apart */
-	const uint8_t *leave, *dispatch, *indirect, *link, *guard, *host_fault;
+	const uint8_t *leave, *go_on, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *noshare, *roam;
 	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */
 	const uint8_t *raise;
@@ -205,6 +205,8 @@ bool x64_compile(struct lower *scratch, struct x64 *x, const struct code *hot, c
  * Returns the rel32 of the jump taken if it is not there.
  */
 uint8_t *x64_jump_cached(struct code *c, int t, int ext);
+/* r15d = the slot of RIP r14 in any jump cache. */
+void x64_jump_slot(struct code *c);
 
 /*
  * A guard for block tb at p, written within X64_GUARD_ROOM bytes: go on at entry if the slot of the

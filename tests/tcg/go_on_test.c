@@ -1,0 +1,154 @@
+/*
+ * Instructions behind which the vCPU may be in another mode: generated code goes on by itself where it
+ * was before (stubs.go_on), but only if nothing else has to be done first.
+ */
+#include <criterion/criterion.h>
+
+#include "cpu/system.h"
+#include "tcg/cache.h"
+#include "tcg/run.h"
+#include "tests/guest_code.h"
+
+#define KERNEL	(M_CODE + 0x1000)
+
+/* ---- system calls ---- */
+
+GUEST(calls, "1: syscall; inc eax; dec ebx; jnz 1b; out 0xf4, al")
+GUEST(serve, "inc edx; sysretq")
+
+static void enter_user(struct machine *m, uint64_t rounds)
+{
+	machine_reset(m);
+	m->c->lstar = KERNEL;
+	m->c->star = (uint64_t)(M_USER_CODE - 16) << 48 | (uint64_t)M_CODE0 << 32;
+	m->c->sfmask = FL_IF;
+	cpu_set_eflags(m->c, 2 | FL_IF);
+	m->c->regs[RBX] = rounds;
+}
+
+static void on(const struct accel_ops *ops, int cpl, void (*test)(struct machine *m))
+{
+	struct machine m;
+
+	machine_init(&m, 64, cpl, ops);
+	test(&m);
+	machine_fini(&m);
+}
+
+static void finds_both_ways(struct machine *m)
+{
+	struct tcg *t = tcg_of(m->c);
+
+	GUEST_PUT(m, M_CODE, calls);
+	GUEST_PUT(m, KERNEL, serve);
+	enter_user(m, 1000);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->c->regs[RAX], 1000);
+	cr_expect_eq(m->c->regs[RDX], 1000);
+	cr_expect_lt(t->stats.finds, 20);
+}
+
+Test(go_on, a_system_call_and_its_return_are_found_without_c) { on(&tcg_accel, 3, finds_both_ways); }
+
+/* An interrupt that came while IF was clear waits, put aside, for the SYSRET that sets IF. */
+static void raise_interrupt(struct machine *m, uint32_t v)
+{
+	if (v != 3)
+		return;
+	m->irq = 0x40;
+	cpu_request(m->c, REQ_INTR);
+}
+
+GUEST(serve_and_tell, "inc edx; mov eax, edx; out 0x80, al; nop; sysretq")
+
+static void interrupt_at_sysret(struct machine *m)
+{
+	GUEST_PUT(m, M_CODE, calls);
+	GUEST_PUT(m, KERNEL, serve_and_tell);
+	enter_user(m, 10);
+	m->on_out = raise_interrupt;
+	cr_assert_eq(machine_run(m, M_CODE), 0x40);
+	cr_expect_eq(m->c->regs[RDX], 3);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 2);
+}
+
+Test(go_on, an_interrupt_put_aside_comes_where_sysret_sets_if) { on(&tcg_accel, 3, interrupt_at_sysret); }
+Test(go_on, an_interrupt_comes_where_sysret_sets_if_interpreted) { on(&tcg_interp_accel, 3, interrupt_at_sysret); }
+
+/* A request that nothing but the way to another mode would meet. */
+static void signal_self(void *opaque, uint64_t off, int size, uint64_t v)
+{
+	struct machine *m = opaque;
+
+	(void)off, (void)size;
+	if (v == 3)
+		cpu_nmi(m->c);
+}
+
+static const struct mmio_ops signal_ops = { NULL, signal_self, 4 };
+
+GUEST(serve_and_store, "inc edx; mov [0x61000], edx; sysretq")
+
+static void request_at_sysret(struct machine *m)
+{
+	struct phys_range r = { .pa = 0x61000, .size = 0x1000, .prio = 1, .ops = &signal_ops, .opaque = m, .name = "signal" };
+	struct err e;
+
+	cr_assert(phys_map(m->phys, &r, &e));
+	GUEST_PUT(m, M_CODE, calls);
+	GUEST_PUT(m, KERNEL, serve_and_store);
+	enter_user(m, 10);
+	cr_assert_eq(machine_run(m, M_CODE), EXC_NMI);
+	cr_expect_eq(m->c->regs[RDX], 3);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 2);
+}
+
+Test(go_on, requests_are_looked_at) { on(&tcg_accel, 3, request_at_sysret); }
+
+/* ---- what stops ---- */
+
+/* The code behind has been jumped to before, so the jump cache has it. */
+GUEST(halts, "lea rsi, [rip + 1f]; jmp rsi; 2: hlt; 1: inc eax; cmp eax, 1; je 2b; out 0xf4, al")
+
+TEST_BOTH(go_on, hlt_sleeps)
+{
+	GUEST_PUT(m, M_CODE, halts);
+	m->end_at_halt = true;
+	machine_run(m, M_CODE);
+	cr_expect_eq(m->halts, 1);
+	cr_expect_eq(m->c->regs[RAX], 1);
+}
+
+GUEST(shadows, "mov edi, ss; lea rsi, [rip + 1f]; jmp rsi; 2: mov ss, edi; 1: inc eax; cmp eax, 100; jne 2b; out 0xf4, al")
+
+TEST_BOTH(go_on, the_shadow_of_mov_ss_is_one_instruction)
+{
+	GUEST_PUT(m, M_CODE, shadows);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->c->regs[RAX], 100);
+	cr_expect_eq(tcg_of(m->c)->stats.singles, 99);
+}
+
+/* ---- modes get other jump caches ---- */
+
+/* DF changes with every round, and with it where LODSB goes. */
+GUEST(turns, "1: pushfq; xor dword ptr [rsp], 0x400; popfq; lodsb; dec ecx; jnz 1b; cld; out 0xf4, al")
+
+static void turn(struct machine *m, uint32_t df)
+{
+	machine_reset(m);
+	m->c->regs[RCX] = 100;
+	m->c->regs[RSI] = M_DATA + 0x100;
+	cpu_set_eflags(m->c, 2 | df);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	cr_expect_eq(m->c->regs[RSI], M_DATA + 0x100);
+}
+
+TEST_BOTH(go_on, a_flush_forgets_which_jump_cache_a_mode_has)
+{
+	GUEST_PUT(m, M_CODE, turns);
+	for (int i = 0; i < 4; i++) {
+		turn(m, i & 1 ? FL_DF : 0);
+		tcg_flush(tcg_of(m->c));
+	}
+}
