@@ -158,6 +158,7 @@ struct dtr {
 #define MODE_OSXSAVE	0x10000u	/* CR4.OSXSAVE and XCR0 has SSE and AVX */
 #define MODE_AC		0x20000u	/* alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3) */
 #define MODE_IOPL_OK	0x40000u	/* CPL <= IOPL, or real mode: cli/sti/in/out need no check */
+#define MODE_SMAP	0x80000u	/* CR4.SMAP, at CPL 0-2: EFLAGS.AC decides about MODE_MMU */
 #define MODE_DEBUG	0x100000u	/* the guest's breakpoints or branch records, or stepping: one instruction a block */
 #define MODE_DF		0x200000u	/* EFLAGS.DF: string instructions count down */
 #define MODE_SVM	0x400000u	/* a guest of VMRUN: instructions may be intercepted */
@@ -171,7 +172,7 @@ struct dtr {
 /* No bit has two meanings: the sum is the union. */
 #define MODE_ALL(op) (MODE_CODE op MODE_SS32 op MODE_CPL op MODE_PE op MODE_VM op MODE_LMA op MODE_FLAT op \
 		      MODE_TF op MODE_MMU op MODE_EM op MODE_TS op MODE_MP op MODE_OSFXSR op MODE_OSXSAVE op \
-		      MODE_AC op MODE_IOPL_OK op MODE_DEBUG op MODE_DF op MODE_SVM op MODE_LA57 op MODE_COUNT op MODE_TCG)
+		      MODE_AC op MODE_IOPL_OK op MODE_SMAP op MODE_DEBUG op MODE_DF op MODE_SVM op MODE_LA57 op MODE_COUNT op MODE_TCG)
 _Static_assert(MODE_ALL(+) == MODE_ALL(|), "no bit of the mode word has two meanings");
 
 /* Which TLB a data access uses. */

@@ -135,6 +135,8 @@ void cpu_update_mode(struct cpu *c)
 		m |= MODE_AC;
 	if (!vm && cpl <= iopl)
 		m |= MODE_IOPL_OK;
+	if (cpl != 3 && c->cr4 & CR4_SMAP)
+		m |= MODE_SMAP;
 	if (c->svm.guest)
 		m |= MODE_SVM;
 	if (c->pmu.on) {

@@ -290,29 +290,32 @@ void front_rdgsbase(struct front *f, const struct insn *in) { rdbase(f, in, GS);
 void front_wrfsbase(struct front *f, const struct insn *in) { wrbase(f, in, FS); }
 void front_wrgsbase(struct front *f, const struct insn *in) { wrbase(f, in, GS); }
 
-/*
- * CLAC, STAC. MMU_KERNEL means SMAP in force and AC clear. So in a block of that
- * index CLAC changes nothing, and in one of another index STAC leaves the index.
- */
-void front_clac(struct front *f, const struct insn *in)
+/* Go on behind the instruction in the mode with that index of data accesses, by an exit that is linked as any other. */
+static void enter_mmu(struct front *f, enum mmu_idx to)
 {
-	(void)in;
-	if (mode_cpl(f) != 0)
-		emit_raise(f, EXC_UD);
-	else if (mode_mmu(f) != MMU_KERNEL)
-		call_end(f, HELPER_clac, 0);
+	ldenv(f, 4, OP_T0, ENV(mode));
+	emit_add(f, 4, OP_T0, OP_T0, ((int)to - (int)mode_mmu(f)) * (1 << MODE_MMU_SHIFT));
+	stenv(f, 4, OP_T0, ENV(mode));
+	emit_jmp(f, f->next);
+	f->ir->uops[f->ir->n_uops - 1].c = 2;
 }
 
-void front_stac(struct front *f, const struct insn *in)
+/* CLAC, STAC. Under MODE_SMAP the mode follows AC: MMU_KERNEL while it is clear. */
+static void set_ac(struct front *f, bool on)
 {
-	(void)in;
-	if (mode_cpl(f) != 0)
+	enum mmu_idx to = on ? MMU_KERNEL_NOSMAP : MMU_KERNEL;
+
+	if (mode_cpl(f) != 0) {
 		emit_raise(f, EXC_UD);
-	else if (mode_mmu(f) == MMU_KERNEL)
-		call_end(f, HELPER_stac, 0);
-	else
-		emit(f, UOP_orfl, 4, NONE, NONE, NONE)->imm = FL_AC;
+		return;
+	}
+	emit(f, on ? UOP_orfl : UOP_andfl, 4, NONE, NONE, NONE)->imm = on ? (int32_t)FL_AC : (int32_t)~FL_AC;
+	if (f->ir->mode & MODE_SMAP && mode_mmu(f) != to)
+		enter_mmu(f, to);
 }
+
+void front_clac(struct front *f, const struct insn *in) { (void)in; set_ac(f, false); }
+void front_stac(struct front *f, const struct insn *in) { (void)in; set_ac(f, true); }
 
 /* ---- translations, caches, sleep ---- */
 

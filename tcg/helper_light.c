@@ -176,22 +176,6 @@ H(cpuid)
 
 H(hypercall) { UNUSED; cpu_hypercall(c); return 0; }
 
-H(clac)
-{
-	UNUSED;
-	c->eflags &= ~FL_AC;
-	cpu_update_mode(c);
-	return 0;
-}
-
-H(stac)
-{
-	UNUSED;
-	c->eflags |= FL_AC;
-	cpu_update_mode(c);
-	return 0;
-}
-
 /* ---- translations, sleep ---- */
 
 /* INVLPG checks neither limits nor permissions (SDM vol. 2A). */

@@ -129,6 +129,81 @@ TEST_BOTH(go_on, the_shadow_of_mov_ss_is_one_instruction)
 	cr_expect_eq(tcg_of(m->c)->stats.singles, 99);
 }
 
+/* ---- STAC and CLAC ---- */
+
+/* User pages but for what the processor itself reads and writes. */
+static void with_smap(struct machine *m)
+{
+	for (uint64_t va = M_GDT; va < M_FAULT_STACK; va += 0x1000)
+		machine_map(m, va, va | PTE_P | PTE_W);
+	m->c->cr4 |= CR4_SMAP;
+	cpu_update_mode(m->c);
+}
+
+static void expect_mode(struct machine *m)
+{
+	uint32_t mode = m->c->mode;
+
+	cpu_update_mode(m->c);
+	cr_expect_eq(mode, m->c->mode, "%x, not %x", mode, m->c->mode);
+}
+
+GUEST(copies, "1: stac; mov eax, [0x20000]; clac; inc ebx; dec ecx; jnz 1b; mov eax, [0x20000]; nop")
+
+TEST_BOTH(go_on, stac_opens_user_pages_and_clac_closes_them)
+{
+	GUEST_PUT(m, M_CODE, copies);
+	with_smap(m);
+	m->c->regs[RCX] = 100;
+	cr_assert_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(m->c->regs[RBX], 100);
+	cr_expect_eq(machine_frame(m).rip, M_CODE + 19);
+	cr_expect_eq(tcg_of(m->c)->stats.finds, 0, "both are linked to what is behind them");
+	expect_mode(m);
+}
+
+GUEST(opens, "stac; clac; stac; stac; out 0xf4, al")
+
+TEST_BOTH(go_on, the_mode_behind_stac_and_clac_is_what_the_registers_say)
+{
+	GUEST_PUT(m, M_CODE, opens);
+	for (int i = 0; i < 4; i++) {
+		machine_reset(m);
+		if (i & 1)
+			with_smap(m);
+		cr_assert_eq(machine_run(m, M_CODE), -1);
+		cr_expect(m->c->eflags & FL_AC);
+		expect_mode(m);
+	}
+}
+
+TEST_BOTH(go_on, steps_over_stac_and_clac_leave_the_mode_right)
+{
+	GUEST_PUT(m, M_CODE, opens);
+	with_smap(m);
+	m->c->rip = M_CODE;
+	for (uint64_t i = 1; i < 5; i++) {
+		m->c->dbg.why = DEBUG_NOTHING;
+		m->c->dbg.step = true;
+		m->c->ops->run(m->c);
+		cr_expect_eq(m->c->rip, M_CODE + 3 * i);
+		cr_expect_eq(!!(m->c->eflags & FL_AC), i != 2);
+		expect_mode(m);
+	}
+}
+
+GUEST(refused, "clac")
+
+Test(go_on, clac_is_not_for_programs)
+{
+	struct machine m;
+
+	machine_init(&m, 64, 3, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, refused);
+	cr_expect_eq(machine_run(&m, M_CODE), EXC_UD);
+	machine_fini(&m);
+}
+
 /* ---- modes get other jump caches ---- */
 
 /* DF changes with every round, and with it where LODSB goes. */
