@@ -1,7 +1,6 @@
 /*
  * The console on a text terminal, by ncurses. It shows one of several pages: the guest's screen
- * (text modes as they are, of graphics modes only that there is one), and streams of kind vc as text
- * terminals. Alt and a digit choose; all other keys go to what is shown.
+ * (text modes as they are, of graphics modes only that there is one), and the text consoles. Alt and a digit choose; all other keys go to what is shown.
  *
  * A terminal tells characters, not keys. So the guest gets the keys that give a character on its
  * keyboard (-k), pressed and let go of at once.
@@ -26,25 +25,15 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "hw/core/bus.h"
-#include "hw/core/chr.h"
 #include "hw/core/loop.h"
 #include "hw/display/vga.h"
+#include "ui/consoles.h"
 #include "ui/cp437.h"
 #include "ui/display.h"
 #include "ui/vm.h"
-#include "ui/vt.h"
 
-#define MAX_VCS		8		/* with the screen as many as there are digits */
 #define SIZE_CHECK	(NS_PER_SEC / 4)
 #define ESC_DELAY	25		/* milliseconds in which the rest of a key's sequence comes */
-
-struct vc {
-	struct curses *c;
-	int fd;
-	struct loop_fd *watch;
-	struct vt vt;
-};
 
 struct curses {
 	struct display *d;
@@ -54,9 +43,9 @@ struct curses {
 	SCREEN *screen;
 	struct loop_fd *keys;
 	struct timer size;		/* looks whether the terminal has another one */
-	struct vc vcs[MAX_VCS];
-	int n_vcs;
-	int shown;			/* 0: the screen, n: vcs[n - 1] */
+	struct consoles *consoles;	/* may be NULL */
+	struct console_watcher watcher;
+	int shown;			/* 0: the screen, or a console */
 	int w, h;			/* of the guest's picture */
 	bool utf8;
 	int colours;			/* 16, 8, or 0: none */
@@ -152,16 +141,20 @@ static void show_note(struct curses *c)
 	curs_set(0);
 }
 
-static void show_vc(struct curses *c, const struct vt *t)
+static void show_console(struct curses *c)
 {
-	for (int y = 0; y < t->h && y < LINES; y++)
-		for (int x = 0; x < t->w && x < COLS; x++) {
-			struct vt_cell cell = t->cell[y * t->w + x];
-			uint32_t ch = cell.ch >= 0x20 ? cell.ch : ' ';
+	struct console_view v = consoles_view(c->consoles, c->shown);
 
-			put(c, x, y, c->utf8 || ch < 0x7f ? ch : '?', cell.attr);
+	for (int y = 0; y < v.h && y < LINES; y++) {
+		const struct vt_cell *cell = consoles_row(c->consoles, c->shown, y);
+
+		for (int x = 0; x < v.w && x < COLS; x++) {
+			uint32_t ch = cell[x].ch >= 0x20 ? cell[x].ch : ' ';
+
+			put(c, x, y, c->utf8 || ch < 0x7f ? ch : '?', cell[x].attr);
 		}
-	show_cursor(t->hidden ? -1 : t->x < t->w ? t->x : t->w - 1, t->y);
+	}
+	show_cursor(v.x, v.y);
 }
 
 static void redraw(struct curses *c)
@@ -170,7 +163,7 @@ static void redraw(struct curses *c)
 		return;
 	erase();
 	if (c->shown)
-		show_vc(c, &c->vcs[c->shown - 1].vt);
+		show_console(c);
 	else if (c->vga && vga_cells(c->vga, &c->cells))
 		show_text_mode(c);
 	else
@@ -196,9 +189,17 @@ static void on_done(void *opaque)
 		redraw(c);
 }
 
+static void on_console(void *opaque, int n)
+{
+	struct curses *c = opaque;
+
+	if (c->shown == n)
+		redraw(c);
+}
+
 static void show(struct curses *c, int n)
 {
-	if (n > c->n_vcs)
+	if (n > consoles_count(c->consoles))
 		return;
 	c->shown = n;
 	clearok(curscr, TRUE);		/* whatever else has written to the terminal goes */
@@ -213,26 +214,25 @@ enum {
 	SYM_LEFT, SYM_UP, SYM_RIGHT, SYM_DOWN, SYM_PAGE_UP, SYM_PAGE_DOWN, SYM_END, SYM_INSERT = 0xff63, SYM_F1 = 0xffbe,
 	SYM_SHIFT = 0xffe1, SYM_CTRL = 0xffe3, SYM_ALT = 0xffe9, SYM_DELETE = 0xffff, SYM_UNICODE = 0x1000000,
 };
-enum { HOLD_SHIFT = 1, HOLD_CTRL = 2, HOLD_ALT = 4 };
 
-/* What ncurses calls a key, its symbol, and what a terminal sends for it. */
+/* What ncurses calls a key, and its symbol. */
 static const struct special {
 	int key;
 	uint32_t symbol;
 	unsigned hold;
-	const char *text;
 } specials[] = {
-	{ KEY_UP,	 SYM_UP,	0, "\033[A" },	{ KEY_DOWN,	SYM_DOWN,	0, "\033[B" },
-	{ KEY_RIGHT,	 SYM_RIGHT,	0, "\033[C" },	{ KEY_LEFT,	SYM_LEFT,	0, "\033[D" },
-	{ KEY_HOME,	 SYM_HOME,	0, "\033[H" },	{ KEY_END,	SYM_END,	0, "\033[F" },
-	{ KEY_IC,	 SYM_INSERT,	0, "\033[2~" },	{ KEY_DC,	SYM_DELETE,	0, "\033[3~" },
-	{ KEY_PPAGE,	 SYM_PAGE_UP,	0, "\033[5~" },	{ KEY_NPAGE,	SYM_PAGE_DOWN,	0, "\033[6~" },
-	{ KEY_BACKSPACE, SYM_BACKSPACE,	0, "\177" },	{ KEY_ENTER,	SYM_RETURN,	0, "\r" },
-	{ KEY_BTAB,	 SYM_TAB, HOLD_SHIFT, "\033[Z" },
-	{ KEY_SLEFT,	 SYM_LEFT, HOLD_SHIFT, NULL },	{ KEY_SRIGHT,	SYM_RIGHT, HOLD_SHIFT, NULL },
-	{ KEY_SR,	 SYM_UP, HOLD_SHIFT, NULL },	{ KEY_SF,	SYM_DOWN, HOLD_SHIFT, NULL },
-	{ KEY_SHOME,	 SYM_HOME, HOLD_SHIFT, NULL },	{ KEY_SEND,	SYM_END, HOLD_SHIFT, NULL },
-	{ KEY_SDC,	 SYM_DELETE, HOLD_SHIFT, NULL }, { KEY_SIC,	SYM_INSERT, HOLD_SHIFT, NULL },
+	{ KEY_UP,	 SYM_UP,	0 },		{ KEY_DOWN,	SYM_DOWN,	0 },
+	{ KEY_RIGHT,	 SYM_RIGHT,	0 },		{ KEY_LEFT,	SYM_LEFT,	0 },
+	{ KEY_HOME,	 SYM_HOME,	0 },		{ KEY_END,	SYM_END,	0 },
+	{ KEY_IC,	 SYM_INSERT,	0 },		{ KEY_DC,	SYM_DELETE,	0 },
+	{ KEY_PPAGE,	 SYM_PAGE_UP,	0 },		{ KEY_NPAGE,	SYM_PAGE_DOWN,	0 },
+	{ KEY_BACKSPACE, SYM_BACKSPACE,	0 },		{ KEY_ENTER,	SYM_RETURN,	0 },
+	{ KEY_BTAB,	 SYM_TAB, HOLD_SHIFT },
+	{ KEY_SLEFT,	 SYM_LEFT, HOLD_SHIFT },	{ KEY_SRIGHT,	SYM_RIGHT, HOLD_SHIFT },
+	{ KEY_SR,	 SYM_UP, HOLD_SHIFT },		{ KEY_SF,	SYM_DOWN, HOLD_SHIFT },
+	{ KEY_SHOME,	 SYM_HOME, HOLD_SHIFT },	{ KEY_SEND,	SYM_END, HOLD_SHIFT },
+	{ KEY_SDC,	 SYM_DELETE, HOLD_SHIFT },	{ KEY_SIC,	SYM_INSERT, HOLD_SHIFT },
+	{ KEY_SPREVIOUS, SYM_PAGE_UP, HOLD_SHIFT },	{ KEY_SNEXT,	SYM_PAGE_DOWN, HOLD_SHIFT },
 };
 
 /* A key that makes no character. */
@@ -244,7 +244,7 @@ static struct special find_special(int key)
 		if (specials[i].key == key)
 			return specials[i];
 	if (f >= 1 && f <= 48)		/* terminals count on with Shift, Ctrl and both */
-		return (struct special){ key, SYM_F1 + (uint32_t)((f - 1) % 12), (unsigned)((f - 1) / 12), NULL };
+		return (struct special){ key, SYM_F1 + (uint32_t)((f - 1) % 12), (unsigned)((f - 1) / 12) };
 	return (struct special){ 0 };
 }
 
@@ -290,38 +290,18 @@ static void key_to_guest(struct curses *c, struct special k)
 	hold(c, k.hold, false);
 }
 
-static int encode(uint32_t ch, char *to)
+/* Characters are a terminal's already. */
+static void key_to_console(struct curses *c, bool special, uint32_t key, bool alt)
 {
-	if (ch < 0x80) {
-		to[0] = (char)ch;
-		return 1;
-	}
-	if (ch < 0x800) {
-		to[0] = (char)(0xc0 | ch >> 6);
-		to[1] = (char)(0x80 | (ch & 0x3f));
-		return 2;
-	}
-	to[0] = (char)(0xe0 | (ch >> 12 & 15));
-	to[1] = (char)(0x80 | (ch >> 6 & 0x3f));
-	to[2] = (char)(0x80 | (ch & 0x3f));
-	return 3;
-}
+	struct special k;
 
-/* What does not fit into the stream's queue is lost, as with a terminal whose line is not read. */
-static void key_to_vc(struct vc *v, bool special, uint32_t key, bool alt)
-{
-	char text[16] = "\033";
-	int n = alt;
-
-	if (special) {
-		const char *s = find_special((int)key).text;
-
-		n += s ? snprintf(text + n, sizeof(text) - (size_t)n, "%s", s) : 0;
-	} else {
-		n += encode(key, text + n);
-	}
-	if (n > alt && write(v->fd, text, (size_t)n) < 0)
+	if (!special) {
+		consoles_character(c->consoles, c->shown, key, alt);
 		return;
+	}
+	k = find_special((int)key);
+	if (k.symbol)
+		consoles_key(c->consoles, c->shown, k.symbol, k.hold | (alt ? HOLD_ALT : 0));
 }
 
 /* One key; alt: Alt is held with it. */
@@ -334,7 +314,7 @@ static void on_key(struct curses *c, bool special, uint32_t key, bool alt)
 	} else if (alt && !special && key >= '1' && key <= '9') {
 		show(c, (int)key - '1');
 	} else if (c->shown) {
-		key_to_vc(&c->vcs[c->shown - 1], special, key, alt);
+		key_to_console(c, special, key, alt);
 	} else {
 		k = special ? find_special((int)key) : find_character(key);
 		k.hold |= alt ? HOLD_ALT : 0;
@@ -371,51 +351,6 @@ static void on_keys(void *opaque, int fd, unsigned events)
 	}
 }
 
-/* ---- streams ---- */
-
-static void on_output(void *opaque, int fd, unsigned events)
-{
-	struct vc *v = opaque;
-	char buf[4096];
-	ssize_t n = read(fd, buf, sizeof(buf));
-
-	(void)events;
-	if (n > 0) {
-		vt_write(&v->vt, buf, (size_t)n);
-		if (v->c->shown && &v->c->vcs[v->c->shown - 1] == v)
-			redraw(v->c);
-	} else if (n == 0) {
-		loop_fd_del(v->c->loop, v->watch);
-		v->watch = NULL;
-	}
-}
-
-static void add_vc(struct curses *c, struct chr *chr)
-{
-	struct vc *v = &c->vcs[c->n_vcs];
-	int fd = c->n_vcs < MAX_VCS ? chr_vc_open(chr) : -1;
-
-	if (fd < 0)
-		return;
-	if (!vt_init(&v->vt, COLS > 0 ? COLS : 80, LINES > 0 ? LINES : 24)) {
-		close(fd);
-		return;
-	}
-	v->c = c;
-	v->fd = fd;
-	v->watch = loop_fd_add(c->loop, fd, LOOP_READ, on_output, v);
-	c->n_vcs++;
-}
-
-/* Monitors first, as people are used to. */
-static void add_vcs(struct curses *c, struct machine *m)
-{
-	for (int monitors = 1; monitors >= 0; monitors--)
-		for (struct chr *chr = m->chrs; chr; chr = chr->next)
-			if ((strncmp(chr->id, "compat_monitor", 14) == 0) == monitors)
-				add_vc(c, chr);
-}
-
 /* ---- the terminal ---- */
 
 static void check_size(void *opaque)
@@ -427,8 +362,8 @@ static void check_size(void *opaque)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) || !ws.ws_row || !ws.ws_col || (ws.ws_row == LINES && ws.ws_col == COLS))
 		return;
 	resizeterm(ws.ws_row, ws.ws_col);
-	for (int i = 0; i < c->n_vcs; i++)
-		vt_resize(&c->vcs[i].vt, COLS, LINES);
+	if (c->consoles)
+		consoles_resize(c->consoles, COLS, LINES);
 	clearok(curscr, TRUE);
 	redraw(c);
 }
@@ -461,7 +396,7 @@ bool curses_built_in(void)
 	return true;
 }
 
-struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, struct err *e)
+struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, struct consoles *consoles, struct err *e)
 {
 	struct curses *c = calloc(1, sizeof(*c));
 
@@ -481,9 +416,13 @@ struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, str
 	c->keys = loop_fd_add(c->loop, STDIN_FILENO, LOOP_READ, on_keys, c);
 	timer_init(&c->size, loop_host_clock(c->loop), check_size, c);
 	check_size(c);
-	add_vcs(c, vm->m);
-	if (!vga && c->n_vcs)
-		c->shown = 1;
+	c->consoles = consoles;
+	if (consoles) {
+		c->watcher = (struct console_watcher){ .changed = on_console, .opaque = c };
+		consoles_resize(consoles, COLS > 0 ? COLS : 80, LINES > 0 ? LINES : 24);
+		consoles_watch(consoles, &c->watcher);
+		c->shown = !vga && consoles_count(consoles);
+	}
 	display_set_active(d, &c->viewer, true);
 	redraw(c);
 	return c;
@@ -495,11 +434,8 @@ void curses_free(struct curses *c)
 		return;
 	timer_del(&c->size);
 	loop_fd_del(c->loop, c->keys);
-	for (int i = 0; i < c->n_vcs; i++) {
-		loop_fd_del(c->loop, c->vcs[i].watch);
-		close(c->vcs[i].fd);
-		vt_fini(&c->vcs[i].vt);
-	}
+	if (c->consoles)
+		consoles_unwatch(c->consoles, &c->watcher);
 	display_del(c->d, &c->viewer);
 	if (c->screen) {
 		endwin();
@@ -515,9 +451,9 @@ bool curses_built_in(void)
 	return false;
 }
 
-struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, struct err *e)
+struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, struct consoles *consoles, struct err *e)
 {
-	(void)d, (void)vga, (void)vm;
+	(void)d, (void)vga, (void)vm, (void)consoles;
 	err_set(e, "this program was built without it (Debian package libncurses-dev, then configure again)");
 	return NULL;
 }

@@ -21,6 +21,7 @@
 #include "hw/pc/types.h"
 #include "tcg/run.h"
 #include "ui/command.h"
+#include "ui/consoles.h"
 #include "ui/curses.h"
 #include "ui/daemon.h"
 #include "ui/display.h"
@@ -48,6 +49,7 @@ struct app {
 	struct vm vm;
 	struct plugins *plugins;
 	struct display *display;
+	struct consoles *consoles;	/* NULL: nobody shows them */
 	struct layout *layout;
 	struct sdl *sdl;
 	struct web *web;
@@ -236,7 +238,11 @@ static bool open_displays(struct app *a, struct err *e)
 	a->display = display_new(a->m, pc_vga(a->pc), e);
 	if (a->display)
 		display_set_layout(a->display, a->layout);
-	if (a->display && o->vnc) {
+	if (a->display && o->display == OPT_DISPLAY_CURSES) {
+		a->consoles = consoles_new(a->m, e);
+		ok = a->consoles;
+	}
+	if (a->display && ok && o->vnc) {
 		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, window.name, e);
 		ok = a->vm.vnc || err_prefix(e, "-vnc %s", o->vnc);
 	}
@@ -249,7 +255,7 @@ static bool open_displays(struct app *a, struct err *e)
 		ok = a->web || err_prefix(e, "-display web");
 	}
 	if (a->display && ok && o->display == OPT_DISPLAY_CURSES) {
-		a->curses = curses_new(a->display, pc_vga(a->pc), &a->vm, e);
+		a->curses = curses_new(a->display, pc_vga(a->pc), &a->vm, a->consoles, e);
 		ok = a->curses || err_prefix(e, "-display curses");
 	}
 	machine_unlock(a->m);
@@ -264,6 +270,7 @@ static void close_displays(struct app *a)
 	web_free(a->web);
 	vnc_free(a->vm.vnc);
 	display_free(a->display);
+	consoles_free(a->consoles);
 	layout_free(a->layout);
 	machine_unlock(a->m);
 }

@@ -1,7 +1,7 @@
 /*
  * A text terminal (contract in ui/vt.h).
  *
- * Not modelled: scrolled lines to look back at, character sets other than UTF-8, tabulators other
+ * Not modelled: character sets other than UTF-8, tabulators other
  * than every eight columns, answers (cursor position, identity), underlines and blinking.
  * Source: ECMA-48; console_codes(4).
  */
@@ -47,6 +47,27 @@ static void scroll(struct vt *t, int first, int last, int n)
 	}
 }
 
+static struct vt_cell *past_row(const struct vt *t, int i)
+{
+	return t->past + (size_t)i * (size_t)t->w;
+}
+
+/* The top row goes out: it can be looked back at. */
+static void keep_row(struct vt *t)
+{
+	if (!t->room_past)
+		return;
+	memcpy(past_row(t, t->next_past), t->cell, (size_t)t->w * sizeof(*t->cell));
+	t->next_past = (t->next_past + 1) % t->room_past;
+	t->n_past += t->n_past < t->room_past;
+	t->kept++;
+}
+
+const struct vt_cell *vt_row(const struct vt *t, int y)
+{
+	return y >= 0 ? row(t, y) : past_row(t, (t->next_past + y + t->room_past) % t->room_past);
+}
+
 static int within(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 static void go_to(struct vt *t, int x, int y)
@@ -57,10 +78,13 @@ static void go_to(struct vt *t, int x, int y)
 
 static void line_feed(struct vt *t)
 {
-	if (t->y == t->bottom)
+	if (t->y == t->bottom) {
+		if (t->top == 0)
+			keep_row(t);
 		scroll(t, t->top, t->bottom, 1);
-	else if (t->y < t->h - 1)
+	} else if (t->y < t->h - 1) {
 		t->y++;
+	}
 }
 
 /* Whoever shows the page gives its characters to a terminal, which may obey these in any form. */
@@ -339,6 +363,33 @@ bool vt_init(struct vt *t, int w, int h)
 void vt_fini(struct vt *t)
 {
 	free(t->cell);
+	free(t->past);
+}
+
+bool vt_keep(struct vt *t, int n)
+{
+	free(t->past);
+	t->n_past = t->next_past = 0;
+	t->past = calloc((size_t)n * (size_t)t->w, sizeof(*t->past));
+	t->room_past = t->past ? n : 0;
+	return t->past;
+}
+
+/* What `from` has kept, in rows of another width; n's own memory is there already. */
+static void copy_past(struct vt *n, const struct vt *from)
+{
+	int w = n->w < from->w ? n->w : from->w;
+
+	n->n_past = n->next_past = 0;
+	for (int y = -from->n_past; y < 0; y++) {
+		struct vt_cell *to = past_row(n, n->next_past);
+
+		for (int x = w; x < n->w; x++)
+			to[x] = (struct vt_cell){ 0, VT_PLAIN };
+		memcpy(to, vt_row(from, y), (size_t)w * sizeof(*to));
+		n->next_past = (n->next_past + 1) % n->room_past;
+		n->n_past++;
+	}
 }
 
 bool vt_resize(struct vt *t, int w, int h)
@@ -351,15 +402,20 @@ bool vt_resize(struct vt *t, int w, int h)
 	n.w = w;
 	n.h = h;
 	n.cell = calloc((size_t)w * (size_t)h, sizeof(*n.cell));
-	if (!n.cell)
+	n.past = t->room_past ? calloc((size_t)t->room_past * (size_t)w, sizeof(*n.past)) : NULL;
+	if (!n.cell || (t->room_past && !n.past)) {
+		free(n.cell);
+		free(n.past);
 		return false;
+	}
 	erase(&n, 0, 0, w * h);
 	for (int y = first; y < t->h && y - first < h; y++)
 		memcpy(row(&n, y - first), row(t, y), (size_t)(w < t->w ? w : t->w) * sizeof(*n.cell));
+	copy_past(&n, t);
 	n.top = 0;
 	n.bottom = h - 1;
 	go_to(&n, t->x, t->y - first);
-	free(t->cell);
+	vt_fini(t);
 	*t = n;
 	return true;
 }

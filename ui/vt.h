@@ -20,6 +20,10 @@ struct vt_cell {
 struct vt {
 	int w, h;
 	struct vt_cell *cell;		/* h rows of w */
+	/* Rows that went out at the top, in a ring; the newest stands before next_past. */
+	struct vt_cell *past;
+	int room_past, n_past, next_past;
+	uint64_t kept;			/* how many have gone there so far */
 	int x, y;			/* the cursor; x == w: the next character begins a new line */
 	uint8_t attr;
 	bool reverse, hidden;		/* colours are swapped; no cursor is shown */
@@ -38,6 +42,10 @@ bool vt_init(struct vt *t, int w, int h);
 void vt_fini(struct vt *t);
 /* Another size; what fits stays. False: no memory, nothing has changed. */
 bool vt_resize(struct vt *t, int w, int h);
+/* Keep up to n rows to look back at. False: no memory, none are kept. */
+bool vt_keep(struct vt *t, int n);
+/* Row y of the page, 0 .. h - 1; of what went out before, -1 (the newest) .. -n_past. */
+const struct vt_cell *vt_row(const struct vt *t, int y);
 void vt_write(struct vt *t, const void *bytes, size_t n);
 
 #endif

@@ -86,7 +86,8 @@ static bool libraries_there(struct err *e)
 
 static void add_stream(struct web_config *c, const char *name, struct chr *chr)
 {
-	int fd = c->n_streams < WEB_STREAMS && strlen(name) < sizeof(c->streams[0].name) ? chr_vc_open(chr) : -1;
+	bool fits = c->n_streams < WEB_STREAMS && strlen(name) < sizeof(c->streams[0].name);
+	int columns, rows, fd = fits ? chr_vc_open(chr, &columns, &rows) : -1;
 
 	if (fd < 0)
 		return;

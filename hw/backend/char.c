@@ -105,7 +105,7 @@ static const struct chr_kind kinds[] = {
 	{ "stdio",   NULL,     chr_make_stdio,  "standard input and output" },
 	{ "pty",     NULL,     chr_make_pty,    "a new pseudo-terminal" },
 	{ "null",    "none",   make_null,       "nothing" },
-	{ "vc",      NULL,     chr_make_vc,     "a console beside the screen (-display web)" },
+	{ "vc",      NULL,     chr_make_vc,     "a console beside the screen: in a window Ctrl-Alt-2, Ctrl-Alt-3.." },
 	{ "file",    NULL,     chr_make_file,   "output to a file" },
 	{ "pipe",    NULL,     chr_make_pipe,   "a named pipe, or the pair PATH.in and PATH.out" },
 	{ "socket",  "tcp",    chr_make_socket, "TCP or Unix socket" },
@@ -193,6 +193,12 @@ static bool set_option(struct chr_spec *s, char *id, size_t n_id, const char *k,
 	} else if (!strcmp(k, "size")) {
 		if (!prop_parse_size(v, &s->size))
 			return err_set(e, "size=%s is no size", v);
+	} else if (!strcmp(k, "cols") || !strcmp(k, "rows") || !strcmp(k, "width") || !strcmp(k, "height")) {
+		int *to = *k == 'c' || *k == 'w' ? &s->columns : &s->rows, cell = *k == 'w' ? 8 : *k == 'h' ? 16 : 1;
+		uint64_t n;
+		if (strcmp(s->kind, "vc") || !prop_parse_size(v, &n) || n < (uint64_t)cell || n > 16000)
+			return err_set(e, "%s=%s is no size of a console", k, v);
+		*to = (int)n / cell;
 	} else if (strcmp(k, "ipv4") && strcmp(k, "ipv6"))
 		return err_set(e, "unknown option '%s'", k);
 	return true;

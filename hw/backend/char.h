@@ -21,6 +21,7 @@ struct chr_spec {
 	char log[PATH_MAX];		/* a file that gets what goes out, too; may be empty */
 	int fd;				/* of a socket that somebody else made; -1: none */
 	uint64_t size;
+	int columns, rows;		/* of a vc; 0: as who shows it likes */
 };
 
 /* One row per kind. */
@@ -85,5 +86,7 @@ struct chr *chr_make_vc(struct machine *m, const struct chr_spec *s, struct err 
 struct chr *chr_make_socket(struct machine *m, const struct chr_spec *s, struct err *e);
 /* Wraps base, which it owns from now on. */
 struct chr *chr_mux_new(struct chr *base, struct err *e);
+/* What is below a mux; any other stream is itself. */
+struct chr *chr_mux_base(struct chr *c);
 
 #endif

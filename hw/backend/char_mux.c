@@ -286,3 +286,8 @@ struct chr *chr_mux_new(struct chr *base, struct err *e)
 	chr_attach(base, &base_front, x);
 	return &x->chr;
 }
+
+struct chr *chr_mux_base(struct chr *c)
+{
+	return c->ops == &mux_ops ? ((struct mux *)c)->base : c;
+}

@@ -81,7 +81,7 @@ struct chr {
  * Make a stream and list it in the machine under `id` (copied). `spec` is either
  * the short form (-serial): stdio, mon:stdio, mon:SPEC, pty, null, none, file:PATH,
  * pipe:PATH, tcp:HOST:PORT[,server][,nowait], telnet:..., unix:PATH[,server][,nowait],
- * vc, ringbuf[:SIZE]; or the long form (-chardev): socket,host=..,port=..,server=on,
+ * vc[:80Cx24C], ringbuf[:SIZE]; or the long form (-chardev): socket,host=..,port=..,server=on,
  * file,path=.., ringbuf,size=.., stdio,mux=on,signal=off, ...; "id=" inside wins.
  */
 struct chr *chr_new(struct machine *m, const char *id, const char *spec, struct err *e);
@@ -136,9 +136,12 @@ static inline void chr_accept_input(struct chr *c)
 }
 /*
  * A vc's far end, for who shows it: a socket that does not block, the caller's from
- * then on. -1: not a vc, or shown already.
+ * then on. *columns and *rows are the page's size if one was asked for, else they stay.
+ * -1: not a vc, or shown already.
  */
-int chr_vc_open(struct chr *c);
+int chr_vc_open(struct chr *c, int *columns, int *rows);
+/* Who shows a vc tells how large its page is. NULL, or another stream: nothing happens. */
+void chr_vc_resized(struct chr *c, int columns, int rows);
 /* A descriptor that came with the last input of a Unix socket: the caller's from now on; -1: none. */
 static inline int chr_take_fd(struct chr *c)
 {

@@ -131,12 +131,54 @@ Test(vt, another_size_keeps_what_fits)
 	vt_fini(&t);
 }
 
+/* Row y as text, without blanks at its end. */
+static const char *line(const struct vt *t, int y)
+{
+	static char out[100];
+	const struct vt_cell *c = vt_row(t, y);
+	int n = 0;
+
+	for (int x = 0; x < t->w; x++) {
+		out[x] = c[x].ch ? (char)c[x].ch : ' ';
+		n = out[x] == ' ' ? n : x + 1;
+	}
+	out[n] = 0;
+	return out;
+}
+
+Test(vt, rows_that_went_out_at_the_top_are_kept)
+{
+	struct vt t;
+
+	cr_assert(vt_init(&t, 10, 2));
+	cr_assert(vt_keep(&t, 3));
+	vt_write(&t, "one\r\ntwo\r\nthree\r\nfour", 22);
+	cr_expect_eq(t.n_past, 2);
+	cr_expect_str_eq(line(&t, -2), "one");
+	cr_expect_str_eq(line(&t, -1), "two");
+	cr_expect_str_eq(line(&t, 0), "three");
+	vt_write(&t, "\r\nfive\r\nsix\r\nseven", 18);
+	cr_expect_eq(t.n_past, 3);
+	cr_expect_eq(t.kept, 5);
+	cr_expect_str_eq(line(&t, -3), "three");
+	cr_expect_str_eq(line(&t, -1), "five");
+	cr_assert(vt_resize(&t, 4, 3));
+	cr_expect_str_eq(line(&t, -3), "thre");
+	cr_expect_str_eq(line(&t, -1), "five");
+	cr_assert(vt_resize(&t, 12, 3));
+	cr_expect_str_eq(line(&t, -2), "four");
+	vt_write(&t, "\033[2;3r\033[3;1H\n\n", 16);
+	cr_expect_str_eq(line(&t, -1), "five", "rows that scroll below others are gone");
+	vt_fini(&t);
+}
+
 Test(vt, nothing_leaves_the_page)
 {
 	struct vt t;
 
 	srand(1);
 	cr_assert(vt_init(&t, 7, 3));
+	cr_assert(vt_keep(&t, 5));
 	for (int i = 0; i < 300000; i++) {
 		static const char some[] = "\033[;?0123456789ABCDHJKLMPX@STrsumhl\r\n\b\t78c";
 		char c = rand() % 3 ? some[rand() % (int)(sizeof(some) - 1)] : (char)rand();
