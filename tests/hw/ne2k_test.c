@@ -319,8 +319,8 @@ Test(ne2k, runs_of_accesses_are_like_single_ones)
 		memset(run, 0, sizeof(run));
 		cr_assert_eq(bench_in_run(&b, 0x310, (int)size, run, n), n);
 		cr_assert_arr_eq(run, one, n * size, "%u bytes of %u at %#x", n, size, at);
-		cr_assert_eq(get(RSAR0) | get(RSAR1) << 8, rsar);
-		cr_assert_eq(get(ISR), isr);
+		cr_assert_eq((unsigned)(get(RSAR0) | get(RSAR1) << 8), rsar);
+		cr_assert_eq((unsigned)get(ISR), isr);
 	}
 }
 
