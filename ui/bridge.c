@@ -92,10 +92,11 @@ static void act(struct bridge *b, const struct bridge_event *ev)
 	struct viewer *v = &b->viewer;
 
 	switch (ev->kind) {
-	case BRIDGE_KEY:	display_key(b->display, v, ev->a, ev->b); break;
+	case BRIDGE_KEY:	display_key(b->display, v, ev->a, ev->symbol, ev->b); break;
 	case BRIDGE_SYMBOL:	display_symbol(b->display, v, (uint32_t)ev->a, ev->b); break;
-	case BRIDGE_POINT:	display_point(b->display, &ev->pointer); break;
+	case BRIDGE_POINT:	display_point(b->display, v, &ev->pointer); break;
 	case BRIDGE_RELEASE:	display_release_keys(b->display, v); break;
+	case BRIDGE_PAGE:	display_show(b->display, v, ev->a); break;
 	case BRIDGE_ACTIVE:	display_set_active(b->display, v, ev->b); break;
 	case BRIDGE_CLOSE:
 		if (b->close)

@@ -17,14 +17,16 @@
 
 struct bridge_event {
 	enum {
-		BRIDGE_KEY,		/* a: key code, b: down */
+		BRIDGE_KEY,		/* a: key code, symbol: of it or 0, b: down */
 		BRIDGE_SYMBOL,		/* a: keysym, b: down */
 		BRIDGE_POINT,		/* pointer */
 		BRIDGE_RELEASE,		/* all keys */
+		BRIDGE_PAGE,		/* a: which */
 		BRIDGE_ACTIVE,		/* b: somebody looks */
 		BRIDGE_CLOSE,		/* the user wants the end */
 	} kind;
 	int a, b;
+	uint32_t symbol;
 	struct pointer pointer;
 };
 

@@ -409,6 +409,7 @@ struct curses *curses_new(struct display *d, struct vga *vga, struct vm *vm, str
 	c->loop = vm->loop;
 	c->viewer = (struct viewer){ .rows = on_rows, .done = on_done, .opaque = c };
 	display_add(d, &c->viewer);
+	display_show(d, &c->viewer, 0);	/* consoles are shown here as characters */
 	if (!open_terminal(c, e)) {
 		curses_free(c);
 		return NULL;

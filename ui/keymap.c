@@ -62,6 +62,14 @@ int keymap_usage(unsigned usage)
 	return usage < ARRAY_LEN(code_of_usage) ? code_of_usage[usage] : 0;
 }
 
+uint32_t keymap_key_symbol(int code, bool shifted)
+{
+	for (size_t i = 0; i < ARRAY_LEN(symbols); i++)
+		if (symbols[i].code == code)
+			return shifted && symbols[i].shifted ? symbols[i].shifted : symbols[i].plain;
+	return 0;
+}
+
 static bool is_character(uint32_t symbol)
 {
 	return symbol > ' ' && symbol < 0x7f;

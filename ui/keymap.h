@@ -23,6 +23,8 @@ enum {
 };
 /* The key that gives a keysym on an American keyboard, 0: none; *need: KEYMAP_ bits. */
 int keymap_symbol(uint32_t symbol, unsigned *need);
+/* The keysym of a key on an American keyboard, alone or with Shift (on the keypad: without num lock); 0: none. */
+uint32_t keymap_key_symbol(int code, bool shifted);
 /* Does the key make characters? */
 bool keymap_is_character(int code);
 

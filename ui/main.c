@@ -225,6 +225,12 @@ static struct web *open_web(struct app *a, const char *title, struct err *e)
 	return w;
 }
 
+/* Somebody can look at text consoles; a browser has terminals of its own. */
+static bool has_viewers(const struct options *o)
+{
+	return o->display != OPT_DISPLAY_WEB && (o->vnc || o->display == OPT_DISPLAY_SDL || o->display == OPT_DISPLAY_CURSES);
+}
+
 /* Who shows it starts once the machine is complete. */
 static bool open_displays(struct app *a, struct err *e)
 {
@@ -238,9 +244,10 @@ static bool open_displays(struct app *a, struct err *e)
 	a->display = display_new(a->m, pc_vga(a->pc), e);
 	if (a->display)
 		display_set_layout(a->display, a->layout);
-	if (a->display && o->display == OPT_DISPLAY_CURSES) {
+	if (a->display && has_viewers(o)) {
 		a->consoles = consoles_new(a->m, e);
 		ok = a->consoles;
+		display_set_consoles(a->display, a->consoles);
 	}
 	if (a->display && ok && o->vnc) {
 		a->vm.vnc = vnc_new(a->display, a->loop, o->vnc, window.name, e);
@@ -424,6 +431,17 @@ static void log_statistics(struct app *a)
 	machine_unlock(a->m);
 }
 
+/* "screen in a window (Ctrl-Alt-2: monitor, Ctrl-Alt-3: serial0)" */
+static void tell_window(const struct app *a, char *text, size_t n)
+{
+	size_t at = (size_t)snprintf(text, n, "screen in a window");
+
+	for (int i = 1; i <= consoles_count(a->consoles) && at < n; i++)
+		at += (size_t)snprintf(text + at, n - at, "%sCtrl-Alt-%d: %s", i == 1 ? " (" : ", ", i + 1, consoles_name(a->consoles, i));
+	if (consoles_count(a->consoles) && at < n)
+		snprintf(text + at, n - at, ")");
+}
+
 /* Where the guest's screen is, for the line that tells what was chosen. */
 static void tell_choices(const struct app *a)
 {
@@ -434,7 +452,7 @@ static void tell_choices(const struct app *a)
 	if (!a->o.nfiles)
 		return;
 	if (a->sdl)
-		snprintf(screen, sizeof(screen), "screen in a window");
+		tell_window(a, screen, sizeof(screen));
 	else if (a->web)
 		snprintf(screen, sizeof(screen), "console at %s", web_address(a->web));
 	else if (a->curses)

@@ -430,7 +430,8 @@ enum opt_result opt_display(struct options *o, const char *arg, FILE *out, struc
 {
 	if (asks_help(arg)) {
 		fputs("none            not shown; 'screendump' of the monitor still works\n"
-		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse, Ctrl-Alt-S tells below what it does\n"
+		      "sdl             in a window; Ctrl-Alt-F full screen, Ctrl-Alt-G frees the mouse, Ctrl-Alt-S tells below what it does,\n"
+		      "                Ctrl-Alt-2 the monitor, Ctrl-Alt-3 the serial port, Ctrl-Alt-1 the screen\n"
 		      "curses          on this terminal: text modes, serial port and monitor; Alt-1, Alt-2.. change between them\n"
 		      "web[=ADDR:PORT] in a browser, with a terminal for each serial port [127.0.0.1, from 8080 on]\n"
 		      "vnc=HOST:N      to VNC viewers, at TCP port 5900 + N\n"
@@ -685,7 +686,8 @@ static void default_display(struct options *o)
 static void default_consoles(struct options *o)
 {
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
-	bool has_vcs = o->display == OPT_DISPLAY_WEB || o->display == OPT_DISPLAY_CURSES;
+	bool has_vcs = o->display == OPT_DISPLAY_WEB || o->display == OPT_DISPLAY_CURSES ||
+		       (o->display == OPT_DISPLAY_SDL && !o->nographic);
 	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !has_vcs && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)

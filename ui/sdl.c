@@ -5,7 +5,9 @@
  *
  * Keys for the window itself: Ctrl-Alt-F full screen, Ctrl-Alt-G gives the mouse
  * to the guest and back (so does a click into the window; a guest with a tablet needs
- * neither), Ctrl-Alt-U the guest's own size, Ctrl-Alt-S a line at the foot that says what the machine is doing.
+ * neither), Ctrl-Alt-U the guest's own size, Ctrl-Alt-S a line at the foot that says what the machine is doing,
+ * Ctrl-Alt-2, -3.. text consoles and Ctrl-Alt-1 the screen again. Consoles get characters, as the host's keyboard
+ * layout gives them, and keys that make none.
  *
  * Not modelled: the guest's pointer shape, clipboard, several screens.
  * Source: SDL 2 wiki, "API by name".
@@ -28,6 +30,7 @@
 #include "hw/core/input.h"
 #include "ui/activity.h"
 #include "ui/bridge.h"
+#include "ui/consoles.h"
 #include "ui/foot.h"
 #include "ui/keymap.h"
 #include "ui/vm.h"
@@ -65,17 +68,22 @@ struct sdl {
 	int x, y;			/* it was last seen there, in pixels of the guest */
 	unsigned buttons;
 	uint32_t *pixels;		/* the guest's picture */
+	const struct consoles *consoles;	/* their number and names */
+	int page;			/* 0: the screen, or a console */
 };
 
 /* ---- the window ---- */
 
 static void show_title(struct sdl *s)
 {
-	char title[MAX_TITLE + 200];
+	char title[MAX_TITLE + 200], note[100] = "";
 
+	if (s->page)
+		snprintf(note, sizeof(note), " - %s (Ctrl-Alt-1: the screen)", consoles_name(s->consoles, s->page));
+	else if (s->grabbed)
+		snprintf(note, sizeof(note), " - Ctrl-Alt-G gives the mouse back");
 	pthread_mutex_lock(&s->lock);
-	snprintf(title, sizeof(title), "%.*s [%s]%s", MAX_TITLE, s->name, s->state,
-		 s->grabbed ? " - Ctrl-Alt-G gives the mouse back" : "");
+	snprintf(title, sizeof(title), "%.*s [%s]%s", MAX_TITLE, s->name, s->state, note);
 	pthread_mutex_unlock(&s->lock);
 	SDL_SetWindowTitle(s->window, title);
 }
@@ -230,66 +238,10 @@ static void send_active(struct sdl *s, bool on)
 	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_ACTIVE, .b = on });
 }
 
-/* Ctrl-Alt-letter. False: a key for the guest. */
-static bool is_window_key(SDL_Scancode code)
-{
-	return code == SDL_SCANCODE_F || code == SDL_SCANCODE_G || code == SDL_SCANCODE_S || code == SDL_SCANCODE_U;
-}
-
-static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
-{
-	if (!(k->keysym.mod & KMOD_CTRL) || !(k->keysym.mod & KMOD_ALT))
-		return false;
-	if (k->repeat)			/* held down: acts once, and is none of the guest's */
-		return is_window_key(k->keysym.scancode);
-	switch (k->keysym.scancode) {
-	case SDL_SCANCODE_F:
-		toggle_full(s);
-		break;
-	case SDL_SCANCODE_G:
-		grab(s, !s->grabbed);
-		break;
-	case SDL_SCANCODE_S:
-		toggle_status(s);
-		break;
-	case SDL_SCANCODE_U:
-		own_size(s);
-		break;
-	default:
-		return false;
-	}
-	/* The guest has seen Ctrl and Alt go down, and may not see them go up. */
-	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_RELEASE });
-	return true;
-}
-
-static void on_key(struct sdl *s, const SDL_KeyboardEvent *k)
-{
-	bool down = k->type == SDL_KEYDOWN;
-	int key = keymap_usage((unsigned)k->keysym.scancode);
-
-	if (down && window_key(s, k))
-		return;
-	if (key)
-		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = key, .b = down });
-}
-
-static unsigned button_bit(uint8_t button)
-{
-	switch (button) {
-	case SDL_BUTTON_LEFT:	return BTN_LEFT;
-	case SDL_BUTTON_MIDDLE:	return BTN_MIDDLE;
-	case SDL_BUTTON_RIGHT:	return BTN_RIGHT;
-	case SDL_BUTTON_X1:	return BTN_SIDE;
-	case SDL_BUTTON_X2:	return BTN_EXTRA;
-	default:		return 0;
-	}
-}
-
 /* The guest has a tablet: the pointer goes in and out of the window freely. */
 static bool is_free(struct sdl *s)
 {
-	bool is = atomic_load(&s->bridge.wants_place);
+	bool is = atomic_load(&s->bridge.wants_place) && !s->page;
 
 	if (is && s->grabbed)
 		grab(s, false);
@@ -310,10 +262,166 @@ static void send_move(struct sdl *s, int dx, int dy, int dz)
 	} });
 }
 
+static void show_page(struct sdl *s, int page)
+{
+	if (page > consoles_count(s->consoles))
+		return;
+	if (page && s->grabbed)
+		grab(s, false);
+	if (s->buttons) {
+		s->buttons = 0;
+		send_move(s, 0, 0, 0);
+	}
+	s->page = page;
+	is_free(s);
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_PAGE, .a = page });
+	show_title(s);
+}
+
+/* The page that a key chooses, be it there or not; -1: none. */
+static int page_of(const struct sdl *s, SDL_Scancode code)
+{
+	bool is = consoles_count(s->consoles) && code >= SDL_SCANCODE_1 && code <= SDL_SCANCODE_9;
+
+	return is ? (int)code - SDL_SCANCODE_1 : -1;
+}
+
+/* Ctrl-Alt and this. False: a key for the guest. */
+static bool is_window_key(const struct sdl *s, SDL_Scancode code)
+{
+	return code == SDL_SCANCODE_F || code == SDL_SCANCODE_G || code == SDL_SCANCODE_S || code == SDL_SCANCODE_U ||
+	       page_of(s, code) >= 0;
+}
+
+static bool window_key(struct sdl *s, const SDL_KeyboardEvent *k)
+{
+	if (!(k->keysym.mod & KMOD_CTRL) || !(k->keysym.mod & KMOD_ALT))
+		return false;
+	if (k->repeat)			/* held down: acts once, and is none of the guest's */
+		return is_window_key(s, k->keysym.scancode);
+	if (page_of(s, k->keysym.scancode) >= 0) {
+		show_page(s, page_of(s, k->keysym.scancode));
+		return true;
+	}
+	switch (k->keysym.scancode) {
+	case SDL_SCANCODE_F:
+		toggle_full(s);
+		break;
+	case SDL_SCANCODE_G:
+		if (!s->page)
+			grab(s, !s->grabbed);
+		break;
+	case SDL_SCANCODE_S:
+		toggle_status(s);
+		break;
+	case SDL_SCANCODE_U:
+		own_size(s);
+		break;
+	default:
+		return false;
+	}
+	/* The guest has seen Ctrl and Alt go down, and may not see them go up. */
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_RELEASE });
+	return true;
+}
+
+/* ---- typing into a console ---- */
+
+static bool is_keypad_digit(SDL_Keycode sym)
+{
+	return sym >= SDLK_KP_1 && sym <= SDLK_KP_PERIOD;
+}
+
+/* SDL tells what the key types by SDL_TEXTINPUT, unless Ctrl is held. */
+static bool is_text_key(const SDL_Keysym *k)
+{
+	if (is_keypad_digit(k->sym))
+		return k->mod & KMOD_NUM;
+	if (k->sym >= SDLK_KP_DIVIDE && k->sym <= SDLK_KP_PLUS)
+		return true;
+	return k->sym >= ' ' && k->sym != SDLK_DELETE && !(k->sym & SDLK_SCANCODE_MASK);
+}
+
+/* Ctrl makes control characters; with AltGr it is part of how some keyboards give a character. */
+static bool with_ctrl(unsigned mod)
+{
+	return mod & KMOD_CTRL && !(mod & (KMOD_MODE | KMOD_RALT));
+}
+
+static void send_symbol(struct sdl *s, uint32_t symbol)
+{
+	bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_SYMBOL, .a = (int)symbol, .b = 1 });
+}
+
+static void console_key(struct sdl *s, const SDL_KeyboardEvent *k)
+{
+	const SDL_Keysym *y = &k->keysym;
+	int key = keymap_usage((unsigned)y->scancode);
+
+	if (!is_text_key(y))
+		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = key, .b = k->type == SDL_KEYDOWN,
+			    .symbol = keymap_key_symbol(key, is_keypad_digit(y->sym)) });
+	else if (k->type == SDL_KEYDOWN && with_ctrl(y->mod))
+		send_symbol(s, y->sym < 0x100 ? (uint32_t)y->sym : 0);
+}
+
+/* The first character of some UTF-8, which SDL vouches for. */
+static uint32_t decode(const char **text)
+{
+	const uint8_t *p = (const uint8_t *)*text;
+	int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
+	uint32_t ch = more ? *p & (0x3fu >> more) : *p;
+
+	for (p++; more && (*p & 0xc0) == 0x80; more--)
+		ch = ch << 6 | (*p++ & 0x3f);
+	*text = (const char *)p;
+	return ch;
+}
+
+static void on_text(struct sdl *s, const char *text)
+{
+	if (!s->page || with_ctrl(SDL_GetModState()))
+		return;
+	while (*text) {
+		uint32_t ch = decode(&text);
+
+		send_symbol(s, ch < 0x100 ? ch : 0x1000000 | ch);
+	}
+}
+
+static void on_key(struct sdl *s, const SDL_KeyboardEvent *k)
+{
+	bool down = k->type == SDL_KEYDOWN;
+	int key = keymap_usage((unsigned)k->keysym.scancode);
+
+	if (down && window_key(s, k))
+		return;
+	if (s->page)
+		console_key(s, k);
+	else if (key)
+		bridge_send(&s->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = key, .b = down });
+}
+
+/* ---- the pointer ---- */
+
+static unsigned button_bit(uint8_t button)
+{
+	switch (button) {
+	case SDL_BUTTON_LEFT:	return BTN_LEFT;
+	case SDL_BUTTON_MIDDLE:	return BTN_MIDDLE;
+	case SDL_BUTTON_RIGHT:	return BTN_RIGHT;
+	case SDL_BUTTON_X1:	return BTN_SIDE;
+	case SDL_BUTTON_X2:	return BTN_EXTRA;
+	default:		return 0;
+	}
+}
+
 static void on_button(struct sdl *s, const SDL_MouseButtonEvent *b)
 {
 	bool down = b->type == SDL_MOUSEBUTTONDOWN;
 
+	if (s->page)
+		return;
 	if (!is_free(s) && !s->grabbed) {
 		if (down && b->button == SDL_BUTTON_LEFT)
 			grab(s, true);
@@ -354,6 +462,9 @@ static void on_event(struct sdl *s, const SDL_Event *ev)
 	case SDL_KEYDOWN: case SDL_KEYUP:
 		on_key(s, &ev->key);
 		break;
+	case SDL_TEXTINPUT:
+		on_text(s, ev->text.text);
+		break;
 	case SDL_MOUSEMOTION:
 		s->x = ev->motion.x;
 		s->y = ev->motion.y;
@@ -364,7 +475,7 @@ static void on_event(struct sdl *s, const SDL_Event *ev)
 		on_button(s, &ev->button);
 		break;
 	case SDL_MOUSEWHEEL:
-		if (is_free(s) || s->grabbed)
+		if (is_free(s) || s->grabbed || s->page)
 			send_move(s, 0, 0, ev->wheel.y);
 		break;
 	case SDL_WINDOWEVENT:
@@ -533,7 +644,13 @@ struct sdl *sdl_new(struct display *d, struct vm *vm, const struct sdl_options *
 	pthread_mutex_init(&s->lock, NULL);
 	sem_init(&s->ready, 0, 0);
 	on_status(s);
-	if (!bridge_init(&s->bridge, d, vm->loop, e) || !start(s, e)) {
+	s->consoles = display_consoles(d);
+	if (!bridge_init(&s->bridge, d, vm->loop, e)) {
+		sdl_free(s);
+		return NULL;
+	}
+	s->page = s->bridge.viewer.page;
+	if (!start(s, e)) {
 		sdl_free(s);
 		return NULL;
 	}

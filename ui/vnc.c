@@ -81,9 +81,9 @@ static void on_key(rfbBool down, rfbKeySym symbol, rfbClientPtr cl)
 		    (struct bridge_event){ .kind = BRIDGE_SYMBOL, .a = (int)symbol, .b = down != 0 });
 }
 
-static void on_place(rfbClientPtr cl, int code, bool down)
+static void on_place(rfbClientPtr cl, int code, uint32_t symbol, bool down)
 {
-	bridge_send(&vnc_of(cl)->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = code, .b = down });
+	bridge_send(&vnc_of(cl)->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = code, .symbol = symbol, .b = down });
 }
 
 /* The protocol's buttons: left, middle, right, wheel up, wheel down. */

@@ -25,7 +25,7 @@
 #define XT_EXT		0x80u	/* e0-prefixed */
 #define XT_PAUSE	0xc6u
 
-static void (*on_key)(rfbClientPtr cl, int code, bool down);
+static void (*on_key)(rfbClientPtr cl, int code, uint32_t symbol, bool down);
 
 /* A rectangle without content, as large as the screen. */
 static rfbBool agree(rfbClientPtr cl, void **data, int encoding)
@@ -48,6 +48,11 @@ static int code_of(uint32_t xt)
 	return (int)((xt & 0x7f) | (xt & XT_EXT ? KEY_EXT : 0));
 }
 
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 /* Type, subtype, 16 bits of down, 32 each of the symbol and the key. What is not known ends the connection. */
 static rfbBool take(rfbClientPtr cl, void *data, const rfbClientToServerMsg *message)
 {
@@ -56,7 +61,7 @@ static rfbBool take(rfbClientPtr cl, void *data, const rfbClientToServerMsg *mes
 	(void)data;
 	if (message->type != MESSAGE || rfbReadExact(cl, (char *)m, sizeof(m)) <= 0 || m[0] != MESSAGE_KEY)
 		return FALSE;
-	on_key(cl, code_of((uint32_t)m[7] << 24 | (uint32_t)m[8] << 16 | (uint32_t)m[9] << 8 | m[10]), m[1] || m[2]);
+	on_key(cl, code_of(be32(m + 7)), be32(m + 3), m[1] || m[2]);
 	return TRUE;
 }
 
@@ -71,7 +76,7 @@ static void offer(void)
 	rfbRegisterProtocolExtension(&extension);
 }
 
-void vnc_keys_offer(void (*key)(rfbClientPtr cl, int code, bool down))
+void vnc_keys_offer(void (*key)(rfbClientPtr cl, int code, uint32_t symbol, bool down))
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 

@@ -7,8 +7,8 @@
 
 /*
  * From now on viewers of all servers may send "QEMU Extended Key Event" messages, whose codes
- * (hw/core/input.h) `key` gets: the same function each time, on the thread of the viewer's server.
+ * (hw/core/input.h) and X keysyms `key` gets: the same function each time, on the thread of the viewer's server.
  */
-void vnc_keys_offer(void (*key)(rfbClientPtr cl, int code, bool down));
+void vnc_keys_offer(void (*key)(rfbClientPtr cl, int code, uint32_t symbol, bool down));
 
 #endif

@@ -5,6 +5,7 @@
 #include "hw/display/vga.h"
 #include "hw/pci/i440fx.h"
 #include "tests/bench.h"
+#include "ui/consoles.h"
 #include "ui/display.h"
 
 static struct bench b;
@@ -110,4 +111,38 @@ Test(display, a_cursor_blinks_and_nothing_else_is_told)
 		cr_expect_eq(n_frames, 0, "nothing blinks");
 	}
 	display_del(display, &viewer);
+}
+
+Test(display, a_viewer_of_a_console_is_told_of_that_alone)
+{
+	struct consoles *consoles;
+
+	text_screen();
+	cr_assert(chr_new(b.m, "serial0", "vc", &b.err), "%s", b.err.msg);
+	consoles = consoles_new(b.m, &b.err);
+	cr_assert(consoles, "%s", b.err.msg);
+	display_set_consoles(display, consoles);
+	clock_set(loop_host_clock(loop), 1000 * NS_PER_MS);
+	display_add(display, &viewer);
+	display_set_active(display, &viewer, true);
+	refresh_at(1000);
+	cr_expect_eq(n_rows, 400);
+	display_show(display, &viewer, 1);
+	refresh_at(1100);
+	cr_expect_eq(n_rows, 24 * 16, "all of the console");
+	cr_expect_eq(n_frames, 1);
+	phys_write(b.m->phys, 0xb8000, 2, 0x0741);
+	crtc(0x0a, 0x20);
+	refresh_at(1200);
+	cr_expect_eq(n_frames, 0, "nothing of the screen");
+	display_show(display, &viewer, 2);
+	cr_expect_eq(viewer.page, 1, "there is no such page");
+	display_show(display, &viewer, 0);
+	refresh_at(1300);
+	cr_expect_eq(n_rows, 400, "all of the screen");
+	display_del(display, &viewer);
+	display_free(display);
+	display = NULL;
+	consoles_free(consoles);
+	chr_free_all(b.m);
 }

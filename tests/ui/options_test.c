@@ -396,6 +396,25 @@ Test(options, ways_to_show_the_screen)
 	cr_assert(strstr(e.msg, "-display help"));
 }
 
+Test(options, a_window_has_consoles_for_what_nobody_connects)
+{
+	cr_assert_eq(parse("-display sdl"), OPT_GO, "%s", e.msg);
+	cr_expect_eq(o.nserials, 1);
+	cr_expect_str_eq(o.serials[0], "vc");
+	cr_expect_eq(o.nmonitors, 1);
+	cr_expect_str_eq(o.monitors[0].spec, "vc");
+	cr_assert_eq(parse("-display sdl -serial stdio"), OPT_GO);
+	cr_expect_str_eq(o.serials[0], "stdio");
+	cr_expect_str_eq(o.monitors[0].spec, "vc");
+	cr_assert_eq(parse("-display sdl -monitor stdio"), OPT_GO);
+	cr_expect_str_eq(o.serials[0], "vc");
+	cr_expect_eq(o.nmonitors, 1);
+	cr_assert_eq(parse("-display sdl -nodefaults"), OPT_GO);
+	cr_expect_eq(o.nserials + o.nmonitors, 0);
+	cr_assert_eq(parse("-display sdl -nographic"), OPT_GO);
+	cr_expect_str_eq(o.serials[0], "mon:stdio");
+}
+
 /* ---- files without an option ---- */
 
 /* A file of n bytes with some of them at an offset. */

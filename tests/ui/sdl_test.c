@@ -1,6 +1,7 @@
 /* ui/sdl.c on SDL's dummy video driver: the window's own keys, and those it passes on. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config.h"
 
@@ -12,6 +13,7 @@
 
 #include "hw/core/loop.h"
 #include "hw/input/i8042.h"
+#include "ui/consoles.h"
 #include "ui/display.h"
 #include "ui/foot.h"
 #include "ui/sdl.h"
@@ -21,6 +23,9 @@ static struct bench b;
 static struct vm vm;
 static struct display *display;
 static struct sdl *sdl;
+static struct consoles *consoles;
+static char typed[100];
+static int n_typed;
 
 static void setup(void)
 {
@@ -36,6 +41,8 @@ static void teardown(void)
 {
 	sdl_free(sdl);
 	display_free(display);
+	consoles_free(consoles);
+	chr_free_all(b.m);
 }
 
 TestSuite(sdl, .init = setup, .fini = teardown);
@@ -72,7 +79,10 @@ static void await_height(int want)
 
 static void key(SDL_Scancode code, uint16_t mod)
 {
-	SDL_Event down = { .key = { .type = SDL_KEYDOWN, .keysym = { .scancode = code, .mod = mod } } }, up = down;
+	int sym = code >= SDL_SCANCODE_A && code <= SDL_SCANCODE_Z ? 'a' + (int)code - SDL_SCANCODE_A :
+		  code >= SDL_SCANCODE_1 && code <= SDL_SCANCODE_9 ? '1' + (int)code - SDL_SCANCODE_1 :
+		  (int)code | SDLK_SCANCODE_MASK;
+	SDL_Event down = { .key = { .type = SDL_KEYDOWN, .keysym = { .scancode = code, .mod = mod, .sym = sym } } }, up = down;
 
 	up.type = SDL_KEYUP;
 	SDL_PushEvent(&down);
@@ -132,6 +142,109 @@ Test(sdl, closing_the_window_ends_the_program)
 	for (int i = 0; i < 500 && !loop_quitting(vm.loop); i++)
 		step();
 	cr_expect(loop_quitting(vm.loop));
+}
+
+/* ---- text consoles ---- */
+
+static int room(void *opaque)
+{
+	(void)opaque;
+	return (int)sizeof(typed) - 1 - n_typed;
+}
+
+static void input(void *opaque, const uint8_t *p, int n)
+{
+	(void)opaque;
+	memcpy(typed + n_typed, p, (size_t)n);
+	n_typed += n;
+}
+
+static const struct chr_front front = { .room = room, .input = input };
+
+/* serial0, of 80 by 24 characters: 384 pixels in height, where the screen that there is not has 480. */
+static void add_console(void)
+{
+	struct chr *c = chr_new(b.m, "serial0", "vc", &b.err);
+
+	cr_assert(c, "%s", b.err.msg);
+	chr_attach(c, &front, NULL);
+	consoles = consoles_new(b.m, &b.err);
+	cr_assert(consoles, "%s", b.err.msg);
+	display_set_consoles(display, consoles);
+}
+
+static void await_typed(const char *text)
+{
+	for (int i = 0; i < 500 && strcmp(typed, text); i++)
+		step();
+	cr_expect_str_eq(typed, text);
+}
+
+static void type(const char *text)
+{
+	SDL_Event ev = { .type = SDL_TEXTINPUT };
+
+	snprintf(ev.text.text, sizeof(ev.text.text), "%s", text);
+	SDL_PushEvent(&ev);
+}
+
+#define CTRL_ALT	(KMOD_LCTRL | KMOD_LALT)
+
+Test(sdl, ctrl_alt_and_a_digit_show_consoles_and_the_screen)
+{
+	add_console();
+	open_window((struct sdl_options){ 0 });
+	await_height(384);			/* without a screen the first console comes first */
+	key(SDL_SCANCODE_1, CTRL_ALT);
+	await_height(480);
+	key(SDL_SCANCODE_2, CTRL_ALT);
+	await_height(384);
+	key(SDL_SCANCODE_3, CTRL_ALT);		/* there is none */
+	key(SDL_SCANCODE_1, CTRL_ALT);
+	await_height(480);
+	key(SDL_SCANCODE_A, 0);
+	cr_expect_eq(scan_code(), 0x1e, "the first that the guest sees");
+	cr_expect_eq(n_typed, 0);
+}
+
+Test(sdl, without_consoles_the_guest_has_the_digits)
+{
+	open_window((struct sdl_options){ 0 });
+	await_height(480);
+	key(SDL_SCANCODE_2, CTRL_ALT);
+	cr_expect_eq(scan_code(), 0x03);
+}
+
+Test(sdl, a_console_gets_text_as_the_hosts_keyboard_gives_it)
+{
+	add_console();
+	open_window((struct sdl_options){ 0 });
+	await_height(384);
+	type("a");
+	key(SDL_SCANCODE_B, 0);			/* its text comes by itself */
+	type("\xc3\xa4\xe2\x82\xac");
+	key(SDL_SCANCODE_UP, 0);
+	key(SDL_SCANCODE_C, KMOD_LCTRL);
+	await_typed("a\xc3\xa4\xe2\x82\xac\033[A" "c");
+	cr_expect_eq(in(0x64) & 1, 0, "the guest sees none of it");
+}
+
+Test(sdl, ctrl_makes_control_characters_for_a_console)
+{
+	SDL_Event ctrl = { .key = { .type = SDL_KEYDOWN, .keysym = { .scancode = SDL_SCANCODE_LCTRL, .sym = SDLK_LCTRL } } };
+
+	add_console();
+	open_window((struct sdl_options){ 0 });
+	await_height(384);
+	SDL_PushEvent(&ctrl);
+	key(SDL_SCANCODE_C, KMOD_LCTRL);
+	ctrl.type = SDL_KEYUP;
+	SDL_PushEvent(&ctrl);
+	key(SDL_SCANCODE_RETURN, 0);
+	key(SDL_SCANCODE_KP_7, 0);
+	key(SDL_SCANCODE_KP_7, KMOD_NUM);
+	type("7");
+	await_typed("\003\r\033[H7");
 }
 
 #endif

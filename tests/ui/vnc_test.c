@@ -14,6 +14,7 @@
 #include "hw/display/vga.h"
 #include "hw/input/i8042.h"
 #include "hw/pci/i440fx.h"
+#include "ui/consoles.h"
 #include "ui/display.h"
 #include "ui/vnc.h"
 
@@ -176,6 +177,99 @@ Test(vnc, keys_may_be_told_by_their_place)
 	for (size_t i = 0; i < ARRAY_LEN(pause); i++)
 		cr_expect_eq(scan_code(), pause[i]);
 	close(fd);
+}
+
+static char typed[100];
+static int n_typed;
+
+static int room(void *opaque)
+{
+	(void)opaque;
+	return (int)sizeof(typed) - 1 - n_typed;
+}
+
+static void input(void *opaque, const uint8_t *p, int n)
+{
+	(void)opaque;
+	memcpy(typed + n_typed, p, (size_t)n);
+	n_typed += n;
+}
+
+static void await_typed(const char *text)
+{
+	for (int i = 0; i < 500 && strcmp(typed, text); i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+		b.mono += 5 * NS_PER_MS;
+	}
+	cr_expect_str_eq(typed, text);
+}
+
+static void symbol(int fd, uint16_t symbol, bool down)
+{
+	put(fd, (uint8_t[]){ 4, down, 0, 0, 0, 0, (uint8_t)(symbol >> 8), (uint8_t)symbol }, 8);
+}
+
+enum { CTRL = 0xffe3, ALT = 0xffe9 };
+
+static void choose(int fd, char digit)
+{
+	symbol(fd, CTRL, true);
+	symbol(fd, ALT, true);
+	key(fd, (uint8_t)digit, true);
+	key(fd, (uint8_t)digit, false);
+	symbol(fd, ALT, false);
+	symbol(fd, CTRL, false);
+}
+
+Test(vnc, ctrl_alt_and_a_digit_lead_to_text_consoles_and_back)
+{
+	static const struct chr_front front = { .room = room, .input = input };
+	struct chr *serial = chr_new(b.m, "serial0", "vc", &b.err);
+	struct consoles *consoles;
+	uint8_t agreed[16];
+	int w, h, fd;
+
+	cr_assert(serial, "%s", b.err.msg);
+	chr_attach(serial, &front, NULL);
+	consoles = consoles_new(b.m, &b.err);
+	cr_assert(consoles, "%s", b.err.msg);
+	display_set_consoles(display, consoles);
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	choose(fd, '1');			/* there is no screen, so a console was shown first */
+	key(fd, 'a', true);
+	key(fd, 'a', false);
+	cr_expect_eq(scan_code(), 0x1e);
+	cr_expect_eq(scan_code(), 0x9e);
+	choose(fd, '2');
+	key(fd, 'b', true);
+	key(fd, 'b', false);
+	symbol(fd, CTRL, true);
+	key(fd, 'c', true);
+	key(fd, 'c', false);
+	symbol(fd, CTRL, false);
+	symbol(fd, 0xff52, true);
+	await_typed("b\003\033[A");
+	put(fd, (uint8_t[]){ 2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfe }, 12);
+	get(fd, agreed, 16);
+	place(fd, 0x15, true);			/* 'x' at its end, whatever is there on other keyboards */
+	await_typed("b\003\033[Ax");
+	cr_expect_eq(scan_code(), 0x1d, "Ctrl and Alt of the choice, let go of");
+	cr_expect_eq(scan_code(), 0x38);
+	cr_expect_eq(scan_code(), 0x9d);
+	cr_expect_eq(scan_code(), 0xb8);
+	cr_expect_eq(in(0x64) & 1, 0);
+	close(fd);
+	vnc_free(vnc);
+	vnc = NULL;
+	display_free(display);
+	display = NULL;
+	consoles_free(consoles);
+	chr_free_all(b.m);
 }
 
 static void pass(int ms)
