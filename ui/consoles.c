@@ -260,6 +260,15 @@ static void make_name(char *name, size_t n, const char *id)
 		snprintf(name, n, "%.*s", (int)n - 1, id);
 }
 
+/* What this is, before anybody writes to it. */
+static void head(struct console *k)
+{
+	char text[80];
+	int n = snprintf(text, sizeof(text), "\033[44m%s console\033[0m\r\n", k->name);
+
+	vt_write(&k->vt, text, (size_t)n);
+}
+
 static bool add(struct consoles *c, struct chr *chr, struct err *e)
 {
 	struct console *k = &c->console[c->n];
@@ -276,6 +285,7 @@ static bool add(struct consoles *c, struct chr *chr, struct err *e)
 		return err_set(e, "no memory for the console of %s", chr->id);
 	}
 	make_name(k->name, sizeof(k->name), chr->id);
+	head(k);
 	k->all = c;
 	k->fd = fd;
 	k->watch = loop_fd_add(c->m->loop, fd, LOOP_READ, on_output, k);

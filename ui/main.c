@@ -431,34 +431,36 @@ static void log_statistics(struct app *a)
 	machine_unlock(a->m);
 }
 
-/* "screen in a window (Ctrl-Alt-2: monitor, Ctrl-Alt-3: serial0)" */
-static void tell_window(const struct app *a, char *text, size_t n)
+/* " (Ctrl-Alt-2: monitor, Ctrl-Alt-3: serial0)" */
+static void tell_consoles(const struct app *a, char *text, size_t n)
 {
-	size_t at = (size_t)snprintf(text, n, "screen in a window");
+	size_t at = 0;
 
+	*text = 0;
 	for (int i = 1; i <= consoles_count(a->consoles) && at < n; i++)
 		at += (size_t)snprintf(text + at, n - at, "%sCtrl-Alt-%d: %s", i == 1 ? " (" : ", ", i + 1, consoles_name(a->consoles, i));
-	if (consoles_count(a->consoles) && at < n)
+	if (at && at < n)
 		snprintf(text + at, n - at, ")");
 }
 
 /* Where the guest's screen is, for the line that tells what was chosen. */
 static void tell_choices(const struct app *a)
 {
-	char screen[450] = "no screen";
+	char screen[800] = "no screen", consoles[300];
 
 	if (a->o.screen_note)
 		warn("%s", a->o.screen_note);
 	if (!a->o.nfiles)
 		return;
+	tell_consoles(a, consoles, sizeof(consoles));
 	if (a->sdl)
-		tell_window(a, screen, sizeof(screen));
+		snprintf(screen, sizeof(screen), "screen in a window%s", consoles);
 	else if (a->web)
 		snprintf(screen, sizeof(screen), "console at %s", web_address(a->web));
 	else if (a->curses)
 		snprintf(screen, sizeof(screen), "screen on this terminal");
 	else if (a->vm.vnc)
-		snprintf(screen, sizeof(screen), "screen for VNC viewers at %s", vnc_address(a->vm.vnc));
+		snprintf(screen, sizeof(screen), "screen for VNC viewers at %s%s", vnc_address(a->vm.vnc), consoles);
 	else if (a->o.nographic)
 		snprintf(screen, sizeof(screen), "serial port on this terminal (Ctrl-A x ends, Ctrl-A h helps)");
 	options_tell(&a->o, screen, stderr);

@@ -117,6 +117,7 @@ struct options {
 
 	enum opt_display display;
 	const char *vnc;		/* as vnc_new() takes it, or NULL */
+	bool vnc_chosen;		/* nobody asked for it */
 	const char *web;		/* as web_new() takes it */
 	bool full_screen, status;
 	const char *screen_note;	/* for people who have not chosen a screen, or NULL */

@@ -85,6 +85,7 @@ static void choose_screen(struct options *o)
 		o->display = OPT_DISPLAY_WEB;
 	} else {
 		o->vnc = OPT_VNC_HERE;
+		o->vnc_chosen = true;
 		o->display = OPT_DISPLAY_VNC;
 	}
 }

@@ -686,8 +686,8 @@ static void default_display(struct options *o)
 static void default_consoles(struct options *o)
 {
 	bool silent = o->display == OPT_DISPLAY_NONE || o->nodefaults || o->daemonize;
-	bool has_vcs = o->display == OPT_DISPLAY_WEB || o->display == OPT_DISPLAY_CURSES ||
-		       (o->display == OPT_DISPLAY_SDL && !o->nographic);
+	bool viewers = o->display == OPT_DISPLAY_SDL || (o->vnc && !o->vnc_chosen);
+	bool has_vcs = o->display == OPT_DISPLAY_WEB || o->display == OPT_DISPLAY_CURSES || (viewers && !o->nographic);
 	bool terminal = (o->nographic && !o->nodefaults) || (!silent && !has_vcs && !o->nserials && !o->nmonitors);
 
 	if (o->display == OPT_DISPLAY_DEFAULT && !silent && !o->nographic)

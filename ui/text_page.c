@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/font.h"
+#include "base/bits.h"
 
 static const uint32_t colours[16] = {
 	0x000000, 0x0000aa, 0x00aa00, 0x00aaaa, 0xaa0000, 0xaa00aa, 0xaa5500, 0xaaaaaa,
@@ -20,13 +20,14 @@ static void draw_cell(struct text_page *p, int x, int y, struct vt_cell c, bool 
 {
 	uint32_t ink = colours[c.attr & 15], paper = colours[c.attr >> 4 & 7];
 	uint32_t *to = p->s.px + (size_t)y * FONT_H * (size_t)p->s.w + (size_t)x * FONT_W;
-	uint8_t glyph[FONT_H];
+	uint8_t other[FONT_H], *glyph = c.ch < ARRAY_LEN(p->ascii) ? p->ascii[c.ch] : other;
 
 	if (cursor) {
 		paper = ink;
 		ink = colours[c.attr >> 4 & 7];
 	}
-	font_glyph(c.ch, glyph);
+	if (glyph == other)
+		font_glyph(c.ch, glyph);
 	for (int dy = 0; dy < FONT_H; dy++, to += p->s.w)
 		for (int dx = 0; dx < FONT_W; dx++)
 			to[dx] = glyph[dy] >> (7 - dx) & 1 ? ink : paper;
@@ -51,6 +52,8 @@ static bool fit(struct text_page *p, const struct console_view *v, bool *resized
 	*resized = p->w != v->w || p->h != v->h;
 	if (!*resized)
 		return true;
+	for (uint32_t ch = 0; ch < ARRAY_LEN(p->ascii); ch++)
+		font_glyph(ch, p->ascii[ch]);
 	cell = calloc((size_t)v->w * (size_t)v->h, sizeof(*cell));
 	if (!cell || !surface_resize(&p->s, v->w * FONT_W, v->h * FONT_H)) {
 		free(cell);

@@ -8,12 +8,14 @@
 
 #include "hw/display/surface.h"
 #include "ui/consoles.h"
+#include "ui/font.h"
 
 struct text_page {
 	struct surface s;
 	int w, h;			/* in characters */
 	struct console_view view;	/* as drawn, */
 	struct vt_cell *cell;
+	uint8_t ascii[128][FONT_H];	/* the letters that are wanted most */
 };
 
 /*

@@ -216,7 +216,8 @@ Test(consoles, page_up_looks_back_and_typing_returns)
 
 	chr_attach(c, &front, NULL);
 	open_all();
-	say(c, "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7");
+	cr_expect_str_eq(row(1, 0), "serial0 console");
+	say(c, "\033c1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7");
 	cr_expect_eq(n_told, 1);
 	cr_expect_str_eq(row(1, 0), "4");
 	cr_expect_eq(consoles_view(consoles, 1).y, 3);
@@ -247,8 +248,8 @@ Test(consoles, a_stream_that_goes_leaves_its_page)
 	chr_free_all(b.m);
 	turn();
 	turn();
-	cr_expect_str_eq(row(1, 0), "so long");
+	cr_expect_str_eq(row(1, 1), "so long");
 	consoles_resize(consoles, 40, 10);
 	consoles_key(consoles, 1, 'x', 0);
-	cr_expect_str_eq(row(1, 0), "so long");
+	cr_expect_str_eq(row(1, 1), "so long");
 }

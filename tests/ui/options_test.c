@@ -415,6 +415,21 @@ Test(options, a_window_has_consoles_for_what_nobody_connects)
 	cr_expect_str_eq(o.serials[0], "mon:stdio");
 }
 
+Test(options, vnc_viewers_have_consoles_as_well)
+{
+	cr_assert_eq(parse("-vnc :1"), OPT_GO, "%s", e.msg);
+	cr_expect_eq(o.nserials, 1);
+	cr_expect_str_eq(o.serials[0], "vc");
+	cr_expect_str_eq(o.monitors[0].spec, "vc");
+	cr_assert_eq(parse("-vnc :1 -monitor stdio"), OPT_GO);
+	cr_expect_eq(o.nmonitors, 1);
+	cr_expect_str_eq(o.monitors[0].spec, "stdio");
+	cr_assert_eq(parse("-vnc :1 -nographic"), OPT_GO);
+	cr_expect_str_eq(o.serials[0], "mon:stdio");
+	cr_assert_eq(parse("-display none"), OPT_GO);
+	cr_expect_eq(o.nserials + o.nmonitors, 0);
+}
+
 /* ---- files without an option ---- */
 
 /* A file of n bytes with some of them at an offset. */

@@ -78,7 +78,7 @@ static bool shows(int column, int row, uint32_t ch, uint32_t ink, uint32_t paper
 
 Test(text_page, characters_have_their_colours_and_the_cursor_is_seen)
 {
-	say("a\033[1;31mb\033[0;44mc\033[0m");
+	say("\033ca\033[1;31mb\033[0;44mc\033[0m");
 	draw();
 	cr_expect(resized);
 	cr_expect_eq(page.s.w, 160);
@@ -96,7 +96,7 @@ Test(text_page, characters_have_their_colours_and_the_cursor_is_seen)
 
 Test(text_page, rows_that_do_not_change_are_not_drawn)
 {
-	say("1\r\n2\r\n");
+	say("\033c1\r\n2\r\n");
 	draw();
 	draw();
 	cr_expect_not(resized);
