@@ -123,11 +123,17 @@ static uint32_t plain_symbol(uint32_t symbol, unsigned hold)
 }
 
 /* What does not fit into the stream's queue is lost, as with a terminal whose line is not read. */
-static void type(struct console *k, const char *bytes, int n)
+static void send(void *opaque, const char *bytes, size_t n)
 {
-	ssize_t r = write(k->fd, bytes, (size_t)n);
+	struct console *k = opaque;
+	ssize_t r = write(k->fd, bytes, n);
 
 	(void)r;
+}
+
+static void type(struct console *k, const char *bytes, int n)
+{
+	send(k, bytes, (size_t)n);
 	look_back(k, 0);
 }
 
@@ -286,6 +292,8 @@ static bool add(struct consoles *c, struct chr *chr, struct err *e)
 	}
 	make_name(k->name, sizeof(k->name), chr->id);
 	head(k);
+	k->vt.answer = send;
+	k->vt.opaque = k;
 	k->all = c;
 	k->fd = fd;
 	k->watch = loop_fd_add(c->m->loop, fd, LOOP_READ, on_output, k);

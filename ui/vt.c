@@ -2,11 +2,12 @@
  * A text terminal (contract in ui/vt.h).
  *
  * Not modelled: character sets other than UTF-8, tabulators other
- * than every eight columns, answers (cursor position, identity), underlines and blinking.
+ * than every eight columns, a second page, the terminal's identity, underlines and blinking.
  * Source: ECMA-48; console_codes(4).
  */
 #include "ui/vt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,6 +217,18 @@ static void reset(struct vt *t)
 	erase(t, 0, 0, t->w * t->h);
 }
 
+/* Device status report: "ready", or the cursor's row and column from 1 on. */
+static void report(struct vt *t, int what)
+{
+	char text[40] = "\033[0n";
+
+	if (!t->answer || (what != 5 && what != 6))
+		return;
+	if (what == 6)
+		snprintf(text, sizeof(text), "\033[%d;%dR", t->y + 1, within(t->x, 0, t->w - 1) + 1);
+	t->answer(t->opaque, text, strlen(text));
+}
+
 static void control(struct vt *t, uint8_t final)
 {
 	int n = arg(t, 0, 1);
@@ -247,6 +260,7 @@ static void control(struct vt *t, uint8_t final)
 	case 'S': scroll(t, t->top, t->bottom, n); break;
 	case 'T': scroll(t, t->top, t->bottom, -n); break;
 	case 'm': set_attributes(t); break;
+	case 'n': report(t, arg(t, 0, 0)); break;
 	case 'r': set_scrolling(t); break;
 	case 's': t->saved_x = t->x; t->saved_y = t->y; break;
 	case 'u': go_to(t, t->saved_x, t->saved_y); break;

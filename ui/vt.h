@@ -35,6 +35,9 @@ struct vt {
 	unsigned n_args, arg[16];
 	uint32_t utf8;			/* bits so far, */
 	int utf8_left;			/* bytes to come */
+	/* The program asks where the cursor is, or whether anybody is there: what a terminal says. The owner's; may be NULL. */
+	void (*answer)(void *opaque, const char *bytes, size_t n);
+	void *opaque;
 };
 
 /* False: no memory. */

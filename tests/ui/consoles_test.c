@@ -210,6 +210,21 @@ Test(consoles, keys_send_what_a_terminal_does)
 	cr_expect(n_typed == 1 && typed[0] == 0);
 }
 
+/* As resize(1) finds out how large the terminal of a serial line is. */
+Test(consoles, programs_may_ask_where_the_cursor_is)
+{
+	struct chr *c = add("serial0", "vc:100Cx30C");
+
+	chr_attach(c, &front, NULL);
+	open_all();
+	say(c, "\033[5n");
+	say(c, "\033[999;999H\033[6n\033[2;3H\033[6n\033[7n");
+	for (int i = 0; i < 3; i++)
+		turn();
+	cr_expect_eq(n_typed, 4 + 9 + 6);
+	cr_expect(!memcmp(typed, "\033[0n\033[30;100R\033[2;3R", 19));
+}
+
 Test(consoles, page_up_looks_back_and_typing_returns)
 {
 	struct chr *c = add("serial0", "vc:20Cx4C");

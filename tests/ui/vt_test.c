@@ -146,18 +146,23 @@ static const char *line(const struct vt *t, int y)
 	return out;
 }
 
+static void add(struct vt *t, const char *text)
+{
+	vt_write(t, text, strlen(text));
+}
+
 Test(vt, rows_that_went_out_at_the_top_are_kept)
 {
 	struct vt t;
 
 	cr_assert(vt_init(&t, 10, 2));
 	cr_assert(vt_keep(&t, 3));
-	vt_write(&t, "one\r\ntwo\r\nthree\r\nfour", 22);
+	add(&t, "one\r\ntwo\r\nthree\r\nfour");
 	cr_expect_eq(t.n_past, 2);
 	cr_expect_str_eq(line(&t, -2), "one");
 	cr_expect_str_eq(line(&t, -1), "two");
 	cr_expect_str_eq(line(&t, 0), "three");
-	vt_write(&t, "\r\nfive\r\nsix\r\nseven", 18);
+	add(&t, "\r\nfive\r\nsix\r\nseven");
 	cr_expect_eq(t.n_past, 3);
 	cr_expect_eq(t.kept, 5);
 	cr_expect_str_eq(line(&t, -3), "three");
@@ -167,7 +172,7 @@ Test(vt, rows_that_went_out_at_the_top_are_kept)
 	cr_expect_str_eq(line(&t, -1), "five");
 	cr_assert(vt_resize(&t, 12, 3));
 	cr_expect_str_eq(line(&t, -2), "four");
-	vt_write(&t, "\033[2;3r\033[3;1H\n\n", 16);
+	add(&t, "\033[2;3r\033[3;1H\n\n");
 	cr_expect_str_eq(line(&t, -1), "five", "rows that scroll below others are gone");
 	vt_fini(&t);
 }
