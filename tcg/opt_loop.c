@@ -34,6 +34,8 @@
 struct change {
 	bool by_constant, by_register, other;
 	bool up, down;
+	unsigned n;		/* how many µops change it */
+	uint8_t step;		/* by_register: what one of them adds, or OP_NONE */
 	uint64_t steps;		/* all constants or'ed: for alignment */
 	int64_t longest;	/* of them */
 };
@@ -42,6 +44,7 @@ struct change {
 struct place {
 	int64_t off[NGPR];
 	uint16_t unknown;	/* bit per register */
+	uint16_t written;	/* since */
 };
 
 struct loop {
@@ -56,7 +59,8 @@ struct loop {
 		bool met;
 	} inner[MAX_INNER];
 	unsigned n_inner;
-	uint16_t advances;	/* registers that every round changes, in one direction */
+	uint16_t advances;	/* registers that every round changes by constants, in one direction */
+	uint16_t writes;	/* those that every round changes */
 	struct fast_loop f;
 	uint8_t proof_of[IR_MAX_UOPS];	/* by µop: number + 1, 0: none */
 };
@@ -141,6 +145,7 @@ static void note_change(struct loop *l, const struct uop *u, int r)
 	struct change *c = &l->change[r];
 	int64_t step;
 
+	c->n++;
 	if (constant_step(l->ir, u, r, &step)) {
 		c->by_constant = true;
 		c->up |= step > 0;
@@ -150,6 +155,7 @@ static void note_change(struct loop *l, const struct uop *u, int r)
 		c->longest = step > c->longest ? step : c->longest;
 	} else if (step_register(l->ir, u, r) != OP_NONE) {
 		c->by_register = true;
+		c->step = (uint8_t)(u->op == UOP_sub ? OP_NONE : u->b);
 	} else {
 		c->other = true;
 	}
@@ -252,10 +258,20 @@ static void widen(struct loop_proof *p, const struct uop *u, int32_t lo)
 	}
 }
 
+/* The one register that is added to this one, and nothing else is; or OP_NONE. In 64-bit code. */
+static int only_step(const struct loop *l, int r)
+{
+	const struct change *c = &l->change[r];
+
+	return c->by_register && c->n == 1 && is64(l->ir) ? c->step : OP_NONE;
+}
+
 /* The bounds of a register; false: too many. */
 static bool bound(struct loop *l, int r)
 {
 	const struct change *c = &l->change[r];
+	int step = only_step(l, r);
+	bool either = c->by_register && step == OP_NONE;
 	unsigned i;
 
 	for (i = 0; i < l->f.n_regs; i++)
@@ -264,7 +280,8 @@ static bool bound(struct loop *l, int r)
 	if (i == RUN_REGS)
 		return false;
 	l->f.reg[l->f.n_regs++] = (struct loop_reg){
-		.reg = (uint8_t)r, .up = !c->down || c->up || c->by_register || !is64(l->ir), .down = c->down || c->by_register,
+		.reg = (uint8_t)r, .up = !c->down || c->up || either || !is64(l->ir), .down = c->down || either,
+		.step = (uint8_t)step,
 	};
 	return true;
 }
@@ -329,6 +346,7 @@ static void take_access(struct loop *l, unsigned i)
 static void meet(struct place *a, const struct place *b)
 {
 	a->unknown |= b->unknown;
+	a->written &= b->written;
 	for (int r = 0; r < NGPR; r++)
 		if (a->off[r] != b->off[r])
 			a->unknown |= (uint16_t)BIT(r);
@@ -339,6 +357,7 @@ static void pass_jump(struct loop *l, const struct uop *u)
 	int n;
 
 	if (u->imm == l->ir->uops[l->first].imm) {
+		l->writes &= l->now.written;
 		for (int r = 0; r < NGPR; r++)
 			if (l->now.unknown >> r & 1 || !l->now.off[r])
 				l->advances &= (uint16_t)~BIT(r);
@@ -374,6 +393,7 @@ static void pass_writes(struct loop *l, const struct uop *u)
 	for (int r = 0; w; r++, w >>= 1) {
 		if (!(w & 1))
 			continue;
+		l->now.written |= (uint16_t)BIT(r);
 		if (!constant_step(l->ir, u, r, &step)) {
 			l->now.unknown |= (uint16_t)BIT(r);
 			continue;
@@ -395,7 +415,7 @@ static void walk(struct loop *l)
 {
 	l->f = (struct fast_loop){ 0 };
 	l->now = (struct place){ 0 };
-	l->advances = 0xffff;
+	l->advances = l->writes = 0xffff;
 	for (int r = 0; r < NGPR; r++)
 		l->low[r] = l->high[r] = 0;
 	for (unsigned i = l->first + 1; i <= l->last; i++) {
@@ -418,6 +438,8 @@ static bool goes_on(const struct loop *l)
 	for (unsigned i = 0; i < l->f.n_regs; i++) {
 		const struct change *c = &l->change[l->f.reg[i].reg];
 
+		if (l->f.reg[i].step != OP_NONE && l->writes >> l->f.reg[i].reg & 1)
+			return true;
 		if (l->advances >> l->f.reg[i].reg & 1 && !c->by_register && c->up != c->down)
 			return true;
 	}

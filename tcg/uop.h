@@ -167,7 +167,8 @@ struct fast_loop {
 	} proof[RUN_PROOFS];
 	struct loop_reg {
 		uint8_t reg;
-		bool up, down;		/* where it may go to; one alone: by constant steps */
+		bool up, down;		/* where it may go to; one alone: by constant steps, or by */
+		uint8_t step;		/* this register, which is to be above 0; or OP_NONE */
 		uint8_t align;		/* what must be 0 in its change between two runs, as a mask */
 		uint16_t above, below;	/* where a round takes it, against its begin */
 	} reg[RUN_REGS];

@@ -270,6 +270,12 @@ static bool keeps_tmp(const struct uop *u)
 	return keeps[u->op] && u->size >= 4 && (keeps[u->op] == KEEPS || u->b == OP_IMM);
 }
 
+/* Does it leave r14 alone? */
+static bool keeps_m(const struct uop *u)
+{
+	return keeps_tmp(u) || u->op == UOP_vec || u->op == UOP_x87 || (u->op == UOP_probe && u->aux & PROBE_PROVEN);
+}
+
 static void lower_one(struct lower *l, const struct uop *u)
 {
 	struct cold *wr = l->pending;
@@ -279,6 +285,8 @@ static void lower_one(struct lower *l, const struct uop *u)
 	if (!keep)
 		l->tmp_slot = OP_NONE;
 	l->pending = NULL;
+	if (!keeps_m(u))
+		l->at_in_m = -1;
 	l->u = u;
 	note_ahead(l, u);
 	lower_uop(l, u);

@@ -84,6 +84,8 @@ struct lower {
 	uint8_t tmp_slot;	/* slot whose whole value r15 has, too, or OP_NONE */
 	bool in_run;		/* this is the fast copy */
 	unsigned loop;		/* of that loop of the region */
+	int8_t held[IR_MAX_LOOPS];	/* the proof of each whose tlb_run.at r13 has all the while, or -1 */
+	int8_t at_in_m;		/* the one whose `at` r14 has just now, or -1 */
 	struct cold *pending;	/* write probe whose consumer comes next */
 	struct proof {
 		struct hop at;

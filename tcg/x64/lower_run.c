@@ -15,6 +15,9 @@
  *
  *	mov  r14, gs:[run.at]		M = [r14 + moving << scale + displacement]
  *
+ * unless r14 has that from the access before; that of the proof with most accesses stands in r13 all the while if
+ * nothing else needs it.
+ *
  * A register that goes in one direction has one bound, if it cannot wrap behind that: the
  * proof fails where it might. In 64-bit code bounds are signed, so that an index may count up to 0. In 32-bit code,
  * where addresses of the host do not wrap, they are not, and what goes down to 0 has both; bounds keep so far
@@ -23,6 +26,7 @@
 #include "tcg/x64/lower.h"
 
 #define MARGIN	(1 << 23)	/* more than a register moves in a round */
+#define STEP_MAX 512		/* bytes; see check_steps() */
 
 /* Fast loop number n of the region: a field of its run. */
 static struct hop run(const struct lower *l, unsigned n, size_t field, unsigned i)
@@ -117,8 +121,14 @@ static void stop_above_0(struct prover *v, unsigned below)
 	land8(c, enough);
 }
 
+/* Is the register a canonical address but for a displacement? Then it is far from where it wraps. */
+static bool is_pointer(const struct lower *l, const struct loop_proof *p)
+{
+	return is64(l) && (p->a == p->moving ? p->b == OP_NONE : p->a == OP_NONE && !scale_of(p));
+}
+
 /* r13 was made a bound, the host's flags are those of it. The narrowest counts. */
-static void keep_bound(struct prover *v, unsigned i, bool up)
+static void keep_bound(struct prover *v, const struct loop_proof *p, unsigned i, bool up)
 {
 	const struct loop_reg *r = &v->f->reg[i];
 	struct code *c = &v->l->c;
@@ -129,9 +139,9 @@ static void keep_bound(struct prover *v, unsigned i, bool up)
 
 	if (size == 4 && !up)
 		stop_above_0(v, r->below);
-	else
+	else if (!is_pointer(v->l, p))
 		fails_if(v, wraps);
-	if (!(r->up && r->down) && (up || size == 8))
+	if (!(r->up && r->down) && (up || size == 8) && !is_pointer(v->l, p))
 		margin = MARGIN;
 	if (margin) {
 		mov_rr(c, size, H_TMP, H_T0);
@@ -162,7 +172,7 @@ static void bound(struct prover *v, const struct loop_proof *p)
 	if (scale)
 		ins_imm(c, 0xc1, 4, 5, hop_reg(H_T0), 1, scale);
 	alu_rm(c, ALU_ADD, size, H_T0, operand(l, p->moving));
-	keep_bound(v, i, true);
+	keep_bound(v, p, i, true);
 	if (scale)
 		ins_imm(c, 0xc1, 4, 5, hop_reg(H_M), 1, scale);
 	mov_rr(c, 8, H_T0, fetch(l, p->moving, H_T0));
@@ -171,7 +181,7 @@ static void bound(struct prover *v, const struct loop_proof *p)
 		fails_if(v, CC_C);
 	}
 	alu_rm(c, ALU_SUB, size, H_T0, hop_reg(H_M));
-	keep_bound(v, i, false);
+	keep_bound(v, p, i, false);
 	v->bounded[i] = true;
 }
 
@@ -267,20 +277,93 @@ static void begin_anew(struct prover *v)
 	store_imm(&l->c, 4, RUN(l, v->n, owner, 0), (int32_t)(l->p->loop + v->n));
 }
 
+/* ---- the proof in r13 ---- */
+
+static bool uses_r13(const struct uop *u)
+{
+	if (u->a == OP_T0 || u->b == OP_T0 || (u->op != UOP_probe && u->d == OP_T0))
+		return true;
+	return u->op == UOP_probe && u->aux & (PROBE_LEADER | PROBE_FOLLOWER) && !(u->aux >> PROBE_PLACE);
+}
+
+/* The one of most accesses in the fast copy of loop n, or -1. */
+static int proof_to_hold(const struct ir *ir, unsigned n)
+{
+	const struct uop *u = ir->uops, *end = u + ir->n_uops;
+	unsigned uses[RUN_PROOFS] = { 0 };
+	int best = -1;
+
+	while (u->op != UOP_rounds || u->c != n)
+		u++;
+	for (u++; u < end && u->op != UOP_rounds; u++) {
+		int i = u->aux >> PROBE_PLACE;
+
+		if (uses_r13(u))
+			return -1;
+		if (u->op != UOP_probe || !(u->aux & PROBE_PROVEN))
+			continue;
+		uses[i]++;
+		if (best < 0 || uses[i] > uses[best])
+			best = i;
+	}
+	return best;
+}
+
+/* All is proven. */
+static void first_round(struct lower *l, const struct uop *u)
+{
+	if (l->held[u->c] >= 0)
+		load(&l->c, 8, H_T0, RUN(l, u->c, at, (unsigned)l->held[u->c]));
+	inside_jump(l, jmp_rel32(&l->c), (uint64_t)u->imm, TO_FIRST_ROUND);
+}
+
+/* How far addresses move with a register at most that moves by one. */
+static int widest_scale(const struct fast_loop *f, int reg)
+{
+	int scale = 0;
+
+	for (unsigned i = 0; i < f->n_proofs; i++)
+		if (f->proof[i].moving == reg && scale_of(&f->proof[i]) > scale)
+			scale = scale_of(&f->proof[i]);
+	return scale;
+}
+
+/* Registers that go up by another one: by no more than what makes a run worth its proofs. Jumps otherwise. */
+static void check_steps(struct prover *v)
+{
+	struct code *c = &v->l->c;
+
+	for (unsigned i = 0; i < v->f->n_regs; i++) {
+		const struct loop_reg *r = &v->f->reg[i];
+
+		if (r->step == OP_NONE)
+			continue;
+		ins(c, 0x8d, 8, H_TMP, hop_mem(fetch(v->l, r->step, H_TMP), -1));
+		alu_ri(c, ALU_CMP, 8, hop_reg(H_TMP), STEP_MAX >> widest_scale(v->f, r->reg));
+		fails_if(v, CC_NC);
+	}
+}
+
+/* ---- the µops ---- */
+
 void lower_prove(struct lower *l, const struct uop *u)
 {
 	struct prover v = { .l = l, .f = &l->ir->loops[u->c], .n = u->c };
+	struct prover steps = v;
 
 	part(l, PART_lead);
+	l->held[u->c] = (int8_t)proof_to_hold(l->ir, u->c);
 	flags_clobber(l, u);
 	for (unsigned i = 0; i < v.f->n_regs && !is64(l); i++)	/* the upper half counts in addresses below */
 		mov_rr(&l->c, 4, host_reg(l, v.f->reg[i].reg), host_reg(l, v.f->reg[i].reg));
+	check_steps(&steps);
 	take_up(&v);
-	inside_jump(l, jmp_rel32(&l->c), (uint64_t)u->imm, TO_FIRST_ROUND);
+	first_round(l, u);
 	all_land_here(&v);
 	begin_anew(&v);
-	inside_jump(l, jmp_rel32(&l->c), (uint64_t)u->imm, TO_FIRST_ROUND);
+	first_round(l, u);
 	all_land_here(&v);
+	all_land_here(&steps);
 }
 
 /* Leave the fast copy if the register is beyond a bound. */
@@ -318,15 +401,20 @@ void lower_rounds(struct lower *l, const struct uop *u)
 void lower_proven(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
-	int scale = u->pad == u->b ? u->c >> PROBE_SCALE & 3 : 0;
+	int scale = u->pad == u->b ? u->c >> PROBE_SCALE & 3 : 0, proof = u->aux >> PROBE_PLACE;
+	int at = proof == l->held[l->loop] ? H_T0 : H_M;
 
-	load(c, 8, H_M, RUN(l, l->loop, at, u->aux >> PROBE_PLACE));
-	l->m = hop_mem(H_M, (int32_t)u->imm);
+	if (at == H_M && proof != l->at_in_m) {
+		load(c, 8, H_M, RUN(l, l->loop, at, (unsigned)proof));
+		l->at_in_m = (int8_t)proof;
+	}
+	l->m = hop_mem(at, (int32_t)u->imm);
 	if (u->pad == OP_NONE)
 		return;
-	l->m = hop_sib(H_M, fetch(l, u->pad, H_TMP), scale, (int32_t)u->imm);
+	l->m = hop_sib(at, fetch(l, u->pad, H_TMP), scale, (int32_t)u->imm);
 	if (is_slot(l, u->pad) || lower_disturbs(l, u + 1, u->pad)) {	/* the consumer may need r15 */
 		ins(c, 0x8d, 8, H_M, l->m);
 		l->m = hop_mem(H_M, 0);
+		l->at_in_m = -1;
 	}
 }

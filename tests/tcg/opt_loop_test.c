@@ -93,6 +93,71 @@ TEST_BOTH(opt_loop, reads_go_over_scattered_pages)
 	loops_were_made(m);
 }
 
+/* Steps by a register, in rdx at first: short, none, long, and another one with each visit, forth and back. */
+GUEST(sum_by, "xor eax, eax\n 1: add rax, [rsi]\n rol rax, 7\n add rsi, rdx\n dec ecx\n jnz 1b\n" END)
+GUEST(sum_turns, "xor eax, eax\n mov ebx, 40\n 2: mov ecx, 30\n 1: add rax, [rsi]\n add rax, [rdi * 4 + 0x20001]\n rol rax, 7\n add rsi, rdx\n add rdi, rbp\n"
+		 " dec ecx\n jnz 1b\n neg rdx\n neg rbp\n dec ebx\n jnz 2b\n" END)
+
+TEST_BOTH(opt_loop, registers_step_by_others_however_far_and_either_way)
+{
+	static const int64_t steps[] = { 8, 1, 0, -1, -24, 511, 512, 513, -513, 4096, 4100 };
+
+	scatter(m);
+	GUEST_PUT(m, M_CODE, sum_by);
+	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
+		uint64_t from = steps[i] < 0 ? M_DATA + 0x5e03 : M_DATA + 3;
+		unsigned n = steps[i] > 1024 ? 5 : steps[i] > 500 || steps[i] < -500 ? 40 : steps[i] ? 900 : 20;
+
+		n = steps[i] * steps[i] > 100 && n == 900 ? 200 : n;
+		machine_reset(m);
+		m->c->regs[RSI] = from;
+		m->c->regs[RDX] = (uint64_t)steps[i];
+		m->c->regs[RCX] = n;
+		cr_assert_eq(machine_run(m, M_CODE), -1);
+		cr_expect_eq(reg(m, RAX), sum(m, from, steps[i], n), "%d", (int)steps[i]);
+	}
+	loops_were_made(m);
+}
+
+TEST_BOTH(opt_loop, a_run_is_not_taken_up_again_by_one_that_goes_the_other_way)
+{
+	uint64_t at = M_DATA + 0x2803, other = M_DATA + 0x1001, step = 40, s = 0;
+
+	scatter(m);
+	GUEST_PUT(m, M_CODE, sum_turns);
+	machine_reset(m);
+	m->c->regs[RSI] = at;
+	m->c->regs[RDI] = 0x400;
+	m->c->regs[RDX] = 40;
+	m->c->regs[RBP] = 10;
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	for (unsigned k = 0; k < 40; k++, step = -step)
+		for (unsigned i = 0; i < 30; i++, at += step, other += step) {
+			s += ld(m, at, 8) + ld(m, other, 8);
+			s = s << 7 | s >> 57;
+		}
+	cr_expect_eq(reg(m, RAX), s);
+	loops_were_made(m);
+}
+
+/* One that needs for itself the register in which a proof could stand. */
+GUEST(sum_pushed, "mov rsp, 0x25800\n mov esi, 0x20003\n mov ecx, 200\n xor eax, eax\n 1: push [rsi]\n pop rdx\n add rax, rdx\n add rax, [rsi + 8]\n"
+		  " rol rax, 7\n add rsi, 16\n dec ecx\n jnz 1b\n" END)
+
+TEST_BOTH(opt_loop, what_is_pushed_from_memory_is_right)
+{
+	uint64_t s = 0;
+
+	scatter(m);
+	GUEST_PUT(m, M_CODE, sum_pushed);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	for (unsigned i = 0; i < 200; i++) {
+		s += ld(m, 0x20003 + 16 * i, 8) + ld(m, 0x2000b + 16 * i, 8);
+		s = s << 7 | s >> 57;
+	}
+	cr_expect_eq(reg(m, RAX), s);
+}
+
 GUEST(copy, "mov esi, 0x20008\n mov edi, 0x23010\n xor ecx, ecx\n 1: mov rax, [rsi + rcx * 8]\n xor rax, [rdi + rcx * 8 - 8]\n"
 	    " mov [rdi + rcx * 8], rax\n inc rcx\n cmp ecx, 1024\n jnz 1b\n" END)
 
