@@ -32,7 +32,11 @@ struct value *cmd_stop(struct cmd *c, const struct value *args)
 
 struct value *cmd_cont(struct cmd *c, const struct value *args)
 {
+	struct err e;
+
 	(void)args;
+	if (!vm_may_cont(c->vm, &e))
+		return cmd_fail(c, CMD_GENERIC, "%s", e.msg);
 	vm_cont(c->vm);
 	return val_dict();
 }

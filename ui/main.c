@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "hw/backend/audio.h"
+#include "hw/backend/drive.h"
 #include "hw/backend/net.h"
 #include "hw/backend/share.h"
 #include "hw/core/chr.h"
@@ -409,7 +410,8 @@ static bool make_machine(struct app *a, struct err *e)
 		return false;
 	a->m = machine_new(dev_types, NULL, e);
 	a->loop = a->m ? loop_new(a->m, e) : NULL;
-	return a->loop && trace_begin(a->m, a->o.traces, a->o.ntraces, e) && take_signals(a, e) && make_board(a, e);
+	return a->loop && trace_begin(a->m, a->o.traces, a->o.ntraces, e) && take_signals(a, e) &&
+		(!a->o.incoming || drive_begin_elsewhere(a->m, e)) && make_board(a, e);
 }
 
 static bool map_for_perf(struct app *a, struct err *e)

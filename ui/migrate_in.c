@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hw/backend/drive.h"
 #include "hw/core/bus.h"
 #include "hw/core/loop.h"
 #include "hw/core/snapshot.h"
@@ -135,7 +136,7 @@ static bool become(struct migrate_in *in, bool *touched, struct err *e)
 {
 	struct snapshot_source src = { source_read, &in->src, in->size };
 
-	return snapshot_become(in->vm, &src, NULL, NULL, touched, e);
+	return snapshot_become(in->vm, &src, NULL, NULL, touched, e) && drive_take_back(in->vm->m, e);
 }
 
 /* ---- from outside ---- */

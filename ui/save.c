@@ -3,7 +3,8 @@
  *
  *	loop	 vCPUs held: tracking begins; they go on
  *	thread	 all of memory; then what changed, until that is little or does not get less
- *	loop	 machine frozen: what changed last, small memories, devices; commit; it goes on
+ *	loop	 machine frozen: what changed last, small memories, devices; commit; it goes on,
+ *		 or has gone to another program, with its disks
  */
 #include "ui/save.h"
 
@@ -86,6 +87,23 @@ static bool last_round(struct save_run *r)
 	return snapshot_put_changed(r->o, e) && snapshot_ram_rest(r->o, e);
 }
 
+/* The other program opens the disks when it has read the end. */
+static bool give_disks(struct save_run *r)
+{
+	return !r->s.stays || drive_let_go(r->vm->m, &r->err);
+}
+
+/* Nobody else has taken them, or the machine waits for `cont`, which tries again. */
+static void keep_disks(struct save_run *r)
+{
+	struct err e;
+
+	if (!r->s.stays || drive_take_back(r->vm->m, &e))
+		return;
+	err_report(&e);
+	vm_stop(r->vm, VM_POSTMIGRATE);
+}
+
 static void finish(struct save_run *r, bool live)
 {
 	struct vm *vm = r->vm;
@@ -95,13 +113,15 @@ static void finish(struct save_run *r, bool live)
 
 	uint64_t begun = host_now(vm);
 	vm_freeze(vm);
-	r->ok = r->ok && drive_can_save(vm->m, &r->err) && machine_can_save(vm->m, &r->err) && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) && snapshot_end(r->o, &r->err)
-		&& (!s.commit || s.commit(s.opaque, &r->err));
+	r->ok = r->ok && drive_can_save(vm->m, &r->err) && machine_can_save(vm->m, &r->err) && (live ? last_round(r) : snapshot_ram(r->o, &r->err)) &&
+		give_disks(r) && snapshot_end(r->o, &r->err) && (!s.commit || s.commit(s.opaque, &r->err));
 	if (r->o)
 		snapshot_stats(r->o, &st->out);
 	snapshot_out_free(r->o);
 	if (r->ok && s.stays)
 		vm_stop(vm, VM_POSTMIGRATE);
+	else
+		keep_disks(r);
 	vm_thaw(vm);
 	st->pause_ns = host_now(vm) - begun;
 	st->total_ns = host_now(vm) - st->started;

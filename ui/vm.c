@@ -266,12 +266,23 @@ static void suspend(struct vm *vm)
 	qmp_event(vm, "SUSPEND", NULL);
 }
 
+bool vm_may_cont(struct vm *vm, struct err *e)
+{
+	return vm->status == VM_INMIGRATE || drive_take_back(vm->m, e);
+}
+
 static void cont(struct vm *vm, bool time)
 {
+	struct err e;
+
 	if (vm_running(vm) || vm->status == VM_SUSPENDED)
 		return;
 	if (vm->status == VM_INMIGRATE) {
 		vm->migration.go_on = true;
+		return;
+	}
+	if (!vm_may_cont(vm, &e)) {
+		err_report(&e);
 		return;
 	}
 	/* A machine that switched itself off starts again from the beginning. */

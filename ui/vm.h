@@ -142,6 +142,8 @@ const char *vm_status_text(enum vm_status s);
 const char *vm_status_word(enum vm_status s);		/* QEMU's RunState */
 
 void vm_cont(struct vm *vm);
+/* Before it, for who can say why not: the disks are the machine's own again, if a migration had let go of them. */
+bool vm_may_cont(struct vm *vm, struct err *e);
 void vm_stop(struct vm *vm, enum vm_status why);
 /* The debugger's: only the vCPUs whose `runs` is set go on; without `time` guest time stands. */
 void vm_cont_some(struct vm *vm, const bool *runs, bool time);

@@ -229,8 +229,25 @@ static const struct format *find_format(const struct block_options *o, struct er
 	return NULL;
 }
 
+static struct block *open_let_go(const struct block_options *o, struct err *e)
+{
+	struct block_options now = *o;
+	struct block *b;
+
+	now.readonly = now.unlocked = true;
+	now.let_go = false;
+	b = block_open(&now, e);
+	if (b) {
+		b->let_go = true;
+		b->opened.unlocked = o->unlocked;
+	}
+	return b;
+}
+
 struct block *block_open(const struct block_options *o, struct err *e)
 {
+	if (o->let_go && !o->readonly && !o->snapshot && !o->null_co)
+		return open_let_go(o, e);
 	if (o->depth > MAX_CHAIN) {
 		err_set(e, "'%s': more than %d backing images", o->file, MAX_CHAIN);
 		return NULL;
@@ -308,10 +325,26 @@ static void take_over(struct block *b, struct block *old)
 	b->copy_on_read = old->copy_on_read;
 }
 
-bool block_reopen(struct block **place, bool writable, struct err *e)
+static bool open_anew(struct block **place, bool writable, bool unlocked, struct err *e)
 {
 	struct block *old = *place, *b;
 	struct block_options o = old->opened;
+
+	o.readonly = !writable;
+	o.unlocked |= unlocked;
+	o.no_backing = true;
+	o.auto_readonly = false;
+	if (!block_flush(old, e) || !(b = block_open(&o, e)))
+		return false;
+	take_over(b, old);
+	block_close(old);
+	*place = b;
+	return true;
+}
+
+bool block_reopen(struct block **place, bool writable, struct err *e)
+{
+	struct block *old = *place;
 	struct err ignored;
 
 	if (old->overlay)
@@ -319,19 +352,37 @@ bool block_reopen(struct block **place, bool writable, struct err *e)
 	if (old->readonly == !writable)
 		return true;
 	/* The new one waits for its locks, or the old one would be in its way. */
-	o.readonly = !writable;
-	o.unlocked = o.no_backing = true;
-	o.auto_readonly = false;
-	if (!block_flush(old, e) || !(b = block_open(&o, e)))
+	if (!open_anew(place, writable, true, e))
 		return false;
-	take_over(b, old);
-	block_close(old);
-	*place = b;
-	if (lock(b, writable, e))
+	if (lock(*place, writable, e))
 		return true;
 	if (writable)
 		block_reopen(place, false, &ignored);
 	return false;
+}
+
+bool block_let_go(struct block **place, struct err *e)
+{
+	if ((*place)->readonly || (*place)->overlay)
+		return true;
+	if (!open_anew(place, false, true, e))
+		return false;
+	(*place)->let_go = true;
+	(*place)->copy_on_read = false;
+	return true;
+}
+
+bool block_take_back(struct block **place, struct err *e)
+{
+	struct block *b;
+
+	if (!(*place)->let_go)
+		return true;
+	if (!open_anew(place, true, false, e))
+		return false;
+	b = *place;
+	b->copy_on_read = b->opened.copy_on_read && b->backing;
+	return true;
 }
 
 void block_put_on(struct block *b, struct block *below)
@@ -383,7 +434,7 @@ uint64_t block_sectors(const struct block *b)
 
 bool block_readonly(const struct block *b)
 {
-	return b->readonly;
+	return b->readonly && !b->let_go;
 }
 
 const char *block_file(const struct block *b)

@@ -40,6 +40,7 @@ struct block_options {
 	enum block_zeroes detect_zeroes;
 	bool copy_on_read;	/* what is read from the backing image is kept */
 	bool auto_readonly;	/* read-only if it cannot be opened for writing */
+	bool let_go;		/* begins as block_let_go() leaves an image */
 	enum block_locking locking;
 	bool null_co;		/* no file: `size` bytes that read as zeros and forget what is written */
 	uint64_t size;
@@ -81,6 +82,12 @@ void block_close(struct block *b);		/* NULL is fine; flushes */
  * there as before. Others are kept off it as far as it is used, but for the moment in between.
  */
 bool block_reopen(struct block **place, bool writable, struct err *e);
+/*
+ * An image that is written is another program's for now, which may change it: here it is open for reading, without
+ * locks. Taken back it is opened anew. False: nothing has happened.
+ */
+bool block_let_go(struct block **place, struct err *e);
+bool block_take_back(struct block **place, struct err *e);
 /* b, which has no backing image, goes on top of below, and is used as that was. */
 void block_put_on(struct block *b, struct block *below);
 /* What is above `base` (NULL: the whole chain) down from top is closed; base stays. */
@@ -94,7 +101,7 @@ uint64_t block_overlay_extent(const struct block *b, uint64_t at, bool *changed)
 bool block_is_above(const struct block *b, const struct block *below);
 
 uint64_t block_sectors(const struct block *b);
-bool block_readonly(const struct block *b);
+bool block_readonly(const struct block *b);	/* one that is let go of is not, though it cannot be written now */
 const char *block_file(const struct block *b);
 
 /* n sectors at sector `at`. False: outside the image, read-only, or the host failed (err filled). */
@@ -152,6 +159,7 @@ struct block {
 	char *file;
 	uint64_t sectors;
 	bool readonly;
+	bool let_go;			/* block_let_go(); readonly meanwhile */
 	bool writethrough, no_flush, no_discard, copy_on_read;
 	enum block_zeroes detect_zeroes;
 	struct block *backing;		/* owned; closed after the image */

@@ -18,9 +18,12 @@ static char *copy(const char *s)
 
 static bool open_medium(struct drive *d, const struct block_options *o, struct err *e)
 {
+	struct block_options now = *o;
+
 	if (!o->file && !o->null_co)
 		return true;
-	d->image = block_open(o, e);
+	now.let_go = d->set->elsewhere;
+	d->image = block_open(&now, e);
 	return d->image;
 }
 
@@ -145,6 +148,34 @@ struct block *drive_take_apart(struct drive *d)
 	b = drive_swap_image(d, NULL);
 	drive_free(d);
 	return b;
+}
+
+bool drive_let_go(struct machine *m, struct err *e)
+{
+	drive_drain(m, NULL);
+	for (struct drive *d = NULL; (d = drive_next(m, d));)
+		if (d->image && !d->watch && !block_let_go(&d->image, e))
+			return false;
+	return true;
+}
+
+bool drive_take_back(struct machine *m, struct err *e)
+{
+	for (struct drive *d = NULL; (d = drive_next(m, d));)
+		if (d->image && !block_take_back(&d->image, e))
+			return false;
+	if (m->drives)
+		m->drives->elsewhere = false;
+	return true;
+}
+
+bool drive_begin_elsewhere(struct machine *m, struct err *e)
+{
+	struct drive_set *s = drive_set_of(m, e);
+
+	if (s)
+		s->elsewhere = true;
+	return s;
 }
 
 void drive_set_watch(struct drive *d, const struct drive_watch *w)

@@ -173,6 +173,15 @@ bool drive_set_limits(struct drive *d, const struct drive_limits *l, struct err 
 const char *drive_last_error(const struct drive *d);
 
 /*
+ * The machine goes to another program, which needs its images: those that are written are let go of (block_let_go()), all
+ * but those that a job works on, which the other one will not get. Taken back before it goes on here. False: some may be, some not.
+ */
+bool drive_let_go(struct machine *m, struct err *e);
+bool drive_take_back(struct machine *m, struct err *e);
+/* It is still to come from another one: images that are opened from now on are let go of. */
+bool drive_begin_elsewhere(struct machine *m, struct err *e);
+
+/*
  * Another image in the place of this one (or the same, changed below): the guest sees no
  * difference. Drain first; the one before is the caller's from now on.
  */

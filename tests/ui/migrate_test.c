@@ -214,3 +214,99 @@ Test(migrate, what_is_no_machine_is_refused_and_another_may_come)
 	client_do(&b, "migrate-incoming", arg("file:"));
 	arrives();
 }
+
+/* ---- disks ---- */
+
+static char disk[300];
+
+static uint64_t size_there(struct client *c)
+{
+	const struct value *all = client_do(c, "query-block", NULL);
+
+	for (size_t i = 0; i < all->n; i++)
+		if (!strcmp(val_get_str(all->item[i], "device", ""), "d"))
+			return (uint64_t)val_get(val_get(val_get(all->item[i], "inserted"), "image"), "virtual-size")->i;
+	return 0;
+}
+
+static void make_disk(const char *format)
+{
+	snprintf(text, sizeof(text), "./rhea-img create -q -f %s %s/disk 1M", format, dir);
+	cr_assert_eq(system(text), 0);
+	snprintf(disk, sizeof(disk), "-drive file=%s/disk,format=%s,if=none,id=d", dir, format);
+}
+
+static void start_with_disk(struct client *c, const char *options)
+{
+	char all[600];
+
+	snprintf(all, sizeof(all), "%s %s", disk, options);
+	start(c, all);
+}
+
+static bool disk_is_refused(struct client *c, const char *command)
+{
+	const struct value *e = val_get(client_ask(c, command, NULL), "error");
+
+	return e && strstr(val_get_str(e, "desc", ""), "in use by another program");
+}
+
+/* What stands in the image when the machine arrives counts, not what did when the program began. */
+static void goes_with_its_disk(const char *format)
+{
+	make_disk(format);
+	start_with_disk(&a, "");
+	start_with_disk(&b, "-incoming defer");
+	client_do(&a, "block_resize", "{\"device\":\"d\",\"size\":2097152}");
+	client_do(&b, "migrate-incoming", arg("unix:"));
+	client_await(&b, "query-migrate", "status", "setup");
+	client_do(&a, "migrate", arg("unix:"));
+	client_await(&b, "query-status", "status", "running");
+	client_await(&a, "query-status", "status", "postmigrate");
+	cr_expect_eq(size_there(&b), 2 << 20);
+	cr_expect(disk_is_refused(&a, "cont"), "two machines have the disk");
+	client_do(&b, "block_resize", "{\"device\":\"d\",\"size\":3145728}");
+	client_finish(&b);
+	client_do(&a, "cont", NULL);
+	client_await(&a, "query-status", "status", "running");
+	cr_expect_eq(size_there(&a), 3 << 20);
+	client_finish(&a);
+}
+
+Test(migrate, a_raw_disk_changes_hands)
+{
+	goes_with_its_disk("raw");
+}
+
+Test(migrate, a_qcow2_disk_changes_hands)
+{
+	goes_with_its_disk("qcow2");
+}
+
+Test(migrate, who_goes_on_keeps_the_disk)
+{
+	make_disk("qcow2");
+	start_with_disk(&a, "");
+	start_with_disk(&b, "-incoming defer");
+	client_do(&a, "migrate", arg("file:"));
+	client_await(&a, "query-migrate", "status", "completed");
+	client_do(&a, "cont", NULL);
+	client_do(&b, "migrate-incoming", arg("file:"));
+	client_await(&b, "query-migrate", "status", "failed");
+	cr_expect(strstr(val_get_str(client_do(&b, "query-migrate", NULL), "error-desc", ""), "in use by another program"));
+	client_await(&a, "query-status", "status", "running");
+	client_finish(&a);
+	client_finish(&b);
+}
+
+Test(migrate, a_disk_stays_if_nobody_comes)
+{
+	make_disk("qcow2");
+	start_with_disk(&a, "");
+	client_do(&a, "migrate", "{\"uri\":\"exec:cat >/dev/null; exit 3\"}");
+	client_await(&a, "query-migrate", "status", "failed");
+	client_await(&a, "query-status", "status", "running");
+	client_do(&a, "block_resize", "{\"device\":\"d\",\"size\":2097152}");
+	cr_expect_eq(size_there(&a), 2 << 20);
+	client_finish(&a);
+}
