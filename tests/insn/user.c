@@ -129,6 +129,13 @@ static void shutdown(void *opaque, struct cpu *c)
 	cpu_request(c, REQ_EXIT);
 }
 
+static int intack(void *opaque, struct cpu *c)
+{
+	((struct user *)opaque)->irqs++;
+	cpu_clear_request(c, REQ_INTR);
+	return USER_IRQ;
+}
+
 /* ---- tables ---- */
 
 static void put(struct user *u, uint64_t pa, int size, uint64_t v)
@@ -199,6 +206,7 @@ static void make_descriptors(struct user *u)
 static void make_idt(struct user *u)
 {
 	static const uint8_t end[] = { 0xe6, END_PORT, 0xf4 };	/* out; hlt */
+	static const uint8_t iretq[] = { 0x48, 0xcf };
 
 	for (unsigned v = 0; v < 256; v++) {
 		uint64_t to = UPPER + HANDLERS + v * 16;
@@ -209,6 +217,7 @@ static void make_idt(struct user *u)
 		put(u, IDT + 16 * v + 8, 8, to >> 32);
 		memcpy(u->ram->host + HANDLERS + v * 16, end, sizeof(end));
 	}
+	memcpy(u->ram->host + HANDLERS + USER_IRQ * 16, iretq, sizeof(iretq));
 }
 
 /* In 64-bit code Linux has null selectors in DS and ES. */
@@ -241,11 +250,12 @@ static void set_segments(struct user *u)
 
 extern const uint8_t user_epilogue[], user_epilogue_end[], user_epilogue32[], user_epilogue32_end[];
 
-static bool make_board(struct user *u, struct err *e)
+static bool make_board(struct user *u, unsigned ncpus, struct err *e)
 {
 	struct phys_range r = { .pa = 0, .size = RAM_SIZE, .name = "ram" };
 	struct cpu_config cfg = { .model = "max,-la57", .phys = u->phys, .tsc_khz = 1000000,
-				  .board = { .opaque = u, .port_out = port_out, .shutdown = shutdown } };
+				  .ncpus = ncpus, .board = { .opaque = u, .port_out = port_out, .intack = intack,
+							     .shutdown = shutdown } };
 
 	u->ram = phys_ram_new(u->phys, "ram", RAM_SIZE, e);
 	if (!u->ram)
@@ -259,12 +269,17 @@ static bool make_board(struct user *u, struct err *e)
 
 bool user_open(struct user *u, int bits, const struct accel_ops *ops, struct err *e)
 {
+	return user_open_of(u, bits, 1, ops, e);
+}
+
+bool user_open_of(struct user *u, int bits, unsigned ncpus, const struct accel_ops *ops, struct err *e)
+{
 	struct cpu *c;
 
 	memset(u, 0, sizeof(*u));
 	u->bits = bits;
 	u->phys = phys_new();
-	if (!make_board(u, e))
+	if (!make_board(u, ncpus, e))
 		return false;
 	make_page_tables(u);
 	make_descriptors(u);

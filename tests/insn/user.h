@@ -86,17 +86,22 @@ void host_exec(const struct user_state *in, struct user_state *out);
 
 /* ---- a vCPU's side ---- */
 
+#define USER_IRQ	0x30	/* what REQ_INTR brings: a handler that returns at once */
+
 struct user {
 	struct cpu *c;
 	struct phys *phys;
 	struct ram *ram;
 	int bits;
 	bool shut_down;
+	unsigned irqs;			/* delivered */
 	struct seg segs[NSEG];
 	uint64_t cr0;
 };
 
 bool user_open(struct user *u, int bits, const struct accel_ops *ops, struct err *e);
+/* One of several vCPUs, as far as its code is concerned: there are no others. */
+bool user_open_of(struct user *u, int bits, unsigned ncpus, const struct accel_ops *ops, struct err *e);
 void user_close(struct user *u);
 uint8_t *user_mem(const struct user *u);
 uint8_t *user_code(const struct user *u);
