@@ -362,7 +362,7 @@ bool scsi_job_valid(const struct scsi_unit *u, const struct scsi_job *j)
 
 	return j->kind <= JOB_SAME && j->dir <= SCSI_OUT && j->at <= j->len && j->n_buf <= SCSI_BUF - 8 &&
 	       j->n_sense <= SCSI_SENSE &&
-	       (j->kind == JOB_READ || j->kind == JOB_WRITE || j->len <= SCSI_BUF - 8) &&
+	       (j->kind == JOB_NONE || j->kind == JOB_READ || j->kind == JOB_WRITE || j->len <= SCSI_BUF - 8) &&
 	       (j->kind != JOB_DISCARD || j->n_buf <= j->len) && (j->kind != JOB_PARAM || j->n_buf == j->at) &&
 	       (j->finished || j->kind < JOB_READ || (j->left <= all && j->lba <= all - j->left));
 }

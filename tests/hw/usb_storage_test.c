@@ -186,6 +186,34 @@ Test(usb_storage, sectors_are_read_and_written)
 	}
 }
 
+/* Between any two packets. */
+static void can_be_loaded(void)
+{
+	drive_drain(b.m, NULL);
+	cr_assert(dev_loaded(&d->dev, &b.err), "%s", b.err.msg);
+}
+
+Test(usb_storage, a_machine_is_loaded_while_much_is_read_and_written)
+{
+	uint8_t c[10];
+
+	calm();
+	for (int in = 0; in < 2; in++) {
+		cdb10(c, in ? 0x28 : 0x2a, 0, 200);
+		cr_assert_eq(command(c, 10, 200 * 512, in), USB_OK);
+		for (uint32_t i = 0; i < 200 * 512; i += 512) {
+			can_be_loaded();
+			if (in)
+				cr_assert_eq(take(buf + i, 512, 512), 512);
+			else
+				give(buf + i, 512, 512);
+		}
+		can_be_loaded();
+		cr_assert_eq(status(NULL), 0);
+		can_be_loaded();
+	}
+}
+
 Test(usb_storage, commands_outside_the_disk_or_unknown_fail)
 {
 	uint8_t c[10];
