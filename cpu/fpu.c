@@ -27,7 +27,6 @@ enum { X_FCW = 0, X_FSW = 2, X_FTW = 4, X_FOP = 6, X_FIP = 8, X_FDP = 16, X_ST =
 #define FCW_INIT	0x037fu
 #define FSW_EXC		0x003fu		/* IE DE ZE OE UE PE */
 #define FSW_SF		0x0040u
-#define FSW_ES		0x0080u
 #define FSW_BUSY	0x8000u
 
 /* Error summary and busy as masks and flags demand. */

@@ -5,6 +5,8 @@
 #include "cpu/cpu.h"
 #include "cpu/insn.h"
 
+#define FSW_ES		0x0080u	/* an unmasked exception is pending */
+
 /*
  * A memory operand raised #PF, #GP, #SS or #AC (c->exc_vector, c->rip at the instruction): if
  * the instruction is one that looks at the x87's pending error, #MF comes first. Behind any

@@ -202,6 +202,7 @@ static bool make_code(struct code_cache *k, struct err *e)
 {
 	static const struct x64_callbacks callbacks = {
 		.find = tcg_cb_find, .indirect = tcg_cb_indirect, .resolve = tcg_cb_resolve, .guard = tcg_cb_guard,
+		.deliver = tcg_cb_deliver,
 		.slow = tcg_cb_slow, .group = tcg_cb_group, .noshare = tcg_cb_noshare, .commit = tcg_cb_commit, .raise = tcg_cb_raise,
 		.roam = tcg_cb_roam,
 	};

@@ -444,6 +444,7 @@ uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
 uint64_t tcg_linear(const struct tb *tb);
 void tcg_itlb_flush(struct cpu *c, bool keep_global);
 const uint8_t *tcg_cb_find(struct cpu *c);
+const uint8_t *tcg_cb_deliver(struct cpu *c);
 const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);

@@ -7,6 +7,7 @@
  * a block that is its maker's alone may become another one meanwhile (tb->shared); so nothing of
  * it is looked at but that, and whoever may want it looks again with the lock.
  */
+#include "cpu/except.h"
 #include "cpu/mmu.h"
 #include "cpu/seg.h"
 #include "tcg/cache.h"
@@ -272,6 +273,15 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 	if (tb)
 		enter_jump_cache(c, tb);
 	return tb ? tb_entry(tcg_of(c)->cache, tb) : NULL;
+}
+
+/* The handler goes on in generated code, as no more is to be done (delivers_live() in tcg/run.c). */
+const uint8_t *tcg_cb_deliver(struct cpu *c)
+{
+	tcg_of(c)->last_exit = 0;
+	cpu_deliver_pending(c);
+	c->dbg.alone = false;
+	return tcg_cb_find(c);
 }
 
 /* Not in the jump cache; the target may be one that the jump, call or return refuses. */

@@ -93,7 +93,7 @@ static int by_address(const void *a, const void *b)
 static unsigned list_stubs(const struct x64_stubs *s, struct stub *l)
 {
 	const struct stub some[] = {
-		{ s->leave, "", "leave" }, { s->go_on, "", "go_on" }, { s->dispatch, "", "dispatch" },
+		{ s->leave, "", "leave" }, { s->go_on, "", "go_on" }, { (const uint8_t *)(uintptr_t)s->deliver, "", "deliver" }, { s->dispatch, "", "dispatch" },
 		{ s->indirect, "", "indirect" },
 		{ s->link, "", "link" }, { s->guard, "", "guard" }, { s->host_fault, "", "host_fault" },
 		{ s->probe_slow, "", "probe_slow" }, { s->commit, "", "commit" },

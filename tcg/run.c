@@ -7,7 +7,7 @@
  * Between blocks of generated code control stays in the cache; it comes here
  * for what has no translation, pending requests, exceptions, single steps and
  * sleep. Raising an exception (cpu->unwind) lands in the loop again, from
- * wherever it happens.
+ * wherever it happens; or, if nothing but delivery is to be done, in generated code again.
  */
 #include "tcg/run.h"
 
@@ -74,18 +74,37 @@ static uint64_t call_out(struct cpu *c, uint64_t (*fn)(uint64_t, uint64_t, uint6
 	return r;
 }
 
+/*
+ * What was raised in generated code, or C that it called: can it be delivered there, and the guest's vector state stay
+ * where it is? Not if anything else hangs on the instruction, or a pending x87 error may come first.
+ */
+static bool delivers_live(struct cpu *c)
+{
+	const struct tcg *t = tcg_of(c);
+	uint16_t fsw;
+
+	if (!c->vec_live || c->exc_vector < 0 || c->exc_vector >= EXC_VMEXIT || c->mode & MODE_SVM || c->dr6_pending)
+		return false;
+	if (t->single || t->single_next || t->alone || t->alone_next || t->plug || c->dbg.again)
+		return false;
+	asm volatile("fnstsw %0" : "=a"(fsw));
+	return !(fsw & FSW_ES);
+}
+
 static void __attribute__((noreturn)) unwind(struct cpu *c)
 {
 	struct tcg *t = tcg_of(c);
 	struct x64_env *env = x64_env(c);
 	struct x64_side side;
 	const struct tb *tb;
+	bool live;
 
 	tcg_end_read(t);
 	tcg_unlock_all(t);
 	if (env->vec_aside)
 		t->cache->x.stubs.vec_back();
-	if (c->vec_live)
+	live = delivers_live(c);
+	if (c->vec_live && !live)
 		t->cache->x.stubs.vec_save();
 	if (env->fault_pc) {
 		tb = tcg_tb_at(t, env->fault_pc, &side);
@@ -93,6 +112,8 @@ static void __attribute__((noreturn)) unwind(struct cpu *c)
 			tcg_stop_at(c, tb, &side);
 		env->fault_pc = 0;
 	}
+	if (live)
+		t->cache->x.stubs.deliver();
 	__builtin_longjmp(t->jmp, 1);
 }
 

@@ -461,6 +461,29 @@ static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 	return at;
 }
 
+/* Whatever has led to C is left behind, the stack of return addresses, too; the guest's registers are in memory. */
+static void make_deliver(struct x64 *x, struct code *c, const void *fn)
+{
+	union { const uint8_t *p; void __attribute__((noreturn)) (*fn)(void); } u = { here(c) };
+	uint8_t *none;
+
+	x->stubs.deliver = u.fn;
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	lea_rip(c, H_TMP);
+	fix32(c, c->p - 4, x->stubs.return_miss[0]);
+	push(c, H_TMP);
+	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
+	call_c(c, fn);
+	ins(c, 0x85, 8, RAX, hop_reg(RAX));
+	mov_rr(c, 8, H_M, RAX);
+	regs_load(c, sizeof(pinned));
+	none = jcc_short(c, CC_Z);
+	ins(c, 0xff, 4, 4, hop_reg(H_M));
+	land8(c, none);
+	mov_ri(c, H_M, X64_LOOKUP);
+	jmp_to(c, x->stubs.leave);
+}
+
 /* Called, with r13 free: return with an empty stack of return addresses. */
 static const uint8_t *make_deep(struct x64 *x, struct code *c, int t)
 {
@@ -568,6 +591,7 @@ void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *c
 		s->return_miss[t] = make_return_miss(x, c, t);
 		s->deep[t] = make_deep(x, c, t);
 	}
+	make_deliver(x, c, (const void *)(uintptr_t)cb->deliver);
 	for (int of = 0; of < 2; of++) {
 		s->save_flags[of] = here(c);
 		x64_emit_save(c, of);

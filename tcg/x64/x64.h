@@ -87,6 +87,7 @@ struct x64_stubs {
 	struct x64_exit (*enter)(const uint8_t *code, const uint8_t *miss);
 	void (*vec_save)(void), (*vec_load)(void);	/* to and from cpu->xsave */
 	void (*vec_aside)(void), (*vec_back)(void);	/* to and from env->vec, x87 apart */
+	void (*deliver)(void) __attribute__((noreturn));	/* called by C that generated code has called: ask C where to go on instead */
 	const uint8_t *leave, *go_on, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *noshare, *roam;
 	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */
@@ -104,6 +105,7 @@ struct x64_callbacks {
 	const uint8_t *(*find)(struct cpu *c);				/* code at cpu->rip, or NULL */
 	const uint8_t *(*indirect)(struct cpu *c, uint64_t at);	/* as find, from the indirect exit whose code is at `at` */
 	const uint8_t *(*resolve)(struct cpu *c, uint64_t ret);	/* target of the unlinked exit that returns to ret, or NULL */
+	const uint8_t *(*deliver)(struct cpu *c);			/* an exception was raised: as find */
 	const uint8_t *(*guard)(struct cpu *c, uint64_t tb);		/* a page guard failed: as find */
 	uint8_t *(*slow)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);
 	uint8_t *(*group)(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret);	/* NULL: cannot be shared */
