@@ -176,9 +176,12 @@ static struct value *copy(struct cmd *c, const struct value *args, enum block_jo
 {
 	struct block_job_spec s = { .kind = kind, .drive = drive_of(c, args) };
 	struct value *result;
+	struct err ignored;
 
 	if (!s.drive || !sync_is(c, args, &s.whole))
 		return NULL;
+	if (by_node && node_drive(c->vm, val_get_str(args, "target", ""), &ignored) == s.drive)
+		return cmd_fail(c, CMD_GENERIC, "a node cannot be copied into itself");
 	s.target = by_node ? node_take(c->vm, val_get_str(args, "target", ""), &c->err)
 		 : open_target(args, s.drive, s.whole, &c->err);
 	if (!s.target)

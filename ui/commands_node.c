@@ -118,7 +118,8 @@ struct value *cmd_blockdev_create(struct cmd *c, const struct value *args)
 /* What becomes of one disk. Prepared for all disks first, then done, which cannot fail. */
 struct overlay {
 	struct drive *drive;
-	const char *node;		/* of an image that a program has added */
+	const char *node;		/* of an image that a program has added, */
+	struct drive *taken;		/* and what has it until then */
 	struct block *made;		/* or one that was opened here */
 };
 
@@ -132,6 +133,7 @@ static bool prepare_added(struct vm *vm, const struct value *data, struct overla
 	b = o->drive ? node_find(vm, o->node, &d, e) : NULL;
 	if (!b)
 		return false;
+	o->taken = d;
 	top = o->drive;
 	under = drive_image(top);
 	if (d == top || drive_user(d) || b != drive_image(d))
@@ -204,6 +206,12 @@ static void put_on(struct vm *vm, struct overlay *o)
 	block_reopen(&b->backing, false, &ignored);	/* not written any more: others may read it */
 }
 
+/* Each drive gets one image, and each image goes to one. */
+static bool clash(const struct overlay *a, const struct overlay *b)
+{
+	return a->drive == b->drive || a->drive == b->taken || (a->taken && (a->taken == b->drive || a->taken == b->taken));
+}
+
 /* All of them or none. */
 static bool put_all(struct vm *vm, const struct value *actions, struct err *e)
 {
@@ -216,8 +224,8 @@ static bool put_all(struct vm *vm, const struct value *actions, struct err *e)
 
 		ok = prepare(vm, val_get_str(a, "type", ""), val_get(a, "data"), &o[n], e);
 		for (size_t i = 0; ok && i < n; i++)
-			if (o[i].drive == o[n].drive)
-				ok = err_set(e, "drive '%s' is named twice", drive_id(o[n].drive));
+			if (clash(&o[i], &o[n]))
+				ok = err_set(e, "drive '%s' or its overlay is named twice", drive_id(o[n].drive));
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (ok)

@@ -174,6 +174,48 @@ Test(block_jobs, copies_of_the_disk)
 	cr_expect_not(has_backing("new"));
 }
 
+static void add_plain(const char *node)
+{
+	static char args[600];
+
+	client_do(&c, "blockdev-create", say("{\"job-id\":\"c\",\"options\":{\"driver\":\"file\",\"filename\":\"%s/%s\",\"size\":0}}", dir, node));
+	cr_assert_str_eq(concluded("c"), "");
+	snprintf(args, sizeof(args), "{\"driver\":\"file\",\"node-name\":\"%s-file\",\"filename\":\"%s/%s\"}", node, dir, node);
+	client_do(&c, "blockdev-add", args);
+	snprintf(args, sizeof(args), "{\"job-id\":\"c\",\"options\":{\"driver\":\"qcow2\",\"file\":\"%s-file\",\"size\":8388608}}", node);
+	client_do(&c, "blockdev-create", args);
+	cr_assert_str_eq(concluded("c"), "");
+	snprintf(args, sizeof(args), "{\"driver\":\"qcow2\",\"node-name\":\"%s\",\"file\":\"%s-file\",\"backing\":null}", node, node);
+	client_do(&c, "blockdev-add", args);
+}
+
+static const char *refused(const char *command, const char *args)
+{
+	return val_get_str(val_get(client_ask(&c, command, args), "error"), "desc", "");
+}
+
+Test(block_jobs, a_node_is_not_copied_into_itself)
+{
+	add_plain("x");
+	cr_expect_str_eq(refused("blockdev-mirror", "{\"device\":\"x\",\"target\":\"x\",\"sync\":\"full\",\"job-id\":\"j\"}"),
+			 "a node cannot be copied into itself");
+	cr_expect_eq(client_do(&c, "query-block", NULL)->n, 2, "it is there yet");
+}
+
+Test(block_jobs, an_overlay_is_for_one_drive)
+{
+	static const char actions[] = "{\"actions\":[{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"x\"}},"
+		"{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"y\"}}]}";
+
+	add_plain("x");
+	add_plain("y");
+	cr_expect_str_eq(refused("transaction", say(actions, "n1", "x")), "drive 'x' or its overlay is named twice");
+	cr_expect_str_eq(refused("transaction", say(actions, "y", "n1")), "drive 'n1' or its overlay is named twice");
+	cr_expect_str_eq(refused("transaction", "{\"actions\":[{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"n1\",\"overlay\":\"y\"}},"
+				 "{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"x\",\"overlay\":\"y\"}}]}"),
+			 "drive 'x' or its overlay is named twice");
+}
+
 Test(block_jobs, snapshots_of_one_drive_inside_its_image)
 {
 	const struct value *v;
