@@ -30,7 +30,7 @@
 #include "tcg/run.h"
 #include "tests/insn/prog.h"
 
-enum { STATES = 6, HANG_SECONDS = 60, MAX_FAILURES = 3, CANNOT = 77 };
+enum { STATES = 8, HANG_SECONDS = 60, MAX_FAILURES = 3, CANNOT = 77 };
 #define ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 struct tool {
@@ -50,6 +50,7 @@ struct fuzz {
 	uint8_t start[USER_DATA_BYTES], mem[2][USER_DATA_BYTES];
 	unsigned runs, ended, faults;
 	uint64_t regions;
+	int late;				/* runs before there are regions */
 };
 
 /* ---- running ---- */
@@ -132,6 +133,12 @@ static void forget(struct fuzz *f, const char *without)
 	tcg_without(f->u.c, without, &e);
 }
 
+/* Loops that become regions late know where indirect jumps have gone. */
+static void regions_from(struct fuzz *f, int i)
+{
+	tcg_set_hot(f->u.c, i < f->late ? ~0u : 0);
+}
+
 /* From the start: nothing is translated. Regions come in the second round. */
 static const char *again(struct fuzz *f, const char *without)
 {
@@ -139,8 +146,10 @@ static const char *again(struct fuzz *f, const char *without)
 
 	forget(f, without);
 	put_code(f);
-	for (int i = 0; i < 3 && !d; i++)
+	for (int i = 0; i < STATES && !d; i++) {
+		regions_from(f, i);
 		d = run(f);
+	}
 	return d;
 }
 
@@ -259,9 +268,11 @@ static const char *run_program(struct fuzz *f, const char *without)
 	const char *what = NULL;
 
 	prog_make(&f->p);
+	f->late = (int)rng_below(&f->p.rng, 3);
 	forget(f, without);
 	put_code(f);
 	for (int i = 0; i < STATES && !what; i++) {
+		regions_from(f, i);
 		prog_state(&f->p, &f->in, f->start);
 		what = run(f);
 	}
@@ -295,9 +306,9 @@ static int lot(const struct tool *t, unsigned number)
 		failure(&f, t, number, n, what, without);
 		failures++;
 	}
-	printf("lot %u: %d-bit%s%s, %u runs, %u came to their end, %u faults, %lu regions, %u interrupts\n", number, f.p.bits,
+	printf("lot %u: %d-bit%s%s, %u runs, %u came to their end, %u faults, %lu regions, %u fast loops, %u interrupts\n", number, f.p.bits,
 	       f.u.c->ncpus > 1 ? ", SMP" : "", counting(number) ? ", counting" : "", f.runs, f.ended, f.faults, f.regions,
-	       f.u.irqs);
+	       tcg_of(f.u.c)->cache->n_loops, f.u.irqs);
 	return failures != 0;
 }
 

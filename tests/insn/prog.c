@@ -542,12 +542,28 @@ static void load_target(struct prog *p, int r, int index)
 	piece(p, at, true);
 }
 
+/* Flags made behind the last look at memory, with that register kept. */
+static void late_flags(struct prog *p, int keep)
+{
+	static const uint8_t ops[] = { 0x00, 0x20, 0x28, 0x30, 0x38, 0x38, 0x38, 0x84 };
+	unsigned at = p->pc;
+	int r;
+
+	do
+		r = data_reg(p);
+	while (r == keep);
+	op_rr(p, is64(p) && one_in(p, 2) ? 8 : 4, ops[below(p, ARRAY_LEN(ops))], any_reg(p), r);
+	piece(p, at, false);
+}
+
 static void indirect(struct prog *p, bool call)
 {
 	int r = data_reg(p);
 	unsigned at;
 
 	load_target(p, r, data_reg(p));
+	if (one_in(p, 2))
+		late_flags(p, r);
 	at = p->pc;
 	if (!call && one_in(p, 4)) {
 		push_pop(p, r, false);
@@ -608,6 +624,8 @@ static void make_block(struct prog *p)
 	p->paid = p->pays[p->block];
 	if (p->paid)
 		pay(p);
+	if (one_in(p, 3))			/* nobody in front of it need have flags */
+		late_flags(p, RSP);
 	for (int parts = 1 + (int)one_in(p, 3); parts; parts--) {
 		for (unsigned n = below(p, 7); n; n--)
 			instruction(p);
@@ -621,11 +639,13 @@ static void make_block(struct prog *p)
 	end_block(p);
 }
 
-/* Mostly side by side, some at the end of a page, some on another one. */
+/* Side by side, some at the end of a page, some on another one. */
 static void place_block(struct prog *p)
 {
 	unsigned page = p->pc & ~4095u;
 
+	if (p->dense)
+		return;
 	switch (below(p, 8)) {
 	case 0:
 		if (p->pc < page + 4096 - 48)
@@ -660,7 +680,8 @@ void prog_make(struct prog *p)
 	p->rng = rng;
 	p->bits = bits;
 	memset(p->code, 0xcc, sizeof(p->code));
-	p->n_blocks = 3 + below(p, PROG_BLOCKS - 3);
+	p->n_blocks = 3 + below(p, one_in(p, 2) ? 8 : PROG_BLOCKS - 3);
+	p->dense = one_in(p, 2);
 	for (unsigned i = 0; i < p->n_blocks; i++)
 		p->pays[i] = !i || one_in(p, 2);
 	p->pc = 64 + below(p, 4096);
@@ -718,7 +739,7 @@ void prog_state(struct prog *p, struct user_state *s, uint8_t data[USER_DATA_BYT
 	s->regs[RSP] = USER_DATA + STACK;
 	s->regs[fuel(p)] = 1 + below(p, FUEL);
 	s->flags = 0x202 | (rng_next(&p->rng) & ARITH);
-	s->rip = USER_CODE + p->at[0];
+	s->rip = one_in(p, 2) ? some_block(p) : (uint64_t)USER_CODE + p->at[0];
 	if (!is64(p))
 		for (int r = 0; r < NGPR; r++)
 			s->regs[r] = r < 8 ? (uint32_t)s->regs[r] : 0;

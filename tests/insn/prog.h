@@ -37,12 +37,13 @@ struct prog {
 	/* while it is made */
 	unsigned pc;
 	int block;
+	bool dense;				/* all blocks side by side */
 	bool paid;				/* since control may have come from elsewhere */
 };
 
 /* From rng and bits on. */
 void prog_make(struct prog *p);
-/* Registers, flags, and data for the parts that can be written. */
+/* Registers, flags, data for the parts that can be written; where to begin: a block that pays. */
 void prog_state(struct prog *p, struct user_state *s, uint8_t data[USER_DATA_BYTES]);
 
 #endif
