@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct tool {
 	int mode;				/* 0: both */
 	bool kicks;
 	const char *without;			/* NULL: sets in turns */
+	bool *ends;				/* see struct fuzz */
 };
 
 enum side { HOST, TRANSLATED };
@@ -48,6 +50,7 @@ struct fuzz {
 	struct prog p;
 	struct user_state in, out[2];		/* by enum side */
 	uint8_t start[USER_DATA_BYTES], mem[2][USER_DATA_BYTES];
+	bool *ends;				/* shared: the host has come to the program's end */
 	unsigned runs, ended, faults;
 	uint64_t regions;
 	int late;				/* runs before there are regions */
@@ -118,8 +121,10 @@ static const char *difference(struct fuzz *f)
 
 static const char *run(struct fuzz *f)
 {
-	run_side(f, TRANSLATED);
+	*f->ends = false;
 	run_side(f, HOST);
+	*f->ends = true;
+	run_side(f, TRANSLATED);
 	f->runs++;
 	f->ended += f->out[HOST].vector == USER_END;
 	return difference(f);
@@ -288,6 +293,7 @@ static int lot(const struct tool *t, unsigned number)
 	unsigned failures = 0;
 	pthread_t thread;
 
+	f.ends = t->ends;
 	if (!open_sides(&f, t, number, &e)) {
 		err_report(&e);
 		return CANNOT;
@@ -323,6 +329,10 @@ static int run_lot(const struct tool *t, unsigned number)
 	if (!pid)
 		exit(lot(t, number));
 	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM && !*t->ends) {
+		printf("lot %u: a program that does not end on the host either\n", number);
+		return 0;
+	}
 	if (WIFSIGNALED(status))
 		printf("lot %u: %s\n", number, strsignal(WTERMSIG(status)));
 	return !WIFEXITED(status) || WEXITSTATUS(status) == 1;
@@ -374,6 +384,9 @@ int main(int argc, char **argv)
 		help();
 		return 2;
 	}
+	t.ends = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (t.ends == MAP_FAILED)
+		return 2;
 	printf("seed %#lx\n", t.seed);
 	for (unsigned i = 0; i < t.lots; i++)
 		failed += run_lot(&t, t.first_lot + i);
