@@ -71,14 +71,33 @@ struct value *cmd_inject_nmi(struct cmd *c, const struct value *args)
 	return val_dict();
 }
 
-/* The schema lets only the words of the list through. */
+/* Which of the words an argument is; was: it is not given. The schema lets only those words through. */
+static int word_of(const struct value *args, const char *name, int was, const char *const *words)
+{
+	const char *given = val_get_str(args, name, "");
+
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(words[i], given))
+			return i;
+	return was;
+}
+
 struct value *cmd_watchdog_set_action(struct cmd *c, const struct value *args)
 {
-	const char *action = val_get_str(args, "action", "");
+	struct vm *vm = c->vm;
 
-	for (int i = 0; vm_watchdog_words[i]; i++)
-		if (!strcmp(vm_watchdog_words[i], action))
-			c->vm->watchdog = (enum vm_watchdog)i;
+	vm->watchdog = (enum vm_watchdog)word_of(args, "action", (int)vm->watchdog, vm_watchdog_words);
+	return val_dict();
+}
+
+struct value *cmd_set_action(struct cmd *c, const struct value *args)
+{
+	struct vm *vm = c->vm;
+
+	vm->no_reboot = word_of(args, "reboot", vm->no_reboot, vm_reboot_words);
+	vm->no_shutdown = word_of(args, "shutdown", vm->no_shutdown, vm_shutdown_words);
+	vm->panic = (enum vm_panic)word_of(args, "panic", (int)vm->panic, vm_panic_words);
+	vm->watchdog = (enum vm_watchdog)word_of(args, "watchdog", (int)vm->watchdog, vm_watchdog_words);
 	return val_dict();
 }
 

@@ -361,7 +361,7 @@ static bool make_board(struct app *a, struct err *e)
 	a->vm = (struct vm){
 		.m = a->m, .pc = a->pc, .loop = a->loop, .ops = choose_accel(o, e), .name = o->pc.name, .cfg = &o->pc, .cpu_model = o->cpu,
 		.boot_once = o->boot_once, .boot_order = boot_order, .no_reboot = o->pc.no_reboot, .no_shutdown = o->pc.no_shutdown,
-		.watchdog = o->watchdog, .options = o,
+		.watchdog = o->watchdog, .panic = o->panic, .options = o,
 	};
 	if (!a->vm.ops || !vm_init(&a->vm, a->cpus, o->pc.ncpus, e))
 		return false;

@@ -125,6 +125,7 @@ struct options {
 	bool vga_given;			/* by -vga */
 	bool nographic, nodefaults;
 	enum vm_watchdog watchdog;	/* what it does when the guest hangs */
+	enum vm_panic panic;		/* what becomes of a guest that crashes */
 	bool stopped;			/* -S */
 	const char *loadvm;		/* a snapshot of the images to begin with, or NULL */
 	const char *incoming;		/* a snapshot to begin with, or NULL */

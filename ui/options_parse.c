@@ -565,17 +565,14 @@ enum opt_result opt_mon(struct options *o, const char *arg, FILE *out, struct er
 
 enum opt_result opt_action(struct options *o, const char *arg, FILE *out, struct err *e)
 {
-	static const char *const reboot[] = { "reset", "shutdown", NULL };
-	static const char *const shutdown[] = { "poweroff", "pause", NULL };
-	static const char *const ignored[] = { "panic", NULL };
 	struct kv k;
 
 	(void)out;
 	kv_parse(&k, "-action", arg, NULL, e);
-	o->pc.no_reboot = kv_word(&k, "reboot", o->pc.no_reboot, reboot);
-	o->pc.no_shutdown = kv_word(&k, "shutdown", o->pc.no_shutdown, shutdown);
+	o->pc.no_reboot = kv_word(&k, "reboot", o->pc.no_reboot, vm_reboot_words);
+	o->pc.no_shutdown = kv_word(&k, "shutdown", o->pc.no_shutdown, vm_shutdown_words);
 	o->watchdog = (enum vm_watchdog)kv_word(&k, "watchdog", (int)o->watchdog, vm_watchdog_words);
-	kv_ignore(&k, ignored);
+	o->panic = (enum vm_panic)kv_word(&k, "panic", (int)o->panic, vm_panic_words);
 	return result(kv_done(&k));
 }
 

@@ -285,8 +285,8 @@ static void cont(struct vm *vm, bool time)
 		err_report(&e);
 		return;
 	}
-	/* A machine that switched itself off starts again from the beginning. */
-	if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED)
+	/* A machine that switched itself off starts again from the beginning; one that crashed goes on. */
+	if (vm->status == VM_SHUTDOWN)
 		vm_reset(vm, VM_BY_COMMAND);
 	if (time)
 		start_time(vm);
@@ -386,13 +386,36 @@ static void wake_up(struct vm *vm)
 	vm_release(vm);
 }
 
-static void panic(struct vm *vm)
+const char *const vm_reboot_words[] = { "reset", "shutdown", NULL };
+const char *const vm_shutdown_words[] = { "poweroff", "pause", NULL };
+const char *const vm_panic_words[] = { "shutdown", "pause", "exit-failure", "none", NULL };
+
+static void crash_event(struct vm *vm, const char *event, const char *action)
 {
 	struct value *v = val_dict();
 
-	val_add_str(v, "action", vm->no_shutdown ? "pause" : "poweroff");
-	qmp_event(vm, "GUEST_PANICKED", v);
-	power_off(vm, VM_PANICKED, VM_BY_GUEST_PANIC);
+	val_add_str(v, "action", action);
+	qmp_event(vm, event, v);
+}
+
+static void panic(struct vm *vm)
+{
+	enum vm_panic what = vm->panic;
+
+	if (what == VM_PANIC_SHUTDOWN && vm->no_shutdown)
+		what = VM_PANIC_PAUSE;
+	crash_event(vm, "GUEST_PANICKED",
+		    what == VM_PANIC_NONE ? "run" : what == VM_PANIC_PAUSE ? "pause" : "poweroff");
+	if (what == VM_PANIC_PAUSE)
+		vm_stop(vm, VM_PANICKED);
+	if (what == VM_PANIC_PAUSE || what == VM_PANIC_NONE)
+		return;
+	if (vm->no_shutdown) {
+		power_off(vm, VM_SHUTDOWN, VM_BY_GUEST_PANIC);
+		return;
+	}
+	vm_quit(vm, what == VM_PANIC_EXIT_FAILURE, VM_BY_GUEST_PANIC);
+	vm_stop(vm, VM_PANICKED);
 }
 
 const char *const vm_watchdog_words[] = {
@@ -445,6 +468,9 @@ static void act(struct vm *vm, enum machine_request what)
 		break;
 	case MACHINE_PANIC:
 		panic(vm);
+		break;
+	case MACHINE_CRASH_LOADED:
+		crash_event(vm, "GUEST_CRASHLOADED", "run");
 		break;
 	case MACHINE_SUSPEND:
 		suspend(vm);

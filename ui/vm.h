@@ -54,8 +54,15 @@ enum vm_watchdog {
 	VM_WATCHDOG_RESET, VM_WATCHDOG_SHUTDOWN, VM_WATCHDOG_POWEROFF, VM_WATCHDOG_PAUSE, VM_WATCHDOG_DEBUG,
 	VM_WATCHDOG_NONE, VM_WATCHDOG_NMI,
 };
+
+/* What becomes of a guest that says that it has crashed. */
+enum vm_panic {
+	VM_PANIC_SHUTDOWN,	/* switched off; paused where the machine stays when it is off */
+	VM_PANIC_PAUSE, VM_PANIC_EXIT_FAILURE, VM_PANIC_NONE,
+};
+
 /* Their words, in QEMU's spelling; NULL-terminated. */
-extern const char *const vm_watchdog_words[];
+extern const char *const vm_watchdog_words[], *const vm_panic_words[], *const vm_reboot_words[], *const vm_shutdown_words[];
 
 struct vm;
 struct vcpu {
@@ -97,6 +104,7 @@ struct vm {
 	char *boot_set;		/* of the monitor, or NULL */
 	bool no_reboot, no_shutdown;
 	enum vm_watchdog watchdog;
+	enum vm_panic panic;
 	enum vm_status status;
 	void (*on_status)(void *opaque);	/* it has changed; may be NULL */
 	void *status_opaque;

@@ -157,6 +157,8 @@ static void panic_write(void *dev, uint32_t v, uint32_t old)
 		log_guest("pvpanic: unknown event %02x", v);
 	if (v & p->events & PANICKED)
 		machine_request(p->dev.m, MACHINE_PANIC, 0);
+	if (v & p->events & CRASH_LOADED)
+		machine_request(p->dev.m, MACHINE_CRASH_LOADED, 0);
 }
 
 static bool panic_init(void *dev, struct err *e)

@@ -39,6 +39,7 @@ enum machine_request {
 	MACHINE_WAKEUP,			/* a wake event came in S3 */
 	MACHINE_EXIT,			/* leave the program with status `arg` */
 	MACHINE_PANIC,			/* the guest says that it has crashed */
+	MACHINE_CRASH_LOADED,		/* so it says, and sees to it itself */
 	MACHINE_WATCHDOG,		/* a watchdog has given the guest up */
 	MACHINE_POWERDOWN,		/* somebody pressed the power button (towards the guest) */
 	MACHINE_IO_ERROR,		/* a drive failed, and is to be seen to before the guest goes on */

@@ -32,6 +32,9 @@ Test(debug, a_panic_is_reported)
 	cr_assert_eq(in(0x505), 3);
 	out(0x505, 1);
 	cr_assert_eq(b.requests[MACHINE_PANIC], 1);
+	cr_assert_eq(b.requests[MACHINE_CRASH_LOADED], 0);
+	out(0x505, 2);
+	cr_assert(b.requests[MACHINE_PANIC] == 1 && b.requests[MACHINE_CRASH_LOADED] == 1);
 	bench_close(&b);
 }
 

@@ -578,6 +578,17 @@ Test(options, what_a_watchdog_does)
 	cr_assert_eq(parse("-watchdog-action explode"), OPT_BAD);
 }
 
+Test(options, what_becomes_of_a_guest_that_crashes)
+{
+	cr_assert_eq(parse(""), OPT_GO);
+	cr_assert_eq(o.panic, VM_PANIC_SHUTDOWN);
+	cr_assert_eq(parse("-action panic=none"), OPT_GO);
+	cr_assert_eq(o.panic, VM_PANIC_NONE);
+	cr_assert_eq(parse("-action reboot=shutdown,panic=exit-failure"), OPT_GO);
+	cr_assert(o.pc.no_reboot && o.panic == VM_PANIC_EXIT_FAILURE);
+	cr_assert_eq(parse("-action panic=scream"), OPT_BAD);
+}
+
 Test(options, monitors_for_people_and_programs)
 {
 	cr_assert_eq(parse("-monitor null -qmp unix:/x,server=on -mon chardev=c,mode=control,pretty=on -mon d"), OPT_GO);

@@ -148,6 +148,29 @@ Test(program, no_reboot_ends_at_a_reset)
 	cr_assert_str_eq(out, ".");
 }
 
+/* A crash told to pvpanic; then the end with status 3, or nothing more. */
+static const uint8_t crash_and_end[] = {
+	0xba, 0x05, 0x05,	/* mov dx, 0x505 */
+	0xb0, 0x01, 0xee,	/* mov al, 1; out dx, al */
+	0xe6, 0xf4,		/* out 0xf4, al */
+	0xf4,
+};
+static const uint8_t crash_and_stand[] = { 0xba, 0x05, 0x05, 0xb0, 0x01, 0xee, 0xf4 };
+
+#define CRASH(code, action) \
+	run("$R -bios $B -device pvpanic -device isa-debug-exit,iobase=0xf4 " action " 2>&1", code, sizeof(code), \
+	    out, sizeof(out))
+
+Test(program, what_a_crash_leads_to_is_told_by_action)
+{
+	char out[200];
+
+	cr_expect_eq(CRASH(crash_and_end, "-action panic=none"), 3, "%s", out);
+	cr_expect_eq(CRASH(crash_and_stand, "-action panic=exit-failure"), 1, "%s", out);
+	cr_expect_eq(CRASH(crash_and_stand, "-action panic=shutdown"), 0, "%s", out);
+	cr_expect_eq(CRASH(crash_and_stand, ""), 0, "%s", out);
+}
+
 Test(program, a_triple_fault_is_a_reset)
 {
 	char out[200];

@@ -95,6 +95,7 @@ static const struct question questions[] = {
 	{ "trace-event-get-state", "{\"name\":\"*.irq\"}", NULL },
 	{ "trace-event-set-state", "{\"name\":\"qmp.stop\",\"enable\":false}", NULL },
 	{ "watchdog-set-action", "{\"action\":\"pause\"}", NULL },
+	{ "set-action", "{\"shutdown\":\"pause\",\"panic\":\"none\"}", NULL },
 	{ "human-monitor-command", "{\"command-line\":\"info status\"}", NULL },
 };
 

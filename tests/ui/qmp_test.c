@@ -315,3 +315,23 @@ Test(qmp, names_of_files_may_have_commas)
 		 "\"data\":{\"out\":\"/nonexistent,append=on/x\"}}}}");
 	cr_assert(strstr(a, "/nonexistent,append=on/x: No such"), "%s", a);
 }
+
+/* A reset would end the test, too: there is no board. */
+Test(qmp, cont_lets_a_crashed_guest_go_on)
+{
+	negotiate();
+	vm.status = VM_PANICKED;
+	feed("{\"execute\":\"cont\"}");
+	cr_assert(strstr(out, "\"RESUME\"") && !strstr(out, "\"RESET\""), "%s", out);
+	cr_assert_eq(vm.status, VM_RUNNING);
+}
+
+Test(qmp, set_action_changes_what_is_named)
+{
+	negotiate();
+	feed("{\"execute\":\"set-action\",\"arguments\":{\"panic\":\"exit-failure\",\"reboot\":\"shutdown\"}}");
+	cr_assert_str_eq(out, "{\"return\": {}}\r\n");
+	cr_assert(vm.panic == VM_PANIC_EXIT_FAILURE && vm.no_reboot && !vm.no_shutdown && !vm.watchdog);
+	feed("{\"execute\":\"set-action\",\"arguments\":{\"panic\":\"scream\"}}");
+	cr_assert(strstr(out, "\"error\""), "%s", out);
+}
