@@ -8,20 +8,6 @@
  */
 #include "tcg/pass.h"
 
-/* Registers and temporaries as bits: 0..15 registers, 20..23 temporaries. */
-static uint32_t bit_of(int op)
-{
-	if (op < OP_AH)
-		return 1u << op;
-	if (op < OP_AH + 4)
-		return 1u << (op - OP_AH);
-	if (op >= OP_T0 && op <= OP_T3)
-		return 1u << op;
-	return 0;
-}
-
-#define REGS	0xffffu
-
 static bool is_pure(const struct uop *u)
 {
 	const struct uop_info *info = &uop_info[u->op];
@@ -34,21 +20,21 @@ static bool is_pure(const struct uop *u)
 /* Registers a µop reads; those with implicit operands, exits and calls read all. */
 static uint32_t reads(const struct uop *u)
 {
-	uint32_t r = bit_of(u->a) | bit_of(u->b);
+	uint32_t r = uop_operand_bit[u->a] | uop_operand_bit[u->b];
 
 	switch (uop_info[u->op].kind) {
 	case K_MOVE:
 	case K_MEM:
 		break;
 	case K_ALU:
-		r |= REGS;
+		r |= UOP_GPRS;
 		break;
 	default:
-		return r | REGS;
+		return r | UOP_GPRS;
 	}
 	/* Narrow writes keep the rest of the register. */
 	if (u->op != UOP_probe && (u->size < 4 || u->op == UOP_setcc))
-		r |= bit_of(u->d);
+		r |= uop_operand_bit[u->d];
 	if (u->op == UOP_mulx)
 		r |= 1u << RDX;
 	return r;
@@ -65,7 +51,7 @@ void opt_dead(struct ir *ir)
 
 		if (u->insn != insn) {		/* from here on the instruction before */
 			insn = u->insn;
-			live = REGS;
+			live = UOP_GPRS;
 			if (u->d < OP_T0 || u->d > OP_T3) {	/* not for a temporary: somebody may want it */
 				if (!i || u[-1].insn != insn)
 					continue;
@@ -75,7 +61,7 @@ void opt_dead(struct ir *ir)
 				}
 			}
 		}
-		written = uop_info[u->op].d && u->op != UOP_probe ? bit_of(u->d) : 0;
+		written = uop_info[u->op].d && u->op != UOP_probe ? uop_operand_bit[u->d] : 0;
 		if (is_pure(u) && !(live & written)) {
 			*u = (struct uop) {
 				.op = UOP_nop, .d = OP_NONE, .a = OP_NONE, .b = OP_NONE,

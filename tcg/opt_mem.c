@@ -56,9 +56,7 @@ static bool same_address(const struct uop *u, const struct uop *v)
 
 static bool uses_t0(const struct uop *u)
 {
-	if (u->d == OP_T0 || u->a == OP_T0 || u->b == OP_T0)
-		return u->op != UOP_probe || u->a == OP_T0 || u->b == OP_T0;
-	return false;
+	return (uop_operand_bit[u->d] | uop_operand_bit[u->a] | uop_operand_bit[u->b]) & BIT(OP_T0);
 }
 
 struct group {

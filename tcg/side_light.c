@@ -39,13 +39,13 @@ unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool c
 	uint8_t *p = to;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (i && s[i].off == last.off && s[i].flags_host == last.flags_host && s[i].uncounted == last.uncounted)
-			continue;
-		p = put(p, s[i].host_off - last.host_off);
-		p = put(p, fold((int32_t)s[i].off - (int32_t)last.off) << 1 | s[i].flags_host);
+		struct x64_side at = s[i];
+
+		p = put(p, at.host_off - last.host_off);
+		p = put(p, fold((int32_t)at.off - (int32_t)last.off) << 1 | at.flags_host);
 		if (counts)
-			*p++ = (uint8_t)s[i].uncounted;
-		last = s[i];
+			*p++ = (uint8_t)at.uncounted;
+		last = at;
 	}
 	return (unsigned)(p - to);
 }

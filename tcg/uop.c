@@ -17,12 +17,12 @@ const struct uop_info uop_info[UOP_COUNT] = {
 #undef _
 };
 
-/* Words in the flag columns; none is an arithmetic flag. */
+/* Words in the flag columns; none is an arithmetic flag, all are UOP_FLAGS_ASK. */
 #define C	0x8000u
 #define R	0x4000u
 #define H	0x2000u
 #define V	0x1000u
-_Static_assert(!((C | R | H | V) & FL_ARITH), "words and flags share a column");
+_Static_assert((C | R | H | V) == UOP_FLAGS_ASK && !(UOP_FLAGS_ASK & FL_ARITH), "words and flags share a column");
 
 #define FCF	FL_CF
 #define FOF	FL_OF
@@ -34,9 +34,7 @@ _Static_assert(!((C | R | H | V) & FL_ARITH), "words and flags share a column");
 #define OSZAPC	FL_ARITH
 #define RC	(R | FL_CF)
 
-static const struct {
-	uint16_t reads, writes;
-} flag_columns[UOP_COUNT] = {
+const struct uop_flags uop_flags[UOP_COUNT] = {
 #define UOP(name, d, a, b, reads, writes, kind, meaning) [UOP_##name] = { reads, writes },
 #include "tcg/uop.def"
 #undef UOP
@@ -63,78 +61,70 @@ static bool count_is_nonzero(const struct uop *u)
 	return u->imm & (u->size == 8 ? 63 : 31);
 }
 
-uint16_t uop_flags_read(const struct uop *u, const struct insn *insns)
+uint16_t uop_ask_flags_read(const struct uop *u, const struct insn *insns)
 {
-	uint16_t r = flag_columns[u->op].reads;
+	uint16_t r = uop_flags[u->op].reads;
 
-	if (!(r & (C | R | H | V)))
-		return r;
 	if (r & C)
 		return cc_flags(u->c);
 	if (r & R)	/* what survives is read only if somebody wants it afterwards */
-		return (count_is_nonzero(u) ? 0 : flag_columns[u->op].writes & u->fl) | (r & FL_ARITH);
+		return (count_is_nonzero(u) ? 0 : uop_flags[u->op].writes & u->fl) | (r & FL_ARITH);
 	if (r & H)
 		return helper_info[u->aux].attr & H_FL_IN ? FL_ARITH : 0;
 	return insn_row(&insns[u->aux])->fl_read;
 }
 
-uint16_t uop_flags_written(const struct uop *u, const struct insn *insns)
+uint16_t uop_ask_flags_written(const struct uop *u, const struct insn *insns)
 {
-	uint16_t w = flag_columns[u->op].writes;
 	const struct insn_row *row;
 
-	if (!(w & (H | V)))
-		return w;
-	if (w & H)
+	if (uop_flags[u->op].writes & H)
 		return helper_info[u->aux].attr & H_FL_OUT ? FL_ARITH : 0;
 	row = insn_row(&insns[u->aux]);
 	return row->fl_written | row->fl_undef;
 }
 
 /* Registers written although no operand names them. */
-static uint32_t implicit_writes(const struct uop *u, const struct insn *insns)
+#define ASK	0x80000000u	/* that depends on more than the op */
+static const uint32_t implicit_writes[UOP_COUNT] = {
+	[UOP_mul1] = 1 << RAX | 1 << RDX, [UOP_imul1] = 1 << RAX | 1 << RDX,
+	[UOP_div1] = 1 << RAX | 1 << RDX, [UOP_idiv1] = 1 << RAX | 1 << RDX, [UOP_rdtsc] = 1 << RAX | 1 << RDX,
+	[UOP_cmpxchg8b] = 1 << RAX | 1 << RDX, [UOP_cmpxchg16b] = 1 << RAX | 1 << RDX,
+	[UOP_cmpxchg] = 1 << RAX, [UOP_lahf] = 1 << RAX, [UOP_call] = UOP_GPRS,
+	[UOP_jmpind] = ASK, [UOP_vec] = ASK, [UOP_x87] = ASK,
+};
+
+static uint32_t ask_implicit_writes(const struct uop *u, const struct insn *insns)
 {
 	const struct insn *in;
 	uint32_t m = 0;
 
-	switch (u->op) {
-	case UOP_mul1: case UOP_imul1: case UOP_div1: case UOP_idiv1: case UOP_rdtsc:
-	case UOP_cmpxchg8b: case UOP_cmpxchg16b:
-		return 1 << RAX | 1 << RDX;
-	case UOP_cmpxchg: case UOP_lahf:
-		return 1 << RAX;
-	case UOP_call:
-		return 0xffff;
-	case UOP_jmpind:
+	if (u->op == UOP_jmpind)
 		return u->imm ? 1 << RSP : 0;
-	case UOP_vec: case UOP_x87:
-		in = &insns[u->aux];
-		for (int k = 0; k < in->nopd; k++)
-			if (in->opd[k].kind == OPD_REG)
-				m |= 1u << (in->opd[k].reg & 15);
-		return insn_row(in)->does == DOES_vec_pcmpstr ? m | 1 << RCX : m;
-	default:
-		return 0;
-	}
+	in = &insns[u->aux];
+	for (int k = 0; k < in->nopd; k++)
+		if (in->opd[k].kind == OPD_REG)
+			m |= 1u << (in->opd[k].reg & 15);
+	return insn_row(in)->does == DOES_vec_pcmpstr ? m | 1 << RCX : m;
 }
 
-static uint32_t gpr_bit(int op)
-{
-	if (op <= R15)
-		return 1u << op;
-	return op >= OP_AH && op <= OP_BH ? 1u << (op - OP_AH) : 0;
-}
+#define BITS4(n) [n] = 1u << (n), 1u << ((n) + 1), 1u << ((n) + 2), 1u << ((n) + 3)
+const uint32_t uop_operand_bit[256] = {
+	BITS4(RAX), BITS4(RSP), BITS4(R8), BITS4(R12), [OP_AH] = 1 << RAX, 1 << RCX, 1 << RDX, 1 << RBX, BITS4(OP_T0),
+};
+#undef BITS4
 
 uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
 {
-	uint8_t kind = uop_info[u->op].kind;
-	uint32_t m = kind == K_MOVE || kind == K_MEM ? 0 : implicit_writes(u, insns);
+	uint32_t m = implicit_writes[u->op];
 
+	if (m & ASK)
+		m = ask_implicit_writes(u, insns);
 	if (uop_info[u->op].d && u->op != UOP_probe)
-		m |= gpr_bit(u->d);
+		m |= uop_operand_bit[u->d];
 	if (u->op == UOP_xchg || u->op == UOP_xadd || u->op == UOP_mulx)
-		m |= gpr_bit(u->b);
-	return m;
+		m |= uop_operand_bit[u->b];
+	return m & UOP_GPRS;
 }
 
 bool uop_constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step)

@@ -112,13 +112,36 @@ struct helper_info {
 };
 extern const struct helper_info helper_info[HELPER_COUNT];
 
+/* The flag columns of uop.def: masks, or where to look. */
+struct uop_flags {
+	uint16_t reads, writes;
+};
+extern const struct uop_flags uop_flags[UOP_COUNT];
+#define UOP_FLAGS_ASK	0xf000u
+uint16_t uop_ask_flags_read(const struct uop *u, const struct insn *insns);
+uint16_t uop_ask_flags_written(const struct uop *u, const struct insn *insns);
+
 /*
  * Flags a µop reads and writes (FL_* masks); `insns` for vec and x87. Undefined
  * counts as written. A shift whose count may be 0 reads those of its flags that
  * are live behind it, so u->fl must be right.
  */
-uint16_t uop_flags_read(const struct uop *u, const struct insn *insns);
-uint16_t uop_flags_written(const struct uop *u, const struct insn *insns);
+static inline uint16_t uop_flags_read(const struct uop *u, const struct insn *insns)
+{
+	uint16_t r = uop_flags[u->op].reads;
+
+	return r & UOP_FLAGS_ASK ? uop_ask_flags_read(u, insns) : r;
+}
+static inline uint16_t uop_flags_written(const struct uop *u, const struct insn *insns)
+{
+	uint16_t w = uop_flags[u->op].writes;
+
+	return w & UOP_FLAGS_ASK ? uop_ask_flags_written(u, insns) : w;
+}
+
+/* Registers (AH..BH as the one they belong to) and temporaries as bits, by operand code; 0 for others. */
+extern const uint32_t uop_operand_bit[256];
+#define UOP_GPRS	0xffffu
 
 /* Jumps whose target may be a label of the same region. */
 static inline bool uop_jumps(const struct uop *u)
