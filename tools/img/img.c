@@ -2,7 +2,7 @@
  * rhea-img: make, look at, copy and change disk images. Commands, options and
  * output are qemu-img's.
  *
- * Not modelled: amend, bitmap, dd; --object and --image-opts;
+ * Not modelled: amend, bitmap; --object and --image-opts;
  * formats other than raw and qcow2; commit into an image further down the chain.
  */
 #include "tools/img/img.h"
@@ -32,6 +32,8 @@ static const struct command {
 	  "[-c] [-p] [-q] [-n] [-U] [-f FMT] [-t CACHE] [-O FMT] [-B BACKING [-F FMT]] [-o OPTIONS] "
 	  "[-l SNAPSHOT] [-S SPARSE] [-m WORKERS] [-W] FILE... OUTPUT" },
 	{ "create",   "qf:b:F:uo:h",       1, 2, cmd_create,   "[-q] [-f FMT] [-b BACKING -F FMT] [-u] [-o OPTIONS] FILE [SIZE]" },
+	{ "dd",       "f:O:Uh",            0, 5, cmd_dd,
+	  "[-f FMT] [-O FMT] [-U] [bs=SIZE] [count=BLOCKS] [skip=BLOCKS] if=INPUT of=OUTPUT" },
 	{ "info",     "f:Uh",              1, 1, cmd_info,     "[-f FMT] [--output=json] [--backing-chain] [-U] FILE" },
 	{ "map",      "f:s:l:Uh",          1, 1, cmd_map,      "[-f FMT] [--start-offset=N] [--max-length=N] [--output=json] [-U] FILE" },
 	{ "measure",  "f:O:o:l:Uh",        0, 1, cmd_measure,  "[--output=json] [-O FMT] [-o OPTIONS] [-f FMT] [-U] --size=N | FILE" },

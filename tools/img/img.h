@@ -76,6 +76,7 @@ int cmd_commit(const struct args *a);
 int cmd_compare(const struct args *a);
 int cmd_convert(const struct args *a);
 int cmd_create(const struct args *a);
+int cmd_dd(const struct args *a);
 int cmd_info(const struct args *a);
 int cmd_map(const struct args *a);
 int cmd_measure(const struct args *a);
