@@ -48,7 +48,7 @@ struct net_user_options {
 	const char *dnssearch[NET_MAX_FORWARDS + 1];	/* NULL-terminated */
 	const char *tftp, *tftp_server_name, *bootfile;
 	const char *hostfwd[NET_MAX_FORWARDS + 1];	/* "tcp|udp:[addr]:port-[addr]:port" */
-	const char *guestfwd[NET_MAX_FORWARDS + 1];	/* "tcp:addr:port-cmd:COMMAND" */
+	const char *guestfwd[NET_MAX_FORWARDS + 1];	/* "tcp:addr:port-cmd:COMMAND", or a stream as in chr_find_or_new() */
 };
 /* One of listen, connect, mcast and udp; addresses are HOST:PORT, or unix:PATH for a stream. */
 struct net_socket_options {

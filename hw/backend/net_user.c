@@ -7,7 +7,7 @@
  * libslirp runs on whichever thread holds the machine lock: sending vCPUs hand
  * frames in, the loop watches its sockets.
  *
- * Not modelled: smb shares, guestfwd to a character device, saving its state.
+ * Not modelled: smb shares, saving its state.
  * Source: libslirp.h.
  */
 #include "config.h"
@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "hw/backend/net.h"
 #include "hw/core/bus.h"
+#include "hw/core/chr.h"
 #include "hw/core/loop.h"
 
 /* A socket that the loop watches. */
@@ -31,8 +32,18 @@ struct watched {
 	int index;			/* of loop_poll_add() */
 };
 
+/* An address in the network whose connection is a byte stream of the host. */
+struct stream {
+	Slirp *slirp;
+	struct chr *chr;
+	struct in_addr addr;
+	int port;
+	struct stream *next;
+};
+
 struct user {
 	struct net net;
+	struct stream *streams;
 	Slirp *slirp;
 	struct loop *loop;		/* NULL in tests: nobody watches the sockets */
 	struct loop_poller poller;
@@ -191,12 +202,20 @@ static void fill(void *opaque, struct loop *l, uint64_t *max_ns)
 		*max_ns = ms * NS_PER_MS;
 }
 
+/* What a guest's connection has room for changes with frames that come and with time. */
+static void streams_go_on(struct user *u)
+{
+	for (struct stream *s = u->streams; s; s = s->next)
+		chr_accept_input(s->chr);
+}
+
 static void done(void *opaque, struct loop *l, bool failed)
 {
 	struct user *u = opaque;
 
 	(void)l;
 	slirp_pollfds_poll(u->slirp, failed, socket_events, u);
+	streams_go_on(u);
 }
 
 /* ---- frames ---- */
@@ -206,6 +225,7 @@ static void user_send(struct net *n, const uint8_t *frame, size_t len)
 	struct user *u = (struct user *)n;
 
 	slirp_input(u->slirp, frame, (int)len);
+	streams_go_on(u);
 	if (u->loop && wants_change(u))		/* a thread that wakes costs more than the frame */
 		loop_poll_again(u->loop);
 }
@@ -216,6 +236,11 @@ static void user_free(struct net *n)
 
 	if (u->loop)
 		loop_poller_del(u->loop, &u->poller);
+	for (struct stream *s = u->streams, *next; s; s = next) {
+		next = s->next;
+		chr_detach(s->chr);
+		free(s);
+	}
 	if (u->slirp)
 		slirp_cleanup(u->slirp);
 	free(u->watched);
@@ -368,15 +393,66 @@ static bool user_forward(struct net *n, const char *text, bool begin, struct err
 	return (begin ? add_hostfwd : remove_hostfwd)((struct user *)n, text, e);
 }
 
+/* ---- streams behind an address ---- */
+
+static int stream_room(void *opaque)
+{
+	struct stream *s = opaque;
+	size_t n = slirp_socket_can_recv(s->slirp, s->addr, s->port);	/* 0 while nobody is connected */
+
+	return (int)min_u64(n, INT_MAX);
+}
+
+static void stream_input(void *opaque, const uint8_t *p, int n)
+{
+	struct stream *s = opaque;
+
+	slirp_socket_recv(s->slirp, s->addr, s->port, p, n);
+}
+
+static ssize_t stream_write(const void *p, size_t n, void *opaque)
+{
+	chr_write(((struct stream *)opaque)->chr, p, n);
+	return (ssize_t)n;
+}
+
+static const struct chr_front stream_front = { stream_room, stream_input };
+
+static bool add_stream(struct user *u, struct in_addr addr, int port, const char *spec, struct err *e)
+{
+	struct stream *s;
+	struct chr *c;
+	char id[32];
+
+	snprintf(id, sizeof(id), "guestfwd.tcp.%d", port);
+	c = chr_find_or_new(u->m, id, spec, e);
+	if (!c)
+		return false;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(e, "no memory");
+	*s = (struct stream){ .slirp = u->slirp, .addr = addr, .port = port };
+	if (slirp_add_guestfwd(u->slirp, stream_write, s, &s->addr, port) < 0) {
+		free(s);
+		return err_set(e, "the address is not in the network, or taken");
+	}
+	s->chr = chr_attach(c, &stream_front, s);
+	s->next = u->streams;
+	u->streams = s;
+	return s->chr || err_set(e, "'%s' is in use", c->id);
+}
+
 static bool add_guestfwd(struct user *u, const char *text, struct err *e)
 {
 	struct in_addr server = { 0 };
 	const char *dash = strchr(text, '-');
 	int port;
 
-	if (strncmp(text, "tcp:", 4) || !dash || strncmp(dash, "-cmd:", 5)
+	if (strncmp(text, "tcp:", 4) || !dash
 	    || !endpoint(text + 4, (size_t)(dash - text - 4), &server, &port) || !port)
-		return err_set(e, "guestfwd=%s: expected tcp:ADDR:PORT-cmd:COMMAND", text);
+		return err_set(e, "guestfwd=%s: expected tcp:ADDR:PORT-cmd:COMMAND or tcp:ADDR:PORT-chardev:ID", text);
+	if (strncmp(dash, "-cmd:", 5))
+		return add_stream(u, server, port, dash + 1, e) || err_prefix(e, "guestfwd=%s", text);
 	if (slirp_add_exec(u->slirp, dash + 5, &server, port) < 0)
 		return err_set(e, "guestfwd=%s: the address is not in the network, or taken", text);
 	return true;

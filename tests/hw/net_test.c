@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "hw/backend/net.h"
+#include "hw/core/chr.h"
 #include "hw/core/loop.h"
 #include "tests/bench.h"
 
@@ -317,13 +318,110 @@ Test(net, a_frame_wakes_the_loop_if_there_is_something_else_to_watch, .timeout =
 	loop_free(l);
 }
 
+/* ---- a stream behind an address ---- */
+
+static uint8_t tcp_heard[200], stream_got[16];
+static size_t stream_n;
+
+static bool hear_tcp(void *opaque, const uint8_t *frame, size_t n)
+{
+	(void)opaque;
+	if (n <= sizeof(tcp_heard) && frame[12] == 8 && !frame[13] && frame[23] == 6)
+		memcpy(tcp_heard, frame, n);
+	return true;
+}
+
+static void stream_write(struct chr *c, const uint8_t *p, size_t n)
+{
+	(void)c;
+	cr_assert_leq(stream_n + n, sizeof(stream_got));
+	memcpy(stream_got + stream_n, p, n);
+	stream_n += n;
+}
+
+static void stream_free(struct chr *c) { (void)c; }
+
+static uint16_t sum16(const uint8_t *p, size_t n, uint32_t sum)
+{
+	for (size_t i = 0; i < n; i++)
+		sum += i & 1 ? p[i] : p[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+static void put16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)(v >> 8); p[1] = (uint8_t)v; }
+static void put32(uint8_t *p, uint32_t v) { put16(p, (uint16_t)(v >> 16)); put16(p + 2, (uint16_t)v); }
+static uint32_t get32(const uint8_t *p) { return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]; }
+
+/* From 10.9.8.15:5000 to 10.9.8.100:80. */
+static void tcp(struct net *n, uint8_t flags, uint32_t seq, uint32_t ack, const char *data)
+{
+	static const uint8_t head[34] = {
+		0x52, 0x55, 10, 9, 8, 2, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 0,
+		0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 9, 8, 15, 10, 9, 8, 100,
+	};
+	uint8_t f[80] = { 0 };
+	size_t len = 20 + strlen(data);
+
+	memcpy(f, head, sizeof(head));
+	put16(f + 16, (uint16_t)(20 + len));
+	put16(f + 24, sum16(f + 14, 20, 0));
+	put16(f + 34, 5000);
+	put16(f + 36, 80);
+	put32(f + 38, seq);
+	put32(f + 42, ack);
+	f[46] = 0x50;
+	f[47] = flags;
+	put16(f + 48, 8192);
+	memcpy(f + 54, data, strlen(data));
+	put16(f + 50, sum16(f + 26, 8 + len, 6 + (uint32_t)len));
+	net_send(n, f, 34 + len);
+}
+
+Test(net, a_stream_of_the_host_is_behind_an_address)
+{
+	static const struct chr_ops stream_ops = { "test", stream_write, .free = stream_free };
+	static const struct net_front ears = { hear_tcp };
+	enum { SYN = 2, PSH = 8, ACK = 16 };
+	struct chr c = { .ops = &stream_ops, .m = b.m, .id = strdup("c") };
+	struct net *n;
+	uint8_t who_has[sizeof(arp)];
+	uint32_t seq;
+
+	memcpy(who_has, arp, sizeof(arp));
+	who_has[41] = 100;
+	b.m->chrs = &c;
+	n = user((struct net_user_options){ .net = "10.9.8.0/24", .guestfwd = { "tcp:10.9.8.100:80-chardev:c" } });
+	cr_assert(n, "%s", b.err.msg);
+	cr_assert(net_attach(n, &ears, NULL, &b.err));
+	cr_assert_eq(chr_room(&c), 0, "nobody is connected");
+	net_send(n, who_has, sizeof(who_has));
+	tcp(n, SYN, 100, 0, "");
+	cr_assert_eq(tcp_heard[47], SYN | ACK);
+	seq = get32(tcp_heard + 38) + 1;
+	tcp(n, ACK, 101, seq, "");
+	tcp(n, PSH | ACK, 101, seq, "hello");
+	cr_assert_eq(stream_n, 5);
+	cr_assert_arr_eq(stream_got, "hello", 5);
+	cr_assert_gt(chr_room(&c), 3);
+	chr_input(&c, (const uint8_t *)"you", 3);
+	cr_assert_arr_eq(tcp_heard + 54, "you", 3);
+	cr_assert_null(user((struct net_user_options){ .guestfwd = { "tcp:10.0.2.9:1-chardev:c" } }), "it is taken");
+	net_detach(n, NULL);
+	net_free(n);
+	cr_assert_null(c.front);
+	chr_free(&c);
+}
+
 Test(net, mistakes_in_user_networks_are_told)
 {
 	static const struct net_user_options wrong[] = {
 		{ .net = "10.0.2" }, { .net = "10.0.2.0/40" }, { .host = "10.0.3.1" }, { .host = "x" },
 		{ .dns = "10.0.2.2" }, { .ipv6_net = "fec0::/200" }, { .hostfwd = { "tcp:80" } },
 		{ .hostfwd = { "sctp::1-:2" } }, { .hostfwd = { "tcp::99999-:22" } }, { .hostfwd = { "tcp::0-:0" } },
-		{ .guestfwd = { "tcp:10.0.2.9:1-nothing" } },
+		{ .guestfwd = { "tcp:10.0.2.9:1-nothing" } }, { .guestfwd = { "tcp:10.0.2.9:1-chardev:none" } },
+		{ .guestfwd = { "tcp:10.0.3.9:1-null" } },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
