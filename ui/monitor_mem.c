@@ -229,6 +229,8 @@ static struct value *save_to_file(struct cmd *c, const struct value *args, bool 
 
 	if (cpu < 0)
 		return NULL;
+	if ((int64_t)size < 0)
+		return cmd_fail(c, CMD_GENERIC, "size: expected a number of bytes, not %lld", (long long)size);
 	f = fopen(name, "wbe");
 	if (!f)
 		return cmd_fail(c, CMD_GENERIC, "Could not open '%s': %s", name, strerror(errno));

@@ -125,6 +125,8 @@ Test(qmp, mistakes_are_told_and_the_session_goes_on)
 		  ERROR("GenericError", "Parameter 'size' is missing") },
 		{ "{\"execute\":\"memsave\",\"arguments\":{\"val\":\"0\",\"size\":1,\"filename\":\"x\"}}",
 		  ERROR("GenericError", "Invalid parameter type for 'val', expected: integer") },
+		{ "{\"execute\":\"pmemsave\",\"arguments\":{\"val\":0,\"size\":-1,\"filename\":\"/dev/null\"}}",
+		  ERROR("GenericError", "size: expected a number of bytes, not -1") },
 		{ "{\"execute\":\"memsave\",\"arguments\":{\"val\":0,\"size\":1,\"filename\":\"x\",\"cpu-index\":1}}",
 		  ERROR("GenericError", "Invalid parameter 'cpu-index': processors are 0 to 0") },
 		{ "}\n", ERROR("GenericError", "JSON parse error, a closing bracket without an opening one") },
