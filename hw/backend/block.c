@@ -229,18 +229,34 @@ static const struct format *find_format(const struct block_options *o, struct er
 	return NULL;
 }
 
+/* With auto_readonly: is it one of those that cannot be written at all? */
+static bool never_written(const struct block_options *o)
+{
+	int fd = o->auto_readonly ? open(o->file, O_RDWR | O_CLOEXEC) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return o->auto_readonly && fd < 0;
+}
+
+/* Images below by the names in their headers are opened as this one is; others have options of their own. */
 static struct block *open_let_go(const struct block_options *o, struct err *e)
 {
 	struct block_options now = *o;
 	struct block *b;
 
-	now.readonly = now.unlocked = true;
 	now.let_go = false;
+	now.readonly = true;
+	if (never_written(o))
+		return block_open(&now, e);
+	now.unlocked = true;
 	b = block_open(&now, e);
-	if (b) {
-		b->let_go = true;
-		b->opened.unlocked = o->unlocked;
-	}
+	if (!b)
+		return NULL;
+	b->let_go = true;
+	b->opened.unlocked = o->unlocked;
+	for (struct block *below = o->backing ? NULL : b->backing; below; below = below->backing)
+		below->opened.unlocked = o->unlocked;
 	return b;
 }
 
@@ -378,6 +394,9 @@ bool block_take_back(struct block **place, struct err *e)
 
 	if (!(*place)->let_go)
 		return true;
+	for (b = (*place)->backing; b; b = b->backing)
+		if (!lock(b, !b->readonly, e))
+			return false;
 	if (!open_anew(place, true, false, e))
 		return false;
 	b = *place;

@@ -166,3 +166,23 @@ Test(block, unknown_formats_and_missing_files_are_errors)
 	cr_assert_null(block_open(&o, &e));
 	cr_assert(strstr(e.msg, "nonexistent"));
 }
+
+/* What auto-read-only makes read-only stays so on the way from one program to another. */
+Test(block, an_image_that_nobody_can_write_is_not_let_go_of)
+{
+	struct block_options o = { .file = path, .auto_readonly = true, .let_go = true };
+	struct block *b = block_open(&o, &e);
+
+	cr_assert(b, "%s", e.msg);
+	cr_expect_not(block_readonly(b));
+	block_close(b);
+	chmod(path, 0444);
+	if (!geteuid() && setuid(65534))
+		cr_skip_test("root can write everything");
+	b = block_open(&o, &e);
+	cr_assert(b, "%s", e.msg);
+	cr_expect(block_readonly(b));
+	cr_expect(block_take_back(&b, &e), "%s", e.msg);
+	cr_expect(block_readonly(b));
+	block_close(b);
+}

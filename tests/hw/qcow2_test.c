@@ -226,6 +226,37 @@ Test(qcow2, changes_over_a_backing_image_leave_it_alone)
 	block_close(b);
 }
 
+static bool is_free(const char *file)
+{
+	struct block_options o = { .file = file };
+	struct block *b = block_open(&o, &e);
+
+	block_close(b);
+	return b;
+}
+
+/* The backing image, too: nobody writes it once the machine runs here. */
+Test(qcow2, an_image_that_is_taken_back_has_its_chain_to_itself)
+{
+	struct block_options o = { .file = image, .let_go = true };
+	struct block *b;
+
+	make(base, 65536, NULL, 16, 3);
+	make(image, 65536, "base", 16, 3);
+	b = block_open(&o, &e);
+	cr_assert(b, "%s", e.msg);
+	cr_expect(is_free(image));
+	for (int i = 0; i < 2; i++) {
+		cr_assert(block_take_back(&b, &e), "%s", e.msg);
+		cr_expect_not(is_free(image));
+		cr_expect_not(is_free(base));
+		cr_assert(block_let_go(&b, &e), "%s", e.msg);
+		cr_expect(is_free(image));
+	}
+	block_close(b);
+	cr_expect(is_free(base));
+}
+
 Test(qcow2, a_chain_that_loops_is_an_error)
 {
 	make(image, 65536, "image", 16, 3);
