@@ -58,14 +58,14 @@ void mon_sendkey(struct monitor *mon, const struct mon_args *a, FILE *out)
 {
 	int codes[ARRAY_LEN(mon->vm->input.keys)], n = 0;
 	uint64_t ms = HOLD_MS;
-	char *save = NULL;
+	char *rest = a->word[0], *w;
 	struct err e;
 
 	if (a->n > 1 && (!parse_num(a->word[1], &ms) || ms > 60000)) {
 		fputs("sendkey: expected milliseconds up to 60000\n", out);
 		return;
 	}
-	for (char *w = strtok_r(a->word[0], "-", &save); w; w = strtok_r(NULL, "-", &save)) {
+	while ((w = strsep(&rest, "-"))) {
 		if (n == (int)ARRAY_LEN(codes)) {
 			fputs("sendkey: too many keys\n", out);
 			return;

@@ -131,6 +131,7 @@ Test(monitor, absolute_paths_are_not_formats)
 Test(monitor, unknown_keys_name_the_nearest)
 {
 	cr_assert(strstr(run("sendkey ctrl-alt-delet"), "did you mean delete"));
+	cr_assert(strstr(run("sendkey a-"), "no key ''"));
 }
 
 static char *two_lines(struct net *n)
