@@ -42,6 +42,14 @@ static void on_done(void *opaque)
 	b->wake(b->opaque);
 }
 
+static void on_leds(void *opaque, uint8_t leds)
+{
+	struct bridge *b = opaque;
+
+	atomic_store(&b->leds, leds);
+	b->wake(b->opaque);
+}
+
 static void none_fresh(struct bridge *b)
 {
 	b->first = BRIDGE_ROWS;
@@ -140,7 +148,7 @@ bool bridge_init(struct bridge *b, struct display *d, struct loop *l, struct err
 	b->loop = l;
 	pthread_mutex_init(&b->lock, NULL);
 	none_fresh(b);
-	b->viewer = (struct viewer){ .rows = on_rows, .done = on_done, .opaque = b };
+	b->viewer = (struct viewer){ .rows = on_rows, .done = on_done, .leds = on_leds, .opaque = b };
 	display_add(d, &b->viewer);
 	return true;
 }

@@ -35,7 +35,8 @@ struct bridge {
 	struct loop *loop;
 	struct viewer viewer;
 	atomic_bool wants_place;	/* display_wants_place(), for the thread */
-	void (*wake)(void *opaque);	/* the thread has a picture waiting; any thread */
+	_Atomic uint8_t leds;		/* LED_ bits of the guest's keyboard, for the thread */
+	void (*wake)(void *opaque);	/* the thread has a picture waiting, or leds changed; any thread */
 	void (*close)(void *opaque);	/* BRIDGE_CLOSE, on the main loop; may be NULL */
 	void *opaque;
 	int event_fd;

@@ -190,11 +190,23 @@ static void refresh_screen(struct display *d)
 	d->pace = changed ? LOOK_MIN : min_u64(d->pace * 2, blinking ? BLINK : LOOK_MAX);
 }
 
+static void tell_leds(struct display *d)
+{
+	uint8_t leds = input_leds(d->m);
+
+	for (struct viewer *v = d->viewers; v; v = v->next)
+		if (v->leds && looks_at(v, 0) && leds != v->told_leds) {
+			v->told_leds = leds;
+			v->leds(v->opaque, leds);
+		}
+}
+
 static void look(void *opaque)
 {
 	struct display *d = opaque;
 
 	refresh_screen(d);
+	tell_leds(d);
 	if (somebody_looks(d))
 		timer_mod(&d->look, clock_now(d->look.clock) + d->pace);
 }

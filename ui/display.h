@@ -41,8 +41,10 @@ struct viewer {
 	void (*rows)(void *opaque, const struct surface *s, int first, int n);
 	/* A frame is complete: what rows() told belongs together. */
 	void (*done)(void *opaque);
+	void (*leds)(void *opaque, uint8_t leds);	/* LED_ bits are others now; at first none is on. May be NULL */
 	void *opaque;
 	bool active, fresh;		/* display.c's: it is looking; it has seen everything */
+	uint8_t told_leds;
 	uint8_t down[0x300 / 8];	/* keys it holds */
 	int page;			/* what it looks at */
 	struct viewer *next;

@@ -48,6 +48,8 @@ struct link {
 	int buttons;
 	bool let_in;			/* the thread's: it has seen something */
 	bool old_size;			/* the thread's: it was told another size, and no new one */
+	bool wants_leds;		/* the thread's: it shows what the guest's LEDs show */
+	uint8_t leds;			/* the thread's: it was told these */
 };
 
 struct vnc {
@@ -85,6 +87,33 @@ static void on_place(rfbClientPtr cl, int code, uint32_t symbol, bool down)
 {
 	bridge_send(&vnc_of(cl)->bridge, (struct bridge_event){ .kind = BRIDGE_KEY, .a = code, .symbol = symbol, .b = down });
 }
+
+static void tell_leds(rfbClientPtr cl)
+{
+	struct link *k = cl->clientData;
+
+	k->leds = atomic_load(&vnc_of(cl)->bridge.leds);
+	if (!vnc_keys_tell_leds(cl, k->leds))
+		rfbCloseClient(cl);
+}
+
+static void tell_new_leds(rfbClientPtr cl)
+{
+	const struct link *k = cl->clientData;
+
+	if (k->wants_leds && k->leds != atomic_load(&vnc_of(cl)->bridge.leds))
+		tell_leds(cl);
+}
+
+static void on_wants_leds(rfbClientPtr cl)
+{
+	struct link *k = cl->clientData;
+
+	k->wants_leds = true;
+	tell_leds(cl);
+}
+
+static const struct vnc_keys on_keys = { .key = on_place, .wants_leds = on_wants_leds };
 
 /* The protocol's buttons: left, middle, right, wheel up, wheel down. */
 static unsigned buttons_of(int mask)
@@ -383,6 +412,7 @@ static void *serve(void *opaque)
 		wait_for_work(v, more ? 0 : -1);
 		take_arrived(v);
 		bridge_take(&v->bridge, &taker, &first, &last);
+		each_client(v, tell_new_leds);
 		more = rfbProcessEvents(v->rfb, 0);
 	}
 	rfbShutdownServer(v->rfb, TRUE);
@@ -416,7 +446,7 @@ static bool make_screen(struct vnc *v, const char *title, struct err *e)
 	s->newClientHook = on_new;
 	s->passwordCheck = on_password;
 	s->authPasswdData = v->wants_password ? v : NULL;
-	vnc_keys_offer(on_place);
+	vnc_keys_offer(&on_keys);
 	rfbSetCursor(s, NULL);
 	rfbInitServer(s);
 	return true;

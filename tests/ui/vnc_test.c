@@ -179,6 +179,54 @@ Test(vnc, keys_may_be_told_by_their_place)
 	close(fd);
 }
 
+/* The bits a viewer is told next: 0 scroll, 1 num, 2 caps. */
+static int told_leds(int fd)
+{
+	static const uint8_t head[] = { 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0xff, 0xff, 0xfe, 0xfb };
+	uint8_t m[17];
+
+	for (int i = 0; i < 500 && recv(fd, m, 1, MSG_PEEK | MSG_DONTWAIT) <= 0; i++) {
+		machine_unlock(b.m);
+		loop_step(loop, 10 * NS_PER_MS);
+		machine_lock(b.m);
+		b.mono += 5 * NS_PER_MS;
+	}
+	get(fd, m, sizeof(m));
+	cr_expect_arr_eq(m, head, sizeof(head));
+	return m[16];
+}
+
+static void set_leds(uint8_t bits)
+{
+	out(0x60, 0xed);
+	cr_assert_eq(scan_code(), 0xfa);
+	out(0x60, bits);
+	cr_assert_eq(scan_code(), 0xfa);
+}
+
+Test(vnc, the_guests_leds_are_told_to_viewers_that_ask)
+{
+	int w, h, fd;
+
+	cr_assert(serve(""), "%s", b.err.msg);
+	fd = connect_viewer();
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	put(fd, (uint8_t[]){ 2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfb }, 12);
+	cr_expect_eq(told_leds(fd), 0);
+	for (int bits = 1; bits <= 4; bits *= 2) {
+		set_leds((uint8_t)bits);
+		cr_expect_eq(told_leds(fd), bits);
+	}
+	close(fd);
+	fd = connect_viewer();		/* a newcomer sees what is lit */
+	cr_assert_eq(greet(fd), 1);
+	enter(fd, &w, &h);
+	put(fd, (uint8_t[]){ 2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfb }, 12);
+	cr_expect_eq(told_leds(fd), 4);
+	close(fd);
+}
+
 static char typed[100];
 static int n_typed;
 
