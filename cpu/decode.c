@@ -602,7 +602,7 @@ static void clear(struct insn *in)
 }
 
 /* By prefixes, rows and operand codes. */
-static __attribute__((noinline)) enum insn_result decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
+enum insn_result decode_any(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
 {
 	struct dec d = {
 		.p = p, .end = n < MAX_LEN ? n : MAX_LEN, .env = env, .in = in, .error = INSN_OK,
@@ -623,11 +623,4 @@ static __attribute__((noinline)) enum insn_result decode(const uint8_t *p, unsig
 	if (env->memo && d.error == INSN_OK && n >= INSN_WIDE)
 		decode_remember(p, env, in);
 	return d.error;
-}
-
-enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
-{
-	if (env->memo && n >= INSN_WIDE && decode_known(p, env, in))
-		return INSN_OK;
-	return decode(p, n, env, in);
 }

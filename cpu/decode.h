@@ -38,8 +38,13 @@ struct decode_memo {
 #define DECODE_MODRM	0x8000u
 #define DECODE_GROUP	0x4000u		/* ModRM.reg is part of the opcode */
 
-/* Decode what the memo knows; INSN_WIDE bytes can be read. False: it does not, and *in may be anything. */
-bool decode_known(const uint8_t *p, const struct insn_env *env, struct insn *in);
+/*
+ * Which instruction stands there, and its length, if the memo knows it: all that is wanted of code that is only
+ * looked at. INSN_WIDE bytes can be read. NULL: it does not.
+ */
+const struct insn_row *decode_skim(const uint8_t *p, const struct insn_env *env, unsigned *len);
+/* insn_decode() without what has been learnt, which it adds to. */
+enum insn_result decode_any(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in);
 /* Those bytes are *in: keep it if it is of that kind, and there is room. */
 void decode_remember(const uint8_t *p, const struct insn_env *env, const struct insn *in);
 

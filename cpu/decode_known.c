@@ -10,7 +10,7 @@
 typedef uint64_t __attribute__((may_alias)) word;
 
 /* decode_form.sel: of the bytes in which register numbers are put. */
-enum { SEL_REG = 0, SEL_RM = 8, SEL_OPC = 16, SEL_NONE = 56 };
+enum { SEL_REG = 0, SEL_RM = 8 /* or of the opcode, which has no ModRM then */, SEL_NONE = 56 };
 
 /* struct insn by words: seg, base, index and scale without memory stand in the third. */
 #define PUT(field, v) ((uint64_t)(v) << 8 * (offsetof(struct insn, field) & 7))
@@ -26,6 +26,12 @@ struct head {
 	uint8_t rex;
 };
 
+/* First bytes that are more than an opcode; the first ones are indexes of decode_memo.first. */
+enum { F_OPCODE, F_66, F_F3, F_F2, F_REX, F_0F };
+static const uint8_t first_byte[256] = {
+	[0x66] = F_66, [0xf3] = F_F3, [0xf2] = F_F2, [0x40 ... 0x4f] = F_REX, [0x0f] = F_0F,
+};
+
 static inline bool parse(const uint8_t *p, const struct insn_env *env, struct head *h)
 {
 	uint32_t mode = env->mode & (MODE_CODE | MODE_PE | MODE_VM);
@@ -34,16 +40,18 @@ static inline bool parse(const uint8_t *p, const struct insn_env *env, struct he
 	*h = (struct head){ .code = mode != (MODE_CODE64 | MODE_PE) };
 	if (h->code && mode != (MODE_CODE32 | MODE_PE))
 		return false;
-	if (b == 0x66 || (b & 0xfe) == 0xf2) {
-		h->prefix = b == 0x66 ? 1 : 0xf5 - b;
-		b = *p++;
+	if (first_byte[b] != F_OPCODE) {
+		if (first_byte[b] <= F_F2) {
+			h->prefix = first_byte[b];
+			b = *p++;
+		}
+		if (first_byte[b] == F_REX && !h->code) {
+			h->rex = (uint8_t)b;
+			b = *p++;
+		}
+		if (b == 0x0f)
+			b = 0x100 | *p++;
 	}
-	if ((b & 0xf0) == 0x40 && !h->code) {
-		h->rex = (uint8_t)b;
-		b = *p++;
-	}
-	if (b == 0x0f)
-		b = 0x100 | *p++;
 	h->opcode = b;
 	h->q = p;
 	return true;
@@ -99,24 +107,40 @@ static inline const uint8_t *constant(const uint8_t *q, const struct decode_form
 	return q + f->imm_size;
 }
 
-bool decode_known(const uint8_t *p, const struct insn_env *env, struct insn *in)
+/*
+ * The form, and ModRM, behind which h->q is then. If there is none *m is one that names no memory and the
+ * register in the opcode, *modrm is 0. NULL: not known.
+ */
+static inline const struct decode_form *find_form(const uint8_t *p, const struct insn_env *env, struct head *h, unsigned *m,
+						  unsigned *modrm)
 {
 	const struct decode_memo *memo = env->memo;
 	const struct decode_form *f;
-	unsigned first, m = 0xc0, rex_b;
+	unsigned first;
+
+	if (!parse(p, env, h))
+		return NULL;
+	*m = 0xc0 | (h->opcode & 7);
+	*modrm = 0;
+	first = memo->first[h->code][h->prefix][h->opcode];
+	f = &memo->form[(first & (DECODE_FORMS - 1)) + (h->rex >> 2 & 2)];
+	if (first & DECODE_MODRM) {
+		*m = *modrm = *h->q++;
+		f += (*m >= 0xc0) + (first & DECODE_GROUP ? *m >> 1 & 0x1c : 0);
+	}
+	return f->word[0] ? f : NULL;
+}
+
+static inline bool known(const uint8_t *p, const struct insn_env *env, struct insn *in)
+{
+	const struct decode_form *f;
+	unsigned m, modrm, rex_b;
 	word *w = (word *)(void *)in;
 	struct head h;
 	uint64_t regs;
 
-	if (!parse(p, env, &h))
-		return false;
-	first = memo->first[h.code][h.prefix][h.opcode];
-	f = &memo->form[(first & (DECODE_FORMS - 1)) + (h.rex >> 2 & 2)];
-	if (first & DECODE_MODRM) {
-		m = *h.q++;
-		f += (m >= 0xc0) + (first & DECODE_GROUP ? m >> 1 & 0x1c : 0);
-	}
-	if (!f->word[0])
+	f = find_form(p, env, &h, &m, &modrm);
+	if (!f)
 		return false;
 	w[0] = f->word[0];
 	w[1] = f->word[1];
@@ -124,9 +148,9 @@ bool decode_known(const uint8_t *p, const struct insn_env *env, struct insn *in)
 	w[3] = 0;
 	w[4] = f->is_one;
 	w[5] = 0;
-	w[6] = f->tail | (m & (first & DECODE_MODRM ? 0xff : 0)) | PUT(rex, h.rex);
+	w[6] = f->tail | modrm | PUT(rex, h.rex);
 	rex_b = h.rex << 3 & 8;
-	regs = (m >> 3 & 7) | (h.rex << 1 & 8) | ((m & 7) | rex_b) << SEL_RM | ((h.opcode & 7) | rex_b) << SEL_OPC;
+	regs = (m >> 3 & 7) | (h.rex << 1 & 8) | ((m & 7) | rex_b) << SEL_RM;
 	in->opd[0].reg += (uint8_t)(regs >> f->sel[0]);
 	in->opd[1].reg += (uint8_t)(regs >> f->sel[1]);
 	in->opd[2].reg += (uint8_t)(regs >> f->sel[2]);
@@ -138,6 +162,36 @@ bool decode_known(const uint8_t *p, const struct insn_env *env, struct insn *in)
 		h.q = constant(h.q, f, in);
 	in->len = (uint8_t)(h.q - p);
 	return true;
+}
+
+enum insn_result insn_decode(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in)
+{
+	if (env->memo && n >= INSN_WIDE && known(p, env, in))
+		return INSN_OK;
+	return decode_any(p, n, env, in);
+}
+
+/* Bytes of the address behind ModRM. */
+static inline unsigned address_bytes(unsigned m, unsigned sib)
+{
+	unsigned mod = m >> 6, rm = m & 7, has_sib = rm == 4;
+
+	if (mod)
+		return has_sib + (mod == 1 ? 1 : 4);
+	return has_sib + (rm == 5 || (has_sib && (sib & 7) == 5) ? 4 : 0);
+}
+
+const struct insn_row *decode_skim(const uint8_t *p, const struct insn_env *env, unsigned *len)
+{
+	const struct decode_form *f;
+	unsigned m, modrm;
+	struct head h;
+
+	f = find_form(p, env, &h, &m, &modrm);
+	if (!f)
+		return NULL;
+	*len = (unsigned)(h.q - p) + f->imm_size + (m < 0xc0 ? address_bytes(m, *h.q) : 0);
+	return &insn_rows[(uint16_t)f->word[0]];
 }
 
 /* ---- learning ---- */
@@ -175,8 +229,7 @@ static bool learn_register(struct decode_form *f, struct insn *t, unsigned i, co
 		return false;
 	switch (oi->place) {
 	case PL_REG: f->sel[i] = SEL_REG; break;
-	case PL_RM: f->sel[i] = SEL_RM; break;
-	case PL_OPC: f->sel[i] = SEL_OPC; break;
+	case PL_RM: case PL_OPC: f->sel[i] = SEL_RM; break;
 	default: return oi->place >= PL_FIX0;
 	}
 	o->reg = 0;

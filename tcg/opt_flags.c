@@ -6,6 +6,7 @@
  *
  * Source: SDM vol. 1 appendix A; the rows of uop.def and insn.def.
  */
+#include "cpu/decode.h"
 #include "tcg/pass.h"
 
 struct walk {
@@ -82,7 +83,7 @@ void opt_flags(struct ir *ir, uint16_t (*live_at)(void *opaque, uint64_t rip), v
 {
 	struct walk w = { .ir = ir, .live_at = live_at, .opaque = opaque };
 
-	for (unsigned i = 0; i < ir->n_uops; i++)
+	for (unsigned i = 0; ir->mode & MODE_REGION && i < ir->n_uops; i++)
 		if (ir->uops[i].op == UOP_label)
 			ir->uops[i].fl = 0;
 	while (!walk(&w))
@@ -109,26 +110,40 @@ static bool count_is_nonzero(const struct insn *in)
 	return in->opd[in->nopd - 1].kind == OPD_IMM && in->imm & (in->opd[0].size == 8 ? 63 : 31);
 }
 
-uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n, unsigned room)
+/* The instruction there, and which flags it certainly writes; NULL: there is none. */
+static const struct insn_row *look_at(const struct insn_env *env, const uint8_t *bytes, unsigned room, unsigned *len,
+				      uint16_t *written)
 {
-	uint16_t needed = 0, open = FL_ARITH;
+	const struct insn_row *row = env->memo && room >= INSN_WIDE ? decode_skim(bytes, env, len) : NULL;
 	struct insn in;
 
-	for (int i = 0; i < LOOK_AHEAD && open; i++) {
-		const struct insn_row *row;
-
-		if (insn_decode(bytes, room, env, &in) != INSN_OK || in.len > n)
-			break;
+	if (!row || insn_is_shift(row)) {
+		if (insn_decode(bytes, room, env, &in) != INSN_OK)
+			return NULL;
 		row = insn_row(&in);
+		*len = in.len;
+	}
+	*written = !insn_is_shift(row) || count_is_nonzero(&in) ? row->fl_written | row->fl_undef : 0;
+	return row;
+}
+
+uint16_t flags_needed(const struct insn_env *env, const uint8_t *bytes, unsigned n, unsigned room)
+{
+	uint16_t needed = 0, open = FL_ARITH, written;
+	unsigned len;
+
+	for (int i = 0; i < LOOK_AHEAD && open; i++) {
+		const struct insn_row *row = look_at(env, bytes, room, &len, &written);
+
+		if (!row || len > n)
+			break;
 		needed |= insn_flags_read(row) & open;
-		open &= ~needed;
-		if (!insn_is_shift(row) || count_is_nonzero(&in))
-			open &= ~(row->fl_written | row->fl_undef);
+		open &= ~needed & ~written;
 		if (row->attr & A_END)
 			break;
-		bytes += in.len;
-		n -= in.len;
-		room -= in.len;
+		bytes += len;
+		n -= len;
+		room -= len;
 	}
 	return needed | open;
 }

@@ -19,6 +19,15 @@ static uint64_t next_random(uint64_t *x)
 	return *x;
 }
 
+/* A look at it says the same, if it says anything. */
+static bool skims_alike(const uint8_t *b, const struct insn_env *env, const struct insn *in)
+{
+	unsigned len;
+	const struct insn_row *row = decode_skim(b, env, &len);
+
+	return !row || (row == insn_row(in) && len == in->len);
+}
+
 /* INSN_WIDE bytes are enough for what is known, one less is not. */
 static bool ways_differ(const uint8_t *b, const struct insn_env *env)
 {
@@ -28,7 +37,7 @@ static bool ways_differ(const uint8_t *b, const struct insn_env *env)
 	if (ra == rg)
 		ra = insn_decode(b, INSN_WIDE, env, &a);	/* it may be known now */
 
-	return ra != rg || a.len != g.len || (ra == INSN_OK && memcmp(&a, &g, sizeof(a)));
+	return ra != rg || a.len != g.len || (ra == INSN_OK && (memcmp(&a, &g, sizeof(a)) || !skims_alike(b, env, &g)));
 }
 
 static struct insn_env env_of(uint32_t mode, uint64_t feat0, uint64_t feat1)
@@ -104,10 +113,12 @@ Test(decode, usual_instructions_are_known_the_second_time)
 
 	for (unsigned i = 0; i < ARRAY_LEN(usual); i++) {
 		struct insn a, b;
+		unsigned len;
 
-		cr_assert(!decode_known(usual[i], &env, &a), "%u", i);
+		cr_assert(!decode_skim(usual[i], &env, &len), "%u", i);
 		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, &env, &a), INSN_OK);
-		cr_assert(decode_known(usual[i], &env, &b), "%u", i);
+		cr_assert(decode_skim(usual[i], &env, &len), "%u", i);
+		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, &env, &b), INSN_OK);
 		cr_assert(!memcmp(&a, &b, sizeof(a)), "%u", i);
 	}
 	free(env.memo);
