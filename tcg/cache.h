@@ -125,6 +125,7 @@ struct code_store {
 struct code_page {
 	uint64_t chunks;		/* bit per 64 bytes that hold translated bytes */
 	bool marked;			/* stores to it take the slow path */
+	bool no_peek;			/* it was ever in code_cache.no_peek: few are, and this is asked for each block */
 	uint8_t idle;			/* ... and found nothing translated, so often in a row */
 	struct ram *r;
 	uint32_t tbs;			/* (tb << 1 | which) list */
@@ -267,7 +268,6 @@ struct code_cache {
 		uint64_t ram;
 		uint32_t hit, until;	/* when bytes it had peeked at were last stored to; end of its ban; 0: never */
 	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
-	uint64_t no_peek_used[(1u << NO_PEEK_BITS) / 64];	/* its places that were ever taken, as bits: few, and asked for each block */
 	uint32_t n_loops;		/* fast loops made so far */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
 	uint8_t roams[1u << ROAM_BITS];	/* enum x64_how: instructions whose accesses change pages too often for a site */

@@ -22,21 +22,20 @@
 
 bool tcg_may_peek(const struct tcg *t, uint64_t ram)
 {
-	uint64_t slot = NO_PEEK_SLOT(ram);
-	const struct no_peek *p = &t->cache->no_peek[slot];
+	const struct code_page *cp = tcg_code_page(t->cache, ram);
+	const struct no_peek *p = &t->cache->no_peek[NO_PEEK_SLOT(ram)];
 
-	if (!(t->cache->no_peek_used[slot >> 6] >> (slot & 63) & 1))
-		return true;
-	return p->ram != ram || !p->until || (int32_t)(NOW() - p->until) >= 0;
+	return (cp && !cp->no_peek) || p->ram != ram || !p->until || (int32_t)(NOW() - p->until) >= 0;
 }
 
 /* Whoever else has the place is forgiven. */
 static struct no_peek *take_place(struct tcg *t, uint64_t ram)
 {
-	uint64_t slot = NO_PEEK_SLOT(ram);
-	struct no_peek *p = &t->cache->no_peek[slot];
+	struct code_page *cp = tcg_code_page(t->cache, ram);
+	struct no_peek *p = &t->cache->no_peek[NO_PEEK_SLOT(ram)];
 
-	t->cache->no_peek_used[slot >> 6] |= BIT(slot & 63);
+	if (cp)
+		cp->no_peek = true;
 	if (p->ram != ram)
 		*p = (struct no_peek){ .ram = ram };
 	return p;
