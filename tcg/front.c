@@ -211,12 +211,10 @@ static bool refused(struct front *f, const struct insn *in)
 	return vector >= 0;
 }
 
+/* 16-bit code may be in a larger segment. */
 uint64_t front_cut(const struct front *f, uint64_t rip)
 {
-	switch (f->ir->mode & MODE_CODE) {
-	case MODE_CODE64: return rip;
-	default: return rip & 0xffffffff;	/* 16-bit code may be in a larger segment */
-	}
+	return code64(f) ? rip : (uint32_t)rip;
 }
 
 /* Does the instruction at rip reach behind the code segment's end? */
@@ -262,25 +260,35 @@ void front_start(struct front *f)
 	f->env.mode = f->ir->mode;
 }
 
-enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
+static inline enum front_result one(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
 {
 	struct ir *ir = f->ir;
-	struct insn *in = &ir->insns[ir->n_insns];
-	uint64_t rip = front_cut(f, ir->rip + *off);
-	enum insn_result res = insn_decode(bytes + *off, n - *off, &f->env, in);
+	unsigned at = *off, i = ir->n_insns++;
+	struct insn *in = &ir->insns[i];
+	enum insn_result res = insn_decode(bytes + at, n - at, &f->env, in);
+	uint64_t rip = ir->rip + at, next;
 
-	if (res == INSN_TRUNCATED)
+	if (res == INSN_TRUNCATED) {
+		ir->n_insns = i;
 		return FRONT_TRUNCATED;
+	}
 	f->shadow = f->poll_next;
 	f->poll_next = false;
-	ir->off[ir->n_insns] = (uint16_t)*off;
-	*off += res == INSN_OK || in->len ? in->len : 1;
-	ir->off[++ir->n_insns] = (uint16_t)*off;
-	f->next = front_cut(f, ir->rip + *off);
-	translate(f, in, res, rip);
-	*ends = f->done || f->shadow || f->next != ir->rip + *off || ir->n_uops > IR_MAX_UOPS - FRONT_MAX_UOPS ||
+	ir->off[i] = (uint16_t)at;
+	at += res == INSN_OK || in->len ? in->len : 1;
+	ir->off[i + 1] = (uint16_t)at;
+	*off = at;
+	next = ir->rip + at;
+	f->next = front_cut(f, next);
+	translate(f, in, res, front_cut(f, rip));
+	*ends = f->done || f->shadow || f->next != next || ir->n_uops > IR_MAX_UOPS - FRONT_MAX_UOPS ||
 		(insn_row(in)->attr & A_END && !f->poll_next);
 	return FRONT_OK;
+}
+
+enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
+{
+	return one(f, bytes, n, off, ends);
 }
 
 void front_end(struct front *f, unsigned off)
@@ -321,7 +329,7 @@ enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n,
 
 	front_start(f);
 	while (!ends && ir->n_insns < max && ir->n_insns < IR_MAX_INSNS && (!f->stop || off < f->stop))
-		if (front_insn(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
+		if (one(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
 			if (!ir->n_insns)
 				return FRONT_TRUNCATED;
 			break;

@@ -28,15 +28,12 @@
 #define NONE	  UINT16_MAX
 #define MAX_STEP  (1 << 30)	/* of the base: follower displacements fit 32 bits */
 
+/* Can probe u share at all? */
 static inline bool plain(const struct ir *ir, const struct uop *u)
 {
-	bool is64;
-	int ad;
+	bool is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
+	int ad = u->c >> PROBE_ADSIZE & 3;
 
-	if (u->op != UOP_probe)
-		return false;
-	is64 = (ir->mode & MODE_CODE) == MODE_CODE64;
-	ad = u->c >> PROBE_ADSIZE & 3;
 	if (u->a > R15 || (u->b > R15 && u->b != OP_NONE) || u->c & (PROBE_ALIGN | PROBE_NOSEG))
 		return false;
 	if (u->imm != (int32_t)u->imm || u->size > 64)
@@ -85,7 +82,7 @@ static struct group joined(const struct ir *ir, const struct group *g, const str
 	return j;
 }
 
-/* What is asked of each µop more than once. Bits 0 to 15: general registers that it writes. */
+/* What is asked of each µop up to the last probe more than once. Bits 0 to 15: general registers that it writes. */
 #define W_PLAIN	0x10000u	/* see plain() */
 #define W_T0	0x20000u	/* uses T0 */
 #define W_ENDS	0x40000u	/* no group goes on behind it */
@@ -187,26 +184,35 @@ static unsigned choose(struct walk *w, unsigned i, unsigned end, const unsigned 
 	return 0;
 }
 
-/* The last probe that could share with others of that base register; true: some base has two. */
-static bool find_last(struct walk *w, uint16_t *last)
+/*
+ * The last probe that could share with others of that base register, and the number behind all of those: 0 if no
+ * base has two. Notes what probes are.
+ */
+static unsigned find_last(struct walk *w, uint16_t *last)
 {
 	const struct ir *ir = w->ir;
+	unsigned end = 0;
 	bool two = false;
 
 	for (unsigned i = 0; i < ir->n_uops; i++) {
-		w->what[i] = 0;
-		if (plain(ir, &ir->uops[i])) {
-			w->what[i] = W_PLAIN;
-			two |= last[ir->uops[i].a] != NONE;
-			last[ir->uops[i].a] = (uint16_t)i;
-		}
+		const struct uop *u = &ir->uops[i];
+
+		if (u->op != UOP_probe)
+			continue;
+		w->what[i] = uses_t0(u) ? W_T0 : 0;
+		if (!plain(ir, u))
+			continue;
+		w->what[i] |= W_PLAIN;
+		two |= last[u->a] != NONE;
+		last[u->a] = (uint16_t)i;
+		end = i + 1;
 	}
-	return two;
+	return two ? end : 0;
 }
 
 void opt_mem(struct ir *ir)
 {
-	unsigned until[PROBE_PLACES] = { 0 }, place;
+	unsigned until[PROBE_PLACES] = { 0 }, place, end;
 	uint16_t last[NGPR];
 	struct walk w;
 
@@ -215,11 +221,11 @@ void opt_mem(struct ir *ir)
 	w.ir = ir;
 	for (unsigned i = 0; i < NGPR; i++)
 		last[i] = NONE;
-	if (!find_last(&w, last))
-		return;
-	for (unsigned i = 0; i < ir->n_uops; i++)
-		w.what[i] |= what(ir, &ir->uops[i]);
-	for (unsigned i = 0; i < ir->n_uops; i++) {
+	end = find_last(&w, last);
+	for (unsigned i = 0; i < end; i++)
+		if (ir->uops[i].op != UOP_probe)
+			w.what[i] = what(ir, &ir->uops[i]);
+	for (unsigned i = 0; i < end; i++) {
 		struct uop *u = &ir->uops[i];
 		struct group g;
 

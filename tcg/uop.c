@@ -85,16 +85,16 @@ uint16_t uop_ask_flags_written(const struct uop *u, const struct insn *insns)
 }
 
 /* Registers written although no operand names them. */
-#define ASK	0x80000000u	/* that depends on more than the op */
-static const uint32_t implicit_writes[UOP_COUNT] = {
+const uint32_t uop_implicit_writes[UOP_COUNT] = {
 	[UOP_mul1] = 1 << RAX | 1 << RDX, [UOP_imul1] = 1 << RAX | 1 << RDX,
 	[UOP_div1] = 1 << RAX | 1 << RDX, [UOP_idiv1] = 1 << RAX | 1 << RDX, [UOP_rdtsc] = 1 << RAX | 1 << RDX,
 	[UOP_cmpxchg8b] = 1 << RAX | 1 << RDX, [UOP_cmpxchg16b] = 1 << RAX | 1 << RDX,
 	[UOP_cmpxchg] = 1 << RAX, [UOP_lahf] = 1 << RAX, [UOP_call] = UOP_GPRS,
-	[UOP_jmpind] = ASK, [UOP_vec] = ASK, [UOP_x87] = ASK,
+	[UOP_jmpind] = UOP_WRITES_ASK, [UOP_vec] = UOP_WRITES_ASK, [UOP_x87] = UOP_WRITES_ASK,
+	[UOP_xchg] = UOP_WRITES_B, [UOP_xadd] = UOP_WRITES_B, [UOP_mulx] = UOP_WRITES_B,
 };
 
-static uint32_t ask_implicit_writes(const struct uop *u, const struct insn *insns)
+uint32_t uop_ask_implicit_writes(const struct uop *u, const struct insn *insns)
 {
 	const struct insn *in;
 	uint32_t m = 0;
@@ -113,19 +113,6 @@ const uint32_t uop_operand_bit[256] = {
 	BITS4(RAX), BITS4(RSP), BITS4(R8), BITS4(R12), [OP_AH] = 1 << RAX, 1 << RCX, 1 << RDX, 1 << RBX, BITS4(OP_T0),
 };
 #undef BITS4
-
-uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
-{
-	uint32_t m = implicit_writes[u->op];
-
-	if (m & ASK)
-		m = ask_implicit_writes(u, insns);
-	if (uop_info[u->op].d && u->op != UOP_probe)
-		m |= uop_operand_bit[u->d];
-	if (u->op == UOP_xchg || u->op == UOP_xadd || u->op == UOP_mulx)
-		m |= uop_operand_bit[u->b];
-	return m & UOP_GPRS;
-}
 
 bool uop_constant_step(const struct ir *ir, const struct uop *u, int base, int64_t *step)
 {

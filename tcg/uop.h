@@ -166,8 +166,23 @@ static inline bool uop_leaves(const struct uop *u)
 	return u->op == UOP_jmp || u->op == UOP_jmpind || u->op == UOP_exit || u->op == UOP_raise;
 }
 
+/* Registers written although no operand is said to be. */
+extern const uint32_t uop_implicit_writes[UOP_COUNT];
+#define UOP_WRITES_B	0x40000000u	/* b, too */
+#define UOP_WRITES_ASK	0x80000000u	/* that depends on more than the op */
+uint32_t uop_ask_implicit_writes(const struct uop *u, const struct insn *insns);
+
 /* Guest general registers a µop writes, implicit ones included, as a bit mask. */
-uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns);
+static inline uint32_t uop_gprs_written(const struct uop *u, const struct insn *insns)
+{
+	uint32_t m = uop_implicit_writes[u->op];
+
+	if (m & ~UOP_GPRS)
+		m = m & UOP_WRITES_B ? m | uop_operand_bit[u->b] : uop_ask_implicit_writes(u, insns);
+	if (uop_info[u->op].d && u->op != UOP_probe)
+		m |= uop_operand_bit[u->d];
+	return m & UOP_GPRS;
+}
 
 /*
  * One block of guest code, or a region: several blocks of one page that jump to

@@ -148,22 +148,20 @@ uint64_t next_rip(const struct lower *l, const struct uop *u)
 void side_mark(struct lower *l, const struct uop *u)
 {
 	struct x64_block *o = l->out;
-	struct x64_side *s = &o->side[o->n_side];
-	uint16_t off = l->ir->off[u->insn];
-	bool flags_host = l->flags == FLAGS_HOST && u->fl;
-	int8_t uncounted = (int8_t)(l->ir->mode & MODE_COUNT ? uop_uncounted(l->ir, u) : 0);
+	unsigned n = o->n_side;
+	struct x64_side *s = &o->side[n], at = { .off = l->ir->off[u->insn], .flags_host = l->flags == FLAGS_HOST && u->fl };
 
-	if (o->n_side > l->first_side && s[-1].off == off && s[-1].flags_host == flags_host && s[-1].uncounted == uncounted)
+	if (l->ir->mode & MODE_COUNT)
+		at.uncounted = (int8_t)uop_uncounted(l->ir, u);
+	if (n > l->first_side && s[-1].what == at.what)
 		return;
-	if (o->n_side == X64_MAX_SIDE) {
+	if (n == X64_MAX_SIDE) {
 		l->failed = true;
 		return;
 	}
 	s->host_off = (uint32_t)(l->c.p - l->base);
-	s->off = off;
-	s->flags_host = flags_host;
-	s->uncounted = uncounted;
-	o->n_side++;
+	s->what = at.what;
+	o->n_side = n + 1;
 }
 
 enum x64_part part_begins(struct lower *l, enum x64_part p)
@@ -256,24 +254,28 @@ void lower_uop(struct lower *l, const struct uop *u)
 	lower_fns[u->op](l, u);
 }
 
-/* Does lowering this µop know about tmp_slot? (lower_opd.h) From size 4 on, shifts by constants only. */
-enum { KEEPS = 1, KEEPS_IMM };
+/*
+ * Does lowering this µop know about tmp_slot? (lower_opd.h) From size 4 on, shifts by constants only. Does it leave
+ * r14 alone? Some probes do, too.
+ */
+enum { KEEPS = 1, KEEPS_IMM = 2, KEEPS_M = 4 };
 static const uint8_t keeps[UOP_COUNT] = {
 	[UOP_mov] = KEEPS, [UOP_add] = KEEPS, [UOP_adc] = KEEPS, [UOP_sub] = KEEPS, [UOP_sbb] = KEEPS,
 	[UOP_and] = KEEPS, [UOP_or] = KEEPS, [UOP_xor] = KEEPS, [UOP_cmp] = KEEPS, [UOP_inc] = KEEPS,
 	[UOP_dec] = KEEPS, [UOP_neg] = KEEPS, [UOP_not] = KEEPS, [UOP_nop] = KEEPS,
-	[UOP_shl] = KEEPS_IMM, [UOP_shr] = KEEPS_IMM, [UOP_sar] = KEEPS_IMM,
+	[UOP_shl] = KEEPS_IMM, [UOP_shr] = KEEPS_IMM, [UOP_sar] = KEEPS_IMM, [UOP_vec] = KEEPS_M, [UOP_x87] = KEEPS_M,
 };
 
 static bool keeps_tmp(const struct uop *u)
 {
-	return keeps[u->op] && u->size >= 4 && (keeps[u->op] == KEEPS || u->b == OP_IMM);
+	unsigned k = keeps[u->op];
+
+	return u->size >= 4 && (k & KEEPS || (k & KEEPS_IMM && u->b == OP_IMM));
 }
 
-/* Does it leave r14 alone? */
 static bool keeps_m(const struct uop *u)
 {
-	return keeps_tmp(u) || u->op == UOP_vec || u->op == UOP_x87 || (u->op == UOP_probe && u->aux & PROBE_PROVEN);
+	return keeps[u->op] & KEEPS_M || (u->op == UOP_probe && u->aux & PROBE_PROVEN);
 }
 
 static void lower_one(struct lower *l, const struct uop *u)
@@ -282,13 +284,15 @@ static void lower_one(struct lower *l, const struct uop *u)
 	bool keep = keeps_tmp(u);
 
 	part(l, PART_work);
-	if (!keep)
+	if (!keep) {
 		l->tmp_slot = OP_NONE;
+		if (!keeps_m(u))
+			l->at_in_m = -1;
+	}
 	l->pending = NULL;
-	if (!keeps_m(u))
-		l->at_in_m = -1;
 	l->u = u;
-	note_ahead(l, u);
+	if (u->b == OP_M && (u->op == UOP_sub || u->op == UOP_add))
+		note_ahead(l, u);
 	lower_uop(l, u);
 	if (wr)
 		wr->back2 = l->c.p;
@@ -308,13 +312,13 @@ static void start_parts(struct lower *l, unsigned n)
  * the host, calls C, or jumps. Slow paths have marks of their own. Counts change at
  * each instruction.
  */
-static bool wants_mark(const struct lower *l, const struct uop *u, unsigned last)
+static bool wants_mark(const struct uop *u, unsigned last, bool counts)
 {
 	unsigned kind = uop_info[u->op].kind;
 
-	if (l->ir->mode & MODE_COUNT && (u->insn != last || u[-1].op == UOP_count))
-		return true;
-	return kind == K_HOST || (kind >= K_EXIT && u->insn != last);
+	if (kind < K_EXIT && !counts)
+		return false;
+	return kind == K_HOST || u->insn != last || (counts && u[-1].op == UOP_count);
 }
 
 const size_t x64_scratch_size = sizeof(struct lower);
@@ -322,9 +326,11 @@ const size_t x64_scratch_size = sizeof(struct lower);
 bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
 		 const struct x64_params *p, struct x64_block *out)
 {
+	bool counts = ir->mode & MODE_COUNT;
 	unsigned last = ~0u;
 
 	l->x = x;
+	l->want_parts = x->want_parts;
 	l->c = *hot;
 	l->ir = ir;
 	l->p = p;
@@ -355,7 +361,7 @@ bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const s
 	for (unsigned i = 0; i < ir->n_uops; i++) {
 		const struct uop *u = &ir->uops[i];
 
-		if (!i || wants_mark(l, u, last)) {
+		if (!i || wants_mark(u, last, counts)) {
 			l->u = u;
 			side_mark(l, u);
 			last = u->insn;

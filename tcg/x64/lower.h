@@ -94,6 +94,7 @@ struct lower {
 	} proof[PROBE_PLACES];
 	unsigned n_cold;
 	bool failed;
+	bool want_parts;
 	enum x64_part part;	/* what is being emitted */
 	unsigned first_part, first_side;	/* numbers of the buffer's first ones */
 	struct labels labels;
@@ -150,7 +151,7 @@ void flags_op(struct lower *l, const struct uop *u);	/* u is a native flag opera
 
 /* lower_note.c: what made the flags in front of l->u if they can be noted, else NULL (as flags_maker() in tcg/uop.h). */
 const struct uop *note_maker(struct lower *l, int64_t *step);
-/* u is about to be lowered: what will be gone by the time its flags are noted. */
+/* u is about to be lowered, which adds or subtracts memory: what will be gone by the time its flags are noted. */
 void note_ahead(struct lower *l, const struct uop *u);
 /* Such a note to cpu->cc. Destroys r15. */
 void lower_note(struct lower *l, const struct uop *maker, int64_t step);
@@ -197,7 +198,7 @@ void lower_uop(struct lower *l, const struct uop *u);
 enum x64_part part_begins(struct lower *l, enum x64_part p);
 static inline enum x64_part part(struct lower *l, enum x64_part p)
 {
-	return l->x->want_parts ? part_begins(l, p) : p;
+	return l->want_parts ? part_begins(l, p) : p;
 }
 
 struct cold *cold_new(struct lower *l, void (*emit)(struct lower *, struct cold *));

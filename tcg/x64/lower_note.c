@@ -78,7 +78,7 @@ const struct uop *note_maker(struct lower *l, int64_t *step)
 
 void note_ahead(struct lower *l, const struct uop *u)
 {
-	if ((u->op != UOP_sub && u->op != UOP_add) || u->b != OP_M || !(u->fl & ~FL_CF) || u->a != u->d ||
+	if (!(u->fl & ~FL_CF) || u->a != u->d ||
 	    u->a > R15 || host_reg(l, u->a) < 0 || l->ir->mode & MODE_REGION || flags_read_behind(l->ir, u + 1))
 		return;
 	store_operand(l, 0, u->a, 0);

@@ -117,15 +117,14 @@ static unsigned giver(const struct x64_block *o, const struct uses *uses, unsign
 	return best && (!uses->n[best] || uses->n[in] >= LOOP_WEIGHT * uses->n[best]) ? best : 0;
 }
 
-void swaps_choose(struct lower *l)
+/* Of a region. */
+static void choose(struct lower *l)
 {
 	struct x64_block *o = l->out;
 	struct uses uses = { { 0 } };
 	unsigned out;
 
-	o->n_swaps = 0;
-	l->regs = x64_usual_regs;
-	if (!(l->ir->mode & MODE_REGION) || !count(l->ir, &uses))
+	if (!count(l->ir, &uses))
 		return;
 	for (int r = 0; r < NGPR; r++)
 		l->own_regs[r] = x64_usual_regs[r];
@@ -137,6 +136,14 @@ void swaps_choose(struct lower *l)
 		l->own_regs[out] = -1;
 	}
 	l->regs = l->own_regs;
+}
+
+void swaps_choose(struct lower *l)
+{
+	l->out->n_swaps = 0;
+	l->regs = x64_usual_regs;
+	if (l->ir->mode & MODE_REGION)
+		choose(l);
 }
 
 struct hop swaps_slot(const struct lower *l, int r)

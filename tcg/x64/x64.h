@@ -34,9 +34,14 @@ struct x64_link {
 /* Side table: from this place in host code on, it belongs to that instruction. */
 struct x64_side {
 	uint32_t host_off;	/* from guarded or cold */
-	uint16_t off;		/* guest offset of the instruction from the block's RIP */
-	bool flags_host;	/* live flags stand in the host's */
-	int8_t uncounted;	/* MODE_COUNT: instructions done that performance counters do not know yet */
+	union {
+		struct {
+			uint16_t off;		/* guest offset of the instruction from the block's RIP */
+			bool flags_host;	/* live flags stand in the host's */
+			int8_t uncounted;	/* MODE_COUNT: instructions done that performance counters do not know yet */
+		};
+		uint32_t what;			/* all of that */
+	};
 };
 
 /* What generated code is there for; for perf (tcg/perfmap.c). */
