@@ -282,6 +282,7 @@ struct block *block_open(const struct block_options *o, struct err *e)
 	b->opened = *o;
 	b->opened.file = b->file;
 	b->opened.format = b->ops->name;
+	b->opened.probed |= !o->format;
 	b->opened.node = b->opened.file_node = NULL;
 	b->opened.backing = NULL;
 	if (o->snapshot) {

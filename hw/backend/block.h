@@ -31,6 +31,7 @@ struct block;
 struct block_options {
 	const char *file;
 	const char *format;	/* "raw", "qcow2"; NULL: found out */
+	bool probed;		/* it was found out the first time */
 	bool readonly;
 	bool snapshot;		/* writes stay in memory and are lost at the end */
 	bool direct;		/* past the host's page cache */

@@ -145,7 +145,7 @@ struct block *block_raw_open(const struct block_options *o, struct err *e)
 		return NULL;
 	}
 	r->block.ops = &raw_ops;
-	r->probed = !o->format;
+	r->probed = !o->format || o->probed;
 	if (!block_file_open(&r->f, r->block.file, o, e) || !block_file_size(&r->f, &r->bytes, e)) {
 		raw_close(&r->block);
 		return NULL;

@@ -42,6 +42,35 @@ static uint8_t on_disk(int sector)
 	return v;
 }
 
+static const char qcow2_magic[] = "QFI\xfb";
+
+static void put_magic(void)
+{
+	memset(buf, 0, sizeof(buf));
+	memcpy(buf, qcow2_magic, 4);
+}
+
+/* However often it is opened anew, for writing or to change hands. */
+Test(block, a_format_that_was_found_out_once_is_never_changed)
+{
+	struct block_options o = { .file = path, .let_go = true }, s = { .file = path, .snapshot = true };
+	struct block *b = block_open(&o, &e);
+
+	put_magic();
+	cr_assert(b, "%s", e.msg);
+	cr_assert(block_take_back(&b, &e), "%s", e.msg);
+	cr_expect_not(block_write(b, 0, buf, 1, &e));
+	cr_assert(block_reopen(&b, false, &e), "%s", e.msg);
+	cr_assert(block_reopen(&b, true, &e), "%s", e.msg);
+	cr_expect_not(block_write(b, 0, buf, 1, &e));
+	block_close(b);
+	b = block_open(&s, &e);
+	cr_assert(b, "%s", e.msg);
+	cr_expect(b->opened.probed, "what commit opens is looked at as well");
+	block_close(b);
+	cr_expect_eq(on_disk(0), 0);
+}
+
 /* A guest's own bytes must not decide that the next start takes its disk for something else. */
 Test(block, other_formats_are_named_and_no_guest_makes_them)
 {
