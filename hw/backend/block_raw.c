@@ -16,6 +16,8 @@
 #include "hw/backend/block_file.h"
 #include "hw/backend/iov.h"
 
+#define START	8u	/* sectors that are copied: what is behind stays aligned */
+
 struct raw {
 	struct block block;
 	struct block_file f;
@@ -40,31 +42,38 @@ static size_t inside(const struct raw *r, uint64_t at, uint32_t n)
 	return (size_t)min_u64((uint64_t)n * SECTOR, r->bytes - min_u64(r->bytes, at * SECTOR));
 }
 
-static bool changes_format(const struct raw *r, uint64_t at, const struct iovec *iov, int niov)
+static bool write_pieces(struct raw *r, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
 {
-	struct iovec first[IOV_PIECES];
-	uint8_t head[BLOCK_PROBED] = { 0 };
+	size_t bytes = inside(r, at, n);
+	struct iovec part[IOV_PIECES];
 
-	if (!r->probed || at || niov > IOV_PIECES)
-		return false;
-	iov_get(first, iov_slice(iov, niov, 0, sizeof(head), first), head);
-	return !memcmp(head, BLOCK_QCOW2_MAGIC, 4) || block_foreign(head, sizeof(head));
+	if (bytes == (size_t)n * SECTOR)
+		return block_file_writev(&r->f, at * SECTOR, iov, niov, bytes, e);
+	if (niov > IOV_PIECES)
+		return err_set(e, "'%s': a transfer of too many pieces", r->block.file);
+	return block_file_writev(&r->f, at * SECTOR, part, iov_slice(iov, niov, 0, bytes, part), bytes, e);
+}
+
+/* The bytes that tell a format are written from a copy: the guest could change its own after the look. */
+static bool write_start(struct raw *r, const struct iovec *iov, int niov, uint32_t n, struct err *e)
+{
+	uint8_t head[START * SECTOR];
+	uint32_t k = n < START ? n : START;
+	struct iovec part[IOV_PIECES], copy = { head, k * SECTOR };
+
+	iov_get(part, iov_slice(iov, niov, 0, k * SECTOR, part), head);
+	if (!memcmp(head, BLOCK_QCOW2_MAGIC, 4) || block_foreign(head, BLOCK_PROBED))
+		return err_set(e, "'%s': a guest may not turn a raw disk into an image of another format; "
+			       "start with format=raw to allow it", r->block.file);
+	return write_pieces(r, 0, &copy, 1, k, e) &&
+	       (k == n || write_pieces(r, k, part, iov_slice(iov, niov, k * SECTOR, (size_t)(n - k) * SECTOR, part), n - k, e));
 }
 
 static bool raw_writev(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
 {
 	struct raw *r = (struct raw *)b;
-	size_t bytes = inside(r, at, n);
-	struct iovec part[IOV_PIECES];
 
-	if (n && changes_format(r, at, iov, niov))
-		return err_set(e, "'%s': a guest may not turn a raw disk into an image of another format; "
-			       "start with format=raw to allow it", b->file);
-	if (bytes == (size_t)n * SECTOR)
-		return block_file_writev(&r->f, at * SECTOR, iov, niov, bytes, e);
-	if (niov > IOV_PIECES)
-		return err_set(e, "'%s': a transfer of too many pieces", b->file);
-	return block_file_writev(&r->f, at * SECTOR, part, iov_slice(iov, niov, 0, bytes, part), bytes, e);
+	return n && !at && r->probed ? write_start(r, iov, niov, n, e) : write_pieces(r, at, iov, niov, n, e);
 }
 
 static bool raw_flush(struct block *b, struct err *e)

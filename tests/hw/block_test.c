@@ -1,6 +1,9 @@
 /* Raw images: bounds, odd lengths, the overlay of -snapshot, locking. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,6 +72,39 @@ Test(block, a_format_that_was_found_out_once_is_never_changed)
 	cr_expect(b->opened.probed, "what commit opens is looked at as well");
 	block_close(b);
 	cr_expect_eq(on_disk(0), 0);
+}
+
+/* A guest whose other processor changes the bytes all the time. */
+static _Atomic bool changes, looked_at;
+
+static void *change(void *unused)
+{
+	volatile uint8_t *p = buf;
+
+	(void)unused;
+	for (unsigned i = 0; !looked_at; i++) {
+		p[0] = i & 64 ? (uint8_t)qcow2_magic[0] : 0;
+		changes = true;
+	}
+	return NULL;
+}
+
+Test(block, what_is_written_is_what_was_looked_at)
+{
+	struct block *b = open_it(false, false);
+	pthread_t t;
+
+	put_magic();
+	cr_assert_eq(pthread_create(&t, NULL, change, NULL), 0);
+	while (!changes)
+		sched_yield();
+	for (int i = 0; i < 5000; i++) {
+		block_write(b, 0, buf, 4, &e);
+		cr_assert_eq(on_disk(0), 0);
+	}
+	looked_at = true;
+	pthread_join(t, NULL);
+	block_close(b);
 }
 
 /* A guest's own bytes must not decide that the next start takes its disk for something else. */
