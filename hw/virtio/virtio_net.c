@@ -70,9 +70,13 @@ static bool fill_buffer(struct virtio_net *d, uint64_t at, const uint8_t *header
 	return vbuf_write(&d->v, b, 0, header, hlen) && vbuf_write(&d->v, b, hlen, frame, n - hlen);
 }
 
+#define USUAL_FRAME	1514u	/* a buffer has room for that, or the driver is wrong */
+#define TOO_LONG	~0u
+
 /*
  * Spread the frame over buffers; the first one's header, which says how many they are,
- * is written again at the end. Returns how many; 0: not enough buffers, or broken.
+ * is written again at the end. Returns how many; 0: not enough buffers, or broken; TOO_LONG:
+ * a frame of a length that nobody has agreed to, which is lost.
  */
 static unsigned put_frame(struct virtio_net *d, unsigned q, const uint8_t *frame, size_t len)
 {
@@ -94,6 +98,10 @@ static unsigned put_frame(struct virtio_net *d, unsigned q, const uint8_t *frame
 			return 0;
 		}
 		uint64_t k = min_u64(v->buf.in_len, all - at);
+		if (!merge && k < all && k >= hlen + USUAL_FRAME) {
+			virtq_rewind(v, q, place);
+			return TOO_LONG;
+		}
 		if ((!n && k < hlen) || !k || (!merge && k < all)) {
 			virtio_broken(v, "a receive buffer that is too small");
 			return 0;
@@ -125,6 +133,8 @@ static bool net_input(void *opaque, const uint8_t *frame, size_t len)
 	unsigned n = put_frame(d, q, frame, len);
 	if (!n && virtq_ask(v, q, true))	/* buffers came while the driver was not asked */
 		n = put_frame(d, q, frame, len);
+	if (n == TOO_LONG)
+		return true;
 	if (!n)
 		return v->status & VIRTIO_NEEDS_RESET;
 	virtq_show(v, q, n);

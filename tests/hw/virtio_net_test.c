@@ -276,6 +276,22 @@ Test(virtio_net, receive_buffers_without_room_break_the_device)
 	cr_assert_eq(net.n_waiting, 0);
 }
 
+/* Whoever else is on the wire may send what a driver without mergeable buffers has no room for. */
+Test(virtio_net, frames_longer_than_a_buffer_are_lost)
+{
+	uint32_t id, len;
+
+	start(0);
+	offer(0, 1526);
+	arrive(mac, 1515);
+	cr_assert_not(vt_broken(&t));
+	cr_assert_eq(net.n_waiting, 0);
+	cr_assert_not(vt_take(&t, RX, &id, &len));
+	arrive(mac, 1514);
+	cr_assert(vt_take(&t, RX, &id, &len));
+	cr_assert_eq(len, 1526);
+}
+
 Test(virtio_net, a_flood_is_bounded)
 {
 	start(0);
