@@ -388,11 +388,9 @@ static bool pairs_returns(const struct lower *l)
 	return l->p->jc_table >= 0;
 }
 
-/* Push an executable address. Destroys r15. */
-static void push_code(struct code *c, const uint8_t *rx)
+void x64_push_code(struct code *c, const uint8_t *rx)
 {
-	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + x] */
-	e32(c, 0);
+	lea_rip(c, H_TMP);
 	fix32(c, c->p - 4, rx);
 	e8(c, 0x41); e8(c, 0x57);			/* push r15 */
 }
@@ -473,7 +471,7 @@ static void cold_indirect(struct lower *l, struct cold *k)
 
 	cold_land(l, k);
 	if (k->back)			/* a call: as if the host had called */
-		push_code(c, k->back + c->rx);
+		x64_push_code(c, k->back + c->rx);
 	store(c, 8, hop_gs(CPU_OFF(rip)), H_M);
 	name_insn(c, H_TMP);
 	jmp_to(c, l->x->stubs.indirect);

@@ -431,6 +431,13 @@ static void make_go_on(struct x64 *x, struct code *c)
 		land8(c, slow[i]);
 }
 
+/* The stack of return addresses starts anew: a return without a call goes to `miss`. Destroys r15. */
+static void empty_stack(struct code *c, const uint8_t *miss)
+{
+	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
+	x64_push_code(c, miss);
+}
+
 /*
  * A return that finds no matching call: r14 has the target, r13 names the return,
  * table t is that of the mode the code was made for. The stack of return addresses
@@ -441,11 +448,7 @@ static const uint8_t *make_return_miss(struct x64 *x, struct code *c, int t)
 	const uint8_t *at = here(c);
 	uint8_t *miss[3];
 
-	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
-	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + at] */
-	e32(c, 0);
-	fix32(c, c->p - 4, at);
-	push(c, H_TMP);
+	empty_stack(c, at);
 	load(c, 4, H_TMP, hop_gs(ENV_OFF(jc_mode) + 4 * t));
 	alu_rm(c, ALU_CMP, 4, H_TMP, hop_gs(CPU_OFF(mode)));
 	miss[0] = jcc_short(c, CC_NZ);
@@ -468,10 +471,7 @@ static void make_deliver(struct x64 *x, struct code *c, const void *fn)
 	uint8_t *none;
 
 	x->stubs.deliver = u.fn;
-	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
-	lea_rip(c, H_TMP);
-	fix32(c, c->p - 4, x->stubs.return_miss[0]);
-	push(c, H_TMP);
+	empty_stack(c, x->stubs.return_miss[0]);
 	load(c, 8, RDI, hop_gs(ENV_OFF(self)));
 	call_c(c, fn);
 	ins(c, 0x85, 8, RAX, hop_reg(RAX));
@@ -490,11 +490,7 @@ static const uint8_t *make_deep(struct x64 *x, struct code *c, int t)
 	const uint8_t *at = here(c);
 
 	pop(c, H_T0);
-	load(c, 8, RSP, hop_gs(ENV_OFF(host_rsp)));
-	e8(c, 0x4c); e8(c, 0x8d); e8(c, 0x3d);		/* lea r15, [rip + return_miss] */
-	e32(c, 0);
-	fix32(c, c->p - 4, x->stubs.return_miss[t]);
-	push(c, H_TMP);
+	empty_stack(c, x->stubs.return_miss[t]);
 	ins(c, 0xff, 4, 4, hop_reg(H_T0));
 	return at;
 }

@@ -214,6 +214,8 @@ bool x64_compile(struct lower *scratch, struct x64 *x, const struct code *hot, c
 uint8_t *x64_jump_cached(struct code *c, int t, int ext);
 /* r15d = the slot of RIP r14 in any jump cache. */
 void x64_jump_slot(struct code *c);
+/* Push an executable address. Destroys r15. */
+void x64_push_code(struct code *c, const uint8_t *rx);
 
 /*
  * A guard for block tb at p, written within X64_GUARD_ROOM bytes: go on at entry if the slot of the
