@@ -172,44 +172,63 @@ static struct block *open_target(const struct value *args, struct drive *d, bool
 	return qcow2_create_possible(file, &q, e) && qcow2_create(file, &q, e) ? block_open(&o, e) : NULL;
 }
 
-static struct value *copy(struct cmd *c, const struct value *args, enum block_job_kind kind, bool by_node)
+static const char *const copy_types[] = { [BLOCK_BACKUP] = "backup", [BLOCK_MIRROR] = "mirror" };
+
+/* Into a file. */
+static struct value *copy(struct cmd *c, const struct value *args, enum block_job_kind kind)
 {
 	struct block_job_spec s = { .kind = kind, .drive = drive_of(c, args) };
 	struct value *result;
-	struct err ignored;
 
-	if (!s.drive || !sync_is(c, args, &s.whole))
+	if (!s.drive || !sync_is(c, args, &s.whole) || !(s.target = open_target(args, s.drive, s.whole, &c->err)))
 		return NULL;
-	if (by_node && node_drive(c->vm, val_get_str(args, "target", ""), &ignored) == s.drive)
-		return cmd_fail(c, CMD_GENERIC, "a node cannot be copied into itself");
-	s.target = by_node ? node_take(c->vm, val_get_str(args, "target", ""), &c->err)
-		 : open_target(args, s.drive, s.whole, &c->err);
-	if (!s.target)
-		return NULL;
-	result = begin(c, args, kind == BLOCK_BACKUP ? "backup" : "mirror", &s);
+	result = begin(c, args, copy_types[kind], &s);
 	if (!result)
 		block_close(s.target);
 	return result;
 }
 
+/* Into a node, which is one no longer if the job begins. */
+static struct value *copy_to_node(struct cmd *c, const struct value *args, enum block_job_kind kind)
+{
+	struct block_job_spec s = { .kind = kind, .drive = drive_of(c, args) };
+	const char *name = val_get_str(args, "target", "");
+	struct value *result;
+	struct err ignored;
+	struct drive *to;
+
+	if (!s.drive || !sync_is(c, args, &s.whole))
+		return NULL;
+	if (node_drive(c->vm, name, &ignored) == s.drive)
+		return cmd_fail(c, CMD_GENERIC, "a node cannot be copied into itself");
+	to = node_unused(c->vm, name, &c->err);
+	if (!to)
+		return NULL;
+	s.target = drive_image(to);
+	result = begin(c, args, copy_types[kind], &s);
+	if (result)
+		drive_take_apart(to);	/* the image is the job's */
+	return result;
+}
+
 struct value *cmd_blockdev_backup(struct cmd *c, const struct value *args)
 {
-	return copy(c, args, BLOCK_BACKUP, true);
+	return copy_to_node(c, args, BLOCK_BACKUP);
 }
 
 struct value *cmd_drive_backup(struct cmd *c, const struct value *args)
 {
-	return copy(c, args, BLOCK_BACKUP, false);
+	return copy(c, args, BLOCK_BACKUP);
 }
 
 struct value *cmd_blockdev_mirror(struct cmd *c, const struct value *args)
 {
-	return copy(c, args, BLOCK_MIRROR, true);
+	return copy_to_node(c, args, BLOCK_MIRROR);
 }
 
 struct value *cmd_drive_mirror(struct cmd *c, const struct value *args)
 {
-	return copy(c, args, BLOCK_MIRROR, false);
+	return copy(c, args, BLOCK_MIRROR);
 }
 
 /* ---- for people ---- */

@@ -73,7 +73,7 @@ static void forget(struct vm *vm, struct opt_node *n)
 	*n = o->nodes[--o->nnodes];
 }
 
-struct block *node_take(struct vm *vm, const char *name, struct err *e)
+struct drive *node_unused(struct vm *vm, const char *name, struct err *e)
 {
 	struct drive *d = drive_find(vm->m, name);
 
@@ -85,7 +85,14 @@ struct block *node_take(struct vm *vm, const char *name, struct err *e)
 		err_set(e, "node '%.200s' is in use", name);
 		return NULL;
 	}
-	return drive_take_apart(d);
+	return d;
+}
+
+struct block *node_take(struct vm *vm, const char *name, struct err *e)
+{
+	struct drive *d = node_unused(vm, name, e);
+
+	return d ? drive_take_apart(d) : NULL;
 }
 
 bool node_add(struct vm *vm, const char *text, struct err *e)

@@ -18,7 +18,9 @@ struct block *node_find(struct vm *vm, const char *name, struct drive **d, struc
 struct drive *node_drive(struct vm *vm, const char *name, struct err *e);
 /* How the first image of a drive is called. */
 const char *node_name(struct drive *d);
-/* The image of a drive no device uses, which becomes the caller's. NULL with err. */
+/* A drive with an image that no device uses. NULL with err. */
+struct drive *node_unused(struct vm *vm, const char *name, struct err *e);
+/* Its image, which becomes the caller's. NULL with err. */
 struct block *node_take(struct vm *vm, const char *name, struct err *e);
 /* As -blockdev; text is "key=value,.." or JSON. */
 bool node_add(struct vm *vm, const char *text, struct err *e);

@@ -202,6 +202,19 @@ Test(block_jobs, a_node_is_not_copied_into_itself)
 	cr_expect_eq(client_do(&c, "query-block", NULL)->n, 2, "it is there yet");
 }
 
+Test(block_jobs, a_copy_that_is_refused_leaves_its_target_alone)
+{
+	static const char copy[] = "{\"device\":\"n1\",\"target\":\"x\",\"sync\":\"full\",\"job-id\":\"j\",\"speed\":%s,"
+		"\"auto-dismiss\":false}";
+
+	add_plain("x");
+	cr_expect_str_neq(refused("blockdev-mirror", say(copy, "-1", "")), "");
+	cr_expect_str_neq(refused("blockdev-backup", say(copy, "-1", "")), "");
+	client_do(&c, "blockdev-backup", say(copy, "0", ""));
+	cr_expect_str_eq(concluded("j"), "");
+	cr_expect_str_neq(refused("blockdev-backup", say(copy, "0", "")), "", "it has gone with the job");
+}
+
 Test(block_jobs, an_overlay_is_for_one_drive)
 {
 	static const char actions[] = "{\"actions\":[{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"x\"}},"
