@@ -69,6 +69,21 @@ static struct cursor cursor_of(const struct ide_channel *c)
 	return (struct cursor){ c->prd_next, c->prd_addr, c->prd_left, c->prd_last };
 }
 
+/* Whole sectors at the front of the region, at most n. */
+static uint32_t gather_whole(struct ide_channel *c, struct sg *s, uint32_t n)
+{
+	uint32_t k = c->prd_left / SECTOR;
+
+	if (k > n)
+		k = n;
+	if (!k || !sg_add(s, c->prd_addr, (uint64_t)k * SECTOR))
+		return 0;
+	c->prd_addr += k * SECTOR;
+	c->prd_left -= k * SECTOR;
+	return k;
+}
+
+/* One that regions may share. */
 static bool gather_sector(struct ide *d, struct ide_channel *c, struct sg *s)
 {
 	for (uint32_t n = SECTOR, k; n; n -= k) {
@@ -89,10 +104,16 @@ uint32_t ide_dma_gather(struct ide *d, int ch, struct sg *s, uint32_t n, bool to
 	uint32_t done = 0;
 
 	sg_begin(s, d->pci.dev.m, to_mem);
-	for (; done < n; done++) {
-		struct cursor was = cursor_of(c);
-		if (gather_sector(d, c, s))
+	while (done < n) {
+		uint32_t k = gather_whole(c, s, n - done);
+		done += k;
+		if (k)
 			continue;
+		struct cursor was = cursor_of(c);
+		if (gather_sector(d, c, s)) {
+			done++;
+			continue;
+		}
 		c->prd_next = was.next;
 		c->prd_addr = was.addr;
 		c->prd_left = was.left;
