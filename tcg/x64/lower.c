@@ -256,39 +256,45 @@ void lower_uop(struct lower *l, const struct uop *u)
 
 /*
  * Does lowering this µop know about tmp_slot? (lower_opd.h) From size 4 on, shifts by constants only. Does it leave
- * r14 alone? Some probes do, too.
+ * r14 alone, or say so? Some probes do both: a carry chain's next sum need not wait until it was stored and loaded.
  */
-enum { KEEPS = 1, KEEPS_IMM = 2, KEEPS_M = 4 };
+enum { KEEPS = 1, KEEPS_IMM = 2, KEEPS_M = 4, KEEPS_PROBE = 8 };
 static const uint8_t keeps[UOP_COUNT] = {
 	[UOP_mov] = KEEPS, [UOP_add] = KEEPS, [UOP_adc] = KEEPS, [UOP_sub] = KEEPS, [UOP_sbb] = KEEPS,
 	[UOP_and] = KEEPS, [UOP_or] = KEEPS, [UOP_xor] = KEEPS, [UOP_cmp] = KEEPS, [UOP_inc] = KEEPS,
 	[UOP_dec] = KEEPS, [UOP_neg] = KEEPS, [UOP_not] = KEEPS, [UOP_nop] = KEEPS,
+	[UOP_lea] = KEEPS, [UOP_zext] = KEEPS, [UOP_sext] = KEEPS, [UOP_cmov] = KEEPS, [UOP_test] = KEEPS,
+	[UOP_imul2] = KEEPS, [UOP_mulx] = KEEPS, [UOP_adcx] = KEEPS, [UOP_adox] = KEEPS, [UOP_rorx] = KEEPS,
+	[UOP_shlx] = KEEPS, [UOP_shrx] = KEEPS, [UOP_sarx] = KEEPS, [UOP_probe] = KEEPS_PROBE,
 	[UOP_shl] = KEEPS_IMM, [UOP_shr] = KEEPS_IMM, [UOP_sar] = KEEPS_IMM, [UOP_vec] = KEEPS_M, [UOP_x87] = KEEPS_M,
 };
 
-static bool keeps_tmp(const struct uop *u)
+static bool keeps_tmp(const struct lower *l, const struct uop *u)
 {
 	unsigned k = keeps[u->op];
 
+	if (k & KEEPS_PROBE)
+		return u->aux & PROBE_PROVEN || (u->aux & PROBE_FOLLOWER && !is_slot(l, u->a));
 	return u->size >= 4 && (k & KEEPS || (k & KEEPS_IMM && u->b == OP_IMM));
 }
 
-static bool keeps_m(const struct uop *u)
+static bool keeps_m(const struct uop *u, bool keep)
 {
-	return keeps[u->op] & KEEPS_M || (u->op == UOP_probe && u->aux & PROBE_PROVEN);
+	unsigned k = keeps[u->op];
+
+	return k & KEEPS_PROBE ? u->aux & PROBE_PROVEN : keep || k & KEEPS_M;
 }
 
 static void lower_one(struct lower *l, const struct uop *u)
 {
 	struct cold *wr = l->pending;
-	bool keep = keeps_tmp(u);
+	bool keep = keeps_tmp(l, u);
 
 	part(l, PART_work);
-	if (!keep) {
+	if (!keep)
 		l->tmp_slot = OP_NONE;
-		if (!keeps_m(u))
-			l->at_in_m = -1;
-	}
+	if (!keeps_m(u, keep))
+		l->at_in_m = -1;
 	l->pending = NULL;
 	l->u = u;
 	if (u->b == OP_M && (u->op == UOP_sub || u->op == UOP_add))

@@ -251,6 +251,8 @@ void lower_imul2(struct lower *l, const struct uop *u)
 	bool byte = u->imm == (int8_t)u->imm;
 
 	flags_op(l, u);
+	if (r == H_TMP)
+		l->tmp_slot = OP_NONE;
 	if (is_slot(l, u->d) && (u->size == 2 || u->b != OP_IMM))
 		load(C(l), 8, H_TMP, operand(l, u->d));
 	if (u->b == OP_IMM) {
@@ -271,9 +273,13 @@ void lower_mulx(struct lower *l, const struct uop *u)
 {
 	int hi = dest_reg(l, u), lo = host_reg(l, u->b);
 
-	if (lo < 0)
+	if (lo < 0) {
 		lo = H_M;
-	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, operand(l, u->a));
+		l->at_in_m = -1;
+	}
+	ins_vex(C(l), 2, 3, u->size == 8, 0, 0xf6, hi, lo, source(l, u->a));
+	if (hi == H_TMP || u->b == l->tmp_slot)
+		l->tmp_slot = OP_NONE;
 	if (is_slot(l, u->b))	/* first: when d == b, the high half wins */
 		store(C(l), 8, operand(l, u->b), lo);
 	dest_done(l, u);

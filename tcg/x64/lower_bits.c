@@ -66,8 +66,8 @@ static void unary(struct lower *l, unsigned op, const struct uop *u, int src)
 {
 	flags_op(l, u);
 	if (is_slot(l, u->d))
-		load(C(l), 8, H_TMP, operand(l, u->d));
-	ins(C(l), op, u->size, dest_reg(l, u), operand(l, src));
+		slot_to_tmp(l, u->d);
+	ins(C(l), op, u->size, dest_reg(l, u), source(l, src));
 	dest_done(l, u);
 }
 

@@ -108,13 +108,12 @@ static bool direct_lea(struct lower *l, const struct uop *u)
 	return true;
 }
 
-void lower_lea(struct lower *l, const struct uop *u)
+static void lea_by_r14(struct lower *l, const struct uop *u)
 {
 	struct code *c = &l->c;
 	int d = host_reg(l, u->d);
 
-	if (direct_lea(l, u))
-		return;
+	l->at_in_m = -1;
 	lower_address(l, u, H_M);
 	if (u->size == 2) {
 		store(c, 2, operand(l, u->d), H_M);
@@ -127,6 +126,15 @@ void lower_lea(struct lower *l, const struct uop *u)
 	if (u->size == 4)
 		mov_rr(c, 4, H_M, H_M);
 	store(c, 8, operand(l, u->d), H_M);
+}
+
+void lower_lea(struct lower *l, const struct uop *u)
+{
+	if (direct_lea(l, u))
+		return;
+	l->tmp_slot = OP_NONE;
+	lea_by_r14(l, u);
+	l->tmp_slot = OP_NONE;
 }
 
 /* ---- the table ---- */

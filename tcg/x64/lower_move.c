@@ -81,7 +81,7 @@ void lower_mov(struct lower *l, const struct uop *u)
 /* Narrow results (size 1, 2) are merged into the register. */
 static void extend(struct lower *l, const struct uop *u, bool sign)
 {
-	struct hop s = operand(l, u->a);
+	struct hop s = source(l, u->a);
 	int r = dest_reg(l, u);
 
 	if (u->c >= u->size) {
@@ -91,6 +91,7 @@ static void extend(struct lower *l, const struct uop *u, bool sign)
 	if (is_hi(u->a)) {
 		rorx(C(l), 4, H_TMP, hop_reg(u->a - OP_AH), 8);
 		s = hop_reg(H_TMP);
+		l->tmp_slot = OP_NONE;
 	}
 	if (u->size == 2 && is_slot(l, u->d)) {
 		/* the old value is needed: work in r14, merge in memory */
@@ -220,8 +221,8 @@ void lower_cmov(struct lower *l, const struct uop *u)
 
 	flags_op(l, u);
 	if (is_slot(l, u->d))
-		load(C(l), 8, H_TMP, operand(l, u->d));
-	ins(C(l), X_0F | 0x40 | u->c, u->size, r, operand(l, u->b));
+		slot_to_tmp(l, u->d);
+	ins(C(l), X_0F | 0x40 | u->c, u->size, r, source(l, u->b));
 	dest_done(l, u);
 }
 

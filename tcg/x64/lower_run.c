@@ -411,7 +411,7 @@ void lower_proven(struct lower *l, const struct uop *u)
 	l->m = hop_mem(at, (int32_t)u->imm);
 	if (u->pad == OP_NONE)
 		return;
-	l->m = hop_sib(at, fetch(l, u->pad, H_TMP), scale, (int32_t)u->imm);
+	l->m = hop_sib(at, in_reg(l, 8, u->pad, 0, H_TMP), scale, (int32_t)u->imm);
 	if (is_slot(l, u->pad) || lower_disturbs(l, u + 1, u->pad)) {	/* the consumer may need r15 */
 		ins(c, 0x8d, 8, H_M, l->m);
 		l->m = hop_mem(H_M, 0);
