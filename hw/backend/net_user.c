@@ -36,6 +36,7 @@ struct watched {
 struct stream {
 	Slirp *slirp;
 	struct chr *chr;
+	struct chr *own;		/* made for this, and goes with it; or NULL */
 	struct in_addr addr;
 	int port;
 	struct stream *next;
@@ -230,6 +231,12 @@ static void user_send(struct net *n, const uint8_t *frame, size_t len)
 		loop_poll_again(u->loop);
 }
 
+static void stream_free(struct stream *s)
+{
+	chr_free(s->own);
+	free(s);
+}
+
 static void user_free(struct net *n)
 {
 	struct user *u = (struct user *)n;
@@ -239,7 +246,7 @@ static void user_free(struct net *n)
 	for (struct stream *s = u->streams, *next; s; s = next) {
 		next = s->next;
 		chr_detach(s->chr);
-		free(s);
+		stream_free(s);
 	}
 	if (u->slirp)
 		slirp_cleanup(u->slirp);
@@ -420,21 +427,19 @@ static const struct chr_front stream_front = { stream_room, stream_input };
 
 static bool add_stream(struct user *u, struct in_addr addr, int port, const char *spec, struct err *e)
 {
-	struct stream *s;
+	bool made = strncmp(spec, "chardev:", 8) && !chr_find(u->m, spec);
+	struct stream *s = calloc(1, sizeof(*s));
 	struct chr *c;
 	char id[32];
 
-	snprintf(id, sizeof(id), "guestfwd.tcp.%d", port);
-	c = chr_find_or_new(u->m, id, spec, e);
-	if (!c)
-		return false;
-	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(e, "no memory");
-	*s = (struct stream){ .slirp = u->slirp, .addr = addr, .port = port };
-	if (slirp_add_guestfwd(u->slirp, stream_write, s, &s->addr, port) < 0) {
-		free(s);
-		return err_set(e, "the address is not in the network, or taken");
+	snprintf(id, sizeof(id), "guestfwd.tcp.%d", port);
+	c = chr_find_or_new(u->m, id, spec, e);
+	*s = (struct stream){ .slirp = u->slirp, .own = made ? c : NULL, .addr = addr, .port = port };
+	if (!c || slirp_add_guestfwd(u->slirp, stream_write, s, &s->addr, port) < 0) {
+		stream_free(s);
+		return c && err_set(e, "the address is not in the network, or taken");
 	}
 	s->chr = chr_attach(c, &stream_front, s);
 	s->next = u->streams;

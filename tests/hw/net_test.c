@@ -414,6 +414,22 @@ Test(net, a_stream_of_the_host_is_behind_an_address)
 	chr_free(&c);
 }
 
+Test(net, a_stream_made_for_an_address_goes_with_its_network)
+{
+	static const struct net_user_options o = { .guestfwd = { "tcp:10.0.2.9:1-null" } };
+
+	for (int i = 0; i < 2; i++) {
+		struct net *n = user(o);
+
+		cr_assert(n, "%s", b.err.msg);
+		cr_expect(chr_find(b.m, "guestfwd.tcp.1"));
+		net_free(n);
+		cr_expect_null(chr_find(b.m, "guestfwd.tcp.1"));
+	}
+	cr_expect_null(user((struct net_user_options){ .guestfwd = { "tcp:10.0.3.9:1-null" } }), "it is elsewhere");
+	cr_expect_null(chr_find(b.m, "guestfwd.tcp.1"));
+}
+
 Test(net, mistakes_in_user_networks_are_told)
 {
 	static const struct net_user_options wrong[] = {
