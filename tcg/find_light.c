@@ -360,6 +360,15 @@ static uint32_t link_at(struct tcg *t, uint64_t ret)
 	return 0;
 }
 
+/* An exit that stays on its page goes to a RAM address that is known: its place will be looked at. */
+static void announce(const struct tcg *t, const struct link *l, uint64_t rip, uint32_t mode)
+{
+	const struct code_cache *k = t->cache;
+
+	if (tcg_stays(k, l))
+		__builtin_prefetch(&k->hash[tcg_hash(k->tbs[l->from].ram + (uint64_t)(int64_t)l->near, rip, mode).slot]);
+}
+
 /* The block that exit n goes to, from now on by itself. */
 static struct tb *resolve(struct cpu *c, uint32_t n)
 {
@@ -384,6 +393,7 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	n = link_at(t, ret);
 	c->rip = link_rip(t->cache, &t->cache->links[n]);
 	t->last_exit = t->single ? 0 : n;
+	announce(t, &t->cache->links[n], c->rip, c->mode);
 	if (!must_stop(c) && !atomic_load_explicit(&c->request, memory_order_relaxed))
 		tb = resolve(c, n);
 	if (tb)

@@ -31,37 +31,38 @@ struct fetch {
 	uint8_t buf[32];
 };
 
-static uint64_t fetch_page(struct cpu *c, uint64_t va, struct phys_page *pp)
+/* The page of va, which whoever looked for a block has just asked for; NULL: it is not RAM. */
+static const struct itlb_entry *fetch_page(struct cpu *c, uint64_t va)
 {
+	const struct itlb_entry *e = tcg_itlb(c, va);
 	uint64_t pa;
 	uint32_t pf;
 
-	if (!mmu_fetch_page(c, PAGE_OF(va), &pa, NULL, &pf))
+	if (!e && !mmu_fetch_page(c, PAGE_OF(va), &pa, NULL, &pf))
 		cpu_raise_pf(c, va, pf);
-	phys_lookup(c->phys, PAGE_OF(pa), pp);
-	return pa;
+	return e;
 }
 
 static void fetch_first(struct cpu *c, struct fetch *f)
 {
 	bool is64 = cpu_is64(c);
 	uint64_t limit = c->segs[CS].limit;
-	struct phys_page pp;
+	const struct itlb_entry *page;
 	unsigned off;
 
 	f->va = is64 ? c->rip : (uint32_t)(c->rip + c->segs[CS].base);
 	if (is64 ? !mmu_canonical(c, c->rip) : c->rip > limit)
 		cpu_raise_err(c, EXC_GP, 0);
-	fetch_page(c, f->va, &pp);
+	page = fetch_page(c, f->va);
 	off = f->va & (PAGE_SIZE - 1);
 	f->n = PAGE_SIZE - off;
 	if (!is64 && limit - c->rip + 1 < f->n)
 		f->n = (unsigned)(limit - c->rip + 1);
-	f->r = pp.ram;
 	f->ram2 = ~0ull;
-	if (pp.ram) {
-		f->ram = pp.ram->id + pp.ram_off + off;
-		f->bytes = pp.rhost + off;
+	if (page) {
+		f->r = page->r;
+		f->ram = page->ram + off;
+		f->bytes = page->host + off;
 	}
 }
 
@@ -99,7 +100,7 @@ static void fetch_second(struct cpu *c, struct fetch *f)
 {
 	unsigned first = PAGE_SIZE - (f->va & (PAGE_SIZE - 1)), n = 15 - first;
 	uint64_t next = PAGE_OF(f->va) + PAGE_SIZE;
-	struct phys_page pp;
+	const struct itlb_entry *page;
 
 	if (first >= 15)		/* cut by the CS limit, not by the page */
 		cpu_raise_err(c, EXC_GP, 0);
@@ -114,13 +115,13 @@ static void fetch_second(struct cpu *c, struct fetch *f)
 	} else if (!mmu_canonical(c, next)) {
 		cpu_raise_err(c, EXC_GP, 0);
 	}
-	fetch_page(c, next, &pp);
+	page = fetch_page(c, next);
 	copy(f->buf, f->bytes, first);
-	f->r2 = pp.ram;
-	if (pp.ram) {
-		f->ram2 = pp.ram->id + pp.ram_off;
-		begin_read(c, 1, pp.ram, f->ram2);
-		copy(f->buf + first, pp.rhost, n);
+	if (page) {
+		f->r2 = page->r;
+		f->ram2 = page->ram;
+		begin_read(c, 1, page->r, f->ram2);
+		copy(f->buf + first, page->host, n);
 	}
 	f->bytes = f->buf;
 	f->n = first + n;
