@@ -24,7 +24,7 @@ struct decode_form {
 	bool imm_signed, is_one;	/* shifts by 1 have a constant that takes no bytes */
 };
 
-#define DECODE_FORMS	2048u
+#define DECODE_FORMS	8192u		/* a guest uses half of them */
 #define DECODE_OPCODES	512u		/* the byte, 0F in front as bit 8 */
 enum { DECODE_PREFIXES = 4 };		/* none, 66, F3, F2 */
 
@@ -37,6 +37,7 @@ struct decode_memo {
 };
 #define DECODE_MODRM	0x8000u
 #define DECODE_GROUP	0x4000u		/* ModRM.reg is part of the opcode */
+_Static_assert(DECODE_FORMS <= DECODE_GROUP, "a form's number leaves room for both");
 
 /*
  * Which instruction stands there, and its length, if the memo knows it: all that is wanted of code that is only
@@ -45,7 +46,7 @@ struct decode_memo {
 const struct insn_row *decode_skim(const uint8_t *p, const struct insn_env *env, unsigned *len);
 /* insn_decode() without what has been learnt, which it adds to. */
 enum insn_result decode_any(const uint8_t *p, unsigned n, const struct insn_env *env, struct insn *in);
-/* Those bytes are *in: keep it if it is of that kind, and there is room. */
+/* Those bytes are *in: keep it if it is of that kind. If there is no room everything else is forgotten. */
 void decode_remember(const uint8_t *p, const struct insn_env *env, const struct insn *in);
 
 #endif

@@ -284,10 +284,12 @@ static unsigned first_form(struct decode_memo *memo, const struct head *h)
 	bool group = is_group(h->opcode);
 	unsigned n = group ? 32 : 4;
 
-	if (!*first && memo->n_forms + n + 4 <= DECODE_FORMS) {
-		*first = (uint16_t)((memo->n_forms + 4) | (insn_has_modrm[h->opcode] ? DECODE_MODRM : 0) | (group ? DECODE_GROUP : 0));
-		memo->n_forms += n;
-	}
+	if (*first)
+		return *first;
+	if (memo->n_forms + n + 4 > DECODE_FORMS)
+		*memo = (struct decode_memo){ 0 };
+	*first = (uint16_t)((memo->n_forms + 4) | (insn_has_modrm[h->opcode] ? DECODE_MODRM : 0) | (group ? DECODE_GROUP : 0));
+	memo->n_forms += n;
 	return *first;
 }
 
@@ -303,8 +305,6 @@ void decode_remember(const uint8_t *p, const struct insn_env *env, const struct 
 	    depends_on_more(h.opcode * 16 + (in->modrm >= 0xc0 ? 8 : 0) + (in->modrm >> 3 & 7)) || !learn(&form, *in))
 		return;
 	first = first_form(env->memo, &h);
-	if (!first)
-		return;
 	f = &env->memo->form[(first & (DECODE_FORMS - 1)) + (h.rex >> 2 & 2)];
 	if (first & DECODE_MODRM)
 		f += (in->modrm >= 0xc0) + (first & DECODE_GROUP ? in->modrm >> 1 & 0x1c : 0);

@@ -103,23 +103,44 @@ Test(decode, far_pointers_with_rex_w_have_64_bits_of_offset)
 }
 
 /* Most of what compilers make is decoded the short way the second time: not a test of speed, but that it is used. */
-Test(decode, usual_instructions_are_known_the_second_time)
+static void usual_is_learnt(struct insn_env *env)
 {
 	static const uint8_t usual[][INSN_WIDE] = {
 		{ 0x48, 0x8b, 0x44, 0x24, 0x10 }, { 0x89, 0xd8 }, { 0x0f, 0xb6, 0x04, 0x0e }, { 0x41, 0x57 }, { 0x48, 0x83, 0xec, 0x18 },
 		{ 0x74, 0x05 }, { 0xe8, 1, 2, 3, 4 }, { 0xc3 }, { 0x66, 0x0f, 0x6f, 0x00 }, { 0xd1, 0xe0 }, { 0x84, 0xe4 },
 	};
-	struct insn_env env = env_of(MODE_CODE64 | MODE_PE | MODE_LMA, ~0ull, ~0ull);
 
 	for (unsigned i = 0; i < ARRAY_LEN(usual); i++) {
 		struct insn a, b;
 		unsigned len;
 
-		cr_assert(!decode_skim(usual[i], &env, &len), "%u", i);
-		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, &env, &a), INSN_OK);
-		cr_assert(decode_skim(usual[i], &env, &len), "%u", i);
-		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, &env, &b), INSN_OK);
+		cr_assert(!decode_skim(usual[i], env, &len), "%u", i);
+		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, env, &a), INSN_OK);
+		cr_assert(decode_skim(usual[i], env, &len), "%u", i);
+		cr_assert_eq(insn_decode(usual[i], INSN_WIDE, env, &b), INSN_OK);
 		cr_assert(!memcmp(&a, &b, sizeof(a)), "%u", i);
 	}
+}
+
+Test(decode, usual_instructions_are_known_the_second_time)
+{
+	struct insn_env env = env_of(MODE_CODE64 | MODE_PE | MODE_LMA, ~0ull, ~0ull);
+
+	usual_is_learnt(&env);
+	free(env.memo);
+}
+
+/* A kernel that boots through all modes leaves room for what its programs use, and whoever uses everything does, too. */
+Test(decode, usual_instructions_are_learnt_however_much_is_known)
+{
+	static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3 };
+	struct insn_env env = env_of(MODE_CODE32 | MODE_PE, ~0ull, ~0ull);
+	uint64_t rng = SEED;
+
+	compare(prefixes, 0, &env, &rng);
+	for (unsigned i = 0; i < ARRAY_LEN(prefixes); i++)
+		compare(prefixes + i, 1, &env, &rng);
+	env.mode = MODE_CODE64 | MODE_PE | MODE_LMA;
+	usual_is_learnt(&env);
 	free(env.memo);
 }
