@@ -552,13 +552,14 @@ static inline uint64_t link_rip(const struct code_cache *k, const struct link *l
 	return k->tbs[l->from].rip + (uint64_t)(int64_t)l->near;
 }
 
-static inline struct link link_pack(const struct code_cache *k, const struct x64_link *x, uint32_t from)
+static inline void link_pack(const struct code_cache *k, struct link *l, const struct x64_link *x, uint32_t from)
 {
-	struct link l = { .near = (int64_t)(x->rip - k->tbs[from].rip), .from = from, .live = link_pack_flags(x->live),
-			  .far = x->far, .hot = x->hot, .thunk = x->thunk, .flx = link_pack_flags(x->flx), .save = x->save };
+	unsigned live = link_pack_flags(x->live), flx = x->flx == x->live ? live : link_pack_flags(x->flx);
+	int64_t near = (int64_t)(x->rip - k->tbs[from].rip);
 
-	assert(link_rip(k, &l) == x->rip && l.hot == x->hot && l.thunk == x->thunk && l.save == x->save);
-	return l;
+	*l = (struct link){ .near = near, .from = from, .live = live, .flx = flx,
+			    .hot = x->hot, .thunk = x->thunk, .save = x->save, .far = x->far };
+	assert(l->near == near && !((x->hot | x->thunk) >> CODE_BITS) && l->save == x->save);
 }
 
 static inline struct x64_link link_exit(const struct code_cache *k, const struct link *l)

@@ -260,7 +260,9 @@ void front_start(struct front *f)
 	f->env.mode = f->ir->mode;
 }
 
-static inline enum front_result one(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
+/* Inside of front_block()'s loop, as it is short and called for every instruction. */
+static inline __attribute__((always_inline)) enum front_result one(struct front *f, const uint8_t *bytes, unsigned n,
+								   unsigned *off, bool *ends)
 {
 	struct ir *ir = f->ir;
 	unsigned at = *off, i = ir->n_insns++;

@@ -116,14 +116,18 @@ static const struct insn_row *look_at(const struct insn_env *env, const uint8_t 
 {
 	const struct insn_row *row = env->memo && room >= INSN_WIDE ? decode_skim(bytes, env, len) : NULL;
 	struct insn in;
+	bool all;
 
-	if (!row || insn_is_shift(row)) {
+	if (row && !insn_is_shift(row)) {
+		all = true;
+	} else {
 		if (insn_decode(bytes, room, env, &in) != INSN_OK)
 			return NULL;
 		row = insn_row(&in);
 		*len = in.len;
+		all = !insn_is_shift(row) || count_is_nonzero(&in);
 	}
-	*written = !insn_is_shift(row) || count_is_nonzero(&in) ? row->fl_written | row->fl_undef : 0;
+	*written = all ? row->fl_written | row->fl_undef : 0;
 	return row;
 }
 

@@ -60,16 +60,19 @@ void opt_step(struct ir *ir)
 
 	if ((ir->mode & MODE_CODE) != MODE_CODE64 && ir->mode & MODE_REGION)
 		return;
-	for (unsigned i = 0; i < ir->n_uops; i++) {
+	for (unsigned i = 0, n = ir->n_uops; i < n; i++) {
 		const struct uop *u = &ir->uops[i];
-		bool waits = last < i, step = u->op == UOP_lea && is_step(ir, u);
+		bool waits = last != n, step;
 
+		if (!waits && u->op != UOP_lea)
+			continue;
+		step = u->op == UOP_lea && is_step(ir, u);
 		if (waits && (step || is_return(ir, u)) && small(ir->uops[last].imm) && small(u->imm) &&
 		    small(ir->uops[last].imm + u->imm))
 			merge(ir, last, i);
 		if (step)
 			last = i;
 		else if (waits && !passes(u))
-			last = ir->n_uops;
+			last = n;
 	}
 }

@@ -35,17 +35,23 @@ static int32_t unfold(uint32_t v) { return (int32_t)(v >> 1) ^ -(int32_t)(v & 1)
 
 unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool counts)
 {
-	struct x64_side last = { 0 };
+	uint32_t host = 0, off = 0;
 	uint8_t *p = to;
 
-	for (unsigned i = 0; i < n; i++) {
-		struct x64_side at = s[i];
+	for (; n--; s++) {
+		uint32_t d = s->host_off - host, g = fold((int32_t)(s->off - off)) << 1 | s->flags_host;
 
-		p = put(p, at.host_off - last.host_off);
-		p = put(p, fold((int32_t)at.off - (int32_t)last.off) << 1 | at.flags_host);
+		if ((d | g) < 0x80) {		/* the usual case */
+			p[0] = (uint8_t)d;
+			p[1] = (uint8_t)g;
+			p += 2;
+		} else {
+			p = put(put(p, d), g);
+		}
 		if (counts)
-			*p++ = (uint8_t)at.uncounted;
-		last = at;
+			*p++ = (uint8_t)s->uncounted;
+		host = s->host_off;
+		off = s->off;
 	}
 	return (unsigned)(p - to);
 }

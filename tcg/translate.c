@@ -211,7 +211,7 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->first_link = p->n_links + 1;
 	tb->n_links = (uint8_t)b->n_links;
 	for (unsigned i = 0; i < b->n_links; i++)
-		k->links[++p->n_links] = link_pack(k, &b->links[i], n);
+		link_pack(k, &k->links[++p->n_links], &b->links[i], n);
 	tb->cold_at = (uint32_t)(b->cold - k->code_start - k->rx);
 	tb->cold_size = b->cold_size;
 	tb->calls = b->calls;

@@ -20,7 +20,7 @@ static uint8_t *put32(uint8_t *p, uint32_t v)
 }
 
 /* Memory at base + index * scale + disp. */
-static uint8_t *memory(uint8_t *p, int reg, struct hop rm)
+static inline uint8_t *memory(uint8_t *p, int reg, struct hop rm)
 {
 	int b = rm.reg & 7;
 	/* rbp and r13 have no form without a displacement; rsp and r12 need a SIB. */
@@ -41,8 +41,8 @@ static uint8_t *memory(uint8_t *p, int reg, struct hop rm)
 	return p;
 }
 
-/* ModRM, SIB and displacement. */
-static inline uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
+/* ModRM, SIB and displacement. Without calls ins_any() saves no registers. */
+static inline __attribute__((always_inline)) uint8_t *modrm(uint8_t *p, int reg, struct hop rm)
 {
 	int b = rm.reg & 7;
 

@@ -145,14 +145,13 @@ uint64_t next_rip(const struct lower *l, const struct uop *u)
 	return insn_rip(l, u) + l->ir->insns[u->insn].len;
 }
 
-void side_mark(struct lower *l, const struct uop *u)
+static inline void mark(struct lower *l, const struct uop *u, int uncounted)
 {
 	struct x64_block *o = l->out;
 	unsigned n = o->n_side;
-	struct x64_side *s = &o->side[n], at = { .off = l->ir->off[u->insn], .flags_host = l->flags == FLAGS_HOST && u->fl };
+	struct x64_side *s = &o->side[n], at = { .off = l->ir->off[u->insn], .flags_host = l->flags == FLAGS_HOST && u->fl,
+						 .uncounted = (int8_t)uncounted };
 
-	if (l->ir->mode & MODE_COUNT)
-		at.uncounted = (int8_t)uop_uncounted(l->ir, u);
 	if (n > l->first_side && s[-1].what == at.what)
 		return;
 	if (n == X64_MAX_SIDE) {
@@ -162,6 +161,20 @@ void side_mark(struct lower *l, const struct uop *u)
 	s->host_off = (uint32_t)(l->c.p - l->base);
 	s->what = at.what;
 	o->n_side = n + 1;
+}
+
+/* Apart, as the usual case needs no registers for it. */
+static __attribute__((noinline)) void mark_counted(struct lower *l, const struct uop *u)
+{
+	mark(l, u, uop_uncounted(l->ir, u));
+}
+
+void side_mark(struct lower *l, const struct uop *u)
+{
+	if (l->ir->mode & MODE_COUNT)
+		mark_counted(l, u);
+	else
+		mark(l, u, 0);
 }
 
 enum x64_part part_begins(struct lower *l, enum x64_part p)

@@ -195,9 +195,11 @@ Test(cache, exits_are_kept_as_they_were_made)
 		for (unsigned w = 0; w < ARRAY_LEN(ways); w++) {
 			struct x64_link x = { .rip = tbs[1].rip + (uint64_t)ways[w], .hot = CODE_SIZE_SMP - 1 - fl,
 					      .thunk = fl, .live = link_flags(fl), .flx = link_flags(63 - fl), .save = fl, .far = fl & 1 };
-			struct link l = link_pack(k, &x, 1);
-			struct x64_link y = link_exit(k, &l);
+			struct x64_link y;
+			struct link l;
 
+			link_pack(k, &l, &x, 1);
+			y = link_exit(k, &l);
 			cr_expect_eq(y.rip, x.rip);
 			cr_expect(y.hot == x.hot && y.thunk == x.thunk && y.save == x.save && y.far == x.far, "%u", fl);
 			cr_expect(y.live == x.live && y.flx == x.flx, "flags %#x, %#x", x.live, x.flx);
