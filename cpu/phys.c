@@ -547,12 +547,29 @@ void phys_settle_writes(struct phys *p)
 /* The largest naturally aligned piece of an access that the device takes. */
 static int mmio_piece(const struct span *s, uint64_t pa, uint64_t n)
 {
-	int max = s->r.ops->max_size ? s->r.ops->max_size : 4;
-	int piece = 8;
+	int max = span_max_size(s), piece = 8;
 
 	while (piece > max || (uint64_t)piece > n || ((s->dev_off + (pa - s->pa)) & (piece - 1)))
 		piece >>= 1;
 	return piece;
+}
+
+/* An access of a size that it takes to the device in s. */
+static uint64_t dev_read(const struct span *s, uint64_t pa, int size)
+{
+	uint64_t off = s->dev_off + (pa - s->pa), v;
+
+	if (s->r.ops->read_quick && s->r.ops->read_quick(s->r.opaque, off, size, &v))
+		return v;
+	return s->r.ops->read(s->r.opaque, off, size);
+}
+
+static void dev_write(const struct span *s, uint64_t pa, int size, uint64_t v)
+{
+	uint64_t off = s->dev_off + (pa - s->pa);
+
+	if (!s->r.ops->write_quick || !s->r.ops->write_quick(s->r.opaque, off, size, v))
+		s->r.ops->write(s->r.opaque, off, size, v);
 }
 
 /* Callbacks that this access may reach, or NULL. */
@@ -588,7 +605,7 @@ static uint64_t read_piece(struct phys *p, uint64_t pa, uint8_t *buf, uint64_t n
 		return n;
 	}
 	int piece = mmio_piece(s, pa, n);
-	st_n(buf, piece, ops->read(s->r.opaque, s->dev_off + at, piece));
+	st_n(buf, piece, dev_read(s, pa, piece));
 	return piece;
 }
 
@@ -646,7 +663,7 @@ static uint64_t write_piece(struct phys *p, uint64_t pa, const uint8_t *buf, uin
 	if (!ops || !ops->write)
 		return n;
 	int piece = mmio_piece(s, pa, n);
-	ops->write(s->r.opaque, s->dev_off + at, piece, ld_n(buf, piece));
+	dev_write(s, pa, piece, ld_n(buf, piece));
 	return piece;
 }
 
@@ -705,7 +722,7 @@ static const struct span *whole(struct phys *p, uint64_t pa, int size)
 
 	if (!s || !s->r.ops || s->end - pa < (unsigned)size || (s->dev_off + (pa - s->pa)) & (unsigned)(size - 1))
 		return NULL;
-	return size <= (s->r.ops->max_size ? s->r.ops->max_size : 4) ? s : NULL;
+	return size <= span_max_size(s) ? s : NULL;
 }
 
 uint64_t phys_read(struct phys *p, uint64_t pa, int size)
@@ -715,7 +732,7 @@ uint64_t phys_read(struct phys *p, uint64_t pa, int size)
 	uint8_t b[8];
 
 	if (s && !s->r.rram && s->r.ops->read)
-		return s->r.ops->read(s->r.opaque, s->dev_off + (at - s->pa), size);
+		return dev_read(s, at, size);
 	phys_read_buf(p, pa, b, size);
 	return ld_n(b, size);
 }
@@ -727,7 +744,7 @@ void phys_write(struct phys *p, uint64_t pa, int size, uint64_t v)
 	uint8_t b[8];
 
 	if (s && !s->r.wram && !s->r.nowrite && s->r.ops->write) {
-		s->r.ops->write(s->r.opaque, s->dev_off + (at - s->pa), size, v & size_mask(size));
+		dev_write(s, at, size, v & size_mask(size));
 		return;
 	}
 	st_n(b, size, v);

@@ -43,6 +43,12 @@ struct mmio_ops {
 	bool alone;		/* a write may interrupt the very processor that makes it, at once */
 	bool dma;		/* bus masters reach it, too: memory in all but name */
 	bool own_lock;		/* hw/core/bus.h: needs no machine lock */
+	/*
+	 * The quick way, both or neither: without the machine lock, light. False: nothing has been done, come by
+	 * the callbacks above. For devices that stay as long as the machine.
+	 */
+	bool (*read_quick)(void *opaque, uint64_t off, int size, uint64_t *v);
+	bool (*write_quick)(void *opaque, uint64_t off, int size, uint64_t v);
 };
 
 struct phys_range {
@@ -103,6 +109,15 @@ struct phys_page {
 void phys_lookup(struct phys *p, uint64_t pa, struct phys_page *out);
 /* Does a write there go to a device that wants it alone (mmio_ops.alone)? Light. */
 bool phys_alone(struct phys *p, uint64_t pa);
+
+/* The page at pa belongs to a device that has a quick way (mmio_ops.read_quick). Light. */
+struct phys_dev {
+	const struct mmio_ops *ops;
+	void *opaque;
+	uint64_t off;			/* of the page's first byte */
+	int max_size;
+};
+bool phys_quick(struct phys *p, uint64_t pa, struct phys_dev *out);
 
 /*
  * Access of 1, 2, 4 or 8 bytes at any alignment, by the vCPU or a device.

@@ -66,6 +66,17 @@ bool phys_alone(struct phys *p, uint64_t pa)
 	return s && !s->r.wram && s->r.ops && s->r.ops->alone;
 }
 
+bool phys_quick(struct phys *p, uint64_t pa, struct phys_dev *out)
+{
+	uint64_t page = phys_gate(p, pa) & ~(PAGE - 1);
+	const struct span *s = phys_span(p, page);
+
+	if (!s || s->end - page < PAGE || s->r.rram || s->r.wram || s->r.nowrite || !s->r.ops || !s->r.ops->read_quick)
+		return false;
+	*out = (struct phys_dev){ s->r.ops, s->r.opaque, s->dev_off + (page - s->pa), span_max_size(s) };
+	return true;
+}
+
 bool phys_like_memory(struct phys *p, uint64_t pa, uint64_t n)
 {
 	const struct span *s;

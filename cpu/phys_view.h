@@ -66,6 +66,12 @@ struct phys {
 /* The span pa (behind the A20 gate) lies in, or NULL: nothing there. Light. */
 const struct span *phys_span(struct phys *p, uint64_t pa);
 
+/* The largest access that the device there takes. */
+static inline int span_max_size(const struct span *s)
+{
+	return s->r.ops->max_size ? s->r.ops->max_size : 4;
+}
+
 /* Short: whoever waits for it spins. Light. */
 static inline void phys_hold(struct phys *p)
 {

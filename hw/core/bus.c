@@ -16,18 +16,8 @@
 #include "hw/core/chr.h"
 #include "hw/core/dev.h"
 #include "hw/core/loop.h"
+#include "hw/core/mmio_priv.h"
 #include "hw/core/port.h"
-
-/* A mapped range and the wrappers that take the lock. */
-struct mmio {
-	struct machine *m;
-	const struct mmio_ops *ops;
-	void *opaque;
-	const char *name;
-	struct phys_map *map;
-	struct mmio_ops locked;		/* the wrappers, with the device's max_size */
-	struct mmio *next;		/* of the machine's */
-};
 
 /* ---- life ---- */
 
@@ -373,6 +363,10 @@ struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 	}
 	*r = (struct mmio){ .m = m, .ops = ops, .opaque = opaque, .name = name,
 			    .locked = { locked_read, locked_write, ops->max_size, ops->alone, ops->dma, ops->own_lock } };
+	if (ops->read_quick) {
+		r->locked.read_quick = mmio_read_quick;
+		r->locked.write_quick = mmio_write_quick;
+	}
 	range.ops = &r->locked;
 	range.opaque = r;
 	r->map = phys_map(m->phys, &range, e);

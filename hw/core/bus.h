@@ -219,7 +219,7 @@ void port_each(struct machine *m, void (*fn)(void *opaque, uint16_t base, unsign
 struct mmio;
 /*
  * Map device registers; ops are called with the machine lock held (it is taken
- * if the access comes from a vCPU). prio as in struct phys_range.
+ * if the access comes from a vCPU), but for those of own_lock and the quick way. prio as in struct phys_range.
  */
 struct mmio *mmio_map(struct machine *m, uint64_t pa, uint64_t size, int prio,
 		      const struct mmio_ops *ops, void *opaque, const char *name, struct err *e);

@@ -121,7 +121,7 @@ static void memory_write(struct vga *v, uint8_t *r, unsigned value)
 	if (*r == value)
 		return;
 	*r = (uint8_t)value;
-	vga_map_update(v);
+	vga_register_changed(v, r);
 }
 
 static bool is_colour(const struct vga *v)
@@ -297,10 +297,12 @@ static void vga_reset(void *dev)
 	memset(v->palette, 0, sizeof(v->palette));
 	v->dac_mask = 0xff;
 	v->dac_read = v->dac_write = v->dac_phase = v->dac_state = 0;
-	v->latch = 0;
 	phys_ram_clear(v->vram);
 	vga_vbe_reset(v);
 	vga_map_update(v);
+	vga_hold(v);
+	v->latch = 0;
+	vga_let(v);
 }
 
 static bool vga_loaded(void *dev, struct err *e)

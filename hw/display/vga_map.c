@@ -27,10 +27,10 @@ static bool is_plain(const struct vga *v)
 
 static struct phys_range wanted(const struct vga *v)
 {
-	struct vga_window w = vga_window(v);
+	const struct vga_path *w = &v->path;
 	struct phys_range r = {
-		.pa = VGA_WINDOW_BASE + w.base, .size = w.size, .prio = VGA_WINDOW_PRIO, .rram = v->vram, .wram = v->vram,
-		.off = w.off, .name = "vga-window-memory",
+		.pa = VGA_WINDOW_BASE + w->base, .size = w->size, .prio = VGA_WINDOW_PRIO, .rram = v->vram, .wram = v->vram,
+		.off = w->off, .name = "vga-window-memory",
 	};
 
 	if (!is_plain(v) || r.off + r.size > v->vram_size)
@@ -38,7 +38,7 @@ static struct phys_range wanted(const struct vga *v)
 	return r;
 }
 
-void vga_map_update(struct vga *v)
+static void update_plain(struct vga *v)
 {
 	struct phys_range r = wanted(v);
 
@@ -48,6 +48,47 @@ void vga_map_update(struct vga *v)
 	v->accesses = 0;
 	phys_unmap(v->pci.dev.m->phys, v->direct);
 	v->direct = NULL;
+}
+
+void vga_map_update(struct vga *v)
+{
+	bool plain = is_plain(v);
+
+	vga_hold(v);
+	v->path = vga_path(v);
+	v->path.quick = !plain;		/* else vga_map_count() is to see accesses */
+	vga_let(v);
+	if (plain || v->plain.size)
+		update_plain(v);
+}
+
+/*
+ * What programs change for every few bytes: one word of `path` each, so nobody need be kept out meanwhile. Behind
+ * chain 4 they may decide whether memory is plain.
+ */
+static bool update_word(struct vga *v, const uint8_t *r)
+{
+	struct vga_path *p = &v->path;
+
+	if (p->chained)
+		return false;
+	if (r == &v->seq[SEQ_MAP_MASK])
+		__atomic_store_n(&p->planes, vga_spread(*r), __ATOMIC_RELAXED);
+	else if (r == &v->gc[GC_BIT_MASK])
+		__atomic_store_n(&p->mask, *r * 0x01010101u, __ATOMIC_RELAXED);
+	else if (r == &v->gc[GC_SET])
+		__atomic_store_n(&p->set, vga_spread(*r), __ATOMIC_RELAXED);
+	else if (r == &v->gc[GC_READ_PLANE])
+		__atomic_store_n(&p->read_plane, *r & 3, __ATOMIC_RELAXED);
+	else
+		return false;
+	return true;
+}
+
+void vga_register_changed(struct vga *v, const uint8_t *r)
+{
+	if (!update_word(v, r))
+		vga_map_update(v);
 }
 
 void vga_map_count(struct vga *v)

@@ -1,6 +1,6 @@
 /*
  * The VGA's state, shared by its files: vga.c (device, ports), vga_mem.c
- * (memory window), vga_map.c (where it is plain memory), vga_vbe.c (display extensions), vga_render.c (picture).
+ * (memory window; vga_mem_light.c: what an access does), vga_map.c (where it is plain memory), vga_vbe.c (display extensions), vga_render.c (picture).
  *
  * Display memory is one array of 32-bit groups: byte p of group a is plane p at
  * plane address a. So 256-colour modes are linear, and the same bytes are the
@@ -60,6 +60,24 @@ enum {
 #define VBE_LFB		0x40u
 #define VBE_NOCLEAR	0x80u
 
+/*
+ * How an access through the window reaches memory: made from the registers, whenever one of them changes. Masks of
+ * planes have a byte of ones per plane.
+ */
+struct vga_path {
+	uint32_t base, size;		/* the part of the window in which memory shows, */
+	uint64_t off;			/* and what its first byte is */
+	bool linear, chained;		/* memory is bytes, or spread over the planes by four */
+	bool read_alternate, write_alternate;	/* odd addresses are other planes */
+	bool compare_read;
+	uint8_t read_plane, write_mode, rotate, logic;
+	uint32_t planes;		/* that are written */
+	uint32_t mask;			/* bits of the data, not of the latches */
+	uint32_t set, enable_set;
+	uint32_t compare, care;
+	bool quick;			/* the quick way is open */
+};
+
 struct vga {
 	struct pci_dev pci;
 	uint32_t vgamem_mb;		/* property: 1..256, a power of two */
@@ -73,6 +91,8 @@ struct vga {
 	struct phys_map *direct;	/* plain memory in front of the window, or NULL */
 	struct phys_range plain;	/* what `direct` maps or would map; size 0: nothing */
 	unsigned accesses;		/* that reached the window since `plain` changed */
+	struct vga_path path;		/* of vga_hold(), as the latches */
+	_Atomic bool busy;
 	struct port_range *ports[4];
 
 	uint8_t misc, feature;
@@ -98,15 +118,34 @@ static inline bool vga_vbe_on(const struct vga *v)
 
 extern const struct mmio_ops vga_window_ops;
 
-/* The part of the window in which memory shows, from VGA_WINDOW_BASE, and what its first byte is. */
-struct vga_window {
-	uint32_t base, size;
-	uint64_t off;
-};
-struct vga_window vga_window(const struct vga *v);
+/* One bit per plane -> one byte of ones per plane. */
+static inline uint32_t vga_spread(unsigned planes)
+{
+	return ((planes & 0x0f) * 0x00204081u & 0x01010101u) * 0xffu;
+}
+
+/* As the registers are now. */
+struct vga_path vga_path(const struct vga *v);
+
+/*
+ * Who holds this has the latches and `path` to himself, and knows that no access to the window is under way. Short.
+ * Accesses come without the machine lock.
+ */
+bool vga_tryhold(struct vga *v);
+void vga_hold(struct vga *v);
+void vga_let(struct vga *v);
+
+/* An access to the window, held. Light. */
+uint64_t vga_mem_read(struct vga *v, uint64_t addr, int size);
+void vga_mem_write(struct vga *v, uint64_t addr, int size, uint64_t value);
+/* mmio_ops.read_quick and write_quick. */
+bool vga_mem_read_quick(void *opaque, uint64_t addr, int size, uint64_t *value);
+bool vga_mem_write_quick(void *opaque, uint64_t addr, int size, uint64_t value);
 
 /* Registers have changed. */
 void vga_map_update(struct vga *v);
+/* This one has: it is in seq or gc. */
+void vga_register_changed(struct vga *v, const uint8_t *r);
 /* An access has come to the window. */
 void vga_map_count(struct vga *v);
 void vga_map_drop(struct vga *v);

@@ -1,6 +1,7 @@
 /*
  * Has the picture changed? Display memory has a dirty bit per page; of the
- * registers that shape the picture a checksum is kept.
+ * registers that shape the picture a checksum is kept. The window is held meanwhile:
+ * what an access there has done is marked, or comes later (vga_mem_light.c).
  */
 #include <zlib.h>
 
@@ -28,7 +29,9 @@ static uint32_t registers(const struct vga *v)
 
 void vga_watch(struct vga *v, bool on)
 {
+	vga_hold(v);
 	phys_log_dirty(v->pci.dev.m->phys, v->vram, 0, v->vram_size, on);
+	vga_let(v);
 	v->seen = 0;
 }
 
@@ -38,7 +41,9 @@ bool vga_changed(struct vga *v)
 	bool changed = now != v->seen;
 
 	v->seen = now;
+	vga_hold(v);
 	for (uint64_t at = 0; at < v->vram_size; at += 4096)
 		changed |= phys_test_clear_dirty(v->pci.dev.m->phys, v->vram, at);
+	vga_let(v);
 	return changed;
 }

@@ -452,6 +452,103 @@ Test(vga, a_machine_is_loaded_without_the_mapping_of_another)
 	cr_expect_eq(v->vram->host[0x20000], 0x77);
 }
 
+/* ---- the quick way ---- */
+
+static bool quick_write(uint64_t off, uint8_t x)
+{
+	struct phys_dev d;
+
+	return phys_quick(b.m->phys, 0xa0000, &d) && d.ops->write_quick(d.opaque, d.off + off, 1, x);
+}
+
+static bool quick_read(uint64_t off, uint64_t *x)
+{
+	struct phys_dev d;
+
+	return phys_quick(b.m->phys, 0xa0000, &d) && d.ops->read_quick(d.opaque, d.off + off, 1, x);
+}
+
+/* Each of them, changed after others: what was worked out from the registers follows. */
+Test(vga, planes_are_reached_the_quick_way_with_the_registers_of_now)
+{
+	uint64_t x;
+
+	for (unsigned p = 0; p < 4; p++) {
+		index_write(0x3c4, 2, (uint8_t)(1 << p));
+		cr_assert(quick_write(0x10, (uint8_t)(0x11 * (p + 1))));
+	}
+	cr_expect_eq(ld32(v->vram->host + 0x40), 0x44332211);
+	for (unsigned p = 0; p < 4; p++) {
+		index_write(0x3ce, 4, (uint8_t)p);
+		cr_assert(quick_read(0x10, &x));
+		cr_expect_eq(x, 0x11 * (p + 1));
+	}
+	index_write(0x3c4, 2, 0x0f);
+	index_write(0x3ce, 8, 0x0f);
+	cr_assert(quick_write(0x10, 0xff));	/* the latches have what was read last */
+	cr_expect_eq(ld32(v->vram->host + 0x40), 0x4f3f2f1f);
+	index_write(0x3ce, 8, 0xff);
+	index_write(0x3ce, 1, 0x0f);
+	index_write(0x3ce, 0, 0x05);
+	cr_assert(quick_write(0x11, 0));
+	cr_expect_eq(ld32(v->vram->host + 0x44), 0x00ff00ff);
+	index_write(0x3ce, 0, 0x0a);
+	cr_assert(quick_write(0x11, 0));
+	cr_expect_eq(ld32(v->vram->host + 0x44), 0xff00ff00);
+	index_write(0x3ce, 5, 0x01);
+	cr_assert(quick_write(0x12, 0));
+	cr_expect_eq(ld32(v->vram->host + 0x48), 0x44332211);
+}
+
+Test(vga, the_quick_way_is_closed_where_memory_is_to_be_mapped_and_to_who_comes_second)
+{
+	uint64_t x;
+
+	vga_hold(v);
+	cr_expect_not(quick_write(0, 1));
+	cr_expect_not(quick_read(0, &x));
+	vga_let(v);
+	cr_expect(quick_write(0, 1));
+	index_write(0x3c4, 4, 0x0e);
+	cr_expect_not(quick_write(0, 1));
+	cr_expect_not(quick_read(0, &x));
+	index_write(0x3ce, 8, 0x0f);		/* bytes are changed on their way */
+	cr_expect(quick_write(0, 1));
+	index_write(0x3ce, 8, 0xff);
+	cr_expect_not(quick_write(0, 1));
+}
+
+Test(vga, who_traces_sees_all_accesses)
+{
+	atomic_store(&b.m->trace.on, true);
+	cr_expect_not(quick_write(0, 1));
+	atomic_store(&b.m->trace.on, false);
+	cr_expect(quick_write(0, 1));
+}
+
+Test(vga, quick_writes_are_changes)
+{
+	uint64_t *bits = calloc(v->vram_size / 4096 / 64, 8);
+
+	vga_watch(v, true);
+	vga_changed(v);
+	vga_changed(v);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_not(vga_changed(v));
+		cr_assert(quick_write(0x400, 1));
+		cr_assert(quick_write(0x401, 1));
+		cr_expect(vga_changed(v));
+	}
+	phys_track(b.m->phys, v->vram, true);
+	cr_expect_eq(phys_take_changed(b.m->phys, v->vram, bits), 0);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(quick_write(0x400, 1));
+		cr_expect_eq(phys_take_changed(b.m->phys, v->vram, bits), 1);
+		cr_expect_eq(bits[0], 2);
+	}
+	free(bits);
+}
+
 Test(vga, writes_to_mapped_memory_are_changes)
 {
 	index_write(0x3c4, 4, 0x0e);
