@@ -121,6 +121,20 @@ struct code_store {
 	uint32_t drops, idx;		/* cpu->drops then; enum mmu_idx of the store */
 };
 
+/*
+ * A page of a device with a quick way that a vCPU has found there: holds until entries of the TLB are taken away, as
+ * code_store does.
+ */
+struct dev_page {
+	uint64_t va;			/* linear page */
+	uint64_t pa;			/* physical page */
+	struct phys_dev dev;
+	unsigned max_size;		/* of an access; 0: no such page */
+	uint32_t drops, idx;		/* cpu->drops then; enum mmu_idx */
+	uint32_t pkru, pkrs;		/* of the protection keys then */
+};
+#define DEV_PAGES 4
+
 /* What is known of one RAM page with code. */
 struct code_page {
 	uint64_t chunks;		/* bit per 64 bytes that hold translated bytes */
@@ -313,6 +327,8 @@ struct tcg {
 	timer_t timer;			/* sample.c */
 	bool has_timer;
 	struct code_store stored;	/* the last one */
+	struct dev_page dev_page[2][DEV_PAGES];	/* by page number; [1]: for accesses that write */
+	const struct dev_page *pend_dev;	/* with PEND_DEVICE */
 	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
 	struct roam_trial {		/* roam_light.c: of the access whose site misses often */
 		uint32_t slot;		/* in `roams`, + 1; 0: none */

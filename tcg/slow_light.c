@@ -97,10 +97,16 @@ static uint8_t *bounce(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx
 	return c->bounce;
 }
 
+/* One access of a device takes 1, 2, 4 or 8 bytes. */
+static bool is_dev_size(int n)
+{
+	return n <= 8 && !(n & (n - 1));
+}
+
 /* May a device's operand on one page be accessed by its physical address alone? */
 static bool is_simple(const struct cpu *c, uint64_t pa, int n, int kind)
 {
-	return n <= 8 && !(n & (n - 1)) && cpu_unwatched(c) && !(kind & PROBE_W && phys_alone(c->phys, pa));
+	return is_dev_size(n) && cpu_unwatched(c) && !(kind & PROBE_W && phys_alone(c->phys, pa));
 }
 
 /* As bounce(), without looking again for what mmu_fill() has found. */
@@ -118,6 +124,63 @@ static uint8_t *bounce_at(struct cpu *c, uint64_t pa, int n, int kind)
 		env->pend_host[0] = NULL;
 	}
 	return c->bounce;
+}
+
+static struct dev_page *dev_page(struct cpu *c, uint64_t va, int kind)
+{
+	return &tcg_of(c)->dev_page[kind & PROBE_W ? 1 : 0][(va >> 12) % DEV_PAGES];
+}
+
+/*
+ * Where a device has a quick way, the page is remembered for accesses to come. Rights that may go without entries being
+ * taken away are not relied on.
+ */
+static void remember_device(struct cpu *c, uint64_t va, uint64_t pa, int kind, enum mmu_idx idx)
+{
+	struct dev_page d = { .va = PAGE_OF(va), .pa = PAGE_OF(pa), .drops = c->drops, .idx = idx, .pkru = c->pkru,
+			      .pkrs = (uint32_t)c->pkrs };
+
+	if (kind & PROBE_W && idx != MMU_USER && (c->cr0 & (CR0_PG | CR0_WP)) == CR0_PG)
+		return;
+	if (!phys_quick(c->phys, pa, &d.dev))
+		return;
+	d.max_size = (unsigned)d.dev.max_size;
+	*dev_page(c, va, kind) = d;
+}
+
+/* One more access there: through cpu->bounce, or NULL. */
+static uint8_t *at_device(struct cpu *c, uint64_t va, int n, int kind, enum mmu_idx idx)
+{
+	const struct dev_page *d = dev_page(c, va, kind);
+	struct x64_env *env = x64_env(c);
+	uint64_t at = va & (PAGE_SIZE - 1), v;
+
+	if (PAGE_OF(va) != d->va || (unsigned)n > d->max_size || idx != d->idx || c->drops != d->drops ||
+	    c->pkru != d->pkru || (uint32_t)c->pkrs != d->pkrs || at & (unsigned)(n - 1) || !is_dev_size(n) ||
+	    !cpu_unwatched(c))
+		return NULL;
+	if (kind & PROBE_R) {
+		if (!d->dev.ops->read_quick(d->dev.opaque, d->dev.off + at, n, &v))
+			return NULL;
+		st_n(c->bounce, n, v);
+	}
+	if (kind & PROBE_W) {
+		env->pend = (uint32_t)n;
+		env->pend_va = at;
+		env->pend_idx = PEND_DEVICE;
+		env->pend_host[0] = NULL;
+		tcg_of(c)->pend_dev = d;
+	}
+	tcg_of(c)->stats.mmio++;
+	return c->bounce;
+}
+
+static void commit_to_device(struct cpu *c, const struct dev_page *d, uint64_t at, int n)
+{
+	uint64_t v = ld_n(c->bounce, n);
+
+	if (!d->dev.ops->write_quick(d->dev.opaque, d->dev.off + at, n, v))
+		phys_st(c, d->pa + at, n, v);
 }
 
 /* Is [va, va + n) on one page that the inline table knows? Its host address. */
@@ -302,6 +365,11 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		t->stats.slow_writes++;
 	else
 		t->stats.slow_reads++;
+	if (!(info & (SLOW_SEGCHECK | SLOW_ALIGN | SLOW_LOCK | SLOW_IN_RUN)) &&
+	    (p = at_device(c, cpu_is64(c) ? va : (uint32_t)va, n, kind, idx))) {
+		env->fault_pc = 0;
+		return p;
+	}
 	if (!(info & (SLOW_SEGCHECK | SLOW_ALIGN | SLOW_LOCK)) && known_halves(c, va, (unsigned)n, kind & PROBE_W, idx, &h)) {
 		env->fault_pc = 0;
 		if (adjacent(&h))
@@ -338,6 +406,7 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	if (info & SLOW_IN_RUN && (!p || c->drops != drops))
 		again_alone(c);
 	if (!p && !(info & SLOW_LOCK) && (va & (PAGE_SIZE - 1)) + n <= PAGE_SIZE && is_simple(c, pa, n, kind)) {
+		remember_device(c, va, pa, kind, idx);
 		p = bounce_at(c, pa, n, kind);
 	} else if (!p) {
 		if (info & SLOW_LOCK && c->ncpus > 1)
@@ -419,7 +488,9 @@ void tcg_cb_commit(struct cpu *c)
 		copy(env->pend_host[1], c->bounce + first, n - first);
 		return;
 	}
-	if (env->pend_idx == PEND_PHYSICAL)
+	if (env->pend_idx == PEND_DEVICE)
+		commit_to_device(c, tcg_of(c)->pend_dev, env->pend_va, n);
+	else if (env->pend_idx == PEND_PHYSICAL)
 		phys_st(c, env->pend_va, n, ld_n(c->bounce, n));
 	else if (n <= 8 && !(n & (n - 1)))
 		mmu_st(c, env->pend_va, n, ld_n(c->bounce, n), (enum mmu_idx)env->pend_idx);

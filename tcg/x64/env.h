@@ -51,6 +51,7 @@ enum x64_reason {
 #define JC_NO_MODE	UINT32_MAX
 
 #define PEND_PHYSICAL	NMMU
+#define PEND_DEVICE	(NMMU + 1)
 
 struct x64_env {
 	struct cpu *self;
@@ -61,7 +62,8 @@ struct x64_env {
 	uint32_t raced;		/* the address C is given is wrong: x64_make_address() */
 	uint32_t pend;		/* bytes waiting in cpu->bounce to be written, 0: none */
 	uint64_t pend_va;
-	uint32_t pend_idx;	/* enum mmu_idx, or PEND_PHYSICAL: pend_va is a physical address */
+	uint32_t pend_idx;	/* enum mmu_idx, or PEND_PHYSICAL: pend_va is a physical address,
+					   or PEND_DEVICE: in the page of struct tcg's pend_dev */
 	uint8_t *pend_host[2];	/* where its two parts go if both pages are plain memory, or NULL */
 	uint32_t held;		/* requests taken out of cpu->request while they are blocked */
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
