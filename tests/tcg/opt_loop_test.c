@@ -93,6 +93,64 @@ TEST_BOTH(opt_loop, reads_go_over_scattered_pages)
 	loops_were_made(m);
 }
 
+/* More registers than the host has: some of r8-r11 stand in memory, and in r15 from one instruction to the next. */
+GUEST(chains, "mov esi, 0x20008\n mov edi, 0x22008\n mov ebx, 0x24000\n mov ecx, 700\n mov rdx, 0x9e3779b97f4a7c15\n"
+	      " xor ebp, ebp\n mov r8d, 1\n mov r9d, 2\n mov r10d, 3\n mov r11d, 4\n mov r12d, 5\n mov r13d, 6\n mov r14d, 7\n mov r15d, 8\n"
+	      " 1: test edx, edx\n mulx r9, r8, [rsi]\n adcx r10, r8\n mulx r8, rax, [rdi]\n adcx r11, r8\n adox r10, r9\n mov [rbx], r10\n"
+	      " mulx rbp, r10, r10\n adox r13, r10\n mulx r11, r10, r11\n adcx r11, rbp\n lea r9, [r10 + r11 * 2 + 5]\n movzx r8d, r9b\n cmovc r10, r9\n"
+	      " shlx r9, r9, r8\n imul r11, r9\n rorx r9, r11, 13\n mov [rdi], r9\n xor r14, r9\n add r15, r10\n xor r12, r8\n add r12, rax\n"
+	      " xor r12, rbp\n add r14, r13\n add r15, rcx\n xor r12, rcx\n add r13, rcx\n add r14, rax\n xor r15, rbp\n add r12, r13\n xor r13, r15\n add r14, r12\n xor r15, r14\n"
+	      " add rsi, 8\n add rdi, 8\n add rbx, 8\n dec ecx\n jnz 1b\n" END)
+
+/* a + b + carry */
+static uint64_t add_on(uint64_t a, uint64_t b, bool *carry)
+{
+	unsigned __int128 sum = (unsigned __int128)a + b + *carry;
+
+	*carry = (sum >> 64) != 0;
+	return (uint64_t)sum;
+}
+
+TEST_BOTH(opt_loop, chains_of_sums_go_through_registers_that_stand_in_memory)
+{
+	const uint64_t by = 0x9e3779b97f4a7c15;
+	uint64_t r[NGPR] = { [R8] = 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	scatter(m);
+	for (unsigned i = 0; i < 700; i++) {
+		unsigned __int128 first = (unsigned __int128)by * ld(m, 0x20008 + 8 * i, 8);
+		unsigned __int128 second = (unsigned __int128)by * ld(m, 0x22008 + 8 * i, 8), third, fourth;
+		bool cf = false, of = false;
+
+		r[R10] = add_on(r[R10], (uint64_t)first, &cf);
+		r[R11] = add_on(r[R11], (uint64_t)(second >> 64), &cf);
+		r[R10] = add_on(r[R10], (uint64_t)(first >> 64), &of);
+		third = (unsigned __int128)by * r[R10];
+		fourth = (unsigned __int128)by * r[R11];
+		r[R10] = (uint64_t)fourth;
+		r[R11] = add_on((uint64_t)(fourth >> 64), (uint64_t)(third >> 64), &cf);
+		r[R9] = r[R10] + r[R11] * 2 + 5;
+		r[R8] = r[R9] & 0xff;
+		r[R10] = cf ? r[R9] : r[R10];
+		r[R11] *= r[R9] << (r[R8] & 63);
+		r[R9] = r[R11] >> 13 | r[R11] << 51;
+		r[R13] = add_on(r[R13], (uint64_t)third, &of);
+		r[R14] = (r[R14] ^ r[R9]) + r[R13] + (uint64_t)second;
+		r[R15] = (r[R15] + r[R10] + 700 - i) ^ (uint64_t)(third >> 64);
+		r[R12] = ((r[R12] ^ r[R8]) + (uint64_t)second) ^ (uint64_t)(third >> 64) ^ (700 - i);
+		r[R13] += 700 - i;
+		r[R12] += r[R13];
+		r[R13] ^= r[R15];
+		r[R14] += r[R12];
+		r[R15] ^= r[R14];
+	}
+	GUEST_PUT(m, M_CODE, chains);
+	cr_assert_eq(machine_run(m, M_CODE), -1);
+	for (int i = R8; i <= R15; i++)
+		cr_expect_eq(reg(m, i), r[i], "r%d", i);
+	loops_were_made(m);
+}
+
 /* Steps by a register, in rdx at first: short, none, long, and another one with each visit, forth and back. */
 GUEST(sum_by, "xor eax, eax\n 1: add rax, [rsi]\n rol rax, 7\n add rsi, rdx\n dec ecx\n jnz 1b\n" END)
 GUEST(sum_turns, "xor eax, eax\n mov ebx, 40\n 2: mov ecx, 30\n 1: add rax, [rsi]\n add rax, [rdi * 4 + 0x20001]\n rol rax, 7\n add rsi, rdx\n add rdi, rbp\n"
