@@ -4,6 +4,7 @@
  * mappings change between and behind rounds, and when registers of the addresses do. All loops are
  * regions from their first round on.
  */
+#include <cpuid.h>
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
@@ -115,7 +116,10 @@ TEST_BOTH(opt_loop, chains_of_sums_go_through_registers_that_stand_in_memory)
 {
 	const uint64_t by = 0x9e3779b97f4a7c15;
 	uint64_t r[NGPR] = { [R8] = 1, 2, 3, 4, 5, 6, 7, 8 };
+	unsigned eax, ebx = 0, ecx, edx;
 
+	if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & bit_ADX))
+		cr_skip_test("host without ADX");
 	scatter(m);
 	for (unsigned i = 0; i < 700; i++) {
 		unsigned __int128 first = (unsigned __int128)by * ld(m, 0x20008 + 8 * i, 8);
