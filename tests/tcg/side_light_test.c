@@ -7,14 +7,14 @@
 #include "tcg/cache.h"
 
 static const struct x64_side table[] = {
-	{ 0, 0, false, 0 },
-	{ 3, 2, false, 0 },
-	{ 130, 17, true, 0 },		/* a distance of two bytes */
-	{ 131, 1000, true, 3 },
-	{ 400, 4000, false, -1 },
-	{ 40000, 3, true, 64 },		/* back in the guest's code, as slow paths go */
-	{ 40001, 3, true, 64 },		/* says nothing new */
-	{ 40002, 0, false, 0 },
+	{ 0, { { 0, false, 0 } } },
+	{ 3, { { 2, false, 0 } } },
+	{ 130, { { 17, true, 0 } } },		/* a distance of two bytes */
+	{ 131, { { 1000, true, 3 } } },
+	{ 400, { { 4000, false, -1 } } },
+	{ 40000, { { 3, true, 64 } } },		/* back in the guest's code, as slow paths go */
+	{ 40001, { { 3, true, 64 } } },		/* says nothing new */
+	{ 40002, { { 0, false, 0 } } },
 };
 enum { N = ARRAY_LEN(table) };
 
@@ -39,7 +39,7 @@ Test(side_light, with_counts_as_well)		{ check(true); }
 
 Test(side_light, usual_entries_are_two_bytes)
 {
-	static const struct x64_side usual[] = { { 0, 0, false, 0 }, { 12, 3, true, 0 }, { 60, 18, false, 0 } };
+	static const struct x64_side usual[] = { { 0, { { 0, false, 0 } } }, { 12, { { 3, true, 0 } } }, { 60, { { 18, false, 0 } } } };
 	uint8_t packed[3 * SIDE_BYTES];
 
 	cr_expect_eq(tcg_side_pack(packed, usual, 3, false), 6);
