@@ -101,25 +101,37 @@ static uint8_t *overlay_make(struct block *b, uint64_t chunk, struct err *e)
 	return p;
 }
 
+enum overlay_op { OVERLAY_READ, OVERLAY_READ_NOW, OVERLAY_WRITE };
+
+/* Sectors of one chunk. */
+static bool overlay_part(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, enum overlay_op op,
+			 struct err *e)
+{
+	uint64_t chunk = at / CHUNK_SECTORS;
+	uint8_t *p = op == OVERLAY_WRITE ? overlay_make(b, chunk, e) : overlay_find(b->overlay, chunk);
+	uint8_t *first = p ? p + at % CHUNK_SECTORS * SECTOR : NULL;
+
+	if (op == OVERLAY_WRITE && p)
+		iov_get(iov, niov, first);
+	else if (p)
+		iov_put(iov, niov, first);
+	else if (op == OVERLAY_READ)
+		return b->ops->readv(b, at, iov, niov, n, e);
+	else
+		return op == OVERLAY_READ_NOW && b->ops->read_now(b, at, iov, niov, n);
+	return true;
+}
+
 /* Go through a transfer chunk by chunk. */
-static bool overlay_transfer(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n,
-			     bool write, struct err *e)
+static bool overlay_transfer(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, enum overlay_op op,
+			     struct err *e)
 {
 	struct iovec part[IOV_PIECES];
 
 	for (uint32_t done = 0, k; done < n; done += k, at += k) {
-		uint64_t chunk = at / CHUNK_SECTORS;
-		uint32_t off = (uint32_t)(at % CHUNK_SECTORS);
-		k = (uint32_t)min_u64(n - done, CHUNK_SECTORS - off);
+		k = (uint32_t)min_u64(n - done, CHUNK_SECTORS - at % CHUNK_SECTORS);
 		int np = iov_slice(iov, niov, (size_t)done * SECTOR, (size_t)k * SECTOR, part);
-		uint8_t *p = write ? overlay_make(b, chunk, e) : overlay_find(b->overlay, chunk);
-		if (write && !p)
-			return false;
-		if (write)
-			iov_get(part, np, p + off * SECTOR);
-		else if (p)
-			iov_put(part, np, p + off * SECTOR);
-		else if (!b->ops->readv(b, at, part, np, k, e))
+		if (!overlay_part(b, at, part, np, k, op, e))
 			return false;
 	}
 	return true;
@@ -490,15 +502,18 @@ bool block_readv(struct block *b, uint64_t at, const struct iovec *iov, int niov
 	if (niov > IOV_PIECES)
 		return err_set(e, "'%s': a transfer of too many pieces", b->file);
 	if (b->overlay)
-		return overlay_transfer(b, at, iov, niov, n, false, e);
+		return overlay_transfer(b, at, iov, niov, n, OVERLAY_READ, e);
 	return b->ops->readv(b, at, iov, niov, n, e)
 		&& (!b->copy_on_read || keep_read(b, at, iov, niov, n, e));
 }
 
 bool block_read_now(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n)
 {
-	return b->ops->read_now && !b->overlay && !b->copy_on_read && in_range(b, at, n) && niov <= IOV_PIECES
-		&& b->ops->read_now(b, at, iov, niov, n);
+	if (!b->ops->read_now || b->copy_on_read || !in_range(b, at, n) || niov > IOV_PIECES)
+		return false;
+	if (b->overlay)
+		return overlay_transfer(b, at, iov, niov, n, OVERLAY_READ_NOW, NULL);
+	return b->ops->read_now(b, at, iov, niov, n);
 }
 
 /* Nothing to be kept in memory longer than the host's own cache does. */
@@ -510,7 +525,7 @@ static bool write_through(struct block *b, struct err *e)
 static bool write_plain(struct block *b, uint64_t at, const struct iovec *iov, int niov, uint32_t n, struct err *e)
 {
 	if (b->overlay)
-		return overlay_transfer(b, at, iov, niov, n, true, e);
+		return overlay_transfer(b, at, iov, niov, n, OVERLAY_WRITE, e);
 	return b->ops->writev(b, at, iov, niov, n, e) && write_through(b, e);
 }
 

@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -285,14 +287,27 @@ bool block_file_write(struct block_file *f, uint64_t at, const void *buf, size_t
 	return block_file_writev(f, at, &v, 1, n, e);
 }
 
+/* tmpfs knows no RWF_NOWAIT (Linux 6.18), nor needs it. */
+static bool on_tmpfs(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
 bool block_file_read_now(struct block_file *f, uint64_t at, const struct iovec *iov, int niov, size_t n)
 {
 	if (f->direct || f->no_now)
 		return false;
-	ssize_t k = preadv2(f->fd, iov, niov, (off_t)at, RWF_NOWAIT);
-	if (k < 0 && errno != EAGAIN && errno != EINTR)
+	ssize_t k = preadv2(f->fd, iov, niov, (off_t)at, f->in_memory ? 0 : RWF_NOWAIT);
+	if (k >= 0 || errno == EAGAIN || errno == EINTR)
+		return k == (ssize_t)n;
+	if (f->in_memory || errno != EOPNOTSUPP || !on_tmpfs(f->fd)) {
 		f->no_now = true;
-	return k == (ssize_t)n;
+		return false;
+	}
+	f->in_memory = true;
+	return block_file_read_now(f, at, iov, niov, n);
 }
 
 bool block_file_sync(struct block_file *f, struct err *e)

@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -250,4 +252,30 @@ Test(block, an_image_that_nobody_can_write_is_not_let_go_of)
 	cr_expect(block_take_back(&b, &e), "%s", e.msg);
 	cr_expect(block_readonly(b));
 	block_close(b);
+}
+
+/* An image on tmpfs is in memory, and a vCPU reads it at once. */
+Test(block, what_lies_on_tmpfs_is_read_now)
+{
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	uint8_t got[2 * SECTOR] = { 0 };
+	struct iovec v = { got, sizeof(got) };
+
+	memset(buf, 0x5a, sizeof(buf));
+	cr_assert(fd >= 0 && write(fd, buf, sizeof(buf)) == (ssize_t)sizeof(buf));
+	unlink(path);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	struct block *b = open_it(true, false);
+	cr_expect(block_read_now(b, 1, &v, 1, 2));
+	cr_expect_eq(got[sizeof(got) - 1], 0x5a);
+	cr_expect_not(block_read_now(b, 3, &v, 1, 2), "half of it is behind the end");
+	block_close(b);
+	b = open_it(false, true);
+	memset(got, 0xa5, sizeof(got));
+	cr_assert(block_write(b, 2, got, 1, &e), "%s", e.msg);
+	cr_expect(block_read_now(b, 1, &v, 1, 2));
+	cr_expect_eq(got[0], 0x5a);
+	cr_expect_eq(got[sizeof(got) - 1], 0xa5, "-snapshot's changes are in memory, too");
+	block_close(b);
+	close(fd);
 }
