@@ -2,8 +2,8 @@
  * Short requests that the vCPU does itself whose access submits them.
  *
  * A guest that waits for each of its requests pays for two changes of threads, which take
- * several times as long as copying a few sectors to or from the host's page cache. So such a
- * request is done behind the access that submits it, without the machine lock, and done() runs at once.
+ * longer than copying 128 KiB to or from the host's page cache. So such a request is
+ * done behind the access that submits it, without the machine lock, and done() runs at once.
  * Reads are done so if the host has their sectors in memory. Whether a write will wait the
  * host does not tell beforehand; if one has slept, the workers have the drive's writes for a time
  * many times as long.
@@ -12,8 +12,9 @@
 
 #include "hw/backend/drive_priv.h"
 
-#define PROMPT_SECTORS	32u		/* a copy of some microseconds */
-#define PROMPT_MOST	32		/* behind one access */
+#define PROMPT_SECTORS	256u		/* a copy of some ten microseconds */
+#define PROMPT_COST	32u		/* of a request besides the copy, in sectors' copies */
+#define PROMPT_MOST	1280u		/* of these behind one access */
 #define PAID_BACK	50u		/* what sleeping writes may cost: one part in so many */
 
 static bool may_write(const struct drive *d)
@@ -61,11 +62,14 @@ static void do_one(struct drive_set *s, struct drive_req *r)
 static void do_owed(void *opaque)
 {
 	struct drive_set *s = opaque;
-	int n = 0;
+	uint32_t spent = 0;
 
-	for (struct drive_req *r; (r = drive_pool_take_owed(s));)
-		if (n++ < PROMPT_MOST || !drive_pool_pass_on(s, r))
+	for (struct drive_req *r; (r = drive_pool_take_owed(s));) {
+		uint32_t before = spent;
+		spent += PROMPT_COST + r->n;
+		if (before < PROMPT_MOST || !drive_pool_pass_on(s, r))
 			do_one(s, r);
+	}
 	machine_lock(s->m);
 	s->reaping = true;
 	drive_reap(s);
