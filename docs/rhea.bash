@@ -15,6 +15,30 @@ _rhea_properties()
 	"$1" -device "$2,help" 2>/dev/null | awk '/^  [A-Za-z0-9_.-]+=/ { sub(/=.*/, "="); print $1 }'
 }
 
+# The keys of an option, as KEY=, where HEAD stands before. What the program says to a key that there is not
+# ends with them; a list cut short by the length of messages loses its last one.
+_rhea_keys()
+{
+	local head=$3
+
+	[[ $2 == -netdev && $head != *id=* ]] && head+=id=some,
+	timeout 2 "$1" -S "$2" "${head}no-such-key=" 2>&1 </dev/null | awk '
+		/no key .no-such-key.; it takes / {
+			sub(/.*; it takes /, "")
+			n = split($0, key, ", ") - (length($0) > 298)
+			for (i = 1; i <= n; i++) print key[i] "="
+			exit
+		}'
+}
+
+# What -cpu NAME, takes: NAME=, or +NAME and -NAME where those begin.
+_rhea_features()
+{
+	"$1" -cpu help 2>/dev/null | awk -v sign="${2%"${2#[+-]}"}" '
+		on { for (i = 1; i <= NF; i++) print sign $i (sign == "" ? "=" : "") }
+		/^Features/ { on = 1 }'
+}
+
 _rhea_files()
 {
 	COMPREPLY=($(compgen -f -- "$1"))
@@ -35,6 +59,15 @@ _rhea_item()
 	-device,*)
 		[[ $item == *=* ]] ||
 			COMPREPLY=($(compgen -P "${head##*[=:]}" -W "$(_rhea_properties "$program" "${word%%,*}")" -- "$item"))
+		compopt -o nospace 2>/dev/null
+		;;
+	-cpu,*)
+		COMPREPLY=($(compgen -P "${head##*[=:]}" -W "$(_rhea_features "$program" "$item")" -- "$item"))
+		;;
+	*=*) ;;
+	-machine,* | -M,* | -accel,* | -smp,* | -m,* | -boot,* | -rtc,* | -drive,* | -netdev,* | -nic,* | -display,* | -vnc,* | \
+	-audiodev,* | -mon,* | -name,* | -action,* | -overcommit,*)
+		COMPREPLY=($(compgen -P "${head##*[=:]}" -W "$(_rhea_keys "$program" "$option" "$head")" -- "$item"))
 		compopt -o nospace 2>/dev/null
 		;;
 	esac
@@ -58,6 +91,9 @@ _rhea_values()
 	-drive)
 		COMPREPLY=($(compgen -W "file= format=raw format=qcow2 if=virtio if=ide if=none if=pflash id= media=cdrom" -- "$word"))
 		compopt -o nospace 2>/dev/null
+		;;
+	-rtc | -boot | -smp | -action | -overcommit)
+		_rhea_item "$program" "$option" "$word"
 		;;
 	*)
 		_rhea_files "$word"

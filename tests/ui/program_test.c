@@ -243,14 +243,18 @@ Test(program, mistakes_are_one_line_and_status_1)
 /* docs/rhea.bash asks the program itself, so it knows what this one knows. */
 Test(program, completion_offers_what_there_is)
 {
-	static const char want[] = "-kernel\nisa-debug-exit\nin_asm\nConroe Conroe-v1\nx,romfile=\n/";
-	char script[sizeof(__FILE__) + 40], line[1400], out[300];
+	static const char want[] = "-kernel\nisa-debug-exit\nin_asm\nConroe Conroe-v1\nx,romfile=\n"
+				   "q35,accel= q35,acpi=\nmax,+avx2\non,rdpid=\nx,serial=\nclock=\na,hostfwd=\n\n/";
+	char script[sizeof(__FILE__) + 40], line[2400], out[300];
 
 	snprintf(script, sizeof(script), "%.*sdocs/rhea.bash", (int)(sizeof(__FILE__) - sizeof("tests/ui/program_test.c")), __FILE__);
 	snprintf(line, sizeof(line), "bash -c '. %s; try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=\"$*\"; "
-		 "COMP_POINT=${#COMP_LINE}; _rhea; "
+		 "COMP_POINT=${#COMP_LINE}; COMPREPLY=(); _rhea; "
 		 "echo \"${COMPREPLY[*]}\"; }; try " PROGRAM " -kern; try " PROGRAM " -device isa-debug-e; "
 		 "try " PROGRAM " -nographic -d in_a; try " PROGRAM " -cpu Conr; try " PROGRAM " -device e1000,mac=x,rom; "
+		 "try " PROGRAM " -machine q35,ac; try " PROGRAM " -cpu max,+avx2; try " PROGRAM " -cpu max,aes=on,rdp; "
+		 "try " PROGRAM " -drive file=x,se; try " PROGRAM " -rtc cl; try " PROGRAM " -netdev user,id=a,hostf; "
+		 "try " PROGRAM " -append x,y; "
 		 "touch $B.qcow2; try " PROGRAM " -drive if=none,file=$B.q; rm $B.qcow2' 2>/dev/null", script);
 	cr_assert_eq(run(line, sleep_forever, sizeof(sleep_forever), out, sizeof(out)), 0, "%s", out);
 	cr_assert_eq(strncmp(out, want, strlen(want)), 0, "%s", out);
