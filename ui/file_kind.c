@@ -63,6 +63,8 @@ static bool look_at(const char *path, struct look *l, struct err *e)
 		return err_set(e, "%s: %s", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, "%s is a folder; expected a disk, CD or kernel image", path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(e, "%s is no file and no block device; expected a disk, CD or kernel image", path);
 	l->whole = !S_ISREG(st.st_mode) || st.st_size % 512 == 0;
 	l->floppy = S_ISREG(st.st_mode) && fdc_is_floppy_size((uint64_t)st.st_size);
 	f = gzopen(path, "rb");

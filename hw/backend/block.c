@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -196,9 +197,22 @@ static bool no_such_file(const char *file, struct err *e)
 	return err_errno(e, "'%s'", file);
 }
 
+/* Opening a pipe would wait for its other end for ever; terminals and /dev/zero have no sectors. */
+static bool may_hold_image(const char *file, struct err *e)
+{
+	struct stat st;
+
+	if (stat(file, &st) || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode))
+		return true;
+	return err_set(e, "'%s' is no file and no block device", file);
+}
+
 const char *block_probe(const char *file, struct err *e)
 {
 	uint8_t head[BLOCK_PROBED] = { 0 };
+
+	if (!may_hold_image(file, e))
+		return NULL;
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
@@ -232,7 +246,7 @@ static const struct format *find_format(const struct block_options *o, struct er
 {
 	if (o->null_co)
 		return &formats[0];
-	const char *name = o->format ? o->format : block_probe(o->file, e);
+	const char *name = !o->format ? block_probe(o->file, e) : may_hold_image(o->file, e) ? o->format : NULL;
 	for (unsigned i = 0; name && i < ARRAY_LEN(formats); i++)
 		if (!strcmp(name, formats[i].name))
 			return &formats[i];

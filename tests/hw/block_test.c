@@ -234,6 +234,19 @@ Test(block, unknown_formats_and_missing_files_are_errors)
 	cr_assert(strstr(e.msg, "nonexistent"));
 }
 
+/* Nobody is at the other end of the pipe. */
+Test(block, a_pipe_is_no_image)
+{
+	struct block_options o = { .file = path }, raw = { .file = path, .format = "raw", .readonly = true };
+
+	unlink(path);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	cr_expect_null(block_open(&o, &e));
+	cr_expect(strstr(e.msg, "no block device"), "%s", e.msg);
+	cr_expect_null(block_open(&raw, &e));
+	cr_expect(strstr(e.msg, "no block device"), "%s", e.msg);
+}
+
 /* What auto-read-only makes read-only stays so on the way from one program to another. */
 Test(block, an_image_that_nobody_can_write_is_not_let_go_of)
 {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -534,6 +535,10 @@ Test(files, what_cannot_start_is_refused_with_advice)
 	cr_assert(strstr(e.msg, "No such file"), "%s", e.msg);
 	cr_assert_eq(parse("/tmp"), OPT_BAD);
 	cr_assert(strstr(e.msg, "is a folder"), "%s", e.msg);
+	unlink(other);
+	cr_assert_eq(mkfifo(other, 0600), 0);
+	cr_assert_eq(parse(other), OPT_BAD);
+	cr_assert(strstr(e.msg, "no block device"), "%s", e.msg);
 	unlink(path), unlink(other);
 }
 
