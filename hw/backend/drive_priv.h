@@ -65,7 +65,7 @@ struct drive_set {
 	struct drive *drives;
 	int draining;			/* limits and holds don't count */
 	bool elsewhere;			/* the images are another program's, until they are taken back */
-	bool reaping;			/* for a vCPU that has done what it owed */
+	enum { REAPING_NOT, REAPING, REAPING_FOR_MORE } reaping;	/* by a vCPU that has done what it owed */
 	void (*on_error)(void *opaque, struct drive *d, const struct drive_req *r, enum drive_policy action);
 	void *error_opaque;
 

@@ -235,6 +235,32 @@ Test(drive, a_vcpu_reads_what_was_just_written)
 	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, 1);
 }
 
+#define PIECES	100
+
+static void submit_next(struct drive_req *r)
+{
+	if (++n_done < PIECES)
+		drive_submit(d, r);
+}
+
+/* As a device does that moves much in pieces. A vCPU that did them all would be a vCPU that does nothing else. */
+Test(drive, a_vcpu_goes_on_with_what_done_submits_for_a_while)
+{
+	struct mine *q = request(0, DRIVE_READ, 10, 4, 0);
+
+	write_by_access(ONLY_SUBMIT);
+	n_done = 0;
+	q->r.done = submit_next;
+	access_device(q, ONLY_SUBMIT);
+	if (!n_done)
+		cr_skip_test("this file system does not tell what it has in memory");
+	cr_assert_gt(n_done, 1);
+	cr_assert_lt(n_done, PIECES);
+	drive_drain(b.m, d);
+	cr_assert_eq(n_done, PIECES);
+	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, PIECES);
+}
+
 /* Its place in the order is that of the submission: the first one is held, the second one waits for it. */
 Test(drive, a_vcpu_does_not_overtake_the_workers)
 {
