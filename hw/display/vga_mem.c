@@ -82,11 +82,15 @@ static uint64_t window_read(void *opaque, uint64_t addr, int size)
 static void window_write(void *opaque, uint64_t addr, int size, uint64_t value)
 {
 	struct vga *v = opaque;
+	uint64_t byte;
+	bool written;
 
 	vga_map_count(v);
 	vga_hold(v);
-	vga_mem_write(v, addr, size, value);
+	written = vga_mem_write(v, addr, size, value, &byte);
 	vga_let(v);
+	if (written)
+		phys_ram_written(v->pci.dev.m->phys, v->vram, byte & ~(uint64_t)(VGA_REACH - 1), VGA_REACH);
 }
 
 const struct mmio_ops vga_window_ops = {

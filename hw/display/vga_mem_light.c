@@ -155,15 +155,21 @@ uint64_t vga_mem_read(struct vga *v, uint64_t addr, int size)
 	return r;
 }
 
-void vga_mem_write(struct vga *v, uint64_t addr, int size, uint64_t value)
+static void write_at(struct vga *v, uint64_t off, uint64_t byte, int size, uint64_t value)
 {
-	uint64_t off, byte;
-
-	if (!reach(v, addr, &off, &byte))
-		return;
 	for (int i = 0; i < size; i++)
 		write_byte(v, off + (unsigned)i, (uint8_t)(value >> 8 * i));
 	mark_dirty(v, byte);
+}
+
+bool vga_mem_write(struct vga *v, uint64_t addr, int size, uint64_t value, uint64_t *byte)
+{
+	uint64_t off;
+
+	if (!reach(v, addr, &off, byte))
+		return false;
+	write_at(v, off, *byte, size, value);
+	return true;
 }
 
 bool vga_mem_read_quick(void *opaque, uint64_t addr, int size, uint64_t *value)
@@ -180,16 +186,26 @@ bool vga_mem_read_quick(void *opaque, uint64_t addr, int size, uint64_t *value)
 	return open;
 }
 
+/* Programs may have run from display memory while it was plain: of writes to those bytes only the long way tells. */
+static bool has_code(const struct vga *v, uint64_t byte)
+{
+	return atomic_load_explicit(&v->vram->page[byte >> 12], memory_order_relaxed) & PAGE_CODE;
+}
+
 bool vga_mem_write_quick(void *opaque, uint64_t addr, int size, uint64_t value)
 {
 	struct vga *v = opaque;
+	uint64_t off, byte;
 	bool open;
 
 	if (!vga_tryhold(v))
 		return false;
 	open = v->path.quick;
-	if (open)
-		vga_mem_write(v, addr, size, value);
+	if (open && reach(v, addr, &off, &byte)) {
+		open = !has_code(v, byte);
+		if (open)
+			write_at(v, off, byte, size, value);
+	}
 	vga_let(v);
 	return open;
 }

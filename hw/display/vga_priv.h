@@ -135,9 +135,10 @@ bool vga_tryhold(struct vga *v);
 void vga_hold(struct vga *v);
 void vga_let(struct vga *v);
 
-/* An access to the window, held. Light. */
+/* An access to the window, held. Light. A write that reaches memory (true) is made within VGA_REACH bytes around `byte`. */
+#define VGA_REACH	32u		/* eight groups, aligned */
 uint64_t vga_mem_read(struct vga *v, uint64_t addr, int size);
-void vga_mem_write(struct vga *v, uint64_t addr, int size, uint64_t value);
+bool vga_mem_write(struct vga *v, uint64_t addr, int size, uint64_t value, uint64_t *byte);
 /* mmio_ops.read_quick and write_quick. */
 bool vga_mem_read_quick(void *opaque, uint64_t addr, int size, uint64_t *value);
 bool vga_mem_write_quick(void *opaque, uint64_t addr, int size, uint64_t value);

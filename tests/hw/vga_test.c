@@ -549,6 +549,32 @@ Test(vga, quick_writes_are_changes)
 	free(bits);
 }
 
+static uint64_t code_written[2];
+
+static void on_code_write(void *opaque, struct ram *r, uint64_t off, uint64_t n)
+{
+	(void)opaque;
+	if (r == v->vram && n) {
+		code_written[0] = off;
+		code_written[1] = off + n;
+	}
+}
+
+/* A program ran from plain memory, and changes it by the planes. */
+Test(vga, whoever_has_translated_display_memory_is_told_of_writes_to_planes)
+{
+	phys_on_code_write(b.m->phys, on_code_write, &b);
+	phys_set_code(b.m->phys, v->vram, 0x1000);
+	cr_expect_not(quick_write(0x404, 1));
+	poke(0xa0404, 1);
+	cr_expect(code_written[0] <= 0x1010 && code_written[1] >= 0x1014, "%lx", code_written[0]);
+	code_written[1] = 0;
+	cr_expect(quick_write(0x3ff, 1), "another page");
+	phys_clear_code(b.m->phys, v->vram, 0x1000);
+	cr_expect(quick_write(0x404, 1));
+	cr_expect_not(code_written[1]);
+}
+
 Test(vga, writes_to_mapped_memory_are_changes)
 {
 	index_write(0x3c4, 4, 0x0e);
