@@ -12,7 +12,9 @@
  *
  * Indirect jumps may go to any block of the two pages that the jump cache knows, because
  * something has come there indirectly before. Those that are part of the loop are in
- * the region's table; any other target is an exit.
+ * the region's table; any other target is an exit. A jump through a place that stays the same (a linkage table's)
+ * leaves: it goes where it went before, to a function elsewhere, and its neighbours in the
+ * table are no loop.
  */
 #include <string.h>
 
@@ -25,6 +27,7 @@
 #define BACK	8u	/* from behind */
 #define LOOP	16u	/* a way leads from the block back to the head */
 #define TABLE	32u	/* indirect jumps may come here */
+#define AWAY	64u	/* an indirect jump is here that leaves */
 
 #define MAX_OPEN 64	/* blocks found and not walked yet; more are left out */
 
@@ -91,6 +94,12 @@ static void follow_table(struct region *r)
 	r->indirect = true;
 }
 
+/* jmpind: is its target read from a place that no register moves? */
+static bool through_fixed_place(const struct insn *in)
+{
+	return in->opd[0].kind == OPD_MEM && in->index == NO_REG && (in->base == NO_REG || in->base == RIP_REG);
+}
+
 static void walk(struct region *r, unsigned off)
 {
 	struct insn in;
@@ -111,7 +120,9 @@ static void walk(struct region *r, unsigned off)
 			if (!follow(r, &in, at, off))
 				return;
 		} else if (insn_row(&in)->attr & A_END) {
-			if (insn_row(&in)->does == DOES_jmpind)
+			if (insn_row(&in)->does == DOES_jmpind && through_fixed_place(&in))
+				r->map[at] |= AWAY;
+			else if (insn_row(&in)->does == DOES_jmpind)
 				follow_table(r);
 			return;
 		}
@@ -153,7 +164,7 @@ static bool leads_back(struct region *r, unsigned off)
 				return true;
 		}
 		if (insn_row(&in)->attr & A_END && !falls_through(&in))
-			return insn_row(&in)->does == DOES_jmpind && table_leads_back(r);
+			return insn_row(&in)->does == DOES_jmpind && !through_fixed_place(&in) && table_leads_back(r);
 	} while (off < r->n && r->map[off] & BEGIN && !(r->map[off] & BLOCK));
 	return off < r->n && is_block(r, off) && r->map[off] & LOOP;
 }
@@ -318,7 +329,7 @@ static bool bind(struct region *r, const uint8_t *have)
 		struct uop *u = &ir->uops[i];
 		unsigned to = offset(r, (uint64_t)u->imm);
 
-		if (u->op == UOP_jmpind && !u->c && table) {
+		if (u->op == UOP_jmpind && !u->c && table && !(r->map[ir->off[u->insn]] & AWAY)) {
 			u->aux = U_INSIDE;
 			loop = true;
 		}

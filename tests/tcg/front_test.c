@@ -201,15 +201,17 @@ Test(front, two_jumps_forward_may_stand_inside_a_block)
 /* inc eax; jne +2; dec ecx; nop; cmp eax, 9; jne back to the start; ret */
 static const char loop[] = "ffc0 7502 ffc9 83f809 75f5 c3";
 
+/* Indirect jumps have gone to its head and to what is eight bytes behind. */
 static bool region(const char *hex)
 {
+	static const uint64_t met[] = { 0x1000, 0x1008 };
 	struct front f = { .ir = &ir, .cs_limit = 0xffff, .env.feat = { ~0ull, ~0ull } };
 	uint8_t bytes[64];
 
 	memset(&ir, 0, sizeof(ir));
 	ir.rip = 0x1000;
 	ir.mode = M64 | MODE_REGION;
-	return front_region(&f, bytes, parse_hex(hex, bytes), NULL, 0);
+	return front_region(&f, bytes, parse_hex(hex, bytes), met, 2);
 }
 
 Test(front, a_region_is_a_loop_with_jumps_inside)
@@ -226,6 +228,19 @@ Test(front, blocks_that_do_not_lead_back_are_not_in_the_region)
 	/* test eax; je out; dec eax; jmp back; out: push rbx; ret */
 	cr_assert(region("85c0 7404 ffc8 ebf8 53 c3"));
 	cr_expect_eq(ir.n_insns, 4);
+}
+
+Test(front, jumps_of_a_linkage_table_are_no_loop)
+{
+	/* jmp [rip + 16]; nop; nop; jmp [rip + 16] */
+	cr_expect_not(region("ff2510000000 9090 ff2510000000"));
+	cr_expect_not(region("ff242500200000 90 ff242500200000"), "absolute");
+	/* jmp [rax]; six nops; jmp [rip + 16] */
+	cr_expect(region("ff20 909090909090 ff2510000000"), "that may come back");
+	cr_expect_eq(ir.n_insns, 1);
+	/* inc eax; je over; jmp [rax]; nop; nop; over: jmp [rip + 16] */
+	cr_expect(region("ffc0 7404 ff20 9090 ff2510000000"));
+	cr_expect_eq(ir.n_insns, 3, "that one leaves");
 }
 
 Test(front, mode_that_forbids_an_instruction_raises_before_it_runs)
