@@ -144,7 +144,7 @@ static bool prepare_added(struct vm *vm, const struct value *data, struct overla
 		return err_set(e, "The overlay '%.200s' does not support backing images", o->node);
 	if (block_sectors(b) < block_sectors(under))
 		return err_set(e, "The overlay '%.200s' is smaller than the disk", o->node);
-	return drive_may_change(top, e) && drive_may_change(d, e);
+	return drive_may_work_on(top, e) && drive_may_change(d, e);
 }
 
 static bool make_overlay(const struct block *under, const struct value *data, struct err *e)
@@ -172,7 +172,7 @@ static bool prepare_made(struct vm *vm, const struct value *data, struct overlay
 	};
 
 	o->drive = node_drive(vm, name, e);
-	if (!o->drive || !drive_may_change(o->drive, e))
+	if (!o->drive || !drive_may_work_on(o->drive, e))
 		return false;
 	if (strcmp(format, "qcow2"))
 		return err_set(e, "format '%.100s' does not support backing images; qcow2 does", format);

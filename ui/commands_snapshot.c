@@ -29,7 +29,7 @@ static struct block *image_of(struct cmd *c, const struct value *args)
 			 block_format(b), drive_id(d));
 	else if (save_busy(c->vm))
 		cmd_fail(c, CMD_GENERIC, "the machine is being saved");
-	else if (drive_may_change(d, &c->err)) {
+	else if (drive_may_work_on(d, &c->err)) {
 		drive_drain(c->vm->m, d);
 		return b;
 	}

@@ -76,7 +76,7 @@ static bool find_disks(struct vm *vm, const struct snapshot_choice *c, struct di
 		if (b->overlay)
 			return err_set(e, "drive %s ('%s') keeps its changes in memory (snapshot=on) and cannot have "
 				       "snapshots", d->name[d->n], block_file(b));
-		if (!drive_may_change(drive, e))
+		if (!drive_may_work_on(drive, e))
 			return false;
 		if (!qcow2_info(b, &ignored, e))
 			return err_set(e, "drive %s ('%s') is %s and cannot have snapshots: convert it to qcow2, or make "

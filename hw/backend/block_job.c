@@ -542,7 +542,7 @@ struct block_job *block_job_start(const struct block_job_spec *s, struct err *e)
 
 	if (!first || first->overlay)
 		err_set(e, "drive '%s' has no image in a file", drive_id(s->drive));
-	else if (!drive_may_change(s->drive, e))
+	else if (!drive_may_work_on(s->drive, e))
 		;
 	else if (!(j = calloc(1, sizeof(*j))))
 		err_set(e, "no memory");

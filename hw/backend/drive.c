@@ -276,6 +276,13 @@ bool drive_may_change(const struct drive *d, struct err *e)
 	return !d->watch || err_set(e, "a job works on drive '%s': end it first (query-block-jobs)", d->id);
 }
 
+bool drive_may_work_on(const struct drive *d, struct err *e)
+{
+	if (d->image && d->image->let_go)
+		return err_set(e, "the image of drive '%s' is the other side's of a migration", d->id);
+	return drive_may_change(d, e);
+}
+
 void drive_tray_moved(struct drive *d, bool open)
 {
 	struct value *v = val_dict();
@@ -331,7 +338,7 @@ bool drive_resize(struct drive *d, uint64_t bytes, struct err *e)
 {
 	if (!d->image)
 		return err_set(e, "drive '%s' has no medium", d->id);
-	if (!drive_may_change(d, e))
+	if (!drive_may_work_on(d, e))
 		return false;
 	drive_drain(d->set->m, d);
 	if (!block_resize(d->image, (bytes + SECTOR - 1) / SECTOR, e))

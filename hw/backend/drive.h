@@ -203,6 +203,8 @@ struct drive_watch {
 void drive_set_watch(struct drive *d, const struct drive_watch *w);	/* NULL: nobody */
 /* Nobody works on its images? */
 bool drive_may_change(const struct drive *d, struct err *e);
+/* ... and they have not been let go of, so that what is written there, or known of them, is not another program's matter? */
+bool drive_may_work_on(const struct drive *d, struct err *e);
 
 struct drive_stats {
 	struct drive_op_stats {

@@ -88,7 +88,7 @@ bool drive_commit(struct drive *d, struct err *e)
 
 	if (!b)
 		return err_set(e, "there is no medium");
-	if (!drive_may_change(d, e))
+	if (!drive_may_work_on(d, e))
 		return false;
 	drive_drain(d->set->m, d);
 	if (b->overlay)

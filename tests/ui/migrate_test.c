@@ -283,6 +283,40 @@ Test(migrate, a_qcow2_disk_changes_hands)
 	goes_with_its_disk("qcow2");
 }
 
+static void expect_elsewhere(struct client *c, const char *command, const char *args)
+{
+	const struct value *e = val_get(client_ask(c, command, args), "error");
+
+	cr_expect(e && strstr(val_get_str(e, "desc", ""), "other side's"), "%s: %s", command, e ? val_get_str(e, "desc", "") : "done");
+}
+
+/* Before it arrives and after it has left: what is known of the image then is not what stands in it. */
+Test(migrate, nobody_works_on_a_disk_that_is_elsewhere)
+{
+	const struct value *said;
+
+	snprintf(text, sizeof(text), "cd %s && R=$OLDPWD/rhea-img && $R create -q -f raw base 1M && $R create -q -f qcow2 -b base -F raw disk", dir);
+	cr_assert_eq(system(text), 0);
+	snprintf(disk, sizeof(disk), "-drive file=%s/disk,format=qcow2,if=none,id=d", dir);
+	start_with_disk(&a, "");
+	start_with_disk(&b, "-incoming defer");
+	expect_elsewhere(&b, "block-stream", "{\"device\":\"d\"}");
+	expect_elsewhere(&b, "blockdev-snapshot-internal-sync", "{\"device\":\"d\",\"name\":\"x\"}");
+	client_do(&b, "migrate-incoming", arg("unix:"));
+	client_await(&b, "query-migrate", "status", "setup");
+	client_do(&a, "migrate", arg("unix:"));
+	client_await(&b, "query-status", "status", "running");
+	client_await(&a, "query-status", "status", "postmigrate");
+	client_finish(&b);
+	expect_elsewhere(&a, "block_resize", "{\"device\":\"d\",\"size\":2097152}");
+	expect_elsewhere(&a, "block-commit", "{\"device\":\"d\"}");
+	said = client_do(&a, "human-monitor-command", "{\"command-line\":\"commit d\"}");
+	cr_expect(strstr(said->s, "other side's"), "%s", said->s);
+	client_do(&a, "cont", NULL);
+	client_do(&a, "block_resize", "{\"device\":\"d\",\"size\":2097152}");
+	client_finish(&a);
+}
+
 Test(migrate, who_goes_on_keeps_the_disk)
 {
 	make_disk("qcow2");
