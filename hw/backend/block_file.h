@@ -23,8 +23,8 @@ struct block_file {
 	bool writing;
 	bool direct;
 	uint32_t align;		/* of direct transfers */
-	bool no_now;		/* the host cannot say what it has in memory */
-	bool in_memory;		/* all of it */
+	_Atomic bool no_now;	/* the host cannot say what it has in memory; found out by any thread, as the next */
+	_Atomic bool in_memory;	/* all of it */
 	uint64_t keep;		/* the file is to have this length, whatever whole units need; 0: any */
 	pthread_mutex_t partial;	/* direct: parts of aligned units are changed one at a time */
 };

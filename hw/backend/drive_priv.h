@@ -57,7 +57,7 @@ struct drive {
 	bool limited;
 	struct timer limit_timer;
 
-	uint64_t prompt_from;		/* host ns: earlier no vCPU writes itself */
+	_Atomic uint64_t prompt_from;	/* host ns: earlier no vCPU writes itself; set without the machine lock */
 };
 
 struct drive_set {
