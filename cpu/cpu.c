@@ -59,7 +59,8 @@ struct cpu *cpu_new(const struct cpu_config *cfg, struct err *e)
 		err_set(e, "no memory for a processor");
 		return NULL;
 	}
-	memset(c, 0, sizeof(*c));
+	memset(c, 0, offsetof(struct cpu, accel_mem));		/* which is the accelerator's to clear */
+	memset(c->tlb, 0, sizeof(*c) - offsetof(struct cpu, tlb));
 	c->index = cfg->index;
 	c->apic_id = cfg->apic_id;
 	c->is_bsp = cfg->index == 0;

@@ -371,7 +371,7 @@ struct cpu_id {
 	uint32_t level, xlevel;		/* highest leaves */
 };
 
-#define CPU_ACCEL_MEM	(832u << 10)
+#define CPU_ACCEL_MEM	(1600u << 10)
 #define XSAVE_SIZE	1088	/* legacy 512 + header 64 + AVX 256 + room to PKRU */
 
 struct cpu {

@@ -299,7 +299,7 @@ static bool join(struct tcg *t, struct err *e)
 			k->n_seats = t->number;
 		pthread_mutex_unlock(&k->writes_lock);
 		for (int i = 0; i < JC_TABLES; i++)
-			x64_env(t->cpu)->jc_mode[i] = k->jc_mode[i] - 1;
+			tcg_jc_name(t->cpu, (unsigned)i, k->jc_mode[i] - 1);
 		t->generation = k->generation;
 		tcg_unlock(t);
 	}
@@ -380,8 +380,7 @@ void tcg_free(struct tcg *t)
 void tcg_jc_flush(struct cpu *c)
 {
 	for (unsigned t = 0; t < JC_TABLES; t++)
-		for (unsigned i = 0; i < JC_SIZE; i++)
-			x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
+		tcg_jc_name(c, t, x64_env(c)->jc_mode[t]);
 	for (unsigned i = 0; i < ARRAY_LEN(x64_env(c)->jc_of); i++)
 		x64_env(c)->jc_of[i].mode = JC_NO_MODE;
 }

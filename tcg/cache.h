@@ -424,6 +424,8 @@ static inline void tcg_ready(struct tcg *t)
 	if (__builtin_expect(!t->interp && (p->code.p >= p->code_ready || p->cold.p >= p->cold_ready), 0))
 		cpu_heavy(t->cpu, tcg_make_ready, (uint64_t)t, 0, 0, 0);
 }
+/* Jump cache t is that of a mode now, and empty; its memory is not touched before that. JC_NO_MODE: of none so far. Light. */
+void tcg_jc_name(struct cpu *c, unsigned t, uint32_t mode);
 /* Empty the jump caches. */
 void tcg_jc_flush(struct cpu *c);
 /* No shared probe knows any more where to go on without sharing (struct x64_env). Light. */

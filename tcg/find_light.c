@@ -250,6 +250,13 @@ static bool must_stop(struct cpu *c)
 	       c->exc_vector >= 0 || c->dbg.why;
 }
 
+void tcg_jc_name(struct cpu *c, unsigned t, uint32_t mode)
+{
+	x64_env(c)->jc_mode[t] = mode;
+	for (unsigned i = 0; i < JC_SIZE && mode != JC_NO_MODE; i++)
+		x64_env(c)->jc_tag[t][i] = JC_EMPTY(i);
+}
+
 /* Whoever drops it looks into all jump caches behind saying so. */
 static void enter_jump_cache(struct cpu *c, struct tb *tb)
 {

@@ -555,7 +555,8 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 {
 	struct tcg *t;
 
-	memset(c->accel_mem, 0, sizeof(struct x64_env));
+	memset(c->accel_mem, 0, offsetof(struct x64_env, jc_tag));
+	memset(x64_env(c)->jc_mode, 0xff, sizeof(x64_env(c)->jc_mode));		/* JC_NO_MODE */
 	tcg_jc_flush(c);
 	x64_env(c)->self = c;
 	t = tcg_new(c, interp, e);

@@ -163,7 +163,7 @@ static uint32_t name_jump_cache(struct tcg *t, int i, uint32_t mode)
 	tcg_lock(t);
 	if (!k->jc_mode[i]) {
 		for (unsigned u = 0; u < k->n_users; u++)
-			x64_env(k->user[u]->cpu)->jc_mode[i] = mode;
+			tcg_jc_name(k->user[u]->cpu, (unsigned)i, mode);
 		__atomic_store_n(&k->jc_mode[i], mode + 1, __ATOMIC_RELEASE);
 	}
 	mode = k->jc_mode[i] - 1;

@@ -12,7 +12,7 @@
 #define ITLB_BITS	13
 #define ITLB_SIZE	(1u << ITLB_BITS)
 #define ITLB_SLOT(va)	((uint32_t)((va) >> 12) & (ITLB_SIZE - 1))
-#define JC_TABLES	12	/* modes with an inline jump cache of their own */
+#define JC_TABLES	24	/* modes with an inline jump cache of their own: a Linux that runs 64-bit programs has met twelve, with its firmware's */
 #define JC_BITS		12
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_MODE_BITS	6	/* places of struct x64_env's jc_of */
@@ -69,14 +69,12 @@ struct x64_env {
 	uint64_t stack_limit;	/* the host stack of return addresses may grow down to here */
 	uint64_t aside[X64_MAX_SWAPS];	/* guest registers that a region's own have displaced */
 	uint64_t proof[PROBE_PLACES - 1];	/* shared proofs that are not in T0's register */
-	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache */
+	uint32_t jc_mode[JC_TABLES];	/* mode of each jump cache, or JC_NO_MODE: never used so far */
 	/* The reverse, of modes met lately: first slot of a mode's jump cache, as the caches stand one behind the other. */
 	struct {
 		uint32_t mode, first;
 	} jc_of[1u << JC_MODE_BITS];
 	uint32_t itlb[ITLB_SIZE];	/* id of the code page mapped there now, 0: unknown */
-	uint64_t jc_tag[JC_TABLES][JC_SIZE];
-	const uint8_t *jc_code[JC_TABLES][JC_SIZE];
 	uint64_t fallback_ret;		/* of the one that is to be noted, or 0 */
 	uint32_t n_fallbacks;		/* noted since none was; 0: all slots are empty, whose ret is 0 */
 	uint64_t fallback_at[1u << FALLBACK_BITS];
@@ -88,6 +86,9 @@ struct x64_env {
 	/* tcg/plug.h */
 	uint8_t *plug;			/* the vCPU's counters and streams */
 	uint64_t plug_va[PLUG_SLOTS];	/* where the instruction under way accesses memory */
+	/* Last, as only those in use are touched: tcg_jc_name() */
+	uint64_t jc_tag[JC_TABLES][JC_SIZE];
+	const uint8_t *jc_code[JC_TABLES][JC_SIZE];
 };
 _Static_assert(sizeof(struct x64_env) <= CPU_ACCEL_MEM, "cpu->accel_mem is too small");
 

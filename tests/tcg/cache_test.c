@@ -104,6 +104,24 @@ TEST_BOTH(cache, code_can_be_linked_after_its_writable_pages_were_given_back)
 	run_chain(m);
 }
 
+/* Those of firmware, kernel, 64-bit and 32-bit programs are fourteen. */
+TEST_BOTH(cache, the_modes_of_one_system_are_no_reason_to_flush)
+{
+	struct tcg *t = tcg_of(m->c);
+	uint64_t flushes = t->stats.flushes;
+
+	if (t->interp)
+		return;
+	for (uint32_t i = 0; i < 14; i++)
+		t->cache->jc_mode[i] = 0x80000000 + i;
+	put_chain(m);
+	run_chain(m);
+	cr_expect_eq(t->stats.flushes, flushes);
+	cr_expect_neq(t->cache->jc_mode[14], 0);
+	cr_expect_eq(x64_env(m->c)->jc_mode[14], t->cache->jc_mode[14] - 1);
+	cr_expect_eq(x64_env(m->c)->jc_mode[15], JC_NO_MODE);
+}
+
 TEST_BOTH(cache, a_flush_between_any_two_blocks_is_survived)
 {
 	struct tcg *t = tcg_of(m->c);
