@@ -55,7 +55,7 @@ void vga_map_update(struct vga *v)
 	bool plain = is_plain(v);
 
 	vga_hold(v);
-	v->path = vga_path(v);
+	vga_find_path(v, &v->path);
 	v->path.quick = !plain;		/* else vga_map_count() is to see accesses */
 	vga_let(v);
 	if (plain || v->plain.size)

@@ -31,7 +31,7 @@ static bool writes_alternate(const struct vga *v)
 	return !(v->seq[SEQ_MODE] & SEQ_MODE_SEQUENTIAL) && v->gc[GC_MODE] & GC_MODE_ODDEVEN;
 }
 
-struct vga_path vga_path(const struct vga *v)
+void vga_find_path(const struct vga *v, struct vga_path *p)
 {
 	static const struct { uint32_t base, size; } window[4] = {
 		{ 0, 0x20000 }, { 0, 0x10000 }, { 0x10000, 0x8000 }, { 0x18000, 0x8000 },
@@ -39,26 +39,24 @@ struct vga_path vga_path(const struct vga *v)
 	unsigned w = v->gc[GC_MISC] >> 2 & 3;
 	bool vbe = vga_vbe_on(v);
 
-	return (struct vga_path){
-		.base = window[w].base,
-		.size = window[w].size,
-		.off = vbe ? (uint64_t)v->vbe[VBE_BANK] << 16 : 0,
-		.linear = v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4 && vbe,
-		.chained = v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4,
-		.read_alternate = v->gc[GC_MODE] & GC_MODE_ODDEVEN,
-		.write_alternate = writes_alternate(v),
-		.compare_read = v->gc[GC_MODE] & GC_MODE_READ1,
-		.read_plane = v->gc[GC_READ_PLANE] & 3,
-		.write_mode = v->gc[GC_MODE] & GC_MODE_WRITE,
-		.rotate = v->gc[GC_ROTATE] & 7,
-		.logic = v->gc[GC_ROTATE] >> 3 & 3,
-		.planes = vga_spread(v->seq[SEQ_MAP_MASK]),
-		.mask = v->gc[GC_BIT_MASK] * 0x01010101u,
-		.set = vga_spread(v->gc[GC_SET]),
-		.enable_set = vga_spread(v->gc[GC_ENABLE_SET]),
-		.compare = vga_spread(v->gc[GC_COMPARE]),
-		.care = vga_spread(v->gc[GC_DONT_CARE]),
-	};
+	p->base = window[w].base;
+	p->size = window[w].size;
+	p->off = vbe ? (uint64_t)v->vbe[VBE_BANK] << 16 : 0;
+	p->linear = v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4 && vbe;
+	p->chained = v->seq[SEQ_MODE] & SEQ_MODE_CHAIN4;
+	p->read_alternate = v->gc[GC_MODE] & GC_MODE_ODDEVEN;
+	p->write_alternate = writes_alternate(v);
+	p->compare_read = v->gc[GC_MODE] & GC_MODE_READ1;
+	p->read_plane = v->gc[GC_READ_PLANE] & 3;
+	p->write_mode = v->gc[GC_MODE] & GC_MODE_WRITE;
+	p->rotate = v->gc[GC_ROTATE] & 7;
+	p->logic = v->gc[GC_ROTATE] >> 3 & 3;
+	p->planes = vga_spread(v->seq[SEQ_MAP_MASK]);
+	p->mask = v->gc[GC_BIT_MASK] * 0x01010101u;
+	p->set = vga_spread(v->gc[GC_SET]);
+	p->enable_set = vga_spread(v->gc[GC_ENABLE_SET]);
+	p->compare = vga_spread(v->gc[GC_COMPARE]);
+	p->care = vga_spread(v->gc[GC_DONT_CARE]);
 }
 
 void vga_hold(struct vga *v)

@@ -124,8 +124,8 @@ static inline uint32_t vga_spread(unsigned planes)
 	return ((planes & 0x0f) * 0x00204081u & 0x01010101u) * 0xffu;
 }
 
-/* As the registers are now. */
-struct vga_path vga_path(const struct vga *v);
+/* As the registers are now; not p->quick. */
+void vga_find_path(const struct vga *v, struct vga_path *p);
 
 /*
  * Who holds this has the latches and `path` to himself, and knows that no access to the window is under way. Short.
