@@ -9,18 +9,18 @@
 #include "cpu/seen.h"
 
 /* Host address of n bytes at va that may be read straight away, or NULL. */
-static inline const uint8_t *acc_rptr(const struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
+static inline const uint8_t *acc_rptr(struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
 {
-	const struct tlb_entry *e = (const void *)((const char *)c->tlb[idx].r + TLB_OFF(va));
+	const struct tlb_entry *e = tlb_entry(&c->tlb[idx], va, false);
 
 	if ((va ^ e->tag) <= (uint64_t)(4096 - n))
 		return (const uint8_t *)(uintptr_t)e->host + (va & 4095);
 	return NULL;
 }
 
-static inline uint8_t *acc_wptr(const struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
+static inline uint8_t *acc_wptr(struct cpu *c, uint64_t va, int n, enum mmu_idx idx)
 {
-	const struct tlb_entry *e = (const void *)((const char *)c->tlb[idx].w + TLB_OFF(va));
+	const struct tlb_entry *e = tlb_entry(&c->tlb[idx], va, true);
 
 	if ((va ^ e->tag) <= (uint64_t)(4096 - n))
 		return (uint8_t *)(uintptr_t)e->host + (va & 4095);

@@ -199,13 +199,23 @@ struct tlb_entry {
 #define TLB_BITS	13
 #define TLB_SIZE	(1u << TLB_BITS)
 #define TLB_EMPTY(slot)	((uint64_t)((slot) ^ 1) << 12)
-/* Byte offset of va's entry in a table: rorx $8, and. Entries are 16 bytes. */
-#define TLB_OFF(va)	((uint32_t)((va) >> 8) & ((TLB_SIZE - 1) << 4))
+#define TLB_SLOT(va)	((uint32_t)((va) >> 12) & (TLB_SIZE - 1))
 
 struct tlb {
 	struct tlb_entry r[TLB_SIZE];	/* pages whose reads may go straight to RAM */
 	struct tlb_entry w[TLB_SIZE];	/* pages whose writes may, too */
 };
+/* Byte offset of va's entry in a table: rorx $TLB_ROR, and. */
+#define TLB_ROR		(12 - 4)
+#define TLB_MASK	((TLB_SIZE - 1) << 4)
+#define TLB_OFF(va)	((uint32_t)((va) >> TLB_ROR) & TLB_MASK)
+_Static_assert(sizeof(struct tlb_entry) == 1 << 4, "TLB_ROR and TLB_MASK fit the entries");
+
+/* Where va's page is, if it is in the table. */
+static inline struct tlb_entry *tlb_entry(struct tlb *t, uint64_t va, bool write)
+{
+	return &(write ? t->w : t->r)[TLB_SLOT(va)];
+}
 
 /*
  * Sites: the entry that one access of translated code found last, so that it need not

@@ -325,7 +325,7 @@ static void note_revocable(struct mmu *m, unsigned list, enum mmu_idx idx, unsig
 static void enter(struct cpu *c, const struct l2_entry *e, uint64_t va, enum mmu_access how, enum mmu_idx idx)
 {
 	struct mmu *m = c->mmu;
-	unsigned slot = TLB_OFF(va) >> 4;
+	unsigned slot = TLB_SLOT(va);
 	struct tlb *t = &c->tlb[idx];
 	uint64_t tag = va & ~(PAGE - 1);
 	unsigned key = e->pa >> TR_KEY & 15;
@@ -435,7 +435,7 @@ void mmu_update_watch(struct cpu *c)
 		mmu_drop_sites(c);
 	for (int i = 0; i < n; i++)
 		for (int idx = 0; idx < NMMU; idx++) {
-			unsigned s = TLB_OFF(m->watch[i]) >> 4;
+			unsigned s = TLB_SLOT(m->watch[i]);
 			c->tlb[idx].r[s].tag = TLB_EMPTY(s);
 			c->tlb[idx].w[s].tag = TLB_EMPTY(s);
 		}

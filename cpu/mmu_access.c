@@ -11,11 +11,6 @@ static bool hits(const struct tlb_entry *t, uint64_t va, int n)
 	return (va ^ t->tag) <= PAGE - n;
 }
 
-static const struct tlb_entry *slot_of(const struct tlb_entry *table, uint64_t va)
-{
-	return &table[TLB_OFF(va) >> 4];
-}
-
 /* Breakpoints that this access meets go to DR6 when the instruction is done (SDM vol. 3B, 18.2). */
 static void note_watch(struct cpu *c, uint64_t va, int n, bool write)
 {
@@ -43,7 +38,7 @@ struct piece {
 
 static struct piece piece_at(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum mmu_idx idx)
 {
-	const struct tlb_entry *t = slot_of(how & MMU_WRITE ? c->tlb[idx].w : c->tlb[idx].r, va);
+	const struct tlb_entry *t = tlb_entry(&c->tlb[idx], va, how & MMU_WRITE);
 	struct piece p = { .host = NULL };
 	bool code = false;
 
@@ -90,7 +85,7 @@ static void st_crossing(struct cpu *c, uint64_t va, int size, uint64_t v, enum m
 
 uint64_t mmu_ld(struct cpu *c, uint64_t va, int size, enum mmu_idx idx)
 {
-	const struct tlb_entry *t = slot_of(c->tlb[idx].r, va);
+	const struct tlb_entry *t = tlb_entry(&c->tlb[idx], va, false);
 	uint64_t pa;
 
 	cpu_see(c, va, size, MMU_READ);
@@ -105,7 +100,7 @@ uint64_t mmu_ld(struct cpu *c, uint64_t va, int size, enum mmu_idx idx)
 
 void mmu_st(struct cpu *c, uint64_t va, int size, uint64_t v, enum mmu_idx idx)
 {
-	const struct tlb_entry *t = slot_of(c->tlb[idx].w, va);
+	const struct tlb_entry *t = tlb_entry(&c->tlb[idx], va, true);
 	uint64_t pa;
 	bool code;
 
@@ -207,10 +202,10 @@ void mmu_st_buf(struct cpu *c, uint64_t va, const void *buf, int n, enum mmu_idx
 void mmu_check(struct cpu *c, uint64_t va, int n, enum mmu_access how, enum mmu_idx idx)
 {
 	int n1 = first_piece(va, n);
-	const struct tlb_entry *table = how & MMU_WRITE ? c->tlb[idx].w : c->tlb[idx].r;
+	struct tlb *t = &c->tlb[idx];
 
-	if (!hits(slot_of(table, va), va, n1))
+	if (!hits(tlb_entry(t, va, how & MMU_WRITE), va, n1))
 		mmu_enter(c, va, how, idx);
-	if (n > n1 && !hits(slot_of(table, va + n1), va + n1, 1))
+	if (n > n1 && !hits(tlb_entry(t, va + n1, how & MMU_WRITE), va + n1, 1))
 		mmu_enter(c, va + n1, how, idx);
 }

@@ -317,7 +317,7 @@ void mmu_flush_all(struct cpu *c)
 
 static void drop_slots(struct cpu *c, uint64_t va)
 {
-	unsigned s = TLB_OFF(va) >> 4;
+	unsigned s = TLB_SLOT(va);
 
 	for (int idx = 0; idx < NMMU; idx++) {
 		struct tlb *t = &c->tlb[idx];

@@ -95,8 +95,7 @@ static void check_alignment(struct run *x, const struct uop *u, uint64_t va)
 static uint8_t *plain(struct cpu *c, uint64_t va, int n, int how)
 {
 	enum mmu_idx idx = cpu_mmu_idx(c);
-	struct tlb *t = &c->tlb[idx];
-	struct tlb_entry *e = &(how & MMU_WRITE ? t->w : t->r)[TLB_OFF(va) >> 4];
+	const struct tlb_entry *e = tlb_entry(&c->tlb[idx], va, how & MMU_WRITE);
 	bool code = false;
 	uint64_t pa;
 	uint8_t *p;

@@ -117,8 +117,7 @@ static void missed(struct cpu *c, struct tlb_site *s, uint32_t what, uint64_t re
 static void fill(struct cpu *c, struct tlb_site *s, uint64_t va, uint32_t what, uint64_t ret)
 {
 	unsigned n = what & ROAM_SITE, idx = n / TLB_SITES / 2, write = n / TLB_SITES % 2, way = s[2].left++ % SITE_WAYS;
-	const struct tlb *t = &c->tlb[idx];
-	const struct tlb_entry *e = (const void *)((const char *)(write ? t->w : t->r) + TLB_OFF(va));
+	const struct tlb_entry *e = tlb_entry(&c->tlb[idx], va, write);
 	uint64_t tag = e->tag;
 
 	if ((va ^ tag) >= PAGE_SIZE)

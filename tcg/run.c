@@ -575,7 +575,7 @@ static bool create(struct cpu *c, bool interp, struct err *e)
 		return false;
 	if (!interp) {
 		hostfault_init(c);
-		if (syscall(SYS_arch_prctl, ARCH_SET_GS, c))
+		if (syscall(SYS_arch_prctl, ARCH_SET_GS, (char *)c + GS_AT))
 			return err_errno(e, "setting the gs base");
 		sample_start(c);
 	}

@@ -186,8 +186,7 @@ static void commit_to_device(struct cpu *c, const struct dev_page *d, uint64_t a
 /* Is [va, va + n) on one page that the inline table knows? Its host address. */
 static uint8_t *in_tlb(struct cpu *c, uint64_t va, unsigned n, bool write, enum mmu_idx idx)
 {
-	struct tlb *t = &c->tlb[idx];
-	const struct tlb_entry *e = (const struct tlb_entry *)(const void *)((char *)(write ? t->w : t->r) + TLB_OFF(va));
+	const struct tlb_entry *e = tlb_entry(&c->tlb[idx], va, write);
 
 	return (va ^ e->tag) <= PAGE_SIZE - n ? (uint8_t *)(uintptr_t)(e->host + (va ^ e->tag)) : NULL;
 }

@@ -59,18 +59,15 @@ static inline __attribute__((always_inline)) uint8_t *modrm(uint8_t *p, int reg,
 	case HOP_GS:		/* no base, no index: absolute disp32 */
 		*p++ = (uint8_t)(0x04 | reg);
 		*p++ = 0x25;
-		return put32(p, (uint32_t)rm.disp);
+		return put32(p, (uint32_t)(rm.disp - GS_AT));
 	default:
 		break;
 	}
-	if (rm.scale) {		/* index without a base */
-		*p++ = (uint8_t)(0x04 | reg);
-		*p++ = (uint8_t)(rm.scale << 6 | b << 3 | 5);
-	} else {
-		*p++ = (uint8_t)(0x80 | reg | b);
-		if (b == 4)
-			*p++ = 0x24;
-	}
+	rm.disp -= GS_AT;
+	if (!rm.scale)
+		return memory(p, reg, rm);
+	*p++ = (uint8_t)(0x04 | reg);	/* index without a base */
+	*p++ = (uint8_t)(rm.scale << 6 | b << 3 | 5);
 	return put32(p, (uint32_t)rm.disp);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "cpu/cpu.h"
 
 /* Host registers carry the numbers of enum RAX.. in cpu/cpu.h. */
 
@@ -40,9 +41,14 @@ static inline struct hop hop_sib(int base, int index, int scale, int32_t disp)
 {
 	return (struct hop){ HOP_MEM, (uint8_t)base, (uint8_t)index, (uint8_t)scale, disp };
 }
-/* gs:[disp]: a field of struct cpu. */
+/*
+ * gs points at the inline TLB for reads of user code, inside struct cpu: its probes need no displacement. All
+ * offsets that functions take are offsets in struct cpu.
+ */
+#define GS_AT	((int32_t)offsetof(struct cpu, tlb[MMU_USER]))
+/* gs:[disp - GS_AT]: a field of struct cpu. */
 static inline struct hop hop_gs(int32_t disp) { return (struct hop){ HOP_GS, 0, 0xff, 0, disp }; }
-/* gs:[(reg << scale) + disp]. */
+/* gs:[(reg << scale) + disp - GS_AT]. */
 static inline struct hop hop_gsx(int reg, int scale, int32_t disp)
 {
 	return (struct hop){ HOP_GSX, (uint8_t)reg, 0xff, (uint8_t)scale, disp };

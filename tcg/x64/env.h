@@ -106,6 +106,13 @@ static inline void x64_unswap(struct cpu *c, const struct x64_swap *s, unsigned 
 	}
 }
 
+/* The tag of the first entry of a table; others are TLB_OFF() bytes behind it. */
+static inline int32_t tlb_tag(unsigned idx, bool write)
+{
+	return (int32_t)(offsetof(struct cpu, tlb) + idx * sizeof(struct tlb) +
+			 (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+}
+
 #define CPU_OFF(f)	((int32_t)offsetof(struct cpu, f))
 #define ENV_OFF(f)	((int32_t)(offsetof(struct cpu, accel_mem) + offsetof(struct x64_env, f)))
 

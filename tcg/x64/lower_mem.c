@@ -145,26 +145,30 @@ void lower_lea(struct lower *l, const struct uop *u)
  */
 static uint8_t *look_up(struct code *c, int at, int32_t tag_off, unsigned range)
 {
-	static const uint8_t bytes[40] = {
-		0xc4, 0x43, 0xfb, 0xf0, 0xf8, 8,		/* rorx r15, at, 8 */
-		0x41, 0x81, 0xe7, 0, 0, 0, 0,			/* and r15d, slots << 4 */
-		0x65, 0x4d, 0x33, 0x87, 0, 0, 0, 0,		/* xor at, gs:[r15 + tag] */
+	static const uint8_t slot[16] = {
+		0xc4, 0x43, 0xfb, 0xf0, 0xf8, TLB_ROR,		/* rorx r15, at, 8 */
+		0x41, 0x81, 0xe7,				/* and r15d, slots << 4 */
+		TLB_MASK & 0xff, TLB_MASK >> 8 & 0xff, TLB_MASK >> 16 & 0xff, TLB_MASK >> 24,
+	};
+	static const uint8_t hit[16] = {
 		0x49, 0x81, 0xf8, 0, 0, 0, 0,			/* cmp at, 4096 - range */
-		0x0f, 0x87, 0, 0, 0, 0,				/* ja */
+		0x0f, 0x87,					/* ja */
 	};
 	unsigned r = (unsigned)at & 7;
 	uint8_t *p = c->p;
 
-	for (unsigned i = 0; i < sizeof(bytes); i += 8)
-		st64(p + i, ld64(bytes + i));
+	st64(p, ld64(slot));
+	st64(p + 8, ld64(slot + 8));
 	p[4] |= r;
-	st32(p + 9, (TLB_SIZE - 1) << 4);
-	p[16] |= r << 3;
-	st32(p + 17, (uint32_t)tag_off);
-	p[23] |= r;
-	st32(p + 24, 4096 - range);
-	c->p = p + 34;
-	return p + 30;
+	c->p = p + 13;
+	alu_rm(c, ALU_XOR, 8, at, hop_gsx(H_TMP, 0, tag_off));
+	p = c->p;
+	st64(p, ld64(hit));
+	st64(p + 8, ld64(hit + 8));
+	p[2] |= r;
+	st32(p + 3, 4096 - range);
+	c->p = p + 13;
+	return p + 9;
 }
 
 /* ---- sites ---- */
@@ -263,8 +267,8 @@ static void check_again(struct lower *l, const struct cold *k)
 	uint8_t *gone, *same;
 
 	e8(c, 0x0f); e8(c, 0xae); e8(c, 0xf0);		/* mfence */
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	rorx(c, 8, H_TMP, hop_reg(H_M), TLB_ROR);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), TLB_MASK);
 	alu_rm(c, ALU_CMP, 8, H_M, hop_gsx(H_TMP, 0, k->tag_off));
 	gone = jcc_short(c, CC_NZ);
 	load(c, 8, H_TMP, hop_gsx(H_TMP, 0, k->tag_off + (int32_t)offsetof(struct tlb_entry, host)));
@@ -547,8 +551,7 @@ static void leader(struct lower *l, const struct uop *u)
 
 	flags_clobber(l, u);
 	k = cold_new(l, cold_group);
-	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
-		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	k->tag_off = tlb_tag(idx, write);
 	k->info = u->size | (write ? GROUP_WRITES : 0) | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX |
 		  (uint32_t)u->d << GROUP_SEG | (uint32_t)u->pad << GROUP_LEAD | (uint32_t)u->flx << GROUP_RANGE;
 	k->site = take_site(l, u, write);
@@ -713,8 +716,7 @@ static void single(struct lower *l, const struct uop *u)
 
 	flags_clobber(l, u);
 	k = cold_new(l, cold_slow);
-	k->tag_off = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
-		     (write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	k->tag_off = tlb_tag(idx, write);
 	k->info = u->size | (u->c & PROBE_KIND) << SLOW_KIND | idx << SLOW_IDX | (uint32_t)u->d << SLOW_SEG |
 		  (u->c & PROBE_NOSEG ? SLOW_NOSEG : 0) | (u->c & PROBE_ALIGN ? SLOW_SSE : 0) |
 		  (uop_locks(u + 1) ? SLOW_LOCK : 0) | (l->in_run ? SLOW_IN_RUN : 0);

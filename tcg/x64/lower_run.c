@@ -68,8 +68,7 @@ static void look_up(struct prover *v, const struct loop_proof *p)
 	struct lower *l = v->l;
 	struct code *c = &l->c;
 	unsigned idx = l->ir->mode >> MODE_MMU_SHIFT & 3;
-	int32_t tag = CPU_OFF(tlb) + (int32_t)(idx * sizeof(struct tlb) +
-		      (p->write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	int32_t tag = tlb_tag(idx, p->write);
 
 	l->tmp_slot = OP_NONE;
 	lower_address(l, &(struct uop){ .a = p->a, .b = p->b, .c = p->c, .imm = p->lo, .size = 8 }, H_M);
@@ -78,8 +77,8 @@ static void look_up(struct prover *v, const struct loop_proof *p)
 		ins_imm(c, 0xf6, 1, 0, hop_reg(H_TMP), 1, p->align - 1);
 		fails_if(v, CC_NZ);
 	}
-	rorx(c, 8, H_TMP, hop_reg(H_M), 8);
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (TLB_SIZE - 1) << 4);
+	rorx(c, 8, H_TMP, hop_reg(H_M), TLB_ROR);
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), TLB_MASK);
 	alu_rm(c, ALU_XOR, 8, H_M, hop_gsx(H_TMP, 0, tag));
 	alu_ri(c, ALU_CMP, 8, hop_reg(H_M), 4096 - p->range);
 	fails_if(v, CC_A);

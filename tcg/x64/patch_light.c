@@ -55,7 +55,7 @@ uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t
 	struct code c = { .p = p, .rx = x->thunk_code.rx };
 
 	e8(&c, 0x65); e8(&c, 0x81); e8(&c, 0x3c); e8(&c, 0x25);	/* cmp dword gs:[itlb + 4 * slot], id */
-	e32(&c, (uint32_t)ENV_OFF(itlb) + 4 * slot);
+	e32(&c, (uint32_t)(ENV_OFF(itlb) - GS_AT) + 4 * slot);
 	e32(&c, id);
 	e8(&c, 0x0f); e8(&c, 0x84);				/* jz entry */
 	e32(&c, 0);

@@ -93,7 +93,7 @@ static void move_aside(struct x64 *x, struct code *c, unsigned opcode, unsigned 
 		e8(c, 0x0f);
 	}
 	e8(c, opcode); e8(c, 0x04 | (n & 7) << 3); e8(c, 0x25);	/* [disp32] */
-	e32(c, (uint32_t)ENV_OFF(vec[0]) + 32 * n);
+	e32(c, (uint32_t)(ENV_OFF(vec[0]) - GS_AT) + 32 * n);
 }
 
 /*
@@ -313,10 +313,10 @@ void x64_make_address(struct code *c, int32_t tag_off)
 	uint8_t *same;
 
 	ins(c, 0x33, 8, H_M, hop_gsx(H_TMP, 0, tag_off));
-	ins_imm(c, 0xc1, 8, 1, hop_reg(H_M), 1, 8);			/* ror; the address's entry is at these bits */
+	ins_imm(c, 0xc1, 8, 1, hop_reg(H_M), 1, TLB_ROR);		/* ror; the address's entry is at these bits */
 	alu_rm(c, ALU_XOR, 4, H_TMP, hop_reg(H_M));
-	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), (int32_t)TLB_OFF(~0ull));
-	ins_imm(c, 0xc1, 8, 0, hop_reg(H_M), 1, 8);			/* rol leaves ZF alone */
+	alu_ri(c, ALU_AND, 4, hop_reg(H_TMP), TLB_MASK);
+	ins_imm(c, 0xc1, 8, 0, hop_reg(H_M), 1, TLB_ROR);			/* rol leaves ZF alone */
 	same = jcc_short(c, CC_Z);
 	store_imm(c, 4, hop_gs(ENV_OFF(raced)), 1);
 	land8(c, same);
@@ -328,8 +328,7 @@ static const uint8_t *make_group(struct x64 *x, struct code *c, const void *fn, 
 	const uint8_t *at = here(c);
 	uint8_t *some;
 
-	x64_make_address(c, CPU_OFF(tlb) + idx * (int32_t)sizeof(struct tlb) +
-			    (int32_t)(write ? offsetof(struct tlb, w) : offsetof(struct tlb, r)));
+	x64_make_address(c, tlb_tag((unsigned)idx, write));
 	fall_back(c);
 	load(c, 4, H_TMP, hop_mem(RSP, 8));
 	call_access(c, fn);

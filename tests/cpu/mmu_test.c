@@ -42,9 +42,9 @@ static void pte(int page, uint64_t v)
 	mem_put(&b, T1 + 8 * page, 8, v);
 }
 
-static bool in_table(const struct tlb_entry *t, uint64_t va)
+static bool in_table(struct tlb *t, uint64_t va, bool write)
 {
-	return t[TLB_OFF(va) >> 4].tag == (va & ~0xfffull);
+	return tlb_entry(t, va, write)->tag == (va & ~0xfffull);
 }
 
 static int ld(uint64_t va, enum mmu_idx idx)
@@ -63,7 +63,7 @@ Test(mmu, without_paging_linear_is_physical)
 	c = b.c;
 	mmu_st(c, 0x12345, 4, 0xdeadbeef, MMU_KERNEL_NOSMAP);
 	cr_expect_eq(mem(&b, 0x12345, 4), 0xdeadbeef);
-	cr_expect(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, 0x12345));
+	cr_expect(in_table(&c->tlb[MMU_KERNEL_NOSMAP], 0x12345, true));
 	cr_expect_eq(mmu_ld(c, 0x12344, 2, MMU_KERNEL_NOSMAP), 0xef00);
 	bench_fini(&b);
 }
@@ -76,11 +76,11 @@ Test(mmu, four_levels_translate_and_set_accessed_and_dirty)
 	cr_expect_eq(mmu_ld(c, 0x10678, 8, MMU_USER), 0x1122334455667788);
 	cr_expect_eq(mem(&b, T1 + 0x80, 8), 0x55000 | RWX | A);
 	cr_expect(mem(&b, T4, 8) & A && mem(&b, T3, 8) & A && mem(&b, T2, 8) & A);
-	cr_expect(in_table(c->tlb[MMU_USER].r, 0x10000));
-	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x10000), "clean page: writes must set D");
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x10000, false));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x10000, true), "clean page: writes must set D");
 	mmu_st(c, 0x10000, 1, 7, MMU_USER);
 	cr_expect_eq(mem(&b, T1 + 0x80, 8), 0x55000 | RWX | A | D);
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0x10000));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x10000, true));
 	cr_expect_eq(mem(&b, 0x55000, 1), 7);
 	bench_fini(&b);
 }
@@ -288,7 +288,7 @@ Test(mmu, global_pages_outlive_cr3_loads)
 	pte(8, 0x30000 | RWX | G);
 	pte(9, 0x30000 | RWX);
 	cpu_write_cr(c, 3, T4);
-	cr_expect(in_table(c->tlb[MMU_USER].r, 0x8000));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, false));
 	cr_expect_eq(mmu_ld(c, 0x8000, 1, MMU_USER), 1);
 	cr_expect_eq(mmu_ld(c, 0x9000, 1, MMU_USER), 0);
 	cpu_write_cr(c, 4, c->cr4 & ~CR4_PGE);
@@ -412,19 +412,19 @@ Test(mmu, code_pages_never_enter_the_write_table)
 	long_mode();
 	c->code_written = code_written;
 	mmu_st(c, 0x8000, 1, 1, MMU_USER);
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0x8000));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, true));
 	phys_set_code(b.phys, b.ram, 0x8000);
 	mmu_protect_ram_page(c, b.ram->host + 0x8000);
-	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x8000));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x8000, true));
 	mmu_st(c, 0x8010, 4, 0x12345678, MMU_USER);
 	cr_expect(code_calls == 1 && code_pa == 0x8010);
-	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x8000));
-	cr_expect(in_table(c->tlb[MMU_USER].r, 0x8000));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x8000, true));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, false));
 	uint8_t *p = mmu_fill(c, 0x8010, 4, MMU_WRITE, MMU_USER, &code, &pa);
 	cr_expect(p == b.ram->host + 0x8010 && code && pa == 0x8010);
 	phys_clear_code(b.phys, b.ram, 0x8000);
 	mmu_st(c, 0x8010, 4, 0, MMU_USER);
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0x8000));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, true));
 	cr_expect_eq(code_calls, 1);
 	bench_fini(&b);
 }
@@ -437,7 +437,7 @@ Test(mmu, tracked_pages_become_dirty_again_after_clearing)
 	mmu_ld(c, 0x8000, 1, MMU_USER);
 	cr_expect_not(phys_test_clear_dirty(b.phys, b.ram, 0x8000));
 	mmu_st(c, 0x8000, 1, 1, MMU_USER);
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0x8000), "dirty: writes may go straight");
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, true), "dirty: writes may go straight");
 	cr_expect(phys_test_clear_dirty(b.phys, b.ram, 0x8000));
 	cr_expect(c->request & REQ_FLUSH);
 	mmu_flush(c, false);
@@ -507,7 +507,7 @@ Test(mmu, watched_pages_take_the_slow_path)
 	cpu_write_dr(c, 0, 0x8010);
 	cpu_write_dr(c, 7, 1 | 1 << 16 | 3 << 18);	/* writes, 4 bytes */
 	cr_expect_null(mmu_fill(c, 0x8000, 4, MMU_WRITE, MMU_USER, &code, &pa));
-	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x8000));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x8000, true));
 	mmu_st(c, 0x800c, 4, 0, MMU_USER);
 	cr_expect_eq(c->dr6_pending, 0);
 	mmu_ld(c, 0x8010, 4, MMU_USER);
@@ -713,7 +713,7 @@ Test(mmu, a_write_disabled_key_does_not_bind_supervisors_without_wp)
 	wrpkru(WD(3));
 	cr_expect_eq(st(0x8000, 1, MMU_KERNEL_NOSMAP), -1);
 	cr_expect_eq(st(0x8000, 1, MMU_USER), PF(0x27));
-	cr_expect(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, 0x8000));
+	cr_expect(in_table(&c->tlb[MMU_KERNEL_NOSMAP], 0x8000, true));
 	cpu_write_cr(c, 0, c->cr0 | CR0_WP);
 	cr_expect_eq(st(0x8000, 1, MMU_KERNEL_NOSMAP), PF(0x23));
 	bench_fini(&b);
@@ -742,17 +742,17 @@ Test(mmu, wrpkru_drops_only_what_it_forbids)
 	for (int page = 8; page < 12; page++)
 		st((uint64_t)page << 12, 1, page == 10 ? MMU_KERNEL : MMU_USER);
 	wrpkru(WD(4));
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0x8000), "another key");
-	cr_expect(in_table(c->tlb[MMU_USER].w, 0xb000), "key 0");
-	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0xa000), "a supervisor page");
-	cr_expect(in_table(c->tlb[MMU_USER].r, 0x9000), "reads are allowed");
-	cr_expect_not(in_table(c->tlb[MMU_USER].w, 0x9000));
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x8000, true), "another key");
+	cr_expect(in_table(&c->tlb[MMU_USER], 0xb000, true), "key 0");
+	cr_expect(in_table(&c->tlb[MMU_KERNEL], 0xa000, true), "a supervisor page");
+	cr_expect(in_table(&c->tlb[MMU_USER], 0x9000, false), "reads are allowed");
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x9000, true));
 	wrpkru(0);
 	st(0x9000, 1, MMU_USER);
 	wrpkru(AD(4));
-	cr_expect_not(in_table(c->tlb[MMU_USER].r, 0x9000));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0x9000, false));
 	wrpkru(AD(0));
-	cr_expect_not(in_table(c->tlb[MMU_USER].r, 0xb000));
+	cr_expect_not(in_table(&c->tlb[MMU_USER], 0xb000, false));
 	cr_expect_eq(ld(0xb000, MMU_USER), PF(0x25));
 	bench_fini(&b);
 }
@@ -804,11 +804,11 @@ Test(mmu, setting_wp_drops_only_what_it_forbids)
 	st(0x8000, 1, MMU_KERNEL);
 	st(0x9000, 1, MMU_KERNEL);
 	st(0x9000, 1, MMU_USER);
-	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0x8000));
+	cr_expect(in_table(&c->tlb[MMU_KERNEL], 0x8000, true));
 	cpu_write_cr(c, 0, c->cr0 | CR0_WP);
-	cr_expect_not(in_table(c->tlb[MMU_KERNEL].w, 0x8000));
-	cr_expect(in_table(c->tlb[MMU_KERNEL].r, 0x8000));
-	cr_expect(in_table(c->tlb[MMU_KERNEL].w, 0x9000) && in_table(c->tlb[MMU_USER].w, 0x9000));
+	cr_expect_not(in_table(&c->tlb[MMU_KERNEL], 0x8000, true));
+	cr_expect(in_table(&c->tlb[MMU_KERNEL], 0x8000, false));
+	cr_expect(in_table(&c->tlb[MMU_KERNEL], 0x9000, true) && in_table(&c->tlb[MMU_USER], 0x9000, true));
 	cr_expect_eq(st(0x8000, 1, MMU_KERNEL), PF(3));
 	cpu_write_cr(c, 0, c->cr0 & ~(uint64_t)CR0_WP);
 	cr_expect_eq(st(0x8000, 1, MMU_KERNEL), -1);
@@ -875,10 +875,10 @@ Test(mmu, a_page_is_found_in_the_write_tables_after_thousands_of_others)
 	for (uint64_t pa = 0; pa < RAM_SIZE; pa += 4096)
 		mmu_st(c, pa, 1, 1, MMU_KERNEL_NOSMAP);
 	for (uint64_t pa = RAM_SIZE - 512 * 4096; pa < RAM_SIZE; pa += 4096) {
-		cr_assert(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, pa));
+		cr_assert(in_table(&c->tlb[MMU_KERNEL_NOSMAP], pa, true));
 		b.ram->page[pa >> 12] |= PAGE_CODE;
 		mmu_protect_ram_page(c, b.ram->host + pa);
-		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, pa));
+		cr_assert_not(in_table(&c->tlb[MMU_KERNEL_NOSMAP], pa, true));
 	}
 	bench_fini(&b);
 }
@@ -905,14 +905,14 @@ Test(mmu, a_page_is_found_in_all_places_it_has)
 			mmu_st(c, more + pa, 1, 1, MMU_KERNEL);
 		mmu_st(c, more + pages[0], 1, 1, MMU_KERNEL_NOSMAP);
 		for (unsigned k = 0; k <= (i & 1); k++) {
-			const struct tlb_entry *w = c->tlb[k ? MMU_KERNEL : MMU_USER].w;
+			struct tlb *t = &c->tlb[k ? MMU_KERNEL : MMU_USER];
 
-			cr_assert(in_table(w, more + pages[k]));
+			cr_assert(in_table(t, more + pages[k], true));
 			r->page[pages[k] >> 12] |= PAGE_CODE;
 			mmu_protect_ram_page(c, r->host + pages[k]);
-			cr_assert_not(in_table(w, more + pages[k]));
+			cr_assert_not(in_table(t, more + pages[k], true));
 		}
-		cr_assert_not(in_table(c->tlb[MMU_KERNEL_NOSMAP].w, more + pages[0]));
+		cr_assert_not(in_table(&c->tlb[MMU_KERNEL_NOSMAP], more + pages[0], true));
 	}
 	bench_fini(&b);
 }

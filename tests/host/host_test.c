@@ -6,6 +6,7 @@
  *
  * With BLESS in the environment the file is written anew: tools/bless.
  */
+#include <ctype.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +97,8 @@ static char *put_field(char *to, uint64_t at)
 /* One host instruction, va counted from tb_entry(); jumps out of the block's hot code have no address. */
 static char *put_insn(char *to, const cs_insn *in, const struct code_cache *k, const struct tb *tb)
 {
-	const char *gs = strstr(in->op_str, "gs:["), *end, *num;
+	const char *gs = strstr(in->op_str, "gs:["), *end, *num, *reg;
+	uint64_t at;
 
 	to += sprintf(to, "\t%-7s ", in->mnemonic);
 	if (!gs && (in->bytes[0] == 0xe8 || in->bytes[0] == 0xe9 || (in->bytes[0] == 0x0f && (in->bytes[1] & 0xf0) == 0x80))) {
@@ -109,8 +111,12 @@ static char *put_insn(char *to, const cs_insn *in, const struct code_cache *k, c
 	end = strchr(gs, ']');
 	for (num = end; num > gs && num[-1] != ' ' && num[-1] != '['; num--)
 		;
-	to += sprintf(to, "%.*s", (int)(num - in->op_str), in->op_str);
-	to = put_field(to, strtoull(num, NULL, 0));
+	reg = isalpha(*num) ? end : num[-1] == ' ' ? num - 3 : num;	/* where a register, if there is one, ends */
+	to += sprintf(to, "%.*s%s", (int)(reg - in->op_str), in->op_str, reg == num ? "" : " + ");
+	at = strtoull(num, NULL, 0);
+	if (reg != num && reg[1] == '-')
+		at = -at;
+	to = put_field(to, (uint64_t)(GS_AT + (int32_t)at));	/* whose upper half it prints or not */
 	return to + sprintf(to, "%s", end);
 }
 
@@ -132,7 +138,7 @@ static char *put_host(char *to, struct tcg *t, const struct tb *tb)
 	}
 	cs_free(in, 1);
 	cs_close(&h);
-	return to;
+	return to + sprintf(to, "\t%u bytes\n", tb->size - tb->guard);
 }
 
 static char *put_guest(char *to, struct machine *m, const struct tb *tb)

@@ -279,7 +279,7 @@ Test(interp, multiply_and_divide_equal_the_host)
 static void map_page(struct cpu *c, uint64_t va, uint8_t *host)
 {
 	for (int w = 0; w < 2; w++) {
-		struct tlb_entry *e = &(w ? c->tlb[0].w : c->tlb[0].r)[TLB_OFF(va) >> 4];
+		struct tlb_entry *e = tlb_entry(&c->tlb[0], va, w);
 		e->tag = va;
 		e->host = (uint64_t)host;
 	}
