@@ -76,7 +76,7 @@ void perfmap_add(struct perfmap *p, const struct tb *tb, const struct x64_block 
 
 /* ---- stubs ---- */
 
-#define MAX_STUBS (2 * JC_TABLES + 2 * NMMU + HELPER_COUNT + 16)
+#define MAX_STUBS (2 * JC_TABLES + 5 * NMMU + HELPER_COUNT + 16)
 
 struct stub {
 	const uint8_t *at;
@@ -104,6 +104,9 @@ static unsigned list_stubs(const struct x64_stubs *s, struct stub *l)
 
 	for (; n < ARRAY_LEN(some); n++)
 		l[n] = some[n];
+	for (int i = 0; i < NMMU; i++)
+		for (unsigned kind = PROBE_R; kind <= PROBE_RW; kind++)
+			l[n++] = (struct stub){ s->halves[i][kind], "", "halves" };
 	for (int i = 0; i < 2 * NMMU; i++)
 		l[n++] = (struct stub){ s->group[i / 2][i % 2], "", "group" };
 	for (int i = 0; i < JC_TABLES; i++) {

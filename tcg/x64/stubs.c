@@ -372,7 +372,7 @@ static const uint8_t *make_slow_thunk(struct x64 *x, uint32_t info, int32_t tag_
 	x->thunk[i] = (struct x64_thunk){ info, tag_off, here(c) };
 	x64_make_address(c, tag_off);
 	mov_ri(c, H_TMP, info);
-	jmp_to(c, x->stubs.probe_slow);
+	jmp_to(c, info & SLOW_LOCK ? x->stubs.probe_slow : x->stubs.halves[info >> SLOW_IDX & 3][info >> SLOW_KIND & PROBE_KIND]);
 	if (c->p + c->rx > x->thunk[i].at + X64_THUNK_ROOM)
 		__builtin_trap();
 	__atomic_store_n(&x->thunk_slot[slot], (uint16_t)(i + 1), __ATOMIC_RELEASE);
@@ -503,6 +503,9 @@ static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks 
 	mov_ri(c, H_TMP, 0);		/* where M is [r14 + r15] */
 	alu_ri(c, ALU_CMP, 4, hop_gs(ENV_OFF(pend)), 0);
 	ret(c);
+	for (unsigned i = 0; i < NMMU; i++)
+		for (unsigned kind = PROBE_R; kind <= PROBE_RW; kind++)
+			s->halves[i][kind] = x64_make_halves(c, i, kind, s->probe_slow);
 	for (int i = 0; i < 2 * NMMU; i++)
 		s->group[i / 2][i % 2] = make_group(x, c, (const void *)(uintptr_t)cb->group, i / 2, i % 2);
 	s->roam = make_call(c, (const void *)(uintptr_t)cb->roam);
@@ -515,6 +518,7 @@ static void make_slow(struct x64 *x, struct code *c, const struct x64_callbacks 
 	regs_load(c, N_VOLATILE);
 	e8(c, 0x9d);			/* popf */
 	ret(c);
+	s->commit = x64_make_carry(c, s->commit);
 
 	s->raise = here(c);
 	regs_save(c, sizeof(pinned));

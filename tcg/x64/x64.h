@@ -95,6 +95,7 @@ struct x64_stubs {
 	void (*deliver)(void) __attribute__((noreturn));	/* called by C that generated code has called: ask C where to go on instead */
 	const uint8_t *leave, *go_on, *dispatch, *indirect, *link, *guard, *host_fault;
 	const uint8_t *probe_slow, *commit, *noshare, *roam;
+	const uint8_t *halves[NMMU][PROBE_KIND + 1];	/* as probe_slow, where a page may be crossed; by table and PROBE_* kind */
 	const uint8_t *group[NMMU][2];	/* by table; info was pushed in front of the call */
 	const uint8_t *raise;
 	const uint8_t *work_out;	/* what cpu->cc notes (NOTE_*); keeps all but the host's flags */
@@ -176,6 +177,17 @@ enum x64_how {
 #define ROAM_GROUP	0x20000u	/* a group's leader, which has no ways */
 #define ROAM_FILL	0x40000u	/* none of its ways has va's page */
 #define ROAM_WINDOW	0x80000u	/* an access on trial was made as often as `left` said */
+
+/*
+ * Parts of the stubs (tcg/x64/halves.c). An access whose address is in r14 and info in r15: as probe_slow, or on at
+ * `slow`, if that can say more.
+ */
+const uint8_t *x64_make_halves(struct code *c, unsigned idx, unsigned kind, const uint8_t *slow);
+/*
+ * What an instruction has written to cpu->bounce is carried to both pages, or on at `slow` if something else is to be done
+ * with it. Keeps registers and arithmetic flags.
+ */
+const uint8_t *x64_make_carry(struct code *c, const uint8_t *slow);
 
 /* Build the stubs into c. */
 void x64_make_stubs(struct x64 *x, struct code *c, const struct x64_callbacks *cb);
