@@ -71,6 +71,7 @@ struct tb {
 	uint64_t len : 14;		/* guest bytes */
 	uint64_t flow : 2;		/* enum insn_flow of its first instruction */
 	uint64_t n_swaps : 3;		/* regions: see x64_unswap() */
+	uint64_t n_annexes : 2;		/* ... those with the numbers behind it */
 	uint32_t page_next;		/* (tb << 1 | which), by RAM page */
 	union {
 		uint32_t page2_next;	/* the same of its second page */
@@ -88,6 +89,13 @@ struct tb {
 };
 _Static_assert(sizeof(struct tb) == 96, "packed");
 _Static_assert(X64_ROOM < 1u << 19 && X64_MAX_SWAPS < 8 && IR_MAX_REGION < 256, "fields suffice");
+
+/*
+ * What a region has elsewhere, of functions that it goes into, are annexes, which have no code: they stand for
+ * guest bytes in lists of pages, and their `region` is the one they belong to.
+ */
+static inline bool tb_is_annex(const struct tb *tb) { return !tb->n_insns; }
+_Static_assert(FRONT_CALLEES < 4, "n_annexes");
 
 #define ONE_PAGE UINT32_MAX
 static inline bool tb_crosses(const struct tb *tb) { return tb->page2 != ONE_PAGE; }

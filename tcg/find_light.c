@@ -151,6 +151,18 @@ static bool next_is_mapped(struct cpu *c, const struct tb *tb, uint64_t va)
 	return e && e->ram == tb_ram2(tb);
 }
 
+/* The pages of the functions that a region goes into, too? */
+static bool annexes_are_mapped(struct cpu *c, const struct tb *region)
+{
+	for (unsigned i = 1; i <= region->n_annexes; i++) {
+		const struct itlb_entry *e = tcg_itlb(c, PAGE_OF(region[i].rip));
+
+		if (!e || e->ram != PAGE_OF(region[i].ram))
+			return false;
+	}
+	return true;
+}
+
 /* Another vCPU's own block, which nobody but that one and whoever has the lock may look at. */
 static bool is_foreign(const struct tcg *t, const struct tb *tb)
 {
@@ -183,7 +195,8 @@ static struct tb *best(struct cpu *c, struct tb *tb, bool locked, struct quest *
 	if (!n || q->mode & MODE_REGION || !pass(t, region, locked, q))
 		return tb;
 	/* It may have gone, and its number may be another's, before it was seen to be shared. */
-	if (__atomic_load_n(&tb->region, __ATOMIC_ACQUIRE) != n || !next_is_mapped(c, region, q->va))
+	if (__atomic_load_n(&tb->region, __ATOMIC_ACQUIRE) != n || !next_is_mapped(c, region, q->va) ||
+	    !annexes_are_mapped(c, region))
 		return tb;
 	return region;
 }
@@ -408,12 +421,12 @@ const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret)
 	return tb ? tb_entry(tcg_of(c)->cache, tb) : NULL;
 }
 
-/* Is the page of the block, which is all on one, mapped as it was? */
+/* Is the page of a block that is all on one mapped as it was? */
 static bool stands(struct cpu *c, const struct tb *tb)
 {
 	const struct itlb_entry *e;
 
-	if (tcg_is_dead(tb) || tb_crosses(tb) || must_stop(c))
+	if (tcg_is_dead(tb) || tb_crosses(tb) || tb->n_annexes || must_stop(c))
 		return false;
 	e = tcg_itlb(c, linear_rip(c, c->rip));
 	return e && e->ram == PAGE_OF(tb->ram);

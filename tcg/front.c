@@ -261,14 +261,14 @@ void front_start(struct front *f)
 }
 
 /* Inside of front_block()'s loop, as it is short and called for every instruction. */
-static inline __attribute__((always_inline)) enum front_result one(struct front *f, const uint8_t *bytes, unsigned n,
-								   unsigned *off, bool *ends)
+static inline __attribute__((always_inline)) enum front_result one(struct front *f, const uint8_t *p, unsigned n,
+								   int32_t at, bool *ends)
 {
 	struct ir *ir = f->ir;
-	unsigned at = *off, i = ir->n_insns++;
+	unsigned i = ir->n_insns++;
 	struct insn *in = &ir->insns[i];
-	enum insn_result res = insn_decode(bytes + at, n - at, &f->env, in);
-	uint64_t rip = ir->rip + at, next;
+	enum insn_result res = insn_decode(p, n, &f->env, in);
+	uint64_t rip = ir->rip + (uint64_t)at, next;
 
 	if (res == INSN_TRUNCATED) {
 		ir->n_insns = i;
@@ -276,11 +276,10 @@ static inline __attribute__((always_inline)) enum front_result one(struct front 
 	}
 	f->shadow = f->poll_next;
 	f->poll_next = false;
-	ir->off[i] = (uint16_t)at;
+	ir->off[i] = at;
 	at += res == INSN_OK || in->len ? in->len : 1;
-	ir->off[i + 1] = (uint16_t)at;
-	*off = at;
-	next = ir->rip + at;
+	ir->off[i + 1] = at;
+	next = ir->rip + (uint64_t)at;
 	f->next = front_cut(f, next);
 	translate(f, in, res, front_cut(f, rip));
 	*ends = f->done || f->shadow || f->next != next || ir->n_uops > IR_MAX_UOPS - FRONT_MAX_UOPS ||
@@ -288,9 +287,23 @@ static inline __attribute__((always_inline)) enum front_result one(struct front 
 	return FRONT_OK;
 }
 
+static inline __attribute__((always_inline)) enum front_result step(struct front *f, const uint8_t *bytes, unsigned n,
+								    unsigned *off, bool *ends)
+{
+	if (one(f, bytes + *off, n - *off, (int32_t)*off, ends) == FRONT_TRUNCATED)
+		return FRONT_TRUNCATED;
+	*off = (unsigned)f->ir->off[f->ir->n_insns];
+	return FRONT_OK;
+}
+
 enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends)
 {
-	return one(f, bytes, n, off, ends);
+	return step(f, bytes, n, off, ends);
+}
+
+enum front_result front_insn_at(struct front *f, const uint8_t *p, unsigned n, int32_t at, bool *ends)
+{
+	return one(f, p, n, at, ends);
 }
 
 void front_end(struct front *f, unsigned off)
@@ -313,7 +326,7 @@ static bool may_go_on(const struct front *f)
 
 	return !f->straight && ir->n_uops > 1 && u->op == UOP_jmp && u->c == 0 && (uint64_t)u->imm == f->next &&
 	       u[-1].op == UOP_jcc && (uint64_t)u[-1].imm > f->next && !f->shadow &&
-	       f->next == ir->rip + ir->off[ir->n_insns] && ir->n_uops < IR_MAX_UOPS - FRONT_MAX_UOPS;
+	       f->next == ir->rip + (uint64_t)ir->off[ir->n_insns] && ir->n_uops < IR_MAX_UOPS - FRONT_MAX_UOPS;
 }
 
 /* Instead of leaving. */
@@ -331,7 +344,7 @@ enum front_result front_block(struct front *f, const uint8_t *bytes, unsigned n,
 
 	front_start(f);
 	while (!ends && ir->n_insns < max && ir->n_insns < IR_MAX_INSNS && (!f->stop || off < f->stop))
-		if (one(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
+		if (step(f, bytes, n, &off, &ends) == FRONT_TRUNCATED) {
 			if (!ir->n_insns)
 				return FRONT_TRUNCATED;
 			break;

@@ -18,6 +18,17 @@ struct front {
 	bool straight;			/* blocks do not go on behind conditional jumps */
 	bool alone;			/* there are no other vCPUs */
 	unsigned stop;			/* no instruction at this offset or behind it; 0: anywhere */
+	/* For regions: the bytes from rip to the end of its page, to stay until the region is made; NULL: they are not to be had. */
+	const uint8_t *(*elsewhere)(void *opaque, uint64_t rip, unsigned *n);
+	void *opaque;
+	/* Functions that the region goes into. */
+	struct front_callee {
+		uint64_t rip;
+		const uint8_t *bytes;
+		unsigned n, ret;	/* its length; offset of its return */
+		bool used;
+	} callee[FRONT_CALLEES];
+	unsigned n_callees;
 };
 
 #define FRONT_MAX_UOPS 40	/* no instruction makes more µops */
@@ -53,6 +64,8 @@ void front_start(struct front *f);
  * does not simply go on behind it.
  */
 enum front_result front_insn(struct front *f, const uint8_t *bytes, unsigned n, unsigned *off, bool *ends);
+/* The same for one that stands elsewhere, `at` bytes from ir->rip: its bytes are p[0..n). */
+enum front_result front_insn_at(struct front *f, const uint8_t *p, unsigned n, int32_t at, bool *ends);
 /* A block of instructions ends at offset off: go on there, if control does. */
 void front_end(struct front *f, unsigned off);
 /* The target of a direct jump in front of f->next. */

@@ -93,7 +93,7 @@ void tcg_link(struct tcg *t, uint32_t n, uint32_t to)
 	struct code_cache *k = t->cache;
 	struct link *l = &k->links[n];
 	struct tb *from = &k->tbs[l->from], *tb = &k->tbs[to];
-	bool sure = tcg_stays(k, l) && !tb_crosses(tb);
+	bool sure = tcg_stays(k, l) && !tb_crosses(tb) && !tb->n_annexes;
 	const uint8_t *target;
 
 	if (from->dead || tb->dead || l->to != NO_TB)
@@ -148,6 +148,9 @@ bool tcg_overlaps(const struct tb *tb, uint64_t ram, uint64_t n)
 		if (a < ram + n && ram < a + len)
 			return true;
 	}
+	for (unsigned i = 1; i <= tb->n_annexes; i++)
+		if (tcg_overlaps(tb + i, ram, n))
+			return true;
 	return false;
 }
 
@@ -302,6 +305,13 @@ static void call_out(struct tcg *t, const struct tb *tb)
 	}
 }
 
+static void drop_annex(struct code_cache *k, uint32_t n)
+{
+	k->tbs[n].dead = true;
+	tcg_count_live(k, n, false);
+	leave_page(k, n, 0);
+}
+
 void tcg_kill(struct tcg *t, uint32_t n)
 {
 	struct code_cache *k = t->cache;
@@ -309,6 +319,10 @@ void tcg_kill(struct tcg *t, uint32_t n)
 
 	if (tb->dead)
 		return;
+	if (tb_is_annex(tb)) {
+		tcg_kill(t, tb->region);
+		return;
+	}
 	__atomic_store_n(&tb->dead, true, __ATOMIC_RELAXED);
 	t->stats.killed++;
 	tcg_count_live(k, n, false);
@@ -316,6 +330,8 @@ void tcg_kill(struct tcg *t, uint32_t n)
 	leave_page(k, n, 0);
 	if (tb_crosses(tb))
 		leave_page(k, n, 1);
+	for (unsigned i = 1; i <= tb->n_annexes; i++)
+		drop_annex(k, n + i);
 	if (k->smp)		/* who finds it yet is seen inside, and its jump cache, or sees that it is dead */
 		atomic_thread_fence(memory_order_seq_cst);
 	forget_ways(k, tb);

@@ -8,7 +8,10 @@
  * the head are left out: they run once a visit, and would take registers away
  * from the loop. The others are translated in the order of their addresses, so
  * that falling through costs nothing. The head has the lowest address; what lies
- * below it, or behind the next page, is left by exits. Calls and returns are exits, too.
+ * below it, or behind the next page, is left by exits. Calls and returns are exits, too, but
+ * a function that runs straight to its return becomes part of the loop at every call,
+ * wherever it stands: the return address is pushed and compared with what is popped, and a conditional jump of the
+ * function is an exit. One that has jumps inside is left alone.
  *
  * Indirect jumps may go to any block of the two pages that the jump cache knows, because
  * something has come there indirectly before. Those that are part of the loop are in
@@ -41,6 +44,7 @@ struct region {
 	const uint64_t *met;	/* RIPs that indirect jumps have gone to */
 	unsigned n_met;
 	bool indirect;		/* there is an indirect jump, and it has been followed */
+	bool failed;		/* what was to be gone into cannot be */
 };
 
 /* Offset of rip in the region's bytes, or n if it is outside. */
@@ -100,6 +104,75 @@ static bool through_fixed_place(const struct insn *in)
 	return in->opd[0].kind == OPD_MEM && in->index == NO_REG && (in->base == NO_REG || in->base == RIP_REG);
 }
 
+/* ---- functions ---- */
+
+#define MAX_STRAIGHT	24	/* instructions of one */
+#define MAX_AWAY	(1 << 22)	/* bytes from the head: struct x64_side */
+
+static struct front_callee *callee_at(struct front *f, uint64_t rip)
+{
+	for (unsigned i = 0; i < f->n_callees; i++)
+		if (f->callee[i].rip == rip)
+			return &f->callee[i];
+	return NULL;
+}
+
+/* Does it come to its return straight? Conditional jumps are to go behind that, or back beyond its begin. */
+static bool is_straight(struct region *r, struct front_callee *c, unsigned room)
+{
+	uint64_t nearest = UINT64_MAX, to;
+	struct insn in;
+
+	for (unsigned i = 0; i < MAX_STRAIGHT; i++) {
+		c->ret = c->n;
+		if (insn_decode(c->bytes + c->n, room - c->n, &r->f->env, &in) != INSN_OK)
+			return false;
+		c->n += in.len;
+		if (insn_row(&in)->does == DOES_ret)
+			return in.opsize == 8 && !in.nopd && nearest >= c->n;
+		if (insn_row(&in)->does == DOES_jcc) {
+			r->f->next = c->rip + c->n;
+			to = front_target(r->f, &in) - c->rip;
+			if (to < nearest)
+				nearest = to;
+		} else if (insn_row(&in)->attr & A_END) {
+			return false;
+		}
+	}
+	return false;
+}
+
+/* The function that the call in front of `next` goes into, if it may be part of the region. */
+static struct front_callee *callee_of(struct region *r, const struct insn *in, unsigned next)
+{
+	struct front *f = r->f;
+	uint64_t rip;
+
+	if (insn_row(in)->does != DOES_call || in->opsize != 8 || next >= r->n)
+		return NULL;
+	f->next = f->ir->rip + next;
+	rip = front_target(f, in);
+	return callee_at(f, rip);
+}
+
+static bool may_go_into(struct region *r, const struct insn *in, unsigned next)
+{
+	struct front *f = r->f;
+	struct front_callee c = { 0 };
+	unsigned room;
+
+	if (!f->elsewhere || insn_row(in)->does != DOES_call || in->opsize != 8 || next >= r->n)
+		return false;
+	if (callee_of(r, in, next))
+		return true;
+	c.rip = front_target(f, in);
+	if (f->n_callees == FRONT_CALLEES || c.rip - f->ir->rip + MAX_AWAY > 2 * MAX_AWAY ||
+	    !(c.bytes = f->elsewhere(f->opaque, c.rip, &room)) || !is_straight(r, &c, room))
+		return false;
+	f->callee[f->n_callees++] = c;
+	return true;
+}
+
 static void walk(struct region *r, unsigned off)
 {
 	struct insn in;
@@ -119,6 +192,8 @@ static void walk(struct region *r, unsigned off)
 		if (falls_through(&in) || insn_row(&in)->does == DOES_jmp) {
 			if (!follow(r, &in, at, off))
 				return;
+		} else if (may_go_into(r, &in, off)) {
+			r->map[off] |= BLOCK | TARGET;
 		} else if (insn_row(&in)->attr & A_END) {
 			if (insn_row(&in)->does == DOES_jmpind && through_fixed_place(&in))
 				r->map[at] |= AWAY;
@@ -163,7 +238,7 @@ static bool leads_back(struct region *r, unsigned off)
 			if (to < r->n && r->map[to] & LOOP)
 				return true;
 		}
-		if (insn_row(&in)->attr & A_END && !falls_through(&in))
+		if (insn_row(&in)->attr & A_END && !falls_through(&in) && !callee_of(r, &in, off))
 			return insn_row(&in)->does == DOES_jmpind && !through_fixed_place(&in) && table_leads_back(r);
 	} while (off < r->n && r->map[off] & BEGIN && !(r->map[off] & BLOCK));
 	return off < r->n && is_block(r, off) && r->map[off] & LOOP;
@@ -212,11 +287,70 @@ static bool room(const struct ir *ir)
 	return ir->n_insns < IR_MAX_REGION && ir->n_uops < IR_MAX_UOPS - 2 * FRONT_MAX_UOPS;
 }
 
+/* An instruction of a function, at offset `at` of it; false: it is not what it seemed to be. */
+static bool insn_of(struct region *r, const struct front_callee *c, unsigned at)
+{
+	struct front *f = r->f;
+	struct uop *last;
+	bool ends = false;
+
+	if (!room(f->ir) ||
+	    front_insn_at(f, c->bytes + at, c->n - at, (int32_t)(c->rip - f->ir->rip + at), &ends) == FRONT_TRUNCATED)
+		return false;
+	if (!ends)
+		return true;
+	last = f->ir->uops + f->ir->n_uops - 1;
+	if (at == c->ret)
+		return last->op == UOP_jmpind;
+	if (last->op != UOP_jmp || last->c || (uint64_t)last->imm != f->next || last[-1].op != UOP_jcc)
+		return false;
+	f->ir->n_uops--;	/* jcc: go on behind it */
+	f->done = false;
+	return true;
+}
+
+/*
+ * The last instruction was a call in front of offset next: its function instead of the jump there, and instead of its
+ * return's jump one to the label at next, if that is what it returns to.
+ */
+static void go_into(struct region *r, struct front_callee *c, unsigned next)
+{
+	struct front *f = r->f;
+	int64_t rip = (int64_t)(f->ir->rip + next);
+	unsigned i = f->ir->n_insns;
+
+	c->used = true;
+	f->ir->n_uops--;
+	f->done = false;
+	for (unsigned at = 0; at < c->n && !r->failed; at = (unsigned)f->ir->off[f->ir->n_insns] - (unsigned)f->ir->off[i])
+		r->failed = !insn_of(r, c, at);
+	if (r->failed)
+		return;
+	f->ir->n_uops--;
+	emit(f, UOP_mov, 8, OP_T0, OP_M, OP_NONE);
+	emit_add_rsp(f, 8);
+	emit_add(f, 8, OP_T0, OP_T0, -rip);
+	emit(f, UOP_jrz, 8, OP_NONE, OP_T0, OP_NONE)->imm = rip;
+	emit_add(f, 8, OP_T0, OP_T0, rip);
+	emit(f, UOP_jmpind, 8, OP_NONE, OP_T0, OP_NONE);
+	f->done = true;
+}
+
+/* The function called by the last instruction, which ends at offset next, if it was a call that did not fault. */
+static struct front_callee *called(struct region *r, unsigned next)
+{
+	const struct ir *ir = r->f->ir;
+	const struct uop *last = ir->uops + ir->n_uops - 1;
+
+	return last->op == UOP_jmp && last->c == 1 ? callee_of(r, &ir->insns[ir->n_insns - 1], next) : NULL;
+}
+
 /* One block from off on; false: no room, nothing done. */
 static bool block(struct region *r, unsigned off)
 {
 	struct front *f = r->f;
 	struct ir *ir = f->ir;
+	struct front_callee *c;
 	bool ends = false;
 
 	if (!room(ir))
@@ -231,6 +365,8 @@ static bool block(struct region *r, unsigned off)
 	} while (!ends && room(ir) && !(off < r->n && r->map[off] & BLOCK));
 	if (off > ir->len)
 		ir->len = off;
+	if (ends && (c = called(r, off)))
+		go_into(r, c, off);
 	front_end(f, off);
 	return true;
 }
@@ -329,14 +465,15 @@ static bool bind(struct region *r, const uint8_t *have)
 		struct uop *u = &ir->uops[i];
 		unsigned to = offset(r, (uint64_t)u->imm);
 
-		if (u->op == UOP_jmpind && !u->c && table && !(r->map[ir->off[u->insn]] & AWAY)) {
+		if (u->op == UOP_jmpind && !u->c && table && (unsigned)ir->off[u->insn] < r->n &&
+		    !(r->map[ir->off[u->insn]] & AWAY)) {
 			u->aux = U_INSIDE;
 			loop = true;
 		}
 		if (!uop_jumps(u) || to == r->n || !have[to])
 			continue;
 		u->aux = U_INSIDE;
-		loop |= to <= ir->off[u->insn];
+		loop |= (int32_t)to <= ir->off[u->insn] && (unsigned)ir->off[u->insn] < r->n;
 	}
 	return loop;
 }
@@ -378,13 +515,13 @@ static bool holds_back_a_loop(const struct ir *ir)
 	return false;
 }
 
-bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met)
+static bool make(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met, bool *failed)
 {
 	struct region r = { .f = f, .bytes = bytes, .n = n < REGION_BYTES ? n : REGION_BYTES, .met = met, .n_met = n_met };
 	uint8_t have[REGION_BYTES] = { 0 };
 
 	front_start(f);
-	f->ir->len = 0;
+	f->ir->len = f->n_callees = 0;
 	add_block(&r, 0, 0);
 	while (r.n_open)
 		walk(&r, r.open[--r.n_open]);
@@ -395,8 +532,20 @@ bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint6
 				break;
 			have[off] = r.map[off] & TARGET;
 		}
+	*failed = r.failed;
 	if (!bind(&r, have) || holds_back_a_loop(f->ir))
 		return false;
 	drop_looks(f->ir);
 	return true;
+}
+
+bool front_region(struct front *f, const uint8_t *bytes, unsigned n, const uint64_t *met, unsigned n_met)
+{
+	bool failed, made = make(f, bytes, n, met, n_met, &failed);
+
+	if (failed) {
+		f->elsewhere = NULL;
+		made = make(f, bytes, n, met, n_met, &failed);
+	}
+	return made;
 }

@@ -35,11 +35,12 @@ static int32_t unfold(uint32_t v) { return (int32_t)(v >> 1) ^ -(int32_t)(v & 1)
 
 unsigned tcg_side_pack(uint8_t *to, const struct x64_side *s, unsigned n, bool counts)
 {
-	uint32_t host = 0, off = 0;
+	uint32_t host = 0;
+	int32_t off = 0;
 	uint8_t *p = to;
 
 	for (; n--; s++) {
-		uint32_t d = s->host_off - host, g = fold((int32_t)(s->off - off)) << 1 | s->flags_host;
+		uint32_t d = s->host_off - host, g = fold(s->off - off) << 1 | s->flags_host;
 
 		if ((d | g) < 0x80) {		/* the usual case */
 			p[0] = (uint8_t)d;
@@ -65,7 +66,7 @@ struct x64_side tcg_side_find(const uint8_t *p, const uint8_t *end, uint32_t hos
 
 		p = get(get(p, &d), &g);
 		next.host_off += d;
-		next.off = (uint16_t)(next.off + unfold(g >> 1));
+		next.off += unfold(g >> 1);
 		next.flags_host = g & 1;
 		if (counts)
 			next.uncounted = (int8_t)*p++;

@@ -97,7 +97,7 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 
 		next = *tb_page_next(tb, i & 1);
 		if (chunks & hit && tcg_depends(k, tb, ram, n)) {
-			if (t->current == i >> 1)
+			if (t->current == (tb_is_annex(tb) ? tb->region : i >> 1))
 				t->stop = true;
 			if (!tcg_overlaps(tb, ram, n))
 				tcg_peek_was_hit(t, tb->ram);

@@ -225,6 +225,19 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tcg_take(k, n, &p->cold.p, b->cold_end);
 }
 
+/* Behind it, so that they can be given back like others. */
+static void keep_annexes(struct tcg *t, struct tb *tb)
+{
+	const struct piece *p = t->piece;
+
+	for (unsigned i = 1; i <= tb->n_annexes; i++) {
+		tb[i].first_link = p->n_links + 1;
+		tb[i].side = p->n_sides;
+		tb[i].code_at = (uint32_t)(p->code.p - t->cache->code_start);
+		tb[i].cold_at = (uint32_t)(p->cold.p - t->cache->code_start);
+	}
+}
+
 /* Debug builds: the rules of µops hold after every step. */
 static void verify(const struct ir *ir, const char *after)
 {
@@ -349,6 +362,14 @@ static void offer_sites(struct tcg *t, const struct tb *tb, struct x64_params *p
 	p->loop = __atomic_fetch_add(&k->n_loops, t->ir->n_loops, __ATOMIC_RELAXED) + 1;
 }
 
+/* The pages of its functions are guarded, too. */
+static void guard_annexes(struct tcg *t, const struct tb *tb, struct x64_params *p)
+{
+	for (unsigned i = 0; i < tb->n_annexes; i++)
+		p->elsewhere[i] = (struct x64_page){ tb[i + 1].rip, tcg_guard_id(t, tb + i + 1, 0) };
+	p->n_elsewhere = tb->n_annexes;
+}
+
 /* They have their places in every vCPU. With the lock held; who else was offered them uses the same. */
 static void take_sites(struct tcg *t, const struct tb *tb)
 {
@@ -381,6 +402,7 @@ static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 		p.page_id[1] = tcg_guard_id(t, tb, 1);
 	if (tb->mode & MODE_REGION)
 		offer_sites(t, tb, &p, how);
+	guard_annexes(t, tb, &p);
 	return x64_compile(t->scratch, &k->x, &t->piece->code, &t->piece->cold, t->ir, &p, t->block);
 }
 
@@ -453,9 +475,11 @@ static struct tb *publish(struct tcg *t, uint32_t n, struct tb *head)
 	}
 	if (tb->mode & MODE_REGION)
 		take_sites(t, tb);
-	__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
-	tcg_count_live(k, n, true);
-	tcg_enter_pages(k, n);
+	__atomic_store_n(&t->piece->n_tbs, n + tb->n_annexes, __ATOMIC_RELEASE);
+	for (uint32_t i = n; i <= n + tb->n_annexes; i++) {
+		tcg_count_live(k, i, true);
+		tcg_enter_pages(k, i);
+	}
 	k->hash_next[n] = k->hash[key.slot];
 	__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
 	if (head)
@@ -492,9 +516,13 @@ static struct tb *enter_tb(struct tcg *t, struct tb *tb, const struct fetch *f, 
 	if (!t->interp)
 		keep_code(t, tb, n);
 	tb->dead = !found;
+	if (!found)
+		tb->n_annexes = 0;
+	keep_annexes(t, tb);
 	tcg_lock(t);
 	if (found) {
-		tcg_note_chunks(k, tb);
+		for (unsigned i = 0; i <= tb->n_annexes; i++)
+			tcg_note_chunks(k, tb + i);
 		known = publish(t, n, head);
 	} else {
 		__atomic_store_n(&t->piece->n_tbs, n, __ATOMIC_RELEASE);
@@ -658,8 +686,87 @@ static void fetch_next_page(struct cpu *c, struct fetch *f, uint8_t *two)
 	f->n += (unsigned)room;
 }
 
+/* ---- functions that regions go into ---- */
+
+/* Pages they stand on, copied, as they are read more than once. */
+struct elsewhere {
+	struct cpu *c;
+	unsigned n;
+	struct {
+		uint64_t va, ram;
+		uint8_t bytes[PAGE_SIZE];
+	} page[FRONT_CALLEES];
+};
+
+/* Would a guard of that page and one of the region's own share a slot? */
+static bool slot_is_taken(const struct ir *ir, uint64_t va)
+{
+	return va != PAGE_OF(ir->rip) && (ITLB_SLOT(va) == ITLB_SLOT(ir->rip) || ITLB_SLOT(va) == ITLB_SLOT(ir->rip + PAGE_SIZE));
+}
+
+static const uint8_t *read_elsewhere(void *opaque, uint64_t rip, unsigned *n)
+{
+	struct elsewhere *e = opaque;
+	struct tcg *t = tcg_of(e->c);
+	struct phys_page pp;
+	uint64_t pa;
+	uint32_t pf;
+	unsigned i;
+
+	*n = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
+	for (i = 0; i < e->n; i++)
+		if (e->page[i].va == PAGE_OF(rip))
+			return e->page[i].bytes + (rip & (PAGE_SIZE - 1));
+		else if (ITLB_SLOT(e->page[i].va) == ITLB_SLOT(rip))
+			return NULL;
+	if (e->n == FRONT_CALLEES || slot_is_taken(t->ir, PAGE_OF(rip)) || !mmu_canonical(e->c, rip) || breaks_page(t, rip) ||
+	    !mmu_fetch_page(e->c, PAGE_OF(rip), &pa, NULL, &pf))
+		return NULL;
+	phys_lookup(e->c->phys, PAGE_OF(pa), &pp);
+	if (!pp.ram || !page_tables(e->c, pp.ram->id + pp.ram_off))
+		return NULL;
+	begin_read(e->c, 1, pp.ram, pp.ram->id + pp.ram_off);
+	copy(e->page[i].bytes, pp.rhost, PAGE_SIZE);
+	e->page[i].va = PAGE_OF(rip);
+	e->page[i].ram = pp.ram->id + pp.ram_off;
+	e->n++;
+	return e->page[i].bytes + (rip & (PAGE_SIZE - 1));
+}
+
+/* Stores to pages of code by other vCPUs are looked for on two pages only: see cross_light.c. */
+static void allow_elsewhere(struct front *fr, struct elsewhere *e)
+{
+	struct tcg *t = tcg_of(e->c);
+
+	if (t->cache->smp || t->plug || !cpu_is64(e->c))
+		return;
+	fr->elsewhere = read_elsewhere;
+	fr->opaque = e;
+}
+
+static uint64_t ram_of(const struct elsewhere *e, uint64_t rip)
+{
+	unsigned i = 0;
+
+	while (e->page[i].va != PAGE_OF(rip))
+		i++;
+	return e->page[i].ram + (rip & (PAGE_SIZE - 1));
+}
+
+/* The region's annexes, with the numbers behind it. */
+static void new_annexes(struct tcg *t, struct tb *tb, const struct front *fr, const struct elsewhere *e)
+{
+	for (unsigned i = 0; i < fr->n_callees; i++)
+		if (fr->callee[i].used)
+			tb[++tb->n_annexes] = (struct tb){
+				.maker = t->number, .rip = fr->callee[i].rip, .ram = ram_of(e, fr->callee[i].rip),
+				.page2 = ONE_PAGE, .mode = tb->mode, .len = (uint16_t)fr->callee[i].n, .jc = -1,
+				.region = (uint32_t)(tb - t->cache->tbs),
+			};
+}
+
 /* The front end's part: the loop's µops. One that stays on its page is not to depend on the next. */
-static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct peek *peek, int jc)
+static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct peek *peek, int jc, struct elsewhere *e)
 {
 	struct tcg *t = tcg_of(c);
 	unsigned first = PAGE_SIZE - (f->va & (PAGE_SIZE - 1));
@@ -668,6 +775,7 @@ static bool region_ir(struct cpu *c, struct fetch *f, struct front *fr, struct p
 	*fr = front_for(c, f, c->mode | MODE_REGION, peek);
 	peek->env = &fr->env;
 	peek->n = (unsigned)min_u64(peek->n, PAGE_SIZE);
+	allow_elsewhere(fr, e);
 	if (!front_region(fr, f->bytes, f->n, met, met_targets(c, jc, c->rip, f->n, met)))
 		return false;
 	if (t->ir->len <= first && f->ram2 != ~0ull) {
@@ -686,6 +794,7 @@ static enum made make_region(struct cpu *c, struct tb *head)
 	struct tcg *t = tcg_of(c);
 	struct fetch f = { 0 };
 	uint64_t t0 = __builtin_ia32_rdtsc();
+	struct elsewhere others = { .c = c };
 	uint8_t two[REGION_BYTES];
 	struct peek peek;
 	struct front fr;
@@ -700,11 +809,12 @@ static enum made make_region(struct cpu *c, struct tb *head)
 	copy(two, f.bytes - off, PAGE_SIZE);	/* read more than once, and somebody may be writing */
 	f.bytes = two + off;
 	fetch_next_page(c, &f, two);
-	if (!region_ir(c, &f, &fr, &peek, head->jc))
+	if (!region_ir(c, &f, &fr, &peek, head->jc, &others))
 		return NEVER;
 	if (!run_passes(t, &f, &peek))
 		return NEVER;
 	tb = new_tb(c, &f, c->mode | MODE_REGION, false);
+	new_annexes(t, tb, &fr, &others);
 	tb->len = (uint16_t)(t->ir->len + PEEK_BYTES < f.n ? t->ir->len + PEEK_BYTES : f.n);	/* jumps inside peek, too */
 	if (!compile(t, tb, t->piece->n_tbs + 1))
 		return NEVER;

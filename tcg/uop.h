@@ -192,6 +192,7 @@ static inline uint32_t uop_gprs_written(const struct uop *u, const struct insn *
 #define IR_MAX_REGION	192
 #define IR_MAX_UOPS	1024
 #define IR_MAX_LOOPS	8
+#define FRONT_CALLEES	3		/* functions that a region goes into (tcg/region.c) */
 /* What the fast copy of a loop has to prove before a number of rounds (tcg/opt_loop.c). */
 struct fast_loop {
 	struct loop_proof {
@@ -222,7 +223,7 @@ struct ir {
 	unsigned n_insns, n_uops, n_loops;
 	struct fast_loop loops[IR_MAX_LOOPS];
 	struct insn insns[IR_MAX_REGION];
-	uint16_t off[IR_MAX_REGION + 1];	/* instruction's offset from rip */
+	int32_t off[IR_MAX_REGION + 1];	/* instruction's distance from rip; only in regions less than 0, or behind len */
 	struct uop uops[IR_MAX_UOPS];
 };
 

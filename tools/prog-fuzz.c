@@ -52,7 +52,7 @@ struct fuzz {
 	uint8_t start[USER_DATA_BYTES], mem[2][USER_DATA_BYTES];
 	bool *ends;				/* shared: the host has come to the program's end */
 	unsigned runs, ended, faults;
-	uint64_t regions;
+	uint64_t regions, functions;		/* and what those go into */
 	int late;				/* runs before there are regions */
 };
 
@@ -239,7 +239,10 @@ static void count_regions(struct fuzz *f)
 	const struct tcg *t = tcg_of(f->u.c);
 
 	for (uint32_t i = NO_TB; (i = tcg_next_tb(t->cache, i)) != NO_TB;)
-		f->regions += t->cache->tbs[i].mode & MODE_REGION && !t->cache->tbs[i].dead;
+		if (t->cache->tbs[i].mode & MODE_REGION && !t->cache->tbs[i].dead) {
+			f->regions += !tb_is_annex(&t->cache->tbs[i]);
+			f->functions += tb_is_annex(&t->cache->tbs[i]);
+		}
 }
 
 /* Control leaves at other places. */
@@ -312,8 +315,8 @@ static int lot(const struct tool *t, unsigned number)
 		failure(&f, t, number, n, what, without);
 		failures++;
 	}
-	printf("lot %u: %d-bit%s%s, %u runs, %u came to their end, %u faults, %lu regions, %u fast loops, %u interrupts\n", number, f.p.bits,
-	       f.u.c->ncpus > 1 ? ", SMP" : "", counting(number) ? ", counting" : "", f.runs, f.ended, f.faults, f.regions,
+	printf("lot %u: %d-bit%s%s, %u runs, %u came to their end, %u faults, %lu regions, %lu functions, %u fast loops, %u interrupts\n", number, f.p.bits,
+	       f.u.c->ncpus > 1 ? ", SMP" : "", counting(number) ? ", counting" : "", f.runs, f.ended, f.faults, f.regions, f.functions,
 	       tcg_of(f.u.c)->cache->n_loops, f.u.irqs);
 	return failures != 0;
 }

@@ -150,7 +150,7 @@ static inline void mark(struct lower *l, const struct uop *u, int uncounted)
 	struct x64_block *o = l->out;
 	unsigned n = o->n_side;
 	struct x64_side *s = &o->side[n], at = { .off = l->ir->off[u->insn], .flags_host = l->flags == FLAGS_HOST && u->fl,
-						 .uncounted = (int8_t)uncounted };
+						 .uncounted = uncounted };
 
 	if (n > l->first_side && s[-1].what == at.what)
 		return;
@@ -237,7 +237,7 @@ static void cold_guard(struct lower *l, struct cold *k)
 	jmp_to(&l->c, l->x->stubs.guard);
 }
 
-/* The page the block stands on must still be mapped as it was (see env.h). */
+/* The pages the block stands on must still be mapped as they were (see env.h). */
 static void emit_guards(struct lower *l)
 {
 	struct cold *k = NULL;
@@ -253,6 +253,11 @@ static void emit_guards(struct lower *l)
 		if (!k)
 			k = cold_new(l, cold_guard);
 		k->at[i] = jcc_rel32(&l->c, CC_NZ);
+	}
+	for (unsigned i = 0; i < l->p->n_elsewhere; i++) {
+		ins_imm(&l->c, 0x81, 4, ALU_CMP, hop_gs(ENV_OFF(itlb) + 4 * (int32_t)ITLB_SLOT(l->p->elsewhere[i].va)), 4,
+			(int32_t)l->p->elsewhere[i].id);
+		cold_new(l, cold_guard)->at[0] = jcc_rel32(&l->c, CC_NZ);
 	}
 }
 

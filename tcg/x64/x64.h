@@ -36,9 +36,9 @@ struct x64_side {
 	uint32_t host_off;	/* from guarded or cold */
 	union {
 		struct {
-			uint16_t off;		/* guest offset of the instruction from the block's RIP */
-			bool flags_host;	/* live flags stand in the host's */
-			int8_t uncounted;	/* MODE_COUNT: instructions done that performance counters do not know yet */
+			int32_t off : 24;	/* distance of the instruction from the block's RIP */
+			uint32_t flags_host : 1;	/* live flags stand in the host's */
+			int32_t uncounted : 7;	/* MODE_COUNT: instructions done that performance counters do not know yet */
 		};
 		uint32_t what;			/* all of that */
 	};
@@ -196,6 +196,11 @@ struct x64_params {
 	uint32_t tb;		/* number of this block, for its guard */
 	int jc_table;		/* jump cache of its mode, or -1 */
 	uint32_t page_id[2];	/* ids the guards compare with, 0: no guard of that page */
+	struct x64_page {
+		uint64_t va;
+		uint32_t id;
+	} elsewhere[FRONT_CALLEES];	/* further pages of a region */
+	unsigned n_elsewhere;
 	/* Regions: sites are taken round and round, for reads and for writes, from these on. */
 	unsigned site[2];
 	const uint8_t *how;	/* enum x64_how by instruction */

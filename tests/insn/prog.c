@@ -6,6 +6,8 @@
 enum { FUEL = 60, TABLE = 0x400, STACK = USER_LAST + 0xc00, NO_BLOCK = -1 };
 /* What RBP points at, seen from the start of the data. */
 enum { BASE = 0x1000, READ_ONLY = USER_RO - BASE, HOLE = USER_HOLE - BASE, TABLE_DISP = TABLE - BASE };
+/* Room for the last block and the functions. */
+enum { LAST_BLOCK = USER_CODE_BYTES - 3200 };
 #define ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 /* ---- bytes ---- */
@@ -591,6 +593,60 @@ static void call(struct prog *p)
 		indirect(p, true);
 	else
 		direct(p, 0xe8, next_block(p));
+	p->paid = one_in(p, 2);
+	if (p->paid)
+		pay(p);
+}
+
+/* It comes back once. */
+static void call_function(struct prog *p)
+{
+	direct(p, 0xe8, PROG_BLOCKS + (int)below(p, PROG_FUNCS));
+}
+
+/* A block that pays. */
+static int paying_block(struct prog *p)
+{
+	int to = (int)below(p, p->n_blocks);
+
+	while (!p->pays[to])
+		to--;			/* the first one does */
+	return to;
+}
+
+/* The function is to return to a block. */
+static void change_return(struct prog *p)
+{
+	unsigned at = p->pc;
+	int r = data_reg(p);
+
+	prefixes(p, is64(p) ? 8 : 4, r, 0, false);
+	byte(p, 0x8b);
+	byte(p, 0x85 | (unsigned)(r & 7) << 3);
+	dword(p, (uint32_t)TABLE_DISP + 8 * below(p, 256));
+	prefixes(p, is64(p) ? 8 : 4, r, 0, false);
+	byte(p, 0x89);
+	byte(p, 0x04 | (unsigned)(r & 7) << 3);		/* mov [rsp], r */
+	byte(p, 0x24);
+	piece(p, at, true);
+}
+
+static void make_function(struct prog *p)
+{
+	unsigned at;
+
+	for (unsigned n = below(p, 7); n; n--) {
+		instruction(p);
+		if (one_in(p, 5))
+			direct(p, 0x0f80 | below(p, 16), paying_block(p));
+	}
+	if (one_in(p, 6))
+		change_return(p);
+	if (one_in(p, 2))
+		late_flags(p, RSP);
+	at = p->pc;
+	byte(p, 0xc3);
+	piece(p, at, true);
 }
 
 static void end_block(struct prog *p)
@@ -629,12 +685,10 @@ static void make_block(struct prog *p)
 	for (int parts = 1 + (int)one_in(p, 3); parts; parts--) {
 		for (unsigned n = below(p, 7); n; n--)
 			instruction(p);
-		if (one_in(p, 4)) {
+		if (one_in(p, 4))
 			call(p);
-			p->paid = one_in(p, 2);
-			if (p->paid)
-				pay(p);
-		}
+		else if (one_in(p, 3))
+			call_function(p);
 	}
 	end_block(p);
 }
@@ -687,16 +741,22 @@ void prog_make(struct prog *p)
 	p->pc = 64 + below(p, 4096);
 	for (p->block = 0; p->block < (int)p->n_blocks; p->block++) {
 		place_block(p);
-		if (p->pc > USER_CODE_BYTES - 1200)
-			p->pc = USER_CODE_BYTES - 1200;
-		if (p->pc == USER_CODE_BYTES - 1200)
+		if (p->pc > LAST_BLOCK)
+			p->pc = LAST_BLOCK;
+		if (p->pc == LAST_BLOCK)
 			p->n_blocks = (unsigned)p->block + 1;	/* no more room; jumps to those are mended below */
 		p->at[p->block] = (uint16_t)p->pc;
 		make_block(p);
 	}
 	for (unsigned i = 0; i < p->n_fixes; i++)
-		if (p->fix[i].to >= (int)p->n_blocks)
+		if (p->fix[i].to >= (int)p->n_blocks && p->fix[i].to < PROG_BLOCKS)
 			p->fix[i].to = NO_BLOCK;
+	for (unsigned i = 0; i < PROG_FUNCS; i++) {
+		if (p->pc < LAST_BLOCK - 5000)
+			place_block(p);
+		p->at[PROG_BLOCKS + i] = (uint16_t)p->pc;
+		make_function(p);
+	}
 	bind(p);
 }
 

@@ -330,6 +330,162 @@ Test(region, another_second_page_is_seen)
 	machine_fini(&m);
 }
 
+/* ---- functions ---- */
+
+static const struct tb *region_that_goes_into(const struct machine *m, unsigned functions)
+{
+	const struct code_cache *k = tcg_of(m->c)->cache;
+
+	for (uint32_t i = NO_TB; (i = tcg_next_tb(k, i)) != NO_TB;)
+		if (k->tbs[i].mode & MODE_REGION && k->tbs[i].n_annexes == functions)
+			return &k->tbs[i];
+	return NULL;
+}
+
+/* The function, pages away, adds what stands at 2: to rbx. */
+GUEST(calls, "xor ebx, ebx\n mov ecx, 100\n 1: call 2f\n dec ecx\n jnz 1b\n" END " .space 0x5000 - 18\n"
+	     " 2: add rbx, 0x10\n ret")
+enum { CALLS_IMM = 0x5000 + 3 };
+
+static const struct tb *run_calls(struct machine *m)
+{
+	machine_init(m, 64, 0, &tcg_accel);
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, calls);
+	cr_assert_eq(guest_calls[CALLS_IMM], 0x10);
+	machine_run(m, M_CODE);
+	cr_assert_eq(m->c->regs[RBX], 1600);
+	return region_that_goes_into(m, 1);
+}
+
+Test(region, a_function_is_part_of_the_loop_that_calls_it)
+{
+	struct machine m;
+	const struct tb *region = run_calls(&m);
+
+	cr_assert_not_null(region);
+	cr_expect_eq(region[1].rip, M_CODE + 0x5000);
+	cr_expect_eq(region[1].len, 5);
+	for (unsigned i = 0; i < tcg_of(m.c)->ir->n_uops; i++)
+		cr_expect_neq(tcg_of(m.c)->ir->uops[i].op == UOP_jmp && tcg_of(m.c)->ir->uops[i].c, 1, "no call is left");
+	machine_fini(&m);
+}
+
+Test(region, writing_to_a_function_drops_the_region)
+{
+	struct machine m;
+	const struct tb *region = run_calls(&m);
+
+	MACHINE_PUT(&m, M_CODE + CALLS_IMM, 0x20);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 3200);
+	cr_expect(region->dead && region[1].dead);
+	machine_fini(&m);
+}
+
+Test(region, another_page_of_a_function_is_seen)
+{
+	struct machine m;
+	const struct tb *region = run_calls(&m);
+
+	memcpy(machine_mem(&m, 0x50000), machine_mem(&m, M_CODE + 0x5000), 0x1000);
+	*machine_mem(&m, 0x50000 + CALLS_IMM - 0x5000) = 0x30;
+	machine_map(&m, M_CODE + 0x5000, 0x50000 | PTE_P | PTE_W);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 4800);
+	cr_expect_not(region->dead);
+	machine_map(&m, M_CODE + 0x5000, (M_CODE + 0x5000) | PTE_P | PTE_W);
+	machine_reset(&m);
+	machine_run(&m, M_CODE);
+	cr_expect_eq(m.c->regs[RBX], 1600);
+	machine_map(&m, M_CODE + 0x5000, 0);
+	machine_reset(&m);
+	cr_expect_eq(machine_run(&m, M_CODE), EXC_PF);
+	cr_expect_eq(m.c->cr2, M_CODE + 0x5000);
+	machine_fini(&m);
+}
+
+/* It changes the instruction that comes next, in itself. */
+GUEST(changes_itself, "xor ebx, ebx\n mov ecx, 100\n 1: call 2f\n dec ecx\n jnz 1b\n" END " .space 0x5000\n"
+		      " 2: mov byte ptr [rip + 3f + 3], cl\n 3: add rbx, 0x10\n ret")
+
+TEST_BOTH(region, a_function_may_change_itself)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, changes_itself);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 5050);
+}
+
+/* It returns elsewhere in the 50th round, where ZF is read, which was made before. */
+GUEST(returns_elsewhere, "xor ebx, ebx\n mov ecx, 100\n xor r8d, r8d\n lea rsi, [rip + 3f]\n"
+			 " 1: call 2f\n dec ecx\n jnz 1b\n" END " 3: setz r8b\n mov r9, rsp\n" END " .space 0x5000\n"
+			 " 2: inc rbx\n mov rdx, [rsp]\n cmp ebx, 50\n cmove rdx, rsi\n mov [rsp], rdx\n"
+			 " mov rdx, [rsi]\n ret")
+
+TEST_BOTH(region, a_function_may_return_elsewhere)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, returns_elsewhere);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 50);
+	cr_expect_eq(reg(m, RCX), 51);
+	cr_expect_eq(reg(m, R8), 1);
+	cr_expect_eq(reg(m, R9), reg(m, RSP));
+	if (!tcg_of(m->c)->interp)
+		cr_expect_not_null(region_that_goes_into(m, 1));
+}
+
+/* Every eighth time it is left in the middle, with flags, and comes back by a return of another kind. */
+GUEST(left_inside, "xor ebx, ebx\n xor ebp, ebp\n mov ecx, 100\n 1: call 2f\n lea rdi, [rdi + 1]\n dec ecx\n jnz 1b\n" END
+		   " .space 0x5000\n 2: inc rbx\n test bl, 7\n jz 4f\n ret\n .space 0x1000\n"
+		   " 4: setz al\n movzx eax, al\n add rbp, rax\n ret 0")
+
+TEST_BOTH(region, a_function_may_be_left_inside)
+{
+	tcg_set_hot(m->c, 0);
+	m->c->regs[RDI] = 0;
+	GUEST_PUT(m, M_CODE, left_inside);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 100);
+	cr_expect_eq(reg(m, RBP), 100 / 8);
+	cr_expect_eq(reg(m, RDI), 100);
+	if (!tcg_of(m->c)->interp)
+		cr_expect_not_null(region_that_goes_into(m, 1));
+}
+
+/* A load of the function faults in the end: as one of its own, with the return address on the stack. */
+GUEST(faults_inside, "mov esi, 0x2ffe0\n 1: call 2f\n jmp 1b\n .space 0x5000\n 2: inc rbx\n add rsi, 8\n"
+		     " 3: mov rax, [rsi]\n ret")
+
+TEST_BOTH(region, a_fault_in_a_function_names_its_instruction)
+{
+	tcg_set_hot(m->c, 0);
+	m->c->regs[RBX] = 0;
+	machine_map(m, 0x30000, 0);
+	GUEST_PUT(m, M_CODE, faults_inside);
+	cr_expect_eq(machine_run(m, M_CODE), EXC_PF);
+	cr_expect_eq(m->c->cr2, 0x30000);
+	cr_expect_eq(reg(m, RBX), 4);
+	cr_expect_eq(reg(m, RSI), 0x30000);
+}
+
+/* Those with jumps inside, and those that call, are called. */
+GUEST(not_straight, "xor ebx, ebx\n mov ecx, 100\n 1: call 2f\n call 4f\n dec ecx\n jnz 1b\n" END " .space 0x5000\n"
+		    " 2: test cl, 1\n jz 3f\n inc rbx\n 3: ret\n 4: call 3b\n ret")
+
+TEST_BOTH(region, a_function_that_is_not_straight_is_called)
+{
+	tcg_set_hot(m->c, 0);
+	GUEST_PUT(m, M_CODE, not_straight);
+	machine_run(m, M_CODE);
+	cr_expect_eq(reg(m, RBX), 50);
+	cr_expect_null(region_that_goes_into(m, 1));
+	cr_expect_null(region_that_goes_into(m, 2));
+}
+
 /* ---- indirect jumps ---- */
 
 /*
