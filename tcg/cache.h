@@ -292,6 +292,7 @@ struct code_cache {
 	} no_peek[1u << NO_PEEK_BITS];	/* see tcg_may_peek() */
 	uint32_t n_loops;		/* fast loops made so far */
 	unsigned next_site[NMMU][2];	/* struct tlb_site: the ones regions get next */
+	uint8_t strays[1u << ROAM_BITS];	/* times that a region with its head there was made anew for an indirect jump's targets */
 	uint8_t roams[1u << ROAM_BITS];	/* enum x64_how: instructions whose accesses change pages too often for a site */
 	struct perfmap *perf;
 	struct plug_chunk *plug_records;	/* what µops of plugins point to */
@@ -337,7 +338,7 @@ struct tcg {
 	struct code_store stored;	/* the last one */
 	struct dev_page dev_page[2][DEV_PAGES];	/* by page number; [1]: for accesses that write */
 	const struct dev_page *pend_dev;	/* with PEND_DEVICE */
-	uint32_t remake;		/* block whose region went because a site of it roams; or 0 */
+	uint32_t remake;		/* block whose region went to be made anew, or 0 */
 	struct roam_trial {		/* roam_light.c: of the access whose site misses often */
 		uint32_t slot;		/* in `roams`, + 1; 0: none */
 		uint32_t listen;	/* site whose misses are listened to, + 1; 0: none */

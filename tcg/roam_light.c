@@ -13,12 +13,16 @@
  *
  * Each step makes the region anew. One access is on trial at a time on a vCPU, so that no
  * other's trial changes its times; those that come meanwhile come again. What is decided holds for all vCPUs; who
- * first has its times decides. In the same way a loop loses its fast copy if runs of it are short. Light.
+ * first has its times decides. In the same way a loop loses its fast copy if runs of it are short, and a
+ * region is made anew with the places that its indirect jumps leave for, if the first samples met it before those. Light.
  */
 #include "tcg/cache.h"
+#include "tcg/front.h"
 
 #define ROAM_CYCLES	120u	/* host cycles between two misses of a site that is worth having */
 #define LOOP_CYCLES	12u	/* and between two proofs of a fast loop */
+#define STRAY_CYCLES	4000u	/* and between two indirect jumps out of a region that is good enough */
+#define MAX_STRAYS	8	/* times that a region is made anew because of them */
 #define LISTEN		32u	/* misses that tell whether ways will do */
 #define WINDOW		4096u	/* accesses that are timed together */
 #define WINDOWS		8u	/* the fastest of them counts: interrupts and new code make the others slow */
@@ -34,7 +38,17 @@ static void begin(struct roam_trial *r, uint32_t slot)
 	r->at = ticks();
 }
 
-/* The region that control is in goes and is made again at the next poll, the access at `ret` done that way. */
+/* The region that control is in goes and is made again at the next poll. With the lock held. */
+static void make_anew(struct cpu *c, const struct tb *tb)
+{
+	struct tcg *t = tcg_of(c);
+
+	t->remake = tb->region;
+	tcg_kill(t, (uint32_t)(tb - t->cache->tbs));
+	atomic_fetch_or(&c->request, REQ_SAMPLE);
+}
+
+/* The same, the access at `ret` done that way from then on. */
 static void become(struct cpu *c, uint64_t ret, bool loop, enum x64_how how)
 {
 	struct tcg *t = tcg_of(c);
@@ -51,10 +65,8 @@ static void become(struct cpu *c, uint64_t ret, bool loop, enum x64_how how)
 		begin(&t->trial, (uint32_t)at);
 	tcg_lock(t);
 	t->cache->roams[at] = how;
-	t->remake = tb->region;
-	tcg_kill(t, (uint32_t)(tb - t->cache->tbs));
+	make_anew(c, tb);
 	tcg_unlock(t);
-	atomic_fetch_or(&c->request, REQ_SAMPLE);
 }
 
 /* Is another access on trial? */
@@ -170,11 +182,39 @@ static void window(struct cpu *c, struct tlb_site *s, uint64_t ret)
 	become(c, ret, false, r->best[0] < r->best[1] - r->best[1] / 16 ? HOW_WAYS : HOW_TABLE);
 }
 
+/*
+ * SITE_MISSES times an indirect jump has left its region. If it went where the region would have gone on had that
+ * been met when it was made, it is made anew, with what is known by now: a few times at most, as not
+ * all that is met there is part of the loop.
+ */
+static void strayed(struct cpu *c, struct tlb_site *s, uint64_t rip, uint64_t ret)
+{
+	struct tcg *t = tcg_of(c);
+	uint32_t now = ticks(), took = now - s->since;
+	struct x64_side side;
+	const struct tb *tb = tcg_tb_at(t, ret, &side);
+	uint8_t *n;
+
+	s->left = SITE_MISSES - 1;
+	s->since = now;
+	if (!tb || tb->dead || rip - tb->rip >= REGION_BYTES || took > STRAY_CYCLES * SITE_MISSES)
+		return;
+	n = &t->cache->strays[ROAM_SLOT(tb->ram)];
+	if (*n == MAX_STRAYS)
+		return;
+	tcg_lock(t);
+	++*n;
+	make_anew(c, tb);
+	tcg_unlock(t);
+}
+
 void tcg_cb_roam(struct cpu *c, uint64_t va, uint64_t what, uint64_t ret)
 {
 	struct tlb_site *s = &c->site[0][0][what & ROAM_SITE];
 
-	if (what & ROAM_WINDOW)
+	if (what & ROAM_TABLE)
+		strayed(c, s, va, ret);
+	else if (what & ROAM_WINDOW)
 		window(c, s, ret);
 	else if (what & ROAM_FILL)
 		fill(c, s, va, (uint32_t)what, ret);

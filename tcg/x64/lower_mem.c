@@ -206,9 +206,15 @@ static uint32_t site_number(int32_t site)
 
 static void cold_counted(struct lower *l, struct cold *k)
 {
+	bool target = k->info & ROAM_TABLE;
+
 	cold_land(l, k);
+	if (target)
+		mov_rr(&l->c, 8, H_T0, H_M);
 	mov_ri(&l->c, H_TMP, k->info);
 	call_to(&l->c, l->x->stubs.roam);
+	if (target)
+		mov_rr(&l->c, 8, H_M, H_T0);
 	jmp_to(&l->c, k->back + l->c.rx);
 }
 

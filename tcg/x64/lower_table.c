@@ -42,6 +42,7 @@ static void cold_miss(struct lower *l, struct cold *k)
 	l->flags = FLAGS_MEM;
 	if (k->maker)
 		lower_note(l, k->maker, k->step);
+	lower_tally(l, ROAM_TABLE);
 	leave_indirect(l);
 }
 

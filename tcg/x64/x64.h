@@ -176,6 +176,7 @@ enum x64_how {
 #define ROAM_LOOP	0x10000u	/* it is a fast loop that is counted there, and its proofs */
 #define ROAM_GROUP	0x20000u	/* a group's leader, which has no ways */
 #define ROAM_FILL	0x40000u	/* none of its ways has va's page */
+#define ROAM_TABLE	0x100000u	/* no access, an indirect jump that left: r14, which stays, has the target */
 #define ROAM_WINDOW	0x80000u	/* an access on trial was made as often as `left` said */
 
 /*

@@ -584,6 +584,37 @@ SWITCH_TEST(sw_self)
 SWITCH_TEST(sw_lost)
 SWITCH_TEST(sw_memory)
 
+/* Which of four blocks is next hangs on ecx, of which the region has not met most when it is made. */
+GUEST(strays, "lea rbx, [rip + 2f]\n xor ebp, ebp\n"
+	      " 1: mov eax, ecx\n shr eax, 18\n shl eax, 5\n add rax, rbx\n jmp rax\n"
+	      " .balign 32\n 2: add rbp, 1\n dec ecx\n jns 1b\n jmp 3f\n"
+	      " .balign 32\n add rbp, 3\n dec ecx\n jmp 1b\n"
+	      " .balign 32\n add rbp, 5\n dec ecx\n jmp 1b\n"
+	      " .balign 32\n add rbp, 7\n dec ecx\n jmp 1b\n 3:\n" END "4: jmp 4b\n")
+
+Test(region, targets_met_later_come_into_it)
+{
+	struct machine m;
+	unsigned n = 0;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 200);
+	GUEST_PUT(&m, M_CODE, strays);
+	m.c->regs[RCX] = 3;
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	m.c->rip = M_CODE + 7 + 2;		/* label 1: */
+	cr_assert(tcg_make_region(m.c, tcg_find(m.c, m.c->mode)));
+	machine_reset(&m);
+	m.c->regs[RCX] = 0xfffff;
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	cr_expect_eq(m.c->regs[RBP], 0x40000 * (1 + 3 + 5 + 7));
+	for (unsigned i = 0; i < ARRAY_LEN(tcg_of(m.c)->cache->strays); i++)
+		n += tcg_of(m.c)->cache->strays[i];
+	cr_expect_eq(n, 3, "%u", n);
+	cr_expect_eq(tcg_of(m.c)->stats.regions, 4);
+	machine_fini(&m);
+}
+
 /* ---- registers that are used, but less ---- */
 
 /* Inner loops live in r8-r11; the outer one uses all others, and once the page at 0x1f000 is not there. */
