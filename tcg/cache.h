@@ -563,6 +563,21 @@ static inline uint32_t jc_slot(uint64_t rip)
 	return ((v >> JC_BITS | v << (32 - JC_BITS)) ^ v) & (JC_SIZE - 1);
 }
 
+/* Has an indirect jump, call or return gone to rip? Of what stands in a jump cache. */
+static inline bool tcg_is_met(const struct x64_env *env, int jc, uint64_t rip)
+{
+	uint32_t s = jc_slot(rip);
+
+	return env->jc_met[jc][s / 8] >> s % 8 & 1;
+}
+
+static inline void tcg_set_met(struct x64_env *env, int jc, uint64_t rip, bool met)
+{
+	uint32_t s = jc_slot(rip);
+
+	env->jc_met[jc][s / 8] = (uint8_t)((env->jc_met[jc][s / 8] & ~BIT(s % 8)) | (unsigned)met << s % 8);
+}
+
 /* The six arithmetic flags, without the bits between. */
 static inline unsigned link_pack_flags(unsigned fl)
 {

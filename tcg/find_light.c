@@ -271,7 +271,7 @@ void tcg_jc_name(struct cpu *c, unsigned t, uint32_t mode)
 }
 
 /* Whoever drops it looks into all jump caches behind saying so. */
-static void enter_jump_cache(struct cpu *c, struct tb *tb)
+static void enter_jump_cache(struct cpu *c, struct tb *tb, bool met)
 {
 	struct x64_env *env = x64_env(c);
 	uint32_t s = jc_slot(tb->rip), m = JC_MODE(c->mode);
@@ -282,6 +282,7 @@ static void enter_jump_cache(struct cpu *c, struct tb *tb)
 	env->jc_of[m].mode = c->mode;
 	env->jc_of[m].first = (uint32_t)tb->jc * JC_SIZE;
 	env->jc_code[tb->jc][s] = code;
+	tcg_set_met(env, tb->jc, tb->rip, met);
 	__atomic_store_n(&env->jc_tag[tb->jc][s], tb->rip, __ATOMIC_RELAXED);
 	if (!tcg_of(c)->cache->smp)
 		return;
@@ -290,7 +291,7 @@ static void enter_jump_cache(struct cpu *c, struct tb *tb)
 		__atomic_store_n(&env->jc_tag[tb->jc][s], JC_EMPTY(s), __ATOMIC_RELAXED);
 }
 
-const uint8_t *tcg_cb_find(struct cpu *c)
+static const uint8_t *find(struct cpu *c, bool met)
 {
 	struct tcg *t = tcg_of(c);
 	struct tb *tb;
@@ -301,9 +302,12 @@ const uint8_t *tcg_cb_find(struct cpu *c)
 		return NULL;
 	tb = get(c, c->mode);
 	if (tb)
-		enter_jump_cache(c, tb);
+		enter_jump_cache(c, tb, met);
 	return tb ? tb_entry(tcg_of(c)->cache, tb) : NULL;
 }
+
+/* Returns from interrupts come here, too, and say nothing about jumps to c->rip. */
+const uint8_t *tcg_cb_find(struct cpu *c) { return find(c, false); }
 
 /* The handler goes on in generated code, as no more is to be done (delivers_live() in tcg/run.c). */
 const uint8_t *tcg_cb_deliver(struct cpu *c)
@@ -322,7 +326,7 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at)
 	const struct tb *tb;
 
 	if (seg_target_ok(c, c->rip))
-		return tcg_cb_find(c);
+		return find(c, true);
 	tb = tcg_tb_at(t, at, &side);
 	if (tb)
 		seg_bad_target(c, tb->rip + side.off);

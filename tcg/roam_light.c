@@ -199,6 +199,7 @@ static void strayed(struct cpu *c, struct tlb_site *s, uint64_t rip, uint64_t re
 	s->since = now;
 	if (!tb || tb->dead || rip - tb->rip >= REGION_BYTES || took > STRAY_CYCLES * SITE_MISSES)
 		return;
+	tcg_set_met(x64_env(c), tb->jc, rip, true);
 	n = &t->cache->strays[ROAM_SLOT(tb->ram)];
 	if (*n == MAX_STRAYS)
 		return;

@@ -653,7 +653,7 @@ static unsigned met_targets(struct cpu *c, int jc, uint64_t from, unsigned len, 
 		return 0;
 	tag = x64_env(c)->jc_tag[jc];
 	for (unsigned i = 0; i < JC_SIZE && n < MAX_MET; i++)
-		if (tag[i] - from < len && tag[i] != JC_EMPTY(i))
+		if (tag[i] - from < len && tag[i] != JC_EMPTY(i) && tcg_is_met(x64_env(c), jc, tag[i]))
 			met[n++] = tag[i];
 	return n;
 }

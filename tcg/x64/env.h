@@ -86,6 +86,7 @@ struct x64_env {
 	/* tcg/plug.h */
 	uint8_t *plug;			/* the vCPU's counters and streams */
 	uint64_t plug_va[PLUG_SLOTS];	/* where the instruction under way accesses memory */
+	uint8_t jc_met[JC_TABLES][JC_SIZE / 8];	/* a bit for each slot: filled by a jump, call or return, not by what may come from anywhere */
 	/* Last, as only those in use are touched: tcg_jc_name() */
 	uint64_t jc_tag[JC_TABLES][JC_SIZE];
 	const uint8_t *jc_code[JC_TABLES][JC_SIZE];

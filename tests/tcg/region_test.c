@@ -615,6 +615,29 @@ Test(region, targets_met_later_come_into_it)
 	machine_fini(&m);
 }
 
+/* A return from an interrupt fills the jump cache, too. */
+Test(region, only_indirect_jumps_meet_targets)
+{
+	struct machine m;
+	unsigned n = 0;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 200);
+	GUEST_PUT(&m, M_CODE, strays);
+	m.c->regs[RCX] = 3;
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	m.c->rip = M_CODE + 7 + 2 + 2;		/* behind the loop's first instruction */
+	cr_assert_not_null(tcg_find(m.c, m.c->mode) ? tcg_find(m.c, m.c->mode) : tcg_translate(m.c, m.c->mode, false));
+	atomic_store(&m.c->request, 0);
+	cr_assert_not_null(tcg_cb_find(m.c));
+	m.c->rip = M_CODE + 7 + 2;
+	cr_assert(tcg_make_region(m.c, tcg_find(m.c, m.c->mode)));
+	for (unsigned i = 0; i < tcg_of(m.c)->ir->n_uops; i++)
+		n += tcg_of(m.c)->ir->uops[i].op == UOP_label && tcg_of(m.c)->ir->uops[i].aux == U_TABLE;
+	cr_expect_eq(n, 1, "%u", n);
+	machine_fini(&m);
+}
+
 /* ---- registers that are used, but less ---- */
 
 /* Inner loops live in r8-r11; the outer one uses all others, and once the page at 0x1f000 is not there. */
