@@ -39,6 +39,7 @@ static void cold_miss(struct lower *l, struct cold *k)
 {
 	k->start = here(&l->c);
 	cold_land(l, k);
+	mov_rr(&l->c, 8, H_M, k->base);
 	l->flags = FLAGS_MEM;
 	if (k->maker)
 		lower_note(l, k->maker, k->step);
@@ -54,6 +55,7 @@ bool table_jump(struct lower *l, const struct uop *u)
 	const struct uop *m = NULL;
 	int64_t step = 0;
 	struct cold *k;
+	int to;
 
 	if (t.span * 8 > TABLE_ROOM / MAX_TABLES || s->n_tables == MAX_TABLES)
 		return false;
@@ -61,12 +63,21 @@ bool table_jump(struct lower *l, const struct uop *u)
 		m = note_maker(l, &step);
 	if (!m)
 		flags_save(l, FL_ARITH);
-	mov_rr(c, u->size, H_M, in_reg(l, u->size, u->a, 0, H_M));
-	mov_ri(c, H_TMP, -t.lo);
-	alu_rm(c, ALU_ADD, 8, H_TMP, hop_reg(H_M));
+	to = in_reg(l, u->size, u->a, 0, H_M);
+	if (u->size != 8 || to == H_TMP) {
+		mov_rr(c, u->size, H_M, to);
+		to = H_M;
+	}
+	if (t.lo <= INT32_MAX || -t.lo <= INT32_MAX) {
+		ins(c, 0x8d, 8, H_TMP, hop_mem(to, (int32_t)-t.lo));
+	} else {
+		mov_ri(c, H_TMP, -t.lo);
+		alu_rm(c, ALU_ADD, 8, H_TMP, hop_reg(to));
+	}
 	alu_ri(c, ALU_CMP, 8, hop_reg(H_TMP), (int32_t)t.span);
 	k = cold_new(l, cold_miss);
 	k->at[0] = jcc_rel32(c, CC_NC);
+	k->base = to;
 	k->maker = m;
 	k->step = step;
 	lea_rip(c, H_T0);
