@@ -53,13 +53,16 @@ bool boot_file_size(const char *path, size_t *n, struct err *e)
 	return true;
 }
 
-bool boot_read_file(const char *path, struct boot_file *out, struct err *e)
+/* The first `most` bytes, or all. */
+static bool read_first(const char *path, size_t most, struct boot_file *out, struct err *e)
 {
 	FILE *fp = NULL;
 
 	*out = (struct boot_file){ .path = path };
 	if (!boot_file_size(path, &out->n, e))
 		return false;
+	if (out->n > most)
+		out->n = most;
 	fp = fopen(path, "rb");
 	if (!fp)
 		return err_errno(e, "'%s'", path);
@@ -71,6 +74,26 @@ bool boot_read_file(const char *path, struct boot_file *out, struct err *e)
 	}
 	fclose(fp);
 	return true;
+}
+
+bool boot_read_file(const char *path, struct boot_file *out, struct err *e)
+{
+	return read_first(path, SIZE_MAX, out, e);
+}
+
+/* What has to be looked at here: of a bzImage its setup code, as fw_cfg reads the rest from the file; else all. */
+static bool read_kernel(const char *path, struct boot_file *k, struct err *e)
+{
+	size_t size;
+
+	if (!boot_file_size(path, &size, e) || !read_first(path, BOOT_MAX_SETUP, k, e))
+		return false;
+	if (!boot_is_gzip(k) && !boot_is_elf_kernel(k) && boot_is_linux(k)) {
+		k->n = size;
+		return true;
+	}
+	free(k->p);
+	return boot_read_file(path, k, e);
 }
 
 void boot_piece(struct boot_job *j, uint16_t key, uint32_t n, uint64_t addr)
@@ -125,7 +148,7 @@ bool boot_plan(struct fwcfg *f, const struct boot_request *r, struct boot_job *j
 	struct boot_file k;
 	bool ok;
 
-	if (!boot_read_file(r->kernel, &k, e))
+	if (!read_kernel(r->kernel, &k, e))
 		return err_prefix(e, "kernel");
 	if (!boot_gunzip(&k, r->ram_below_4g, e))
 		ok = false;

@@ -41,15 +41,17 @@ struct boot_job {
 bool boot_plan(struct fwcfg *f, const struct boot_request *r, struct boot_job *j, struct err *e);
 
 struct boot_file {
-	uint8_t *p;
+	uint8_t *p;			/* all of it; of a bzImage with a path perhaps BOOT_MAX_SETUP bytes only */
 	size_t n;
 	const char *path;		/* where these bytes are, or NULL: nowhere else */
 };
+#define BOOT_MAX_SETUP	(256u * 512)	/* setup code of a bzImage */
 /* The caller's path, and p to free(). */
 bool boot_read_file(const char *path, struct boot_file *out, struct err *e);
 /* How large a file is. */
 bool boot_file_size(const char *path, size_t *n, struct err *e);
 
+bool boot_is_gzip(const struct boot_file *k);
 /* If it is a gzip file, its contents (at most max bytes) take its place. */
 bool boot_gunzip(struct boot_file *k, uint64_t max, struct err *e);
 

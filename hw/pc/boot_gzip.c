@@ -13,7 +13,7 @@
 #define GZIP_HEADER	18		/* with the trailer: the shortest file there can be */
 #define ANY_HEADER	(32 + MAX_WBITS)
 
-static bool is_gzip(const struct boot_file *k)
+bool boot_is_gzip(const struct boot_file *k)
 {
 	return k->n >= GZIP_HEADER && k->p[0] == 0x1f && k->p[1] == 0x8b && k->p[2] == Z_DEFLATED;
 }
@@ -55,7 +55,7 @@ bool boot_gunzip(struct boot_file *k, uint64_t max, struct err *e)
 	struct boot_file out = { 0 };
 	z_stream z = { .next_in = k->p, .avail_in = (uInt)k->n };
 
-	if (!is_gzip(k))
+	if (!boot_is_gzip(k))
 		return true;
 	if (inflateInit2(&z, ANY_HEADER) != Z_OK)
 		return err_set(e, "out of memory");

@@ -10,7 +10,7 @@
 
 static struct bench b;
 static struct fwcfg *f;
-static uint8_t image[0x4000];
+static uint8_t image[0x24000];
 
 static void setup(void)
 {
@@ -76,6 +76,25 @@ Test(boot, a_linux_image_is_split_and_its_header_filled_in)
 	cr_assert_str_eq(text, "console=ttyS0 vga=ext");
 	item(FWCFG_KERNEL_DATA, kernel, 6);
 	cr_assert_eq(memcmp(kernel, "KERNEL", 6), 0);
+}
+
+/* Up to the command line. The file's end is not looked at before the guest asks for it. */
+Test(boot, setup_code_may_be_long)
+{
+	static uint8_t setup[120 * 512], kernel[sizeof(image) - sizeof(setup)];
+	linux_image();
+	image[0x1f1] = 119;
+	memcpy(image + sizeof(setup) - 4, "LAST", 4);
+	memcpy(image + sizeof(setup), "BEHIND", 6);
+	memcpy(image + sizeof(image) - 3, "END", 3);
+	cr_assert_not(load(sizeof(setup), NULL));
+	cr_assert(load(sizeof(image), NULL), "%s", b.err.msg);
+	cr_assert_eq(number(FWCFG_SETUP_SIZE), sizeof(setup));
+	cr_assert_eq(number(FWCFG_KERNEL_SIZE), sizeof(image) - sizeof(setup));
+	item(FWCFG_SETUP_DATA, setup, sizeof(setup));
+	cr_assert_eq(memcmp(setup + sizeof(setup) - 4, "LAST", 4), 0);
+	item(FWCFG_KERNEL_DATA, kernel, sizeof(kernel));
+	cr_assert_eq(memcmp(kernel, image + sizeof(setup), sizeof(kernel)), 0);
 }
 
 Test(boot, the_option_rom_sums_to_zero)
