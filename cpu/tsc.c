@@ -40,11 +40,13 @@ static struct instant now(void)
 
 uint64_t tsc_host_khz(void)
 {
+	const struct timespec span = { 0, SPAN_NS };
 	struct instant a = now(), b;
 
-	do
+	do {
+		nanosleep(&span, NULL);		/* a signal may end it */
 		b = now();
-	while (b.ns - a.ns < SPAN_NS);
+	} while (b.ns - a.ns < SPAN_NS);
 	uint64_t khz = (b.tsc - a.tsc) * 1000000 / (b.ns - a.ns);
 	return (khz + 50) / 100 * 100;
 }
