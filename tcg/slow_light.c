@@ -422,11 +422,14 @@ uint8_t *tcg_cb_slow(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 
 /*
  * May code that missed here go on without sharing by itself next time (struct x64_env)? There must be nothing to put right,
- * and both blocks are on one page, so what let this one be entered lets the other.
+ * and both blocks are on one page, so what let this one be entered lets the other. A region, which it then leaves, only
+ * if the pages are known to be `apart`.
  */
-static bool falls_back(const struct tcg *t, const struct tb *tb, const struct x64_side *side)
+static bool falls_back(const struct tcg *t, const struct tb *tb, const struct x64_side *side, bool apart)
 {
-	return !(tb->mode & (MODE_REGION | MODE_COUNT)) && !tb_crosses(tb) && !side->flags_host && !t->plug;
+	if (tb->mode & MODE_REGION && !apart)
+		return false;
+	return !(tb->mode & MODE_COUNT) && !tb->n_swaps && !tb->n_annexes && !tb_crosses(tb) && !side->flags_host && !t->plug;
 }
 
 /*
@@ -446,7 +449,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	bool crosses = (va & (PAGE_SIZE - 1)) + range > PAGE_SIZE, write = info & GROUP_WRITES;
 	const struct tb *tb;
 	uint32_t drops = c->drops;
-	bool code = false;
+	bool code = false, apart = false;
 	uint8_t *p;
 
 	tcg_of(c)->stats.groups++;
@@ -458,7 +461,8 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 	else if (!mmu_canonical(c, lead) || !mmu_canonical(c, lead + (unsigned)n - 1))
 		raise_segment(c, info >> GROUP_SEG & 7);
 	if (known_halves(c, va, range, write, idx, &h)) {
-		p = adjacent(&h) ? h.p : NULL;
+		apart = !adjacent(&h);
+		p = apart ? NULL : h.p;
 	} else {
 		mmu_fill(c, lead, n, (enum mmu_access)kind, idx, &code, &pa);
 		p = in_tlb(c, va, range, write, idx);
@@ -468,7 +472,7 @@ uint8_t *tcg_cb_group(struct cpu *c, uint64_t va, uint64_t info, uint64_t ret)
 		p = NULL;
 	if (!p && (tb = tcg_tb_at(tcg_of(c), ret, &side))) {
 		tcg_stop_at(c, tb, &side);
-		if (crosses && falls_back(tcg_of(c), tb, &side))
+		if (crosses && falls_back(tcg_of(c), tb, &side, apart))
 			env->fallback_ret = ret;
 	}
 	return p;
