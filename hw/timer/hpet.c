@@ -9,6 +9,9 @@
  * of after the counter has gone round: an emulated guest is slower between reading
  * the counter and writing the comparator than any real one.
  *
+ * A periodic comparator whose interrupt is disabled, as Linux leaves it, wakes nobody: its register is brought up
+ * to date when somebody reads it, and once a second.
+ *
  * Not modelled: FSB (message) delivery; comparators that fire more often than every
  * 20 us.
  * Source: Intel, IA-PC HPET Specification 1.0a, October 2004.
@@ -25,6 +28,7 @@ enum {
 	CAPS = 0x01 | (N_TIMERS - 1) << 8 | 1 << 13 | 1 << 15 | (int)0x80860000,
 	LATE_TICKS = 1 << 20, MIN_TICKS = 20000 / TICK_NS,
 	MAX_LATE = 64,			/* periods that are made up for */
+	SELDOM_TICKS = 1000000000 / TICK_NS,
 };
 
 struct comparator {
@@ -47,6 +51,7 @@ struct hpet {
 	struct comparator t[N_TIMERS];
 	uint8_t legacy_level;		/* lines of the 8254 and the clock */
 	uint32_t driven;		/* level-triggered lines that are up now, bit per comparator */
+	uint32_t seldom;		/* cmp may be periods ago, see settle(); bit per comparator */
 	struct timer timer[N_TIMERS];
 	struct mmio *mmio;
 };
@@ -110,12 +115,19 @@ static void strike(struct hpet *h, int i)
 
 /* ---- comparators ---- */
 
+/* Nobody notices when it matches. A kernel that has found a better clock leaves it so, with its period. */
+static bool unheard(const struct comparator *t)
+{
+	return !(t->config & (T_ENABLE | T_LEVEL));
+}
+
 static void arm(struct hpet *h, int i)
 {
 	struct comparator *t = &h->t[i];
 	uint64_t left, at;
 
-	if (!(h->config & CFG_ENABLE)) {
+	h->seldom &= ~(1u << i);
+	if (!(h->config & CFG_ENABLE) || (unheard(t) && !(t->config & T_PERIODIC))) {
 		timer_del(&h->timer[i]);
 		return;
 	}
@@ -124,6 +136,10 @@ static void arm(struct hpet *h, int i)
 		left = MIN_TICKS;
 	if (!left)
 		left = size_of(t);
+	if (unheard(t) && t->period && t->period < SELDOM_TICKS && left <= max_u64(t->period, MIN_TICKS)) {
+		left += SELDOM_TICKS;
+		h->seldom |= 1u << i;
+	}
 	at = count(h) - h->counter;		/* ticks since start */
 	if (left > UINT64_MAX / (2 * TICK_NS) || at + left < at)
 		timer_del(&h->timer[i]);
@@ -148,6 +164,24 @@ static void on_timer(struct hpet *h, int i)
 		strike(h, i);
 }
 
+/* cmp becomes what it is by now. */
+static void settle(struct hpet *h, int i)
+{
+	struct comparator *t = &h->t[i];
+	uint64_t late = (count(h) - t->cmp) & size_of(t);
+
+	if (!(h->seldom >> i & 1) || late > size_of(t) / 2)
+		return;
+	t->cmp = (t->cmp + (late / t->period + 1) * t->period) & size_of(t);
+	arm(h, i);
+}
+
+static void settle_all(struct hpet *h)
+{
+	for (int i = 0; i < N_TIMERS; i++)
+		settle(h, i);
+}
+
 static void on_timer0(void *h) { on_timer(h, 0); }
 static void on_timer1(void *h) { on_timer(h, 1); }
 static void on_timer2(void *h) { on_timer(h, 2); }
@@ -169,6 +203,7 @@ static void write_comparator(struct hpet *h, int i, bool high, uint32_t v)
 	struct comparator *t = &h->t[i];
 	uint64_t late;
 
+	settle(h, i);
 	if (t->config & T_32BIT && high)
 		return;
 	if (t->config & T_PERIODIC)
@@ -191,15 +226,15 @@ static void write_comparator(struct hpet *h, int i, bool high, uint32_t v)
 static void write_timer_config(struct hpet *h, int i, uint32_t old)
 {
 	struct comparator *t = &h->t[i];
+	uint32_t now_config = t->config;
 
-	if (h->driven >> i & 1 && (t->config ^ old) & (0x1fu << T_ROUTE_SHIFT)) {
-		uint32_t now_config = t->config;	/* the old line falls first */
-
-		t->config = old;
-		irq_set(line_of(h, i), 0);
-		t->config = now_config;
+	t->config = old;
+	settle(h, i);
+	if (h->driven >> i & 1 && (now_config ^ old) & (0x1fu << T_ROUTE_SHIFT)) {
+		irq_set(line_of(h, i), 0);		/* the old line falls first */
 		h->driven &= ~(1u << i);
 	}
+	t->config = now_config;
 	if (!(t->config & T_LEVEL))
 		h->status &= ~(1u << i);
 	if (t->config & T_32BIT)
@@ -217,6 +252,7 @@ static void config_write(void *dev, uint32_t v, uint32_t old)
 		h->start = now(h);
 	} else if (old & ~v & CFG_ENABLE) {
 		h->config = old;
+		settle_all(h);
 		h->counter = count(h);
 		h->config = v & (CFG_ENABLE | CFG_LEGACY);
 	}
@@ -230,6 +266,7 @@ static void config_write(void *dev, uint32_t v, uint32_t old)
 
 static void counter_write(struct hpet *h, bool high, uint32_t v)
 {
+	settle_all(h);
 	if (h->config & CFG_ENABLE) {
 		log_guest("hpet: counter written while it runs");
 		h->counter = count(h);
@@ -246,6 +283,12 @@ static uint32_t count_hi_read(void *dev) { return (uint32_t)(count(dev) >> 32); 
 static void count_lo_write(void *dev, uint32_t v, uint32_t old) { (void)old; counter_write(dev, false, v); }
 static void count_hi_write(void *dev, uint32_t v, uint32_t old) { (void)old; counter_write(dev, true, v); }
 
+static uint64_t comparator(struct hpet *h, int i)
+{
+	settle(h, i);
+	return h->t[i].cmp;
+}
+
 #define TIMER_FUNCTIONS(i)								\
 static uint32_t config##i##_read(void *dev)						\
 {											\
@@ -257,8 +300,8 @@ static void config##i##_write(void *dev, uint32_t v, uint32_t old)			\
 	write_timer_config(dev, i, old);						\
 }											\
 static uint32_t cap##i##_read(void *dev) { return ((struct hpet *)dev)->intcap; }	\
-static uint32_t cmp##i##_lo_read(void *dev) { return (uint32_t)((struct hpet *)dev)->t[i].cmp; } \
-static uint32_t cmp##i##_hi_read(void *dev) { return (uint32_t)(((struct hpet *)dev)->t[i].cmp >> 32); } \
+static uint32_t cmp##i##_lo_read(void *dev) { return (uint32_t)comparator(dev, i); }	\
+static uint32_t cmp##i##_hi_read(void *dev) { return (uint32_t)(comparator(dev, i) >> 32); } \
 static void cmp##i##_lo_write(void *dev, uint32_t v, uint32_t old)			\
 {											\
 	(void)old;									\
@@ -314,6 +357,7 @@ static void hpet_reset(void *dev)
 	struct hpet *h = dev;
 
 	h->status = 0;
+	h->seldom = 0;
 	hpet_update(h);
 	h->counter = 0;
 	h->start = now(h);
@@ -325,8 +369,18 @@ static void hpet_reset(void *dev)
 
 static bool hpet_loaded(void *dev, struct err *e)
 {
+	struct hpet *h = dev;
+
 	(void)e;
-	arm_all(dev);
+	for (int i = 0; i < N_TIMERS; i++) {
+		struct comparator *t = &h->t[i];
+
+		h->seldom &= ~(1u << i);
+		if (unheard(t) && t->config & T_PERIODIC && t->period && ((count(h) - t->cmp) & size_of(t)) <= 2 * SELDOM_TICKS)
+			h->seldom |= 1u << i;
+	}
+	settle_all(h);
+	arm_all(h);
 	return true;
 }
 

@@ -65,6 +65,58 @@ Test(hpet, a_periodic_comparator_keeps_its_period)
 	cr_assert_eq(b.line[20].rises, 1000);
 }
 
+/* Linux leaves it so: the period goes on, without an interrupt. */
+static void go_on_unheard(void)
+{
+	wr(R(T0), 0x04c | 20 << 9);
+	wr(R(CMP0), 100000);
+	wr(R(CMP0 + 4), 0);
+	wr(R(CONFIG), 1);
+	bench_run(&b, NS_PER_MS);
+	cr_assert_eq(b.line[20].rises, 1);
+	wr(R(T0), 0x008 | 20 << 9);
+}
+
+Test(hpet, a_period_without_an_interrupt_needs_no_timer_of_its_own)
+{
+	go_on_unheard();
+	cr_assert_gt(clock_next(&b.m->clock), clock_now(&b.m->clock) + NS_PER_SEC / 2);
+	wr(R(T1), 21 << 9);			/* and one without a period none at all */
+	wr(R(CMP1), 300000);
+	cr_assert_gt(clock_next(&b.m->clock), clock_now(&b.m->clock) + NS_PER_SEC / 2);
+	bench_run(&b, 2 * NS_PER_MS + NS_PER_MS / 2);
+	cr_assert_eq(rd(R(CMP0)), 400000);
+	bench_run(&b, 20 * (uint64_t)NS_PER_SEC);
+	cr_assert_eq(rd(R(CMP0)), 400000 + 20 * 100000000u);
+	cr_assert_eq(b.line[20].rises, 1);
+}
+
+Test(hpet, a_period_is_kept_while_its_interrupt_is_disabled)
+{
+	go_on_unheard();
+	bench_run(&b, 2 * NS_PER_MS + NS_PER_MS / 2);
+	wr(R(T0), 0x00c | 20 << 9);
+	cr_assert_eq(rd(R(CMP0)), 400000);
+	bench_run(&b, NS_PER_MS / 2 - 1);
+	cr_assert_eq(b.line[20].rises, 1);
+	bench_run(&b, 1);
+	cr_assert_eq(b.line[20].rises, 2);
+	wr(R(T0), 0x008 | 20 << 9);
+	bench_run(&b, 3 * NS_PER_MS);
+	wr(R(CONFIG), 0);			/* halted, and what was passed is known */
+	cr_assert_eq(rd(R(CMP0)), 800000);
+}
+
+Test(hpet, a_period_without_an_interrupt_is_loaded_as_it_stands)
+{
+	go_on_unheard();
+	b.mono += 3 * NS_PER_MS;
+	cr_assert(hpet_type.loaded(b.dev, &b.err));
+	wr(R(T0), 0x00c | 20 << 9);
+	bench_run(&b, NS_PER_MS);
+	cr_assert_eq(b.line[20].rises, 2);
+}
+
 Test(hpet, legacy_replacement_takes_the_lines_of_8254_and_clock)
 {
 	irq_set(hpet_legacy_in(b.dev, 0), 1);
