@@ -45,17 +45,32 @@ bool cpuid_feature_in(const uint32_t set[FEAT_NWORDS], unsigned n)
 
 /* ---- what there is ---- */
 
-static bool host_has(const struct feature *f)
-{
-	uint32_t r[4] = { 0 };
+/* Asked once, as a virtual host's CPUID leaves for its own host. */
+struct there {
+	uint32_t host[FEAT_NWORDS];
+	bool x2apic;
+};
 
-	if (!words[f->word].leaf)
-		return false;
-	__get_cpuid_count(words[f->word].leaf, words[f->word].sub, &r[EAX], &r[EBX], &r[ECX], &r[EDX]);
+static struct there what_is_there(bool x2apic)
+{
+	struct there t = { .x2apic = x2apic };
+
+	for (int i = 0; i < FEAT_NWORDS; i++) {
+		uint32_t r[4] = { 0 };
+
+		if (words[i].leaf)
+			__get_cpuid_count(words[i].leaf, words[i].sub, &r[EAX], &r[EBX], &r[ECX], &r[EDX]);
+		t.host[i] = r[words[i].reg];
+	}
+	return t;
+}
+
+static bool host_has(const struct there *t, const struct feature *f)
+{
 	/* Only AMD repeats this one where it belongs; it is part of SSE. */
 	if (f->word == FEAT_8_1_EDX && f->bit == 22)
 		return true;
-	return r[words[f->word].reg] >> f->bit & 1;
+	return t->host[f->word] >> f->bit & 1;
 }
 
 /* Does the host's system let programs use AVX registers? */
@@ -70,16 +85,16 @@ static bool host_avx_usable(void)
 	return (lo & 6) == 6;
 }
 
-static bool available(const struct feature *f, bool x2apic)
+static bool available(const struct feature *f, const struct there *t)
 {
 	switch (f->how) {
 	case EMU:
 	case OFF:
 		return true;
 	case HOST:
-		return host_has(f);
+		return host_has(t, f);
 	case BOARD:
-		return x2apic;
+		return t->x2apic;
 	default:
 		return false;
 	}
@@ -178,14 +193,14 @@ bool feature_unknown(const char *name, size_t n, struct err *e)
 /* ---- a configuration ---- */
 
 /* Everything available, or the model's list; and what does not depend on the model. */
-static void wanted(const struct cpu_model *m, const struct cpu_expansion *x, bool x2apic, uint32_t set[FEAT_NWORDS])
+static void wanted(const struct cpu_model *m, const struct cpu_expansion *x, const struct there *t, uint32_t set[FEAT_NWORDS])
 {
 	bool all = model_features(m, set);
 
 	for (size_t i = 0; i < ARRAY_LEN(features); i++) {
 		const struct feature *f = &features[i];
 		bool own = f->word == FEAT_HYPER || f->word == FEAT_KVM || f->word * 32 + f->bit == CPUID_HYPERVISOR;
-		if ((all || own) && f->how != OFF && available(f, x2apic))
+		if ((all || own) && f->how != OFF && available(f, t))
 			feature_put(set, f, true);
 	}
 	if (has(set, CPUID_LM))
@@ -251,6 +266,7 @@ bool cpuid_expand(const char *text, bool x2apic, struct cpu_expansion *x, struct
 {
 	uint32_t set[FEAT_NWORDS] = { 0 };
 	const struct cpu_model *m;
+	struct there t;
 
 	if (!text || !*text)
 		text = "max";
@@ -263,12 +279,13 @@ bool cpuid_expand(const char *text, bool x2apic, struct cpu_expansion *x, struct
 	model_identify(m, x);
 	if (!identity_words(text + n, x, e))
 		return false;
-	wanted(m, x, x2apic, set);
+	t = what_is_there(x2apic);
+	wanted(m, x, &t, set);
 	if (!feature_words(text + n, x, set, e))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(features); i++)
 		if (has(set, features[i].word * 32 + features[i].bit))
-			feature_put(available(&features[i], x2apic) ? x->on : x->missing, &features[i], true);
+			feature_put(available(&features[i], &t) ? x->on : x->missing, &features[i], true);
 	drop_dependents(x->on);
 	raise_levels(x);
 	return true;
