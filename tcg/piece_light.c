@@ -76,7 +76,7 @@ static void recycle(struct code_cache *k, struct piece *p)
 	for (unsigned u = 0; u < k->n_users; u++) {
 		uint32_t exit = __atomic_load_n(&k->user[u]->last_exit, __ATOMIC_RELAXED);
 
-		if (exit > p->max_links - MAX_LINKS / k->max_pieces && exit <= p->max_links)
+		if (exit / (MAX_LINKS / k->max_pieces) == (uint32_t)(p - k->piece))
 			__atomic_compare_exchange_n(&k->user[u]->last_exit, &exit, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	}
 	__atomic_store_n(&p->n_tbs, p->first - 1, __ATOMIC_RELEASE);

@@ -200,6 +200,37 @@ static void little_room_for(const struct accel_ops *ops)
 	machine_fini(&m);
 }
 
+/* All pieces are used again, of which the first one's exits have the smallest numbers. */
+static void use_all_again(struct machine *m)
+{
+	struct tcg *t = tcg_of(m->c), *other = tcg_of(m->cpus[1]);
+	struct code_cache *k = t->cache;
+
+	tcg_lock(t);
+	for (int i = 0; i < m->n_cpus; i++)
+		tcg_leave_piece(tcg_of(m->cpus[i]));
+	for (uint32_t n = NO_TB; (n = tcg_next_tb(k, n)) != NO_TB;)
+		tcg_kill(t, n);
+	tcg_unlock(t);
+	other->last_exit = 1;
+	tcg_room(t);			/* they begin to wait for others, of whom none is inside */
+	tcg_leave_piece(t);
+	tcg_room(t);
+	cr_expect_eq(other->last_exit, 0);
+}
+
+Test(cache_smp, exits_are_forgotten_with_their_piece)
+{
+	struct machine m;
+
+	machine_init_smp(&m, CPUS, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, all_start);
+	put_functions(&m, PAGES);
+	m.end = use_all_again;
+	run_all(&m, 2);
+	machine_fini(&m);
+}
+
 Test(cache_smp, blocks_make_room_while_others_run) { little_room_for(&tcg_accel); }
 Test(cache_smp, blocks_make_room_while_others_run_interpreted) { little_room_for(&tcg_interp_accel); }
 
