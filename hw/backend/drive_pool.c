@@ -25,6 +25,7 @@ static void finished(struct drive_set *s, struct drive_req *r)
 {
 	r->state = DRIVE_DONE;
 	drive_list_add(&s->done, r);
+	s->ndone++;
 	if (s->nwaiters)
 		pthread_cond_broadcast(&s->finished);
 }
@@ -63,12 +64,20 @@ void drive_pool_finished(struct drive_set *s, struct drive_req *r)
 	pthread_mutex_unlock(&s->lock);
 }
 
+unsigned drive_pool_ndone(struct drive_set *s)
+{
+	pthread_mutex_lock(&s->lock);
+	unsigned n = s->ndone;
+	s->told = false;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
 struct drive_req *drive_pool_take_done(struct drive_set *s)
 {
 	pthread_mutex_lock(&s->lock);
 	struct drive_req *r = drive_list_take(&s->done);
-	if (!r)
-		s->told = false;
+	s->ndone -= r != NULL;
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -222,7 +231,7 @@ void drive_pool_remove(struct drive_set *s, struct drive_req *r)
 		pthread_cond_wait(&s->finished, &s->lock);
 	s->nwaiters--;
 	if (r->state == DRIVE_DONE)
-		drive_list_del(&s->done, r);
+		s->ndone -= drive_list_del(&s->done, r);
 	r->state = DRIVE_IDLE;
 	pthread_mutex_unlock(&s->lock);
 }

@@ -72,7 +72,7 @@ struct drive_set {
 	pthread_mutex_t lock;		/* what follows */
 	pthread_cond_t work, finished;
 	struct drive_list owed, queue, done;
-	unsigned nqueued, nidle, nrunning, nwaiters;
+	unsigned nqueued, ndone, nidle, nrunning, nwaiters;
 	bool told;			/* the loop is going to look at `done` */
 	bool hold, hurry, quit;
 	int nthreads;
@@ -119,7 +119,7 @@ static inline uint64_t drive_now(const struct drive_set *s)
 void drive_trace_names(struct machine *m, struct trace_names *l);
 /* Start what may be started. */
 void drive_kick(struct drive *d);
-/* Run done() of what is finished. True: there was something. */
+/* Run done() of what is finished now, not of what finishes meanwhile. True: there was something. */
 bool drive_reap(struct drive_set *s);
 
 /* ---- drive_limit.c ---- */
@@ -137,6 +137,8 @@ void drive_set_free(struct drive_set *s);
 void drive_pool_add(struct drive_set *s, struct drive_req *r);
 /* A request that needs no worker is finished. */
 void drive_pool_finished(struct drive_set *s, struct drive_req *r);
+/* How many are finished; of those that follow the main loop is told. */
+unsigned drive_pool_ndone(struct drive_set *s);
 struct drive_req *drive_pool_take_done(struct drive_set *s);
 /* Take r back, waiting for the worker that has it. */
 void drive_pool_remove(struct drive_set *s, struct drive_req *r);

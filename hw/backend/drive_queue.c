@@ -226,13 +226,11 @@ static void finish(struct drive_req *r)
 bool drive_reap(struct drive_set *s)
 {
 	struct drive_req *r;
-	bool any = false;
+	unsigned n = drive_pool_ndone(s), left = n;
 
-	while ((r = drive_pool_take_done(s))) {
+	while (left-- && (r = drive_pool_take_done(s)))		/* one may cancel another */
 		finish(r);
-		any = true;
-	}
-	return any;
+	return n;
 }
 
 void drive_cancel(struct drive_req *r)

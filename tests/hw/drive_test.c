@@ -237,8 +237,12 @@ Test(drive, a_vcpu_reads_what_was_just_written)
 
 #define PIECES	100
 
+static pthread_t vcpu;
+static int n_by_vcpu;
+
 static void submit_next(struct drive_req *r)
 {
+	n_by_vcpu += !!pthread_equal(pthread_self(), vcpu);
 	if (++n_done < PIECES)
 		drive_submit(d, r);
 }
@@ -251,11 +255,12 @@ Test(drive, a_vcpu_goes_on_with_what_done_submits_for_a_while)
 	write_by_access(ONLY_SUBMIT);
 	n_done = 0;
 	q->r.done = submit_next;
+	vcpu = pthread_self();
 	access_device(q, ONLY_SUBMIT);
-	if (!n_done)
+	if (!n_by_vcpu)
 		cr_skip_test("this file system does not tell what it has in memory");
-	cr_assert_gt(n_done, 1);
-	cr_assert_lt(n_done, PIECES);
+	cr_assert_gt(n_by_vcpu, 1);
+	cr_assert_lt(n_by_vcpu, PIECES);		/* though the workers may be as quick as it */
 	drive_drain(b.m, d);
 	cr_assert_eq(n_done, PIECES);
 	cr_assert_eq(drive_stats(d)->op[DRIVE_READ].ops, PIECES);
