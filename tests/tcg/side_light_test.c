@@ -12,8 +12,8 @@ static const struct x64_side table[] = {
 	{ 130, { { 17, true, 0 } } },		/* a distance of two bytes */
 	{ 131, { { 1000, true, 3 } } },
 	{ 400, { { 4000, false, -1 } } },
-	{ 40000, { { 3, true, 64 } } },		/* back in the guest's code, as slow paths go */
-	{ 40001, { { 3, true, 64 } } },		/* says nothing new */
+	{ 40000, { { 3, true, 63 } } },		/* back in the guest's code, as slow paths go */
+	{ 40001, { { 3, true, 63 } } },		/* says nothing new */
 	{ 40002, { { 0, false, 0 } } },
 };
 enum { N = ARRAY_LEN(table) };
