@@ -132,7 +132,7 @@ static void forget_code_pages(struct code_cache *k, struct code_page *cp, uint64
 			phys_clear_code(k->phys, cp[i].r, ((page + i) << 12) - cp[i].r->id);
 		cp[i].chunks = 0;
 		cp[i].marked = false;
-		cp[i].tbs = 0;
+		cp[i].vpages = 0;
 	}
 }
 
@@ -157,6 +157,7 @@ static void drop_all(struct code_cache *k)
 	free_irs(k);
 	empty_pieces(k);
 	k->n_vpages = 0;
+	k->vpages[0].tbs = 0;
 	memset(k->hash, 0, sizeof(k->hash));
 	memset(k->vhash, 0, sizeof(k->vhash));
 	memset(k->jc_mode, 0, sizeof(k->jc_mode));

@@ -72,7 +72,8 @@ struct tb {
 	uint64_t flow : 2;		/* enum insn_flow of its first instruction */
 	uint64_t n_swaps : 3;		/* regions: see x64_unswap() */
 	uint64_t n_annexes : 2;		/* ... those with the numbers behind it */
-	uint32_t page_next;		/* (tb << 1 | which), by RAM page */
+	uint64_t moves : 1;		/* it can be made one of another RIP: see move_light.c */
+	uint32_t page_next;		/* (tb << 1 | which), by linear page */
 	union {
 		uint32_t page2_next;	/* the same of its second page */
 		uint32_t guard_at;	/* it has none: a guard made later, offset in code memory, or 0 */
@@ -80,7 +81,7 @@ struct tb {
 	uint32_t first_link;		/* its exits */
 	uint32_t in;			/* first link that arrives here */
 	uint32_t side;			/* its packed entries: bytes of tcg->sides, */
-	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold; in front of them n_swaps swaps */
+	uint16_t n_hot_side, n_side;	/* first those of code, then those of cold; in front of them n_swaps swaps, behind them what moves */
 	uint16_t maker;			/* its tcg->number */
 	uint16_t needs;			/* flags read before written */
 	uint8_t n_insns, n_links;
@@ -150,16 +151,22 @@ struct code_page {
 	bool no_peek;			/* it was ever in code_cache.no_peek: few are, and this is asked for each block */
 	uint8_t idle;			/* ... and found nothing translated, so often in a row */
 	struct ram *r;
-	uint32_t tbs;			/* (tb << 1 | which) list */
+	uint32_t vpages;		/* linear pages that it has had blocks as: a list by their of_ram */
 };
 #define CP_BITS		12
 #define CP_FANOUT	(1u << CP_BITS)
 
-/* A linear page seen as code: (linear page, RAM page, rights) <-> number. */
+/*
+ * A linear page seen as code: (linear page, RAM page, rights) <-> number. Number 0 is that of none: it ends
+ * lists, and has the blocks that were entered when there were no numbers left, until everything is dropped.
+ */
 struct vpage {
 	uint64_t va, ram;
 	uint32_t user;
-	uint32_t next;
+	uint32_t next;			/* of its place in vhash */
+	uint32_t of_ram;		/* the next one of its RAM page; ~0: it is in no such list */
+	uint32_t tbs;			/* (tb << 1 | which) list of blocks */
+	uint32_t used;			/* when it last came into the instruction TLB: code_cache.uses */
 };
 
 struct itlb_entry {
@@ -231,7 +238,7 @@ struct piece {
 /* Of one vCPU. All of them uint64_t: see tcg_stats_text(). */
 struct tcg_stats {
 	uint64_t translations, guest_insns, guest_bytes, host_bytes, translate_ticks;	/* of the host's TSC */
-	uint64_t flushes, killed, smc_stores, mispeeks, slow_reads, slow_writes, mmio;
+	uint64_t flushes, killed, smc_stores, moves, mispeeks, slow_reads, slow_writes, mmio;
 	uint64_t regions, roams, groups, noshare, finds, resolves, guards, singles, twins, spoilt, exits[8];
 };
 
@@ -276,6 +283,7 @@ struct code_cache {
 	uint8_t *sides;			/* packed */
 	struct vpage *vpages;
 	_Atomic uint32_t n_vpages;
+	uint32_t uses;			/* pages that came into the instruction TLB */
 	_Atomic bool flush_wanted;		/* out of room: flush before the next translation */
 	uint32_t without;		/* passes switched off, bit enum pass */
 	uint64_t feat[2];		/* of insn_env */
@@ -465,10 +473,6 @@ bool tcg_breaks_page(const struct tcg *t, uint64_t va);
 struct tb *tcg_find(struct cpu *c, uint32_t mode);
 /* The code page a linear page is now; NULL: fetch faults, or no RAM there. */
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va);
-/* The number that the guard of tb's first or second page compares with; out of numbers, one that no page has. */
-uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
-/* Linear address of tb's first byte. */
-uint64_t tcg_linear(const struct tb *tb);
 void tcg_itlb_flush(struct cpu *c, bool keep_global);
 const uint8_t *tcg_cb_find(struct cpu *c);
 const uint8_t *tcg_cb_deliver(struct cpu *c);
@@ -476,6 +480,23 @@ const uint8_t *tcg_cb_indirect(struct cpu *c, uint64_t at);
 const uint8_t *tcg_cb_noshare(struct cpu *c);
 const uint8_t *tcg_cb_resolve(struct cpu *c, uint64_t ret);
 const uint8_t *tcg_cb_guard(struct cpu *c, uint64_t tb);
+/* ---- vpage_light.c ---- */
+/* The number of a page that is looked at as code from now on, or 0. Blocks may move to it. */
+uint32_t tcg_vpage_comes(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user);
+/* The number that the guard of tb's first or second page compares with; out of numbers, one that no page has. */
+uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
+/* Linear address of tb's first byte. */
+uint64_t tcg_linear(const struct tb *tb);
+/* Block n is on its first or second page's list, or not any more. With the lock held. */
+void tcg_enter_page(struct code_cache *k, uint32_t n, int second);
+void tcg_leave_page(struct code_cache *k, uint32_t n, int second);
+
+/* ---- move_light.c ---- */
+/* Is that a linear address that blocks may have which move? */
+bool tcg_may_move(uint64_t va);
+/* All blocks on the lists of that page become those of another linear page, so much above, or are dropped. With the lock held. */
+void tcg_move(struct tcg *t, uint32_t vpage, uint64_t by);
+
 /* ---- piece_light.c ---- */
 /* Room for one more block in t->piece, which may become another one. False: when all have been in their run loops, or t->must_flush. */
 bool tcg_room(struct tcg *t);
@@ -631,6 +652,11 @@ const uint8_t *tcg_guarded(struct tcg *t, struct tb *tb);
 bool tcg_stays(const struct code_cache *k, const struct link *l);
 /* Let link number n jump to block `to` directly. */
 void tcg_link(struct tcg *t, uint32_t n, uint32_t to);
+/* ... or ask again where it goes. */
+void tcg_unlink(struct code_cache *k, uint32_t n);
+/* Block n can be found by its hash, or not any more. */
+void tcg_enter_hash(struct code_cache *k, uint32_t n);
+void tcg_leave_hash(struct code_cache *k, uint32_t n);
 /* Let region `region` run where block `head` would. */
 void tcg_prefer(struct code_cache *k, uint32_t head, uint32_t region);
 /* The vCPU comes to a block: if it was another one's alone, from now on all may. */

@@ -12,76 +12,6 @@
 #include "cpu/seg.h"
 #include "tcg/cache.h"
 
-static uint32_t known_vpage(const struct code_cache *k, uint32_t h, uint64_t va, uint64_t ram, uint32_t user)
-{
-	uint32_t i;
-
-	for (i = __atomic_load_n(&k->vhash[h], __ATOMIC_ACQUIRE); i; i = k->vpages[i].next) {
-		const struct vpage *v = &k->vpages[i];
-
-		if (v->va == va && v->ram == ram && v->user == user)
-			break;
-	}
-	return i;
-}
-
-/* With the lock held. */
-static uint32_t new_vpage(struct code_cache *k, uint32_t h, uint64_t va, uint64_t ram, uint32_t user)
-{
-	uint32_t i = k->n_vpages + 1;
-
-	if (i == MAX_VPAGES) {		/* no number: 0 matches no guard */
-		k->flush_wanted = true;
-		return 0;
-	}
-	k->n_vpages = i;
-	k->vpages[i] = (struct vpage){ va, ram, user, k->vhash[h] };
-	__atomic_store_n(&k->vhash[h], i, __ATOMIC_RELEASE);
-	return i;
-}
-
-static uint32_t vpage_id(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
-{
-	uint32_t h = (uint32_t)(((va >> 12) * 31 ^ ram >> 12 ^ user) * 0x9e3779b1u) >> (32 - VPAGE_BITS);
-	struct code_cache *k = t->cache;
-	uint32_t i = known_vpage(k, h, va, ram, user);
-
-	if (i)
-		return i;
-	tcg_lock(t);
-	i = k->smp ? known_vpage(k, h, va, ram, user) : 0;
-	if (!i)
-		i = new_vpage(k, h, va, ram, user);
-	tcg_unlock(t);
-	return i;
-}
-
-uint64_t tcg_linear(const struct tb *tb)
-{
-	uint64_t va = tb->rip + tb->cs_base;
-
-	return (tb->mode & MODE_CODE) == MODE_CODE64 ? va : (uint32_t)va;
-}
-
-/* The number of that page if it is mapped so now, or 0: spares two misses of the host's cache. */
-static uint32_t mapped_id(const struct tcg *t, uint64_t va, uint64_t ram, uint32_t user)
-{
-	const struct itlb_entry *e = &t->itlb[ITLB_SLOT(va)];
-
-	return e->va == va && e->ram == ram && e->user == user ? x64_env(t->cpu)->itlb[ITLB_SLOT(va)] : 0;
-}
-
-uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
-{
-	uint32_t user = (tb->mode >> MODE_CPL_SHIFT & 3) == 3;
-	uint64_t va = PAGE_OF(tcg_linear(tb)) + (second ? PAGE_SIZE : 0), ram = second ? tb_ram2(tb) : PAGE_OF(tb->ram);
-	uint32_t id = mapped_id(t, va, ram, user);
-
-	if (!id)
-		id = vpage_id(t, va, ram, user);
-	return id ? id : UINT32_MAX;
-}
-
 struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 {
 	struct tcg *t = tcg_of(c);
@@ -108,7 +38,7 @@ struct itlb_entry *tcg_itlb(struct cpu *c, uint64_t va)
 		e->listed |= (uint8_t)(1u << global);
 		t->itlb_used[global].slot[t->itlb_used[global].n++] = (uint16_t)ITLB_SLOT(va);
 	}
-	env->itlb[ITLB_SLOT(va)] = vpage_id(t, page, e->ram, user);
+	env->itlb[ITLB_SLOT(va)] = tcg_vpage_comes(t, page, e->ram, user);
 	return e;
 }
 

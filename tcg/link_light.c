@@ -12,7 +12,7 @@ static void set_link(struct code_cache *k, const struct link *l, const uint8_t *
 	x64_set_link(&k->x, &x, target, needs);
 }
 
-static void unlink_one(struct code_cache *k, uint32_t n)
+void tcg_unlink(struct code_cache *k, uint32_t n)
 {
 	struct link *l = &k->links[n];
 
@@ -72,7 +72,7 @@ static void share(struct tcg *t, struct tb *tb)
 	__atomic_store_n(&tb->shared, true, __ATOMIC_RELEASE);
 	for (uint32_t n = tb->first_link; n < tb->first_link + tb->n_links; n++)
 		if (k->links[n].to != NO_TB && !k->tbs[k->links[n].to].shared)
-			unlink_one(k, n);
+			tcg_unlink(k, n);
 }
 
 void tcg_meet(struct tcg *t, struct tb *tb)
@@ -224,24 +224,20 @@ void tcg_enter_pages(struct code_cache *k, uint32_t n)
 
 		cp->idle = 0;
 		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);
-		*tb_page_next(tb, w) = cp->tbs;
-		cp->tbs = n << 1 | (uint32_t)w;
+		tcg_enter_page(k, n, w);
 	}
 }
 
-static void leave_page(struct code_cache *k, uint32_t n, int w)
+void tcg_enter_hash(struct code_cache *k, uint32_t n)
 {
-	struct tb *tb = &k->tbs[n];
-	uint64_t len, a = part(tb, w, &len);
-	struct code_page *cp = tcg_code_page(k, a);
-	uint32_t *p = &cp->tbs;
+	const struct tb *tb = &k->tbs[n];
+	struct hash_key key = tcg_hash(tb->ram, tb->rip, tb->mode);
 
-	while (*p != (n << 1 | (uint32_t)w))
-		p = tb_page_next(&k->tbs[*p >> 1], *p & 1);
-	*p = *tb_page_next(tb, w);
+	k->hash_next[n] = k->hash[key.slot];
+	__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
 }
 
-static void leave_hash(struct code_cache *k, uint32_t n)
+void tcg_leave_hash(struct code_cache *k, uint32_t n)
 {
 	const struct tb *tb = &k->tbs[n];
 	uint32_t *p = &k->hash[tcg_hash(tb->ram, tb->rip, tb->mode).slot];
@@ -274,7 +270,7 @@ static void forget_ways(struct code_cache *k, const struct tb *tb)
 	uint32_t s = jc_slot(tb->rip);
 
 	while (tb->in)
-		unlink_one(k, tb->in);
+		tcg_unlink(k, tb->in);
 	for (unsigned i = 0; i < k->n_users; i++) {
 		struct cpu *c = k->user[i]->cpu;
 
@@ -309,7 +305,7 @@ static void drop_annex(struct code_cache *k, uint32_t n)
 {
 	k->tbs[n].dead = true;
 	tcg_count_live(k, n, false);
-	leave_page(k, n, 0);
+	tcg_leave_page(k, n, 0);
 }
 
 void tcg_kill(struct tcg *t, uint32_t n)
@@ -326,17 +322,17 @@ void tcg_kill(struct tcg *t, uint32_t n)
 	__atomic_store_n(&tb->dead, true, __ATOMIC_RELAXED);
 	t->stats.killed++;
 	tcg_count_live(k, n, false);
-	leave_hash(k, n);
-	leave_page(k, n, 0);
+	tcg_leave_hash(k, n);
+	tcg_leave_page(k, n, 0);
 	if (tb_crosses(tb))
-		leave_page(k, n, 1);
+		tcg_leave_page(k, n, 1);
 	for (unsigned i = 1; i <= tb->n_annexes; i++)
 		drop_annex(k, n + i);
 	if (k->smp)		/* who finds it yet is seen inside, and its jump cache, or sees that it is dead */
 		atomic_thread_fence(memory_order_seq_cst);
 	forget_ways(k, tb);
 	for (uint32_t i = 0; i < tb->n_links; i++)
-		unlink_one(k, tb->first_link + i);
+		tcg_unlink(k, tb->first_link + i);
 	call_out(t, tb);
 	if (!tb->region)
 		return;

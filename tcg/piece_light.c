@@ -39,7 +39,7 @@ static void start(struct code_cache *k, uint32_t n)
 static bool fits(const struct code_cache *k, const struct piece *p)
 {
 	return p->n_tbs + (k->smp ? 0 : FRONT_CALLEES) < p->max_tbs && p->n_links + X64_MAX_LINKS < p->max_links &&
-	       p->n_sides + X64_MAX_SWAPS + X64_MAX_SIDE * SIDE_BYTES < p->max_sides &&
+	       p->n_sides + X64_MAX_SWAPS + X64_MAX_SIDE * SIDE_BYTES + 1 + 2 * MAX_MOVES < p->max_sides &&
 	       (k->interp || (p->code.end - p->code.p > (intptr_t)(X64_ROOM + 4096) &&
 			      p->cold.end - p->cold.p > (intptr_t)(X64_ROOM + 4096)));
 }

@@ -669,6 +669,7 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		"light look-ups    %llu find, %llu link, %llu guard\n"
 		"slow accesses     %llu read, %llu write, %llu by pieces, %llu to code pages\n"
 		"shared proofs     %llu refills, %llu fallbacks; %llu wrong guesses of flags\n"
+		"other addresses   %llu blocks moved\n"
 		"made for nothing  %llu as another processor was first, %llu overwritten\n",
 		tcg_count_tbs(t->cache), MAX_TBS, (unsigned long long)s->translations, (unsigned long long)s->regions,
 		(unsigned long long)s->killed,
@@ -682,7 +683,8 @@ int tcg_stats_text(struct cpu *c, char *buf, int n)
 		(unsigned long long)s->guards, (unsigned long long)s->slow_reads,
 		(unsigned long long)s->slow_writes, (unsigned long long)s->mmio,
 		(unsigned long long)s->smc_stores, (unsigned long long)s->groups,
-		(unsigned long long)s->noshare, (unsigned long long)s->mispeeks, (unsigned long long)s->twins,
+		(unsigned long long)s->noshare, (unsigned long long)s->mispeeks, (unsigned long long)s->moves,
+		(unsigned long long)s->twins,
 		(unsigned long long)s->spoilt);
 }
 

@@ -74,24 +74,14 @@ static void found_nothing(struct code_cache *k, struct code_page *cp, uint64_t p
 	phys_clear_code(k->phys, cp->r, page - cp->r->id);
 }
 
-static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
+/* Of the blocks of one list drop those that depend on [ram, ram + n), in those chunks; the chunks of the others. */
+static uint64_t drop_written(struct tcg *t, uint32_t first, uint64_t ram, uint64_t n, uint64_t hit)
 {
 	struct code_cache *k = t->cache;
-	uint64_t page = PAGE_OF(ram);
-	struct code_page *cp = tcg_code_page(k, ram);
-	uint64_t lo = (ram - page) >> 6, hi = (ram + n - 1 - page) >> 6;
-	uint64_t hit = (~0ull << lo) & (~0ull >> (63 - hi)), left = 0;
+	uint64_t left = 0;
 	uint32_t i, next;
 
-	if (!cp)
-		return;
-	if (k->smp)
-		tcg_spoil(k, page, hit);
-	if (!(cp->chunks & hit)) {
-		found_nothing(k, cp, page);
-		return;
-	}
-	for (i = cp->tbs; i; i = next) {
+	for (i = first; i; i = next) {
 		struct tb *tb = &k->tbs[i >> 1];
 		uint64_t chunks = tcg_chunks(tb, i & 1);
 
@@ -106,6 +96,29 @@ static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
 			left |= chunks;
 		}
 	}
+	return left;
+}
+
+static void smc_page(struct tcg *t, uint64_t ram, uint64_t n)
+{
+	struct code_cache *k = t->cache;
+	uint64_t page = PAGE_OF(ram);
+	struct code_page *cp = tcg_code_page(k, ram);
+	uint64_t lo = (ram - page) >> 6, hi = (ram + n - 1 - page) >> 6;
+	uint64_t hit = (~0ull << lo) & (~0ull >> (63 - hi)), left = 0;
+	uint32_t v;
+
+	if (!cp)
+		return;
+	if (k->smp)
+		tcg_spoil(k, page, hit);
+	if (!(cp->chunks & hit)) {
+		found_nothing(k, cp, page);
+		return;
+	}
+	for (v = cp->vpages; v; v = k->vpages[v].of_ram)
+		left |= drop_written(t, k->vpages[v].tbs, ram, n, hit);
+	left |= drop_written(t, k->vpages[0].tbs, ram, n, hit);
 	__atomic_store_n(&cp->chunks, left, __ATOMIC_RELEASE);
 }
 

@@ -198,6 +198,22 @@ static uint16_t keep_side(struct tcg *t, const struct x64_side *s, unsigned n)
 	return (uint16_t)bytes;
 }
 
+/* What of it depends on RIP: see x64_move(). */
+static void keep_moves(struct tcg *t, struct tb *tb)
+{
+	const struct x64_block *b = t->block;
+	struct piece *p = t->piece;
+	uint8_t *to = t->cache->sides + p->n_sides;
+
+	tb->moves = b->moves;
+	if (!b->moves)
+		return;
+	*to = (uint8_t)b->n_moves;
+	for (unsigned i = 0; i < b->n_moves; i++)
+		st16(to + 1 + 2 * i, b->move[i]);
+	p->n_sides += 1 + 2 * b->n_moves;
+}
+
 /* Copy what the back end made into the tables. */
 static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 {
@@ -221,6 +237,7 @@ static void keep_code(struct tcg *t, struct tb *tb, uint32_t n)
 	tb->side = p->n_sides += b->n_swaps;
 	tb->n_hot_side = keep_side(t, b->side, b->n_hot_side);
 	tb->n_side = tb->n_hot_side + keep_side(t, b->side + b->n_hot_side, b->n_side - b->n_hot_side);
+	keep_moves(t, tb);
 	tcg_take(k, n, &p->code.p, (uint8_t *)align_up((uintptr_t)b->end, 16));
 	tcg_take(k, n, &p->cold.p, b->cold_end);
 }
@@ -387,10 +404,40 @@ static void take_sites(struct tcg *t, const struct tb *tb)
 			}
 }
 
+/* Somebody wants to see each block, one after the other, or looks for breakpoints. */
+static bool is_watched(const struct tcg *t)
+{
+	return t->cache->perf || t->plug || t->cache->breaks.n || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) ||
+	       log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM);
+}
+
+static bool wide(int64_t v) { return v >> 32 && v >> 32 != -1; }
+
+/* Does anything depend on the instruction's address but as an address: in eight bytes, and near it? */
+static bool bound_to_rip(const struct insn *in)
+{
+	return wide(in->imm) || wide(in->disp) || (in->base == RIP_REG && in->adsize != 8) ||
+	       (insn_flow(in) != FLOW_NEXT && in->opsize == 2);
+}
+
+/* May the block become one of another RIP? See move_light.c. */
+static bool may_move(const struct tcg *t, const struct tb *tb)
+{
+	const struct ir *ir = t->ir;
+
+	if (t->cache->smp || t->interp || is_watched(t) || tb_crosses(tb) || !tcg_may_move(tb->rip) ||
+	    (tb->mode & (MODE_CODE | MODE_CPL | MODE_REGION)) != (MODE_CODE64 | MODE_CPL))
+		return false;
+	for (unsigned i = 0; i < ir->n_insns; i++)
+		if (bound_to_rip(&ir->insns[i]))
+			return false;
+	return true;
+}
+
 static bool compile(struct tcg *t, struct tb *tb, uint32_t n)
 {
 	struct code_cache *k = t->cache;
-	struct x64_params p = { .tb = n, .jc_table = tb->jc, .smp = k->smp };
+	struct x64_params p = { .tb = n, .jc_table = tb->jc, .smp = k->smp, .moves = may_move(t, tb) };
 	uint8_t how[IR_MAX_REGION];
 
 	if (tb->mode & MODE_NOSHARE)	/* found by nobody else, but jumps on as usual */
@@ -480,8 +527,7 @@ static struct tb *publish(struct tcg *t, uint32_t n, struct tb *head)
 		tcg_count_live(k, i, true);
 		tcg_enter_pages(k, i);
 	}
-	k->hash_next[n] = k->hash[key.slot];
-	__atomic_store_n(&k->hash[key.slot], n | key.tag, __ATOMIC_RELEASE);
+	tcg_enter_hash(k, n);
 	if (head)
 		tcg_prefer(k, (uint32_t)(head - k->tbs), n);
 	return tb;
@@ -561,13 +607,6 @@ static struct tb *translate(struct cpu *c, struct fetch *f, uint32_t mode, bool 
 /* ---- tries ---- */
 
 #define TRIES 3		/* the last one with the lock held */
-
-/* Somebody wants to see each block, one after the other, or looks for breakpoints. */
-static bool is_watched(const struct tcg *t)
-{
-	return t->cache->perf || t->plug || t->cache->breaks.n || log_on(LOG_UOP) || log_on(LOG_UOP_OPT) ||
-	       log_on(LOG_IN_ASM) || log_on(LOG_OUT_ASM);
-}
 
 static void begin_try(struct tcg *t, unsigned n)
 {

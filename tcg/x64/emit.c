@@ -199,6 +199,7 @@ void mov_ri(struct code *c, int d, uint64_t v)
 	} else {
 		e8(c, d & 8 ? 0x49 : 0x48);
 		e8(c, (unsigned)(0xb8 | (d & 7)));
+		note_move(c->moves, c->p, false);
 		e64(c, v);
 	}
 }

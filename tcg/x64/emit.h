@@ -16,11 +16,30 @@
 
 /* Host registers carry the numbers of enum RAX.. in cpu/cpu.h. */
 
+/* Places in code that depend on where the guest's code stands, noted as they are written. */
+#define MAX_MOVES	48u
+struct moves {
+	unsigned n;			/* more than MAX_MOVES: some are missing */
+	struct {
+		uint8_t *at;
+		bool entry;		/* a displacement to an entry of the TLB, else an eight-byte immediate */
+	} place[MAX_MOVES];
+};
+
 struct code {
 	uint8_t *p;		/* next byte to write */
 	uint8_t *end;
 	intptr_t rx;		/* what to add to a write address to get where it runs */
+	struct moves *moves;	/* of eight-byte immediates, or NULL */
 };
+
+static inline void note_move(struct moves *m, uint8_t *at, bool entry)
+{
+	if (m && m->n++ < MAX_MOVES) {
+		m->place[m->n - 1].at = at;
+		m->place[m->n - 1].entry = entry;
+	}
+}
 
 /* A host operand that ModRM.rm can name. */
 enum { HOP_REG, HOP_HI /* ah..bh */, HOP_MEM, HOP_GS, HOP_GSX };

@@ -345,17 +345,42 @@ static bool wants_mark(const struct uop *u, unsigned last, bool counts)
 	return kind == K_HOST || u->insn != last || (counts && u[-1].op == UOP_count);
 }
 
+/*
+ * What was noted, packed; constants that are not near the block's RIP do not come from it. Places of TLB entries stand
+ * behind the constant that is their page.
+ */
+static void pack_moves(const struct lower *l, const uint8_t *hot, const uint8_t *cold, unsigned n_hot)
+{
+	const struct moves *m = &l->moves;
+	struct x64_block *o = l->out;
+	bool near = false;
+
+	o->n_moves = 0;
+	o->moves = l->p->moves && m->n <= MAX_MOVES && o->size <= X64_MOVE_PLACE && o->cold_size <= X64_MOVE_PLACE;
+	for (unsigned i = 0; o->moves && i < m->n; i++) {
+		const uint8_t *at = m->place[i].at;
+
+		if (!m->place[i].entry)
+			near = ld64(at) - l->ir->rip + X64_MOVES_FROM / 2 < X64_MOVES_FROM;
+		if (near)
+			o->move[o->n_moves++] = (uint16_t)((m->place[i].entry ? X64_MOVE_ENTRY : 0) |
+							   (i < n_hot ? at - hot : (at - cold) | X64_MOVE_COLD));
+	}
+}
+
 const size_t x64_scratch_size = sizeof(struct lower);
 
 bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const struct code *cold, const struct ir *ir,
 		 const struct x64_params *p, struct x64_block *out)
 {
 	bool counts = ir->mode & MODE_COUNT;
-	unsigned last = ~0u;
+	unsigned last = ~0u, n_moves;
 
 	l->x = x;
 	l->want_parts = x->want_parts;
 	l->c = *hot;
+	l->moves.n = 0;
+	l->c.moves = p->moves ? &l->moves : NULL;
 	l->ir = ir;
 	l->p = p;
 	l->out = out;
@@ -395,7 +420,9 @@ bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const s
 	out->end = l->c.p;
 	out->size = (uint32_t)(l->c.p - l->base);
 	out->n_hot_side = l->first_side = out->n_side;
+	n_moves = l->moves.n;
 	l->c = *cold;
+	l->c.moves = p->moves ? &l->moves : NULL;
 	l->base = cold->p;
 	out->cold = here(cold);
 	out->n_hot_parts = out->n_parts;
@@ -415,5 +442,6 @@ bool x64_compile(struct lower *l, struct x64 *x, const struct code *hot, const s
 	bind_tables(l);
 	out->cold_end = l->c.p;
 	out->cold_size = (uint32_t)(l->c.p - l->base);
+	pack_moves(l, hot->p, cold->p, n_moves);
 	return !l->failed;
 }

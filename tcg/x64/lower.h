@@ -97,6 +97,7 @@ struct lower {
 	bool want_parts;
 	enum x64_part part;	/* what is being emitted */
 	unsigned first_part, first_side;	/* numbers of the buffer's first ones */
+	struct moves moves;
 	struct labels labels;
 	struct cold cold[MAX_COLD];
 };

@@ -697,15 +697,18 @@ static void fixed(struct lower *l, struct cold *k, uint64_t va)
 	struct code *c = &l->c;
 	int32_t entry = k->tag_off + (int32_t)TLB_OFF(va);
 	int64_t page = (int64_t)(va & ~4095ull);
+	struct moves *moves = va >> 32 && page != (int32_t)page ? c->moves : NULL;	/* behind a constant that is noted */
 
 	if (page == (int32_t)page) {
 		alu_ri(c, ALU_CMP, 8, hop_gs(entry), (int32_t)page);
 	} else {
 		mov_ri(c, H_TMP, (uint64_t)page);
 		alu_rm(c, ALU_CMP, 8, H_TMP, hop_gs(entry));
+		note_move(moves, c->p - 4, true);
 	}
 	k->at[AT_TAG] = jcc_rel32(c, CC_NZ);
 	load(c, 8, H_M, hop_gs(entry + (int32_t)offsetof(struct tlb_entry, host)));
+	note_move(moves, c->p - 4, true);
 	l->m = hop_mem(H_M, (int32_t)(va & 4095));
 	k->form = M_FIXED;
 	k->imm = va;

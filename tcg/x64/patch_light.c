@@ -1,6 +1,6 @@
 /*
- * Linking: pointing a block's exits at other blocks while code may be running, on other threads, too; and guards of
- * blocks that were made without (see cache.h).
+ * Linking: pointing a block's exits at other blocks while code may be running, on other threads, too; guards of
+ * blocks that were made without (see cache.h); and code that moves to another RIP (see move_light.c).
  */
 #include "tcg/x64/x64.h"
 
@@ -66,4 +66,26 @@ uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t
 	e32(&c, 0);
 	fix32(&c, c.p - 4, x->stubs.guard);
 	return c.p;
+}
+
+void x64_move_guard(uint8_t *p, uint32_t slot)
+{
+	st32(p + 4, (uint32_t)(ENV_OFF(itlb) - GS_AT) + 4 * slot);
+}
+
+void x64_move(uint8_t *code, uint8_t *cold, const uint8_t *m, uint64_t by)
+{
+	uint64_t v = 0;
+
+	for (unsigned n = *m++; n; n--, m += 2) {
+		unsigned w = ld16(m);
+		uint8_t *at = (w & X64_MOVE_COLD ? cold : code) + (w & X64_MOVE_PLACE);
+
+		if (w & X64_MOVE_ENTRY) {
+			st32(at, ld32(at) + (uint32_t)TLB_OFF(v) - (uint32_t)TLB_OFF(v - by));
+		} else {
+			v = ld64(at) + by;
+			st64(at, v);
+		}
+	}
 }

@@ -76,6 +76,9 @@ struct x64_block {
 	unsigned n_sites[2];	/* taken from x64_params.site on */
 	unsigned n_links, n_side;
 	unsigned n_hot_side;	/* so many of the side entries count from guarded, the others from cold */
+	bool moves;		/* it can be made one of another RIP: see x64_move() */
+	unsigned n_moves;
+	uint16_t move[MAX_MOVES];	/* X64_MOVE_PLACE: distance from guarded or cold */
 	struct x64_link links[X64_MAX_LINKS];
 	struct x64_side side[X64_MAX_SIDE];
 	unsigned n_parts, n_hot_parts;	/* counted as the side entries; none unless x64.want_parts */
@@ -207,6 +210,7 @@ struct x64_params {
 	const uint8_t *how;	/* enum x64_how by instruction */
 	uint32_t loop;		/* number of the first fast loop, never 0; they have runs round and round, too */
 	bool smp;		/* other vCPUs run the code, too, and may empty sites and runs */
+	bool moves;		/* note what depends on RIP: in [X64_MOVES_FROM, X64_MOVES_TO), no instruction makes anything of it but addresses */
 };
 /*
  * What lowering keeps while it works, zeroed memory at first; one for each thread that compiles. It is no
@@ -241,6 +245,22 @@ void x64_push_code(struct code *c, const uint8_t *rx);
  */
 #define X64_GUARD_ROOM 32
 uint8_t *x64_make_guard(const struct x64 *x, uint8_t *p, uint32_t slot, uint32_t id, uint32_t tb, const uint8_t *entry);
+/*
+ * Linear addresses between which blocks may move: RIP and what is addressed from it are eight-byte constants there,
+ * and canonical.
+ */
+#define X64_MOVES_FROM	(1ull << 33)
+#define X64_MOVES_TO	((1ull << 47) - (1ull << 33))
+#define X64_MOVE_PLACE	0x3fffu
+#define X64_MOVE_ENTRY	0x4000u
+#define X64_MOVE_COLD	0x8000u
+/*
+ * Make a block one of the RIP that is so much above, a multiple of the page size: the code at these writable addresses,
+ * whose x64_block.n_moves and .move stand packed at m, the count in a byte. Its guards are another matter. Light.
+ */
+void x64_move(uint8_t *code, uint8_t *cold, const uint8_t *m, uint64_t by);
+/* The guard at p, in front of code or made by x64_make_guard(), looks at that slot. Light. */
+void x64_move_guard(uint8_t *p, uint32_t slot);
 /* Flags in host registers to cpu->cc, all or all but OF. Destroys r15. */
 void x64_emit_save(struct code *c, bool of);
 /* The return address of the unlinked exit's call. Light. */
