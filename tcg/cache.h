@@ -488,8 +488,8 @@ uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second);
 /* Linear address of tb's first byte. */
 uint64_t tcg_linear(const struct tb *tb);
 /* Block n is on its first or second page's list, or not any more. With the lock held. */
-void tcg_enter_page(struct code_cache *k, uint32_t n, int second);
-void tcg_leave_page(struct code_cache *k, uint32_t n, int second);
+void tcg_enter_page(struct tcg *t, uint32_t n, int second);
+void tcg_leave_page(struct tcg *t, uint32_t n, int second);
 
 /* ---- move_light.c ---- */
 /* Is that a linear address that blocks may have which move? */
@@ -669,7 +669,7 @@ void tcg_kill(struct tcg *t, uint32_t tb);
 /* Which chunks of its first page a block depends on. The block is complete; without the lock. */
 void tcg_note_chunks(struct code_cache *k, struct tb *tb);
 /* Mark a block's bytes; its pages are being read (tcg_begin_read). */
-void tcg_enter_pages(struct code_cache *k, uint32_t tb);
+void tcg_enter_pages(struct tcg *t, uint32_t tb);
 struct code_page *tcg_code_page(const struct code_cache *k, uint64_t ram);
 
 /* ---- cross_light.c ---- */

@@ -215,8 +215,9 @@ void tcg_note_chunks(struct code_cache *k, struct tb *tb)
 	tb->chunks = chunk_mask(a & (PAGE_SIZE - 1), len) | peeked_chunks(k, tb);
 }
 
-void tcg_enter_pages(struct code_cache *k, uint32_t n)
+void tcg_enter_pages(struct tcg *t, uint32_t n)
 {
+	struct code_cache *k = t->cache;
 	struct tb *tb = &k->tbs[n];
 
 	for (int w = 0; w < (tb_crosses(tb) ? 2 : 1); w++) {
@@ -224,7 +225,7 @@ void tcg_enter_pages(struct code_cache *k, uint32_t n)
 
 		cp->idle = 0;
 		__atomic_store_n(&cp->chunks, cp->chunks | tcg_chunks(tb, w), __ATOMIC_RELEASE);
-		tcg_enter_page(k, n, w);
+		tcg_enter_page(t, n, w);
 	}
 }
 
@@ -301,11 +302,13 @@ static void call_out(struct tcg *t, const struct tb *tb)
 	}
 }
 
-static void drop_annex(struct code_cache *k, uint32_t n)
+static void drop_annex(struct tcg *t, uint32_t n)
 {
+	struct code_cache *k = t->cache;
+
 	k->tbs[n].dead = true;
 	tcg_count_live(k, n, false);
-	tcg_leave_page(k, n, 0);
+	tcg_leave_page(t, n, 0);
 }
 
 void tcg_kill(struct tcg *t, uint32_t n)
@@ -323,11 +326,11 @@ void tcg_kill(struct tcg *t, uint32_t n)
 	t->stats.killed++;
 	tcg_count_live(k, n, false);
 	tcg_leave_hash(k, n);
-	tcg_leave_page(k, n, 0);
+	tcg_leave_page(t, n, 0);
 	if (tb_crosses(tb))
-		tcg_leave_page(k, n, 1);
+		tcg_leave_page(t, n, 1);
 	for (unsigned i = 1; i <= tb->n_annexes; i++)
-		drop_annex(k, n + i);
+		drop_annex(t, n + i);
 	if (k->smp)		/* who finds it yet is seen inside, and its jump cache, or sees that it is dead */
 		atomic_thread_fence(memory_order_seq_cst);
 	forget_ways(k, tb);

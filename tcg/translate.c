@@ -525,7 +525,7 @@ static struct tb *publish(struct tcg *t, uint32_t n, struct tb *head)
 	__atomic_store_n(&t->piece->n_tbs, n + tb->n_annexes, __ATOMIC_RELEASE);
 	for (uint32_t i = n; i <= n + tb->n_annexes; i++) {
 		tcg_count_live(k, i, true);
-		tcg_enter_pages(k, i);
+		tcg_enter_pages(t, i);
 	}
 	tcg_enter_hash(k, n);
 	if (head)

@@ -166,22 +166,26 @@ uint32_t tcg_guard_id(struct tcg *t, const struct tb *tb, int second)
 
 /* ---- the blocks on a page ---- */
 
-static struct vpage *page_of(struct code_cache *k, const struct tb *tb, int second, bool new)
+static struct vpage *page_of(const struct tcg *t, const struct tb *tb, int second, bool new)
 {
+	struct code_cache *k = t->cache;
 	uint64_t ram, va;
 	uint32_t user, i;
 
 	va = seen_as(tb, second, &ram, &user);
-	i = known(k, va, ram, user);
+	i = mapped_id(t, va, ram, user);
+	if (!i)
+		i = known(k, va, ram, user);
 	if (!i && new)
 		i = make(k, va, ram, user);
 	return &k->vpages[i];
 }
 
-void tcg_enter_page(struct code_cache *k, uint32_t n, int second)
+void tcg_enter_page(struct tcg *t, uint32_t n, int second)
 {
+	struct code_cache *k = t->cache;
 	struct tb *tb = &k->tbs[n];
-	struct vpage *v = page_of(k, tb, second, true);
+	struct vpage *v = page_of(t, tb, second, true);
 	struct code_page *cp = tcg_code_page(k, second ? tb_ram2(tb) : tb->ram);
 
 	if (v->of_ram == ~0u) {
@@ -202,8 +206,10 @@ static bool leave_list(struct code_cache *k, uint32_t *p, uint32_t n, int second
 	return true;
 }
 
-void tcg_leave_page(struct code_cache *k, uint32_t n, int second)
+void tcg_leave_page(struct tcg *t, uint32_t n, int second)
 {
-	if (!leave_list(k, &page_of(k, &k->tbs[n], second, false)->tbs, n, second))
+	struct code_cache *k = t->cache;
+
+	if (!leave_list(k, &page_of(t, &k->tbs[n], second, false)->tbs, n, second))
 		leave_list(k, &k->vpages[0].tbs, n, second);
 }
