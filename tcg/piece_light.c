@@ -125,20 +125,32 @@ void tcg_leave_piece(struct tcg *t)
 		push(t->cache, &t->cache->dropped_pieces, p);
 }
 
-/* The full piece with the fewest blocks, in turns where all have as many. */
+static bool can_go(const struct piece *p) { return p->full && p->n_live; }
+
+/* The full piece with the fewest blocks. */
 static struct piece *emptiest(struct code_cache *k)
 {
 	struct piece *best = NULL;
 
 	for (uint32_t i = 0; i < k->n_pieces; i++) {
-		struct piece *p = &k->piece[(k->hand + i) % k->n_pieces];
+		struct piece *p = &k->piece[i];
 
-		if (p->full && p->n_live && (!best || p->n_live < best->n_live))
+		if (can_go(p) && (!best || p->n_live < best->n_live))
 			best = p;
 	}
-	if (best)
-		k->hand = (uint32_t)(best - k->piece) + 1;
 	return best;
+}
+
+/* The next full piece in turn: what programs have left that are gone is complete, and would stay for ever if others went first. */
+static struct piece *next_full(struct code_cache *k)
+{
+	for (uint32_t i = 0; i < k->n_pieces; i++) {
+		struct piece *p = &k->piece[k->hand++ % k->n_pieces];
+
+		if (can_go(p))
+			return p;
+	}
+	return NULL;
 }
 
 static uint32_t length(const struct code_cache *k, uint32_t list)
@@ -163,7 +175,9 @@ static void evict(struct tcg *t)
 	struct code_cache *k = t->cache;
 	struct piece *p = emptiest(k);
 
-	if (!p || (p->n_live > k->piece_tbs / SPARSE && !are_scarce(k)))
+	if (p && p->n_live > k->piece_tbs / SPARSE)
+		p = are_scarce(k) ? next_full(k) : NULL;
+	if (!p)
 		return;
 	for (uint32_t n = p->first; n <= p->n_tbs; n++)
 		tcg_kill(t, n);

@@ -234,6 +234,43 @@ Test(cache_smp, exits_are_forgotten_with_their_piece)
 Test(cache_smp, blocks_make_room_while_others_run) { little_room_for(&tcg_accel); }
 Test(cache_smp, blocks_make_room_while_others_run_interpreted) { little_room_for(&tcg_interp_accel); }
 
+/*
+ * One calls three quarters of the functions once, then the others in turns, of which it patches one each time. What it
+ * leaves behind fills most of the room, in pieces that are complete.
+ */
+GUEST(left_behind, "test r15d, r15d\n jnz 4f\n mov edi, 0x80000\n 1: call rdi\n add edi, 0x1000\n cmp edi, 0xb0000\n jne 1b\n"
+      "2: mov edi, 0xb0000\n 3: call rdi\n add edi, 0x1000\n cmp edi, 0xc0000\n jne 3b\n"
+      "mov esi, r14d\n and esi, 15\n shl esi, 12\n add esi, 0xb0000\n mov byte ptr [rsi + 1], 3\n dec r14d\n jnz 2b\n 4: " END)
+
+static void room_for_most(struct cpu *c)
+{
+	if (c->index)
+		return;
+	tcg_of(c)->cache->max_pieces = 24;
+	tcg_of(c)->cache->piece_tbs = 8;
+}
+
+enum { LEFT_ROUNDS = 1000 };
+
+static void expect_room_was_made(struct machine *m)
+{
+	cr_expect_lt(all_translations(m), LEFT_ROUNDS * 3 / 2, "%u", (unsigned)all_translations(m));
+	cr_expect_eq(all_flushes(m), 0);
+}
+
+Test(cache_smp, what_is_left_behind_makes_room)
+{
+	struct machine m;
+
+	machine_init_smp(&m, CPUS, &tcg_accel);
+	GUEST_PUT(&m, M_CODE, left_behind);
+	put_functions(&m, PAGES);
+	m.begin = room_for_most;
+	m.end = expect_room_was_made;
+	run_all(&m, LEFT_ROUNDS);
+	machine_fini(&m);
+}
+
 /* Each patches a function with what it was and calls all of them. */
 GUEST(jit_all, "lock inc dword ptr [" DONE "]\n 1: cmp dword ptr [" DONE "], 4\n jne 1b\n xor ebx, ebx\n mov ebp, r14d\n"
       "mov esi, r15d\n shl esi, 12\n add esi, 0x80000\n"
