@@ -566,7 +566,7 @@ struct hash_key {
 
 static inline struct hash_key tcg_hash(uint64_t ram, uint64_t rip, uint32_t mode)
 {
-	uint64_t page = (ram >> 12 ^ (uint64_t)mode << 32) * 0x9e3779b97f4a7c15ull;
+	uint64_t page = (ram >> 12 ^ (uint64_t)mode << 32) * 0x9e3779b97f4a7c15ull + (rip >> 12) * 0xc2b2ae3d27d4eb4full;
 	uint64_t h = (ram ^ rip << 7 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
 
 	return (struct hash_key){ ((uint32_t)(page >> (64 - HASH_BITS)) + (uint32_t)(ram >> 3 & (PAGE_SIZE / 8 - 1))) &
