@@ -133,6 +133,7 @@ static void forget_code_pages(struct code_cache *k, struct code_page *cp, uint64
 		cp[i].chunks = 0;
 		cp[i].marked = false;
 		cp[i].vpages = 0;
+		cp[i].more = 0;
 	}
 }
 

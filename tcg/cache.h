@@ -150,6 +150,7 @@ struct code_page {
 	bool marked;			/* stores to it take the slow path */
 	bool no_peek;			/* it was ever in code_cache.no_peek: few are, and this is asked for each block */
 	uint8_t idle;			/* ... and found nothing translated, so often in a row */
+	uint8_t more;			/* addresses besides one at which it may be known together: see vpage_light.c */
 	struct ram *r;
 	uint32_t vpages;		/* linear pages that it has had blocks as: a list by their of_ram */
 };
@@ -185,6 +186,7 @@ struct itlb_entry {
 #define ROAM_SLOT(ram)	((ram) * 0x9e3779b97f4a7c15ull >> (64 - ROAM_BITS))
 #define HASH_BITS	19
 #define VPAGE_BITS	14
+#define LOST_BITS	12
 #define MAX_TBS		(1u << TB_BITS)
 #define MAX_LINKS	(1u << LINK_BITS)
 #define MAX_SIDE	(1u << 26)	/* bytes */
@@ -284,6 +286,9 @@ struct code_cache {
 	struct vpage *vpages;
 	_Atomic uint32_t n_vpages;
 	uint32_t uses;			/* pages that came into the instruction TLB */
+	struct lost {
+		uint32_t tag, at;	/* of a page at an address that has been given up, and uses then */
+	} lost[1u << LOST_BITS];
 	_Atomic bool flush_wanted;		/* out of room: flush before the next translation */
 	uint32_t without;		/* passes switched off, bit enum pass */
 	uint64_t feat[2];		/* of insn_env */

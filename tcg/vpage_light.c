@@ -2,13 +2,14 @@
  * Linear pages seen as code, and their numbers, which guards compare with. Light.
  *
  * Programs and libraries start at other addresses each time they are run, while their pages stay where they are in RAM.
- * So a page that has been seen at several addresses gives up the one it was seen at longest ago when it comes to one more:
- * what is translated for that moves (move_light.c), instead of being translated again. What is mapped now is never taken.
+ * So a page that comes to a new address gives up the one it was seen at longest ago: what is translated for that
+ * moves (move_light.c), instead of being translated again. If that one is soon asked for again, as it is where several programs
+ * that run in turns share a library, the page may be known at one address more. What is mapped now is never taken.
  * One vCPU only, as others may be in what would move.
  */
 #include "tcg/cache.h"
 
-#define VERSIONS 4u	/* addresses that a page is known at together */
+#define SOON	4096u	/* pages that came into the instruction TLB meanwhile: some ten milliseconds where much goes on */
 
 static uint32_t place(uint64_t va, uint64_t ram, uint32_t user)
 {
@@ -68,15 +69,39 @@ static bool is_mapped(const struct tcg *t, const struct vpage *v)
 	return e->va == v->va && e->ram == v->ram;
 }
 
+/* What is known of a page at an address that was given up. Others may have the place, or seem to be it: no more than a guess. */
+static struct lost *lost_place(struct code_cache *k, uint64_t va, uint64_t ram, uint32_t *tag)
+{
+	uint64_t h = (va >> 12) * 0x9e3779b97f4a7c15ull ^ (ram >> 12) * 0xc2b2ae3d27d4eb4full;
+
+	*tag = (uint32_t)h | 1;
+	return &k->lost[h >> (64 - LOST_BITS)];
+}
+
+static void lose(struct code_cache *k, const struct vpage *v)
+{
+	uint32_t tag;
+	struct lost *l = lost_place(k, v->va, v->ram, &tag);
+
+	*l = (struct lost){ tag, k->uses };
+}
+
+static bool was_lost_lately(struct code_cache *k, uint64_t va, uint64_t ram)
+{
+	uint32_t tag;
+	const struct lost *l = lost_place(k, va, ram, &tag);
+
+	return l->tag == tag && k->uses - l->at < SOON;
+}
+
 /* The address of that RAM page that is to be given up, or 0. */
-static uint32_t oldest(const struct tcg *t, uint64_t ram)
+static uint32_t oldest(const struct tcg *t, const struct code_page *cp)
 {
 	const struct code_cache *k = t->cache;
-	const struct code_page *cp = tcg_code_page(k, ram);
 	uint32_t found = 0;
 	unsigned n = 0;
 
-	for (uint32_t i = cp ? cp->vpages : 0; i; i = k->vpages[i].of_ram) {
+	for (uint32_t i = cp->vpages; i; i = k->vpages[i].of_ram) {
 		const struct vpage *v = &k->vpages[i];
 
 		if (!v->user || !tcg_may_move(v->va))
@@ -85,19 +110,28 @@ static uint32_t oldest(const struct tcg *t, uint64_t ram)
 		if (!is_mapped(t, v) && (!found || (int32_t)(v->used - k->vpages[found].used) < 0))
 			found = i;
 	}
-	return n < VERSIONS ? 0 : found;
+	return n > cp->more ? found : 0;
 }
 
 static uint32_t take_over(struct tcg *t, uint64_t va, uint64_t ram)
 {
 	struct code_cache *k = t->cache;
-	uint32_t i = oldest(t, ram);
+	struct code_page *cp = tcg_code_page(k, ram);
+	struct vpage *v;
+	uint32_t i;
 
+	if (!cp)
+		return 0;
+	if (was_lost_lately(k, va, ram) && cp->more < UINT8_MAX)
+		cp->more++;
+	i = oldest(t, cp);
+	v = &k->vpages[i];
 	if (!i)
 		return 0;
-	tcg_move(t, i, va - k->vpages[i].va);
+	lose(k, v);
+	tcg_move(t, i, va - v->va);
 	leave(k, i);
-	k->vpages[i].va = va;
+	v->va = va;
 	enter(k, i);
 	return i;
 }
