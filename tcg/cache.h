@@ -466,6 +466,8 @@ struct tb *tcg_translate_live(struct cpu *c, uint32_t mode);
  * now on. False: not possible or not worth it. Raises like tcg_translate().
  */
 bool tcg_make_region(struct cpu *c, struct tb *head);
+/* Do blocks move to where their pages are seen, as things are? Light. */
+bool tcg_moves_blocks(const struct tcg *t);
 
 /* ---- break.c ---- */
 /* The debugger's breakpoints may have changed: drop what was translated without regard to them. */

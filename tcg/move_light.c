@@ -1,8 +1,8 @@
 /*
  * Blocks of a page that has come to another linear address (vpage_light.c). Light.
  *
- * In code of a block that moves RIP stands in eight-byte constants only, and in the places in tables that follow from
- * linear addresses (struct x64_moves): they are rewritten where they are. Jumps inside the page stay linked; others are to be
+ * In code of a block that moves RIP stands in eight-byte constants only, and in places of entries of the TLB that follow
+ * from them (x64_block.move): they are rewritten where they are. Jumps inside the page stay linked; others are to be
  * found again, as nobody knows whether their targets have moved as far. What cannot move is dropped.
  *
  * Who returns into a block that has moved compares with constants that have moved, too.

@@ -420,12 +420,17 @@ static bool bound_to_rip(const struct insn *in)
 	       (insn_flow(in) != FLOW_NEXT && in->opsize == 2);
 }
 
+bool tcg_moves_blocks(const struct tcg *t)
+{
+	return !t->cache->smp && !t->interp && !is_watched(t);
+}
+
 /* May the block become one of another RIP? See move_light.c. */
 static bool may_move(const struct tcg *t, const struct tb *tb)
 {
 	const struct ir *ir = t->ir;
 
-	if (t->cache->smp || t->interp || is_watched(t) || tb_crosses(tb) || !tcg_may_move(tb->rip) ||
+	if (!tcg_moves_blocks(t) || tb_crosses(tb) || !tcg_may_move(tb->rip) ||
 	    (tb->mode & (MODE_CODE | MODE_CPL | MODE_REGION)) != (MODE_CODE64 | MODE_CPL))
 		return false;
 	for (unsigned i = 0; i < ir->n_insns; i++)

@@ -5,7 +5,7 @@
  * So a page that comes to a new address gives up the one it was seen at longest ago: what is translated for that
  * moves (move_light.c), instead of being translated again. If that one is soon asked for again, as it is where several programs
  * that run in turns share a library, the page may be known at one address more. What is mapped now is never taken.
- * One vCPU only, as others may be in what would move.
+ * One vCPU only, as others may be in what would move; and not while somebody looks at blocks or has set breakpoints.
  */
 #include "tcg/cache.h"
 
@@ -146,7 +146,7 @@ static uint32_t number(struct tcg *t, uint64_t va, uint64_t ram, uint32_t user, 
 		return i;
 	tcg_lock(t);
 	i = k->smp ? known(k, va, ram, user) : 0;
-	if (!i && comes && user && !k->smp && tcg_may_move(va))
+	if (!i && comes && user && tcg_moves_blocks(t) && tcg_may_move(va))
 		i = take_over(t, va, ram);
 	if (!i)
 		i = make(k, va, ram, user);

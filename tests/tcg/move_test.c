@@ -223,6 +223,19 @@ TEST_USER(stores_to_code_that_has_moved_are_seen)
 	}
 }
 
+TEST_USER(a_breakpoint_at_the_new_address_stops_there)
+{
+	MACHINE_PUT(m, M_CODE, 0xb0, 1, 0xb1, 2, 0x0f, 0x0b);		/* mov al, 1; mov cl, 2; ud2 */
+	reset_run_at(m, 0);
+	machine_reset(m);
+	mmu_flush(m->c, false);
+	m->c->rip = address(1);
+	cr_assert(debug_add_break(m->c, address(1) + 2));
+	cr_assert_eq(m->c->ops->run(m->c), ACCEL_DEBUG);
+	cr_expect_eq(m->c->rip, address(1) + 2);
+	cr_expect(debug_del_break(m->c, address(1) + 2));
+}
+
 /* A loop that is hot becomes a region, which does not move. */
 GUEST(hot, "mov ecx, 20000\n 1: lea rax, [rip + 1b]\n add r8, rax\n dec ecx\n jnz 1b\n ud2\n")
 
