@@ -64,7 +64,7 @@ bool table_jump(struct lower *l, const struct uop *u)
 	if (!m)
 		flags_save(l, FL_ARITH);
 	to = in_reg(l, u->size, u->a, 0, H_M);
-	if (u->size != 8 || to == H_TMP) {
+	if (u->size != 8 || to == H_TMP || to == H_T0) {	/* who misses needs it yet */
 		mov_rr(c, u->size, H_M, to);
 		to = H_M;
 	}

@@ -584,6 +584,34 @@ SWITCH_TEST(sw_self)
 SWITCH_TEST(sw_lost)
 SWITCH_TEST(sw_memory)
 
+/* In the 50th round of a second run the function returns to what stands between the table's targets, and is none. */
+GUEST(returns_between, "xor ebx, ebx\n lea rsi, [rip + 3f]\n lea rdi, [rip + 4f]\n lea rax, [rip + 5f]\n"
+		       " 1: call 2f\n xchg rdi, rax\n jmp rdi\n 4: dec ecx\n jnz 1b\n jmp 6f\n 3: mov r9, rsp\n jmp 6f\n"
+		       " 5: dec ecx\n jnz 1b\n jmp 6f\n"
+		       " 2: inc rbx\n mov rdx, [rsp]\n cmp ebx, 50\n cmove rdx, rsi\n mov [rsp], rdx\n ret\n .space 0x5000\n 6:" END)
+
+Test(region, a_function_may_return_between_the_targets_of_a_table)
+{
+	struct machine m;
+
+	machine_init(&m, 64, 0, &tcg_accel);
+	tcg_set_hot(m.c, 200);
+	GUEST_PUT(&m, M_CODE, returns_between);
+	m.c->regs[RCX] = 30;
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	m.c->rip = M_CODE + 2 + 3 * 7;				/* label 1: */
+	cr_assert(tcg_make_region(m.c, tcg_find(m.c, m.c->mode)));
+	cr_expect_eq(count_tables(&m), 2);
+	machine_reset(&m);
+	m.c->regs[RCX] = 100;
+	m.c->regs[R9] = 0;
+	cr_expect_eq(machine_run(&m, M_CODE), -1);
+	cr_expect_eq(reg(&m, RBX), 50);
+	cr_expect_eq(reg(&m, RCX), 51);
+	cr_expect_eq(reg(&m, R9), reg(&m, RSP));
+	machine_fini(&m);
+}
+
 /* Which of four blocks is next hangs on ecx, of which the region has not met most when it is made. */
 GUEST(strays, "lea rbx, [rip + 2f]\n xor ebp, ebp\n"
 	      " 1: mov eax, ecx\n shr eax, 18\n shl eax, 5\n add rax, rbx\n jmp rax\n"
