@@ -54,6 +54,7 @@ struct fuzz {
 	unsigned runs, ended, faults;
 	uint64_t regions, functions;		/* and what those go into */
 	int late;				/* runs before there are regions */
+	struct rng states;			/* makes those that the program is run from */
 };
 
 /* ---- running ---- */
@@ -144,15 +145,17 @@ static void regions_from(struct fuzz *f, int i)
 	tcg_set_hot(f->u.c, i < f->late ? ~0u : 0);
 }
 
-/* From the start: nothing is translated. Regions come in the second round. */
+/* From the start, when nothing is translated, and from the same states. */
 static const char *again(struct fuzz *f, const char *without)
 {
 	const char *d = NULL;
 
 	forget(f, without);
 	put_code(f);
+	f->p.rng = f->states;
 	for (int i = 0; i < STATES && !d; i++) {
 		regions_from(f, i);
+		prog_state(&f->p, &f->in, f->start);
 		d = run(f);
 	}
 	return d;
@@ -273,17 +276,12 @@ static bool open_sides(struct fuzz *f, const struct tool *t, unsigned number, st
 /* One program from some states; what differs, or NULL. */
 static const char *run_program(struct fuzz *f, const char *without)
 {
-	const char *what = NULL;
+	const char *what;
 
 	prog_make(&f->p);
 	f->late = (int)rng_below(&f->p.rng, 3);
-	forget(f, without);
-	put_code(f);
-	for (int i = 0; i < STATES && !what; i++) {
-		regions_from(f, i);
-		prog_state(&f->p, &f->in, f->start);
-		what = run(f);
-	}
+	f->states = f->p.rng;
+	what = again(f, without);
 	count_regions(f);
 	return what;
 }
