@@ -31,7 +31,7 @@
 #include "tcg/run.h"
 #include "tests/insn/prog.h"
 
-enum { STATES = 8, HANG_SECONDS = 60, MAX_FAILURES = 3, CANNOT = 77 };
+enum { STATES = 8, HANG_SECONDS = 60, LONG_SECONDS = 2, MAX_FAILURES = 3, CANNOT = 77 };
 #define ARITH (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
 
 struct tool {
@@ -120,11 +120,16 @@ static const char *difference(struct fuzz *f)
 	return memcmp(f->mem[HOST], f->mem[TRANSLATED], USER_DATA_BYTES) ? "memory" : NULL;
 }
 
+/* A loop that ends when a word in memory has come round takes the host seconds, and translated code longer than hangs are given. */
 static const char *run(struct fuzz *f)
 {
+	time_t began = time(NULL);
+
 	*f->ends = false;
 	run_side(f, HOST);
 	*f->ends = true;
+	if (time(NULL) - began > LONG_SECONDS)
+		return NULL;
 	run_side(f, TRANSLATED);
 	f->runs++;
 	f->ended += f->out[HOST].vector == USER_END;
